@@ -1,0 +1,1 @@
+"""TRELLIS.2: O-Voxel latents with PBR materials."""

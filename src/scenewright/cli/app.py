@@ -1,0 +1,18 @@
+"""The table of subcommands; each lives in its own file and imports what is heavy only when it runs."""
+
+import typer
+
+from scenewright.cli.doctor import doctor
+
+app = typer.Typer(
+    name="scenewright",
+    help="Pictures of a place in, a 3D scene of separate, textured, usable objects out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command()(doctor)
+
+
+@app.callback()
+def _options() -> None:
+    """Keeps subcommands explicit even while there is only one."""

@@ -1,0 +1,1 @@
+"""Assets, generated scenes, and shards to learn from."""

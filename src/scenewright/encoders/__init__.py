@@ -1,0 +1,1 @@
+"""Images to condition tokens, depth and masks, with frozen pretrained networks."""

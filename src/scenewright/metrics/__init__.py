@@ -1,0 +1,1 @@
+"""What papers measure: distances, overlap, collision, alignment, image similarity."""

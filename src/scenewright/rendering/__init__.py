@@ -1,0 +1,1 @@
+"""Scenes to pictures: colour, depth, masks and normals, headless on any machine."""

@@ -1,0 +1,1 @@
+"""Sparse voxel tensors and the operations on them, in plain torch on any device."""

@@ -1,0 +1,1 @@
+"""The published systems, each holding only what its paper adds to the shared parts."""

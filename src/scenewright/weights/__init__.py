@@ -1,0 +1,1 @@
+"""Where published weights live and how they are fetched, verified and loaded strictly."""

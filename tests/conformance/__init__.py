@@ -1,0 +1,1 @@
+"""Runs golden files (tensors computed by the published implementations) against our modules."""

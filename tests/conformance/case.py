@@ -1,0 +1,73 @@
+"""One golden file: parameters, inputs and expected outputs with the metadata that says how to use them."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from torch import Tensor
+
+# Published repository -> folder of the spec sheet; the longest match wins (TRELLIS.2 before TRELLIS).
+_SPEC_OF_SOURCE = {
+    "microsoft/TRELLIS.2": "trellis2",
+    "microsoft/TRELLIS": "trellis1",
+    "SceneGen": "scenegen",
+    "I-Scene": "iscene",
+    "GenRecon": "genrecon",
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """The content of one golden file; `inputs` and `outputs` lose their `in/` and `out/` prefixes."""
+
+    path: Path
+    module: str
+    config: dict[str, Any]
+    notes: str
+    source: str
+    tolerance: float
+    params: dict[str, Tensor]
+    inputs: dict[str, Tensor]
+    outputs: dict[str, Tensor]
+
+    @property
+    def spec(self) -> str | None:
+        """The spec sheet this case belongs to: its folder's name where that is a sheet, else by the source."""
+        if self.path.parent.name in _SPEC_OF_SOURCE.values():
+            return self.path.parent.name
+        for repository, spec in _SPEC_OF_SOURCE.items():
+            if repository in self.source:
+                return spec
+        return None
+
+    def numbered(self, tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+        """Groups names that end in `__<number>` (several calls of one module in a file) by that number."""
+        groups: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            stem, _, number = name.rpartition("__")
+            if stem and number.isdigit():
+                groups.setdefault(int(number), {})[stem] = tensor
+        return dict(sorted(groups.items()))
+
+
+def read_case(path: Path) -> Case:
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+    return Case(
+        path=path,
+        module=metadata["module"],
+        config=json.loads(metadata.get("config") or "{}"),
+        notes=metadata.get("notes", ""),
+        source=metadata.get("source", ""),
+        tolerance=float(metadata["tol"]),
+        params=part("param/"),
+        inputs=part("in/"),
+        outputs=part("out/"),
+    )
