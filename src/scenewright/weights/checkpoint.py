@@ -1,0 +1,162 @@
+"""Weight files opened lazily: names and shapes first, then one tensor at a time into memory the caller owns.
+
+Safetensors headers are checked by the safetensors library; the bytes are then read with plain file reads instead of
+through a memory map, because pages of a map that was touched count as resident memory (a load would peak at twice the
+file) and because a file that shrinks under a map kills the process. Pickle files (`.pt`, `.pth`, `.bin`) are read
+with `weights_only=True` only: they may hold tensors and nothing else.
+"""
+
+import pickle
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import FileIO
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from scenewright.errors import WeightsError
+
+__all__ = ["Checkpoint", "TensorCheckpoint", "open_checkpoint", "read_metadata"]
+
+_PICKLE_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
+_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "U16": torch.uint16,
+    "U32": torch.uint32,
+    "U64": torch.uint64,
+    "BOOL": torch.bool,
+    "C64": torch.complex64,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+}
+
+
+class Checkpoint(Protocol):
+    """Names and shapes of a weight file; `read_into` fills a tensor the caller owns, converting its dtype."""
+
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]: ...
+
+    @property
+    def dtypes(self) -> Mapping[str, torch.dtype]: ...
+
+    def read_into(self, name: str, target: Tensor) -> None: ...
+
+
+class TensorCheckpoint:
+    """Tensors already in memory, seen as a checkpoint."""
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self._tensors = tensors
+        self.shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        self.dtypes = {name: tensor.dtype for name, tensor in tensors.items()}
+
+    def read_into(self, name: str, target: Tensor) -> None:
+        target.copy_(self._tensors[name])
+
+
+class _SafetensorsCheckpoint:
+    def __init__(self, path: Path, file: FileIO) -> None:
+        self._path, self._file = path, file
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.dtypes: dict[str, torch.dtype] = {}
+        self._offsets: dict[str, int] = {}
+        # The format has no holes: tensors in the order of their offsets are contiguous, which safe_open verifies.
+        with safe_open(path, framework="pt") as header:
+            offset = 8 + struct.unpack("<Q", file.read(8))[0]
+            for name in header.offset_keys():
+                view = header.get_slice(name)
+                if view.get_dtype() not in _DTYPES:
+                    raise WeightsError(f"'{path}' stores '{name}' as {view.get_dtype()}, which is not supported.")
+                self.shapes[name] = tuple(view.get_shape())
+                self.dtypes[name] = _DTYPES[view.get_dtype()]
+                self._offsets[name] = offset
+                offset += self._num_bytes(name)
+
+    def _num_bytes(self, name: str) -> int:
+        return self.dtypes[name].itemsize * torch.Size(self.shapes[name]).numel()
+
+    def read_into(self, name: str, target: Tensor) -> None:
+        in_place = target.device.type == "cpu" and target.dtype == self.dtypes[name] and target.is_contiguous()
+        staging = target if in_place else torch.empty(self.shapes[name], dtype=self.dtypes[name])
+        if staging.numel():
+            self._file.seek(self._offsets[name])
+            buffer = staging.detach().reshape(-1).view(torch.uint8).numpy().data
+            done = 0
+            while done < len(buffer):  # one read call returns at most 2 GiB
+                count = self._file.readinto(buffer[done:])
+                if not count:
+                    raise WeightsError(f"'{self._path}' ended inside '{name}'; it changed while it was read.")
+                done += count
+        if not in_place:
+            target.copy_(staging)
+
+
+@contextmanager
+def open_checkpoint(path: str | Path) -> Iterator[Checkpoint]:
+    """The weight file at `path`, opened for reading one tensor at a time.
+
+    Raises:
+        WeightsError: the file is missing, truncated, damaged, holds code, or is of an unknown kind.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"Weights '{path}' were not found; give a .safetensors file or fetch them first.")
+    if path.suffix == ".safetensors":
+        with path.open("rb", buffering=0) as file:
+            try:
+                checkpoint = _SafetensorsCheckpoint(path, file)
+            except (SafetensorError, OSError, struct.error) as error:
+                message = f"Weights '{path}' are truncated or damaged ({error}); delete the file and fetch it again."
+                raise WeightsError(message) from error
+            yield checkpoint
+    elif path.suffix in _PICKLE_SUFFIXES:
+        yield TensorCheckpoint(_read_pickle(path))
+    else:
+        raise WeightsError(f"Expected weights as .safetensors or .pt, got '{path.name}'.")
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """The string metadata of a safetensors file.
+
+    Raises:
+        WeightsError: the file is missing or damaged.
+    """
+    with open_checkpoint(path), safe_open(path, framework="pt") as file:
+        return file.metadata() or {}
+
+
+def _read_pickle(path: Path) -> dict[str, Tensor]:
+    """The flat state dict of a pickle file, memory-mapped where its format allows; nothing in it is executed."""
+    try:
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except RuntimeError as error:
+            if "mmap" not in str(error):
+                raise
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"'{path}' holds more than tensors (it could run code), so it was not opened; "
+            "ask its publisher for a .safetensors file."
+        ) from error
+    except Exception as error:  # torch raises many kinds for damaged archives
+        first_line = (str(error).splitlines() or [type(error).__name__])[0]
+        message = f"Weights '{path}' are truncated or damaged ({first_line}); delete the file and fetch it again."
+        raise WeightsError(message) from error
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        kind = f"a dict with keys {list(content)[:5]}" if isinstance(content, dict) else type(content).__name__
+        raise WeightsError(f"Expected a flat dict of tensors in '{path}', got {kind}.")
+    return {str(name): tensor for name, tensor in content.items()}

@@ -1,0 +1,208 @@
+"""Strict loading of weights into modules, straight to their device and dtype, one tensor at a time.
+
+    network = load_weights(lambda: StructureFlow(config), path, device="cuda", dtype=torch.bfloat16)
+    load_state(module, tensors)             # tensors already in memory, published names
+    save_weights(network, path)             # published names again, written atomically
+
+A network is built on the meta device (no memory, no initialisation), each tensor is allocated once where it is to
+live, and the file is read into it. Host memory peaks at the module (when it lives on the host) plus one tensor.
+
+What a network must do for this:
+* Parameters and buffers carry the published names, or names that its `KeyMap` gives them.
+* The constructor makes no decision from tensor values (they are meta tensors); plain Python numbers are fine.
+* Constants are computed in `forward` or from Python numbers. Non-persistent buffers are in no file: a module that
+  registers one must have `reset_buffers(device)`, which assigns them anew; without it loading refuses.
+* `dtype=None` keeps the dtype of each parameter as the constructor made it: this is how a network mixes a half
+  precision torso with fp32 norms. A given `dtype` applies to every floating-point parameter and buffer.
+"""
+
+import os
+import secrets
+from collections.abc import Callable, Collection, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from scenewright.errors import WeightsError
+from scenewright.weights.checkpoint import Checkpoint, TensorCheckpoint, open_checkpoint
+from scenewright.weights.keymap import IDENTITY, KeyMap
+
+__all__ = ["load_state", "load_weights", "save_weights"]
+
+M = TypeVar("M", bound=nn.Module)
+Progress = Callable[[int, int], None]
+_NAMES_SHOWN = 4
+
+
+def load_weights(
+    build: Callable[[], M],
+    path: str | Path,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    keymap: KeyMap = IDENTITY,
+    ignore: Collection[str] = (),
+    progress: Progress | None = None,
+) -> M:
+    """The module made by `build` with the weights of `path`, in evaluation mode and without gradients.
+
+    Args:
+        build: called once under the meta device.
+        path: a `.safetensors` file, or a `.pt` state dict that holds tensors only.
+        dtype: floating-point dtype of the result; None keeps what the constructor chose.
+        keymap: published names -> names in the module.
+        ignore: published names (with `*` wildcards) that the file may hold and the module does not need.
+        progress: called with (tensors loaded, tensors in total).
+
+    Raises:
+        WeightsError: the file cannot be read, or its names or shapes differ from the module's.
+    """
+    with torch.device("meta"):
+        module = build()
+    with open_checkpoint(path) as checkpoint:
+        _fill(module, checkpoint, str(path), torch.device(device), dtype, keymap, ignore, progress)
+    return module.eval().requires_grad_(False)
+
+
+def load_state(
+    module: M,
+    tensors: Mapping[str, Tensor],
+    *,
+    keymap: KeyMap = IDENTITY,
+    ignore: Collection[str] = (),
+    source: str = "the state dict",
+) -> M:
+    """`module` with its parameters and persistent buffers replaced by `tensors` (published names), strictly.
+
+    Parameters keep their device and dtype; those still on the meta device go to the host.
+
+    Raises:
+        WeightsError: names or shapes differ; the message lists them.
+    """
+    _fill(module, TensorCheckpoint(tensors), source, None, None, keymap, ignore, None)
+    return module
+
+
+def save_weights(
+    module: nn.Module,
+    path: str | Path,
+    *,
+    keymap: KeyMap = IDENTITY,
+    metadata: Mapping[str, str] | None = None,
+) -> Path:
+    """Write the module's parameters and persistent buffers to `path` under their published names; returns the path."""
+    path = Path(path)
+    published = keymap.reversed().rename_all(module.state_dict())
+    state = module.state_dict()
+    tensors = {name: state[ours].detach().contiguous() for name, ours in published.items()}
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        save_file(tensors, temporary, metadata=dict(metadata or {}))
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def _fill(
+    module: nn.Module,
+    checkpoint: Checkpoint,
+    source: str,
+    device: torch.device | None,
+    dtype: torch.dtype | None,
+    keymap: KeyMap,
+    ignore: Collection[str],
+    progress: Progress | None,
+) -> None:
+    published_of = {
+        ours: name
+        for ours, name in keymap.rename_all(checkpoint.shapes).items()
+        if not any(fnmatchcase(name, pattern) for pattern in ignore)
+    }
+    _check_names_and_shapes(module, checkpoint, published_of, source)
+    slots = _slots(module)
+    for count, (ours, name) in enumerate(published_of.items(), 1):
+        _fill_slot(*slots[ours], checkpoint, name, device, dtype)
+        if progress is not None:
+            progress(count, len(published_of))
+    _reset_missing_buffers(module, device)
+
+
+def _check_names_and_shapes(
+    module: nn.Module, checkpoint: Checkpoint, published_of: Mapping[str, str], source: str
+) -> None:
+    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict(keep_vars=True).items()}
+    missing = [name for name in expected if name not in published_of]
+    unexpected = [published_of[name] for name in published_of if name not in expected]
+    if missing or unexpected:
+        raise WeightsError(
+            f"Weights in {source} do not fit {type(module).__name__}: "
+            f"{_listed('missing', missing)}, {_listed('unexpected', unexpected)}; were they saved for another network?"
+        )
+    wrong = [
+        f"{name} is {checkpoint.shapes[published_of[name]]} instead of {shape}"
+        for name, shape in expected.items()
+        if checkpoint.shapes[published_of[name]] != shape
+    ]
+    if wrong:
+        raise WeightsError(
+            f"Weights in {source}, for {type(module).__name__}: {_listed('of the wrong shape', wrong)}; "
+            "does the configuration belong to these weights?"
+        )
+
+
+def _listed(what: str, names: list[str]) -> str:
+    if not names:
+        return f"0 {what}"
+    more = f", and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return f"{len(names)} {what} ({', '.join(names[:_NAMES_SHOWN])}{more})"
+
+
+def _slots(module: nn.Module) -> dict[str, tuple[nn.Module, str]]:
+    """Owner and attribute of every parameter and buffer, by full name (shared ones under each of their names)."""
+    return {
+        f"{prefix}.{name}" if prefix else name: (owner, name)
+        for prefix, owner in module.named_modules(remove_duplicate=False)
+        for table in (owner._parameters, owner._buffers)
+        for name, tensor in table.items()
+        if tensor is not None
+    }
+
+
+def _fill_slot(
+    owner: nn.Module,
+    attribute: str,
+    checkpoint: Checkpoint,
+    name: str,
+    device: torch.device | None,
+    dtype: torch.dtype | None,
+) -> None:
+    current = getattr(owner, attribute)
+    target_device = device or (torch.device("cpu") if current.is_meta else current.device)
+    target_dtype = dtype if dtype is not None and current.is_floating_point() else current.dtype
+    with torch.no_grad():
+        if current.device == target_device and current.dtype == target_dtype:
+            checkpoint.read_into(name, current.detach())
+            return
+        filled = torch.empty(current.shape, dtype=target_dtype, device=target_device)
+        checkpoint.read_into(name, filled)
+    if isinstance(current, nn.Parameter):
+        filled = nn.Parameter(filled, requires_grad=current.requires_grad)
+    setattr(owner, attribute, filled)
+
+
+def _reset_missing_buffers(module: nn.Module, device: torch.device | None) -> None:
+    for prefix, owner in module.named_modules():
+        if not any(buffer is not None and buffer.is_meta for buffer in owner._buffers.values()):
+            continue
+        reset = getattr(owner, "reset_buffers", None)
+        if reset is None:
+            raise TypeError(
+                f"{type(owner).__name__} '{prefix}' has a non-persistent buffer and no reset_buffers(device); "
+                "see scenewright.weights.load."
+            )
+        reset(device or torch.device("cpu"))
