@@ -1,0 +1,194 @@
+"""I-Scene's non-semantic random layout: discs on the ground by variable-radius Poisson-disk sampling.
+
+Every object is a disc (half the diagonal of its footprint). Discs are placed largest first at the first random candidate
+that keeps `r_i + r_j + gap` from all others; a region that is too tight grows by ten percent. Source: I-Scene, supplement
+("random non-semantic scenes"); numbers the text leaves open are the defaults of `RandomLayoutConfig` and marked there.
+Objects stacked on tables: see `support_surface.py`.
+
+Legend: N objects, K candidates. Frame: ground plane of the z-up world, (x, y).
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from scenewright.errors import InputError
+
+__all__ = [
+    "DiskGrid",
+    "Layout",
+    "RandomLayoutConfig",
+    "accept_candidates",
+    "layout_slack",
+    "placement_order",
+    "sample_layout",
+]
+
+UNPLACED = -9999.0
+
+
+@dataclass(frozen=True)
+class RandomLayoutConfig:
+    """Numbers of the layout; the object count and the growth are published, the others are our choice.
+
+    `gap_factor` multiplies the mean radius to give the gap. `region_ratio` is the first region's area over the total
+    disc area. `size_range` is the scale drawn log-uniformly for an asset normalised to unit diagonal.
+    """
+
+    num_objects: tuple[int, int] = (2, 12)
+    growth: float = 1.10
+    gap_factor: tuple[float, float] = (0.05, 0.6)
+    size_range: tuple[float, float] = (0.5, 1.5)
+    candidates: int = 200
+    region_ratio: float = 2.5
+    max_enlargements: int = 50
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Disc centres in the order of the input; `kept` lists the objects that found a place (all, as a rule)."""
+
+    centres: Float[np.ndarray, "N 2"]
+    order: Int[np.ndarray, " N"]
+    kept: tuple[int, ...]
+    gap: float
+    region: float
+
+
+class DiskGrid:
+    """Placed discs in square cells of side (smallest radius + gap) / sqrt(2), so a cell holds at most one centre."""
+
+    def __init__(self, smallest_radius: float, gap: float) -> None:
+        self.gap = gap
+        self._cell = max((smallest_radius + gap) / math.sqrt(2.0), 1e-9)
+        self._cells: dict[tuple[int, int], list[int]] = {}
+        self._discs: list[tuple[float, float, float]] = []
+        self._largest_radius = 0.0
+
+    def _key(self, x: float, y: float) -> tuple[int, int]:
+        return math.floor(x / self._cell), math.floor(y / self._cell)
+
+    def add(self, x: float, y: float, radius: float) -> None:
+        self._cells.setdefault(self._key(x, y), []).append(len(self._discs))
+        self._discs.append((x, y, radius))
+        self._largest_radius = max(self._largest_radius, radius)
+
+    def fits(self, x: float, y: float, radius: float) -> bool:
+        """Whether a disc keeps `radius + other + gap` from every placed one; exactly that distance is accepted.
+
+        Radii vary, so the window must reach the largest placed disc, not a fixed number of cells. Where that window
+        has more cells than there are discs, all discs are compared instead.
+        """
+        reach = math.ceil((radius + self._largest_radius + self.gap) / self._cell)
+        if (2 * reach + 1) ** 2 > len(self._discs):
+            near = range(len(self._discs))
+        else:
+            column, row = self._key(x, y)
+            near = [
+                index
+                for i in range(column - reach, column + reach + 1)
+                for j in range(row - reach, row + reach + 1)
+                for index in self._cells.get((i, j), ())
+            ]
+        for index in near:
+            other_x, other_y, other_radius = self._discs[index]
+            # Squares, not roots: exactly tangent discs must compare equal.
+            if (x - other_x) ** 2 + (y - other_y) ** 2 < (radius + other_radius + self.gap) ** 2:
+                return False
+        return True
+
+
+def placement_order(radii: Float[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
+    """Indices by falling radius; equal radii keep their order."""
+    return np.argsort(-np.asarray(radii, dtype=np.float64), kind="stable")
+
+
+def accept_candidates(
+    radii: Float[np.ndarray, " N"], gap: float, candidates: Float[np.ndarray, "N K 2"]
+) -> tuple[Float[np.ndarray, "N 2"], Int[np.ndarray, " N"], Int[np.ndarray, " N"]]:
+    """One pass of the acceptance rule over given candidate streams, without enlarging the region.
+
+    Args:
+        radii: disc radii.
+        gap: free distance between two discs.
+        candidates: `candidates[k]` is the stream of the k-th *placed* object.
+
+    Returns:
+        `(centres, order, picked)`: centres by original object (-9999 where nothing fitted), the placing order, and
+        the number of the candidate taken, by original object (-1 where none fitted).
+    """
+    order = placement_order(radii)
+    centres = np.full((len(radii), 2), UNPLACED)
+    picked = np.full(len(radii), -1, dtype=np.int64)
+    grid = DiskGrid(float(np.min(radii, initial=np.inf, where=np.isfinite(radii))) if len(radii) else 0.0, gap)
+    for k, index in enumerate(order):
+        radius = float(radii[index])
+        for candidate, (x, y) in enumerate(np.asarray(candidates[k], dtype=np.float64)):
+            if grid.fits(x, y, radius):
+                grid.add(x, y, radius)
+                centres[index], picked[index] = (x, y), candidate
+                break
+    return centres, order, picked
+
+
+def layout_slack(centres: Float[np.ndarray, "N 2"], radii: Float[np.ndarray, " N"], gap: float) -> float:
+    """Smallest surplus of a pair's distance over `r_i + r_j + gap`; not negative for a valid layout, 9999 below two discs."""
+    if len(radii) < 2:
+        return -UNPLACED
+    centres, radii = np.asarray(centres, dtype=np.float64), np.asarray(radii, dtype=np.float64)
+    first, second = np.triu_indices(len(radii), 1)
+    distances = np.linalg.norm(centres[first] - centres[second], axis=1)
+    return float((distances - radii[first] - radii[second] - gap).min())
+
+
+def sample_layout(
+    radii: Float[np.ndarray, " N"],
+    rng: np.random.Generator,
+    config: RandomLayoutConfig = RandomLayoutConfig(),  # noqa: B008  (frozen)
+    *,
+    gap: float | None = None,
+) -> Layout:
+    """A random collision-free layout of discs, centred on the origin.
+
+    Args:
+        radii: disc radii, all positive.
+        rng: source of every random number; the same state gives the same layout.
+        config: counts and ranges.
+        gap: free distance between discs; drawn as mean radius times `config.gap_factor` when None.
+
+    Raises:
+        InputError: a radius is not positive and finite.
+    """
+    radii = np.asarray(radii, dtype=np.float64)
+    if not (np.isfinite(radii) & (radii > 0)).all():
+        raise InputError(f"Expected positive disc radii, got {radii.tolist()}; drop models without extent first.")
+    if gap is None:
+        gap = float(radii.mean() * rng.uniform(*config.gap_factor)) if len(radii) else 0.0
+    order = placement_order(radii)
+    kept = list(order)
+    while True:
+        region = math.sqrt(config.region_ratio * math.pi * float((radii[kept] ** 2).sum()))
+        centres = np.full((len(radii), 2), UNPLACED)
+        grid = DiskGrid(float(radii[kept].min()) if kept else 0.0, gap)
+        enlargements = 0
+        for index in kept:
+            while True:
+                points = rng.uniform(-0.5, 0.5, (config.candidates, 2)) * region
+                spot = next((p for p in points.tolist() if grid.fits(p[0], p[1], float(radii[index]))), None)
+                if spot is not None or enlargements >= config.max_enlargements:
+                    break
+                region *= config.growth
+                enlargements += 1
+            if spot is None:
+                break
+            grid.add(spot[0], spot[1], float(radii[index]))
+            centres[index] = spot
+        else:
+            break
+        kept = kept[:-1]  # the cap is reached: give up the smallest object
+    if kept:
+        low, high = (centres[kept] - radii[kept, None]).min(0), (centres[kept] + radii[kept, None]).max(0)
+        centres[kept] -= (low + high) / 2
+    return Layout(centres, order, tuple(sorted(int(i) for i in kept)), gap, region)
