@@ -1,0 +1,64 @@
+"""Normalisation layers; statistics are always taken in fp32 and the result returns in the input's dtype.
+
+Legend: T packed rows, H heads, D width of a head, C channels.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from scenewright.sparse.attention import Sequences
+
+__all__ = ["ChannelLayerNorm32", "LayerNorm32", "MultiHeadRMSNorm", "SparseGroupNorm32"]
+
+
+class LayerNorm32(nn.LayerNorm):
+    """Layer norm over the last axis. `elementwise_affine` as in torch; the affine parameters stay fp32."""
+
+    def forward(self, x: Float[Tensor, "*rows C"]) -> Float[Tensor, "*rows C"]:
+        if x.dtype == torch.float32 or self.weight is None:
+            # Half-precision input without parameters: torch already accumulates in fp32 and rounds once at the end.
+            return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+        return F.layer_norm(x.float(), self.normalized_shape, self.weight, self.bias, self.eps).to(x.dtype)
+
+
+class ChannelLayerNorm32(nn.LayerNorm):
+    """Layer norm over the channels of every voxel of a dense `[B, C, X, Y, Z]` tensor."""
+
+    def forward(self, x: Float[Tensor, "B C X Y Z"]) -> Float[Tensor, "B C X Y Z"]:
+        channels_last = x.movedim(1, -1).float()
+        normed = F.layer_norm(channels_last, self.normalized_shape, self.weight, self.bias, self.eps)
+        return normed.movedim(-1, 1).to(x.dtype)
+
+
+class MultiHeadRMSNorm(nn.Module):
+    """x / max(|x|_2, 1e-12) * gamma * sqrt(D) per head, as TRELLIS normalises queries and keys."""
+
+    def __init__(self, num_heads: int, head_channels: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(num_heads, head_channels))
+
+    def forward(self, x: Float[Tensor, "*rows H D"]) -> Float[Tensor, "*rows H D"]:
+        width = x.shape[-1]
+        # An epsilon inside the mean square equal to the published floor on the norm: zero rows stay zero.
+        normed = F.rms_norm(x.float(), (width,), eps=1e-24 / width)
+        return (normed * self.gamma).to(x.dtype)
+
+
+class SparseGroupNorm32(nn.GroupNorm):
+    """Group norm of packed rows: statistics per sequence and group, over the group's channels and all its rows."""
+
+    def forward(self, x: Float[Tensor, "T C"], tokens: Sequences) -> Float[Tensor, "T C"]:
+        count, groups = len(tokens.lengths), self.num_groups
+        index = tokens.row_index(x.device)
+        grouped = x.float().unflatten(1, (groups, -1))
+        size = torch.tensor(tokens.lengths, device=x.device).clamp(min=1)[:, None] * grouped.shape[2]
+
+        def mean_per_sequence(values: Tensor) -> Tensor:
+            return values.new_zeros(count, groups).index_add(0, index, values) / size
+
+        centred = grouped - mean_per_sequence(grouped.sum(2))[index, :, None]
+        variance = mean_per_sequence(centred.square().sum(2))
+        normed = (centred * (variance + self.eps).rsqrt()[index, :, None]).flatten(1)
+        return (normed * self.weight + self.bias).to(x.dtype)

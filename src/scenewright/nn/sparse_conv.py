@@ -1,0 +1,37 @@
+"""Sparse convolution as a layer."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from scenewright.sparse.conv import sparse_conv
+from scenewright.sparse.kernel_map import submanifold_map
+from scenewright.sparse.tensor import SparseTensor
+
+__all__ = ["SparseConv3d"]
+
+
+class SparseConv3d(nn.Module):
+    """Submanifold convolution: output voxels are the input voxels, missing neighbours add nothing.
+
+    `weight` is `[out, kx, ky, kz, in]`, the published layout of both backbones; on a full grid the layer equals a
+    dense conv3d with `weight.permute(0, 4, 1, 2, 3)` and zero padding.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, dilation: int = 1) -> None:
+        super().__init__()
+        self.kernel_size, self.dilation = kernel_size, dilation
+        self.weight = nn.Parameter(torch.empty(out_channels, kernel_size, kernel_size, kernel_size, in_channels))
+        self.bias = nn.Parameter(torch.empty(out_channels))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Kaiming uniform with a = sqrt(5) on fan-in = in * kernel^3, which is uniform in +-1 / sqrt(fan_in)."""
+        bound = 1 / math.sqrt(self.weight[0].numel())
+        nn.init.uniform_(self.weight, -bound, bound)
+        nn.init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        taps: Tensor = self.weight.flatten(1, 3).permute(1, 2, 0)
+        return x.replace(sparse_conv(x.feats, taps, self.bias, submanifold_map(x.voxels, self.kernel_size, self.dilation)))

@@ -1,0 +1,109 @@
+"""Which input row meets which output row under each tap of a convolution kernel.
+
+A map is built once per coordinate set and geometry, and reused by every convolution and sampling step on it.
+
+Legend: N input rows, M output rows, K taps (kernel^3, lexicographic in x, y, z), P pairs.
+"""
+
+from dataclasses import dataclass, field
+from itertools import product
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from scenewright.sparse.hashing import coord_keys, key_offset, keys_to_coords
+from scenewright.sparse.tensor import VoxelSet
+
+__all__ = ["KernelMap", "strided_map", "submanifold_map"]
+
+
+@dataclass(frozen=True)
+class KernelMap:
+    """Row pairs of each tap; `targets[k]` is ascending and free of repeats, so a tap never adds twice to one row."""
+
+    sources: tuple[Int[Tensor, " P"], ...]
+    targets: tuple[Int[Tensor, " P"], ...]
+    num_sources: int
+    num_targets: int
+    identity_tap: int | None = None
+    """Tap whose pairs are exactly (i, i): it needs no gather."""
+    _transposed: list["KernelMap"] = field(default_factory=list, repr=False, compare=False)
+
+    def transposed(self) -> "KernelMap":
+        """The map with sources and targets exchanged, as the gradient by the input needs it."""
+        if not self._transposed:
+            orders = [source.argsort() for source in self.sources]
+            self._transposed.append(
+                KernelMap(
+                    tuple(target[order] for target, order in zip(self.targets, orders, strict=True)),
+                    tuple(source[order] for source, order in zip(self.sources, orders, strict=True)),
+                    self.num_targets,
+                    self.num_sources,
+                    self.identity_tap,
+                )
+            )
+        return self._transposed[0]
+
+
+def _taps(kernel_size: int) -> list[tuple[int, int, int]]:
+    radius = (kernel_size - 1) // 2
+    return [(x - radius, y - radius, z - radius) for x, y, z in product(range(kernel_size), repeat=3)]
+
+
+def submanifold_map(voxels: VoxelSet, kernel_size: int = 3, dilation: int = 1) -> KernelMap:
+    """Map of a stride-1 convolution whose output voxels are its input voxels (odd `kernel_size`).
+
+    Tap k of target p reads the voxel at p + (k - radius) * dilation of the same batch item, where it exists.
+    """
+    if kernel_size % 2 == 0:
+        raise ValueError(f"A submanifold convolution needs an odd kernel, got {kernel_size}.")
+
+    def build() -> KernelMap:
+        taps = _taps(kernel_size)
+        rows = torch.arange(len(voxels), device=voxels.coords.device)
+        pairs: list[tuple[Tensor, Tensor] | None] = [None] * len(taps)
+        for index, tap in enumerate(taps):
+            mirror = len(taps) - 1 - index
+            if index == mirror:
+                pairs[index] = (rows, rows)
+            elif pairs[index] is None:
+                target, source = voxels.table.find(voxels.keys + key_offset(*(step * dilation for step in tap)))
+                pairs[index] = (source, target)
+                # q is the neighbour of p at +d exactly where p is the neighbour of q at -d.
+                order = source.argsort()
+                pairs[mirror] = (target[order], source[order])
+        sources, targets = zip(*[pair for pair in pairs if pair is not None], strict=True)
+        return KernelMap(sources, targets, len(voxels), len(voxels), identity_tap=len(taps) // 2)
+
+    return voxels.cached(("submanifold", kernel_size, dilation), build)
+
+
+def strided_map(voxels: VoxelSet, kernel_size: int, stride: int, padding: int = 0) -> tuple[VoxelSet, KernelMap]:
+    """Output voxels and map of a strided convolution: an output exists where any tap meets an input voxel.
+
+    Output o reads input o * stride - padding + k for k in [0, kernel_size)^3; outputs are in lexicographic order.
+    The exchanged map (`KernelMap.transposed`) is that of the transposed convolution back to `voxels`.
+    """
+
+    def build() -> tuple[VoxelSet, KernelMap]:
+        sources, keys = [], []
+        for tap in product(range(kernel_size), repeat=3):
+            shifted = voxels.coords[:, 1:].long() + padding - torch.tensor(tap, device=voxels.coords.device)
+            source = ((shifted % stride == 0) & (shifted >= 0)).all(1).nonzero().squeeze(1)
+            target_coords = torch.cat([voxels.batch_index[source, None], shifted[source] // stride], 1)
+            sources.append(source)
+            keys.append(coord_keys(target_coords))
+        unique, inverse = torch.cat(keys).unique(return_inverse=True)
+        coarse = VoxelSet(keys_to_coords(unique), voxels.batch_size)
+        targets = inverse.split([len(source) for source in sources])
+        orders = [target.argsort() for target in targets]
+        kernel_map = KernelMap(
+            tuple(source[order] for source, order in zip(sources, orders, strict=True)),
+            tuple(target[order] for target, order in zip(targets, orders, strict=True)),
+            len(voxels),
+            len(coarse),
+        )
+        return coarse, kernel_map
+
+    return voxels.cached(("strided", kernel_size, stride, padding), build)

@@ -1,0 +1,76 @@
+"""Halving and doubling the resolution of sparse voxels.
+
+Legend: N fine voxels, M coarse voxels, C channels.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from scenewright.sparse.hashing import coord_keys, keys_to_coords
+from scenewright.sparse.tensor import SparseTensor, VoxelSet
+
+__all__ = ["Pooling", "downsample", "pooling", "subdivide", "subdivided", "upsample"]
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """Parents of a voxel set under division by `factor`: coarse voxels in lexicographic order, one parent per voxel."""
+
+    parents: VoxelSet
+    parent_of: Int[Tensor, " N"]
+    num_children: Int[Tensor, " M"]
+
+
+def pooling(voxels: VoxelSet, factor: int = 2) -> Pooling:
+    """The `Pooling` of `voxels`, built once per coordinate set."""
+
+    def build() -> Pooling:
+        coarse = torch.cat([voxels.coords[:, :1], voxels.coords[:, 1:] // factor], 1)
+        keys, parent_of, count = coord_keys(coarse).unique(return_inverse=True, return_counts=True)
+        return Pooling(VoxelSet(keys_to_coords(keys), voxels.batch_size), parent_of, count)
+
+    return voxels.cached(("pooling", factor), build)
+
+
+def downsample(x: SparseTensor, factor: int = 2, *, count_offset: int = 0) -> SparseTensor:
+    """Mean of the existing children of each coarse voxel; the sum is divided by (children + `count_offset`).
+
+    TRELLIS v1 was trained with a mean that counts the zero it starts from: `count_offset=1` there (trap 2 of its
+    sheet), 0 elsewhere.
+    """
+    pool = pooling(x.voxels, factor)
+    total = x.feats.new_zeros(len(pool.parents), *x.feats.shape[1:]).index_add(0, pool.parent_of, x.feats)
+    divisor = (pool.num_children + count_offset).to(total.dtype)
+    return SparseTensor(total / divisor.view(-1, *[1] * (total.ndim - 1)), pool.parents)
+
+
+def upsample(x: SparseTensor, fine: VoxelSet, factor: int = 2) -> SparseTensor:
+    """Copies each coarse feature to its children in `fine`, the voxel set that was downsampled to `x`."""
+    pool = pooling(fine, factor)
+    if len(pool.parents) != len(x.voxels) or not torch.equal(pool.parents.coords, x.coords):
+        raise ValueError("The voxels to upsample to were not downsampled to these coarse voxels.")
+    return SparseTensor(x.feats[pool.parent_of], fine)
+
+
+# Children of a voxel in the order of their offsets (0,0,0), (0,0,1), (0,1,0), ... (1,1,1).
+_CHILD_OFFSETS = [(0, x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1)]
+
+
+def subdivided(voxels: VoxelSet) -> VoxelSet:
+    """Every voxel's 8 children at 2c + offset, contiguous, offsets in lexicographic order."""
+
+    def build() -> VoxelSet:
+        double = voxels.coords * torch.tensor([1, 2, 2, 2], device=voxels.coords.device, dtype=voxels.coords.dtype)
+        offsets = torch.tensor(_CHILD_OFFSETS, device=double.device, dtype=double.dtype)
+        return VoxelSet((double[:, None] + offsets).flatten(0, 1), voxels.batch_size)
+
+    return voxels.cached("subdivided", build)
+
+
+def subdivide(x: SparseTensor) -> SparseTensor:
+    """Every voxel becomes its 8 children, each with the parent's features."""
+    feats: Float[Tensor, "M C"] = x.feats.repeat_interleave(8, 0)
+    return SparseTensor(feats, subdivided(x.voxels))
