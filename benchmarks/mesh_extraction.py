@@ -1,0 +1,92 @@
+"""Seconds and peak memory of mesh extraction on the grid of the published mesh decoder (256^3).
+
+    uv run python benchmarks/mesh_extraction.py [--voxels 60000] [--resolution 256] [--repeat 3] [--device cpu]
+
+The surface is a bumpy sphere whose voxel shell has about `--voxels` active voxels. Every size runs in a process of its
+own; the memory is that process's peak resident size, with the size after importing torch in brackets.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+
+import torch
+
+from scenewright.geometry.dual_marching_cubes_table import CORNER_OFFSETS
+from scenewright.geometry.mesh_extraction import extract_mesh
+
+
+def sphere_features(num_voxels: int, resolution: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Voxels that a noisy sphere crosses, its radius chosen to give about `num_voxels`, with random weights."""
+    generator = torch.Generator().manual_seed(0)
+    # A sphere of r voxels crosses about 1.5 * 4 pi r^2 voxels.
+    radius = (num_voxels / (6 * torch.pi)) ** 0.5 / resolution
+    axis = (torch.arange(resolution) + 0.5) / resolution - 0.5
+    coords = []
+    for x in range(resolution):
+        distance = (axis[x] ** 2 + axis[:, None] ** 2 + axis[None] ** 2).sqrt() - radius
+        yz = (distance.abs() < 0.87 / resolution).nonzero()
+        coords.append(torch.cat([torch.full_like(yz[:, :1], x), yz], 1))
+    coords = torch.cat(coords)
+    corners = (coords[:, None] + torch.tensor(CORNER_OFFSETS)) / resolution - 0.5
+    feats = 0.3 * torch.randn(len(coords), 101, generator=generator)
+    feats[:, :8] = corners.norm(dim=-1) - radius + 1 / resolution
+    return coords, feats
+
+
+def peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measure(num_voxels: int, resolution: int, repeat: int, device: str) -> dict[str, float]:
+    baseline = peak_mb()
+    coords, feats = sphere_features(num_voxels, resolution)
+    coords, feats = coords.to(device), feats.to(device)
+    seconds = []
+    for _ in range(repeat):
+        start = time.perf_counter()
+        mesh = extract_mesh(coords, feats, resolution)
+        if feats.is_cuda:
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    peak = peak_mb() if device == "cpu" else torch.cuda.max_memory_allocated() / 2**20
+    return {
+        "voxels": len(coords),
+        "faces": len(mesh.faces),
+        "first_s": seconds[0],
+        "best_s": min(seconds),
+        "peak_mb": peak,
+        "import_mb": baseline,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--voxels", type=int, nargs="+", default=[10_000, 60_000, 200_000])
+    parser.add_argument("--resolution", type=int, default=256)
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        print(json.dumps(measure(arguments.voxels[0], arguments.resolution, arguments.repeat, arguments.device)))
+        return
+    print(f"{'voxels':>8} {'faces':>8} {'first s':>8} {'best s':>8} {'peak MB':>8} (after import)")
+    for num_voxels in arguments.voxels:
+        command = [sys.executable, __file__, "--worker", "--voxels", str(num_voxels)]
+        command += ["--resolution", str(arguments.resolution), "--repeat", str(arguments.repeat)]
+        output = subprocess.run(
+            [*command, "--device", arguments.device], check=True, capture_output=True, text=True
+        ).stdout
+        row = json.loads(output.splitlines()[-1])
+        print(
+            f"{row['voxels']:>8} {row['faces']:>8} {row['first_s']:>8.2f} {row['best_s']:>8.2f} "
+            f"{row['peak_mb']:>8.0f} ({row['import_mb']:.0f})"
+        )
+
+
+if __name__ == "__main__":
+    main()
