@@ -1,0 +1,1 @@
+"""InSpace: one panorama to a room of separate objects (on TRELLIS.2)."""

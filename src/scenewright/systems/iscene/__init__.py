@@ -1,0 +1,1 @@
+"""I-Scene: every object of one picture generated in place, aware of the scene (on TRELLIS v1)."""

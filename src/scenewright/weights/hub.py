@@ -1,0 +1,187 @@
+"""From a name to a verified file: local folder, then hub cache, then hub download, decided from the argument.
+
+A source is a local folder when it is a `Path`, exists as a folder, or is written like a path (`./x`, `/x`, `~/x`,
+`a/b/c`); otherwise it must read `owner/repository` and means the hub. There is no falling back from one meaning to
+the other, so the one error that is raised names what was really tried.
+"""
+
+import hashlib
+import logging
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from scenewright.errors import WeightsError
+from scenewright.weights.record import WeightsRecord
+
+__all__ = ["cached_file", "fetch", "find_file", "is_local_source", "sha256_of", "verify"]
+
+logger = logging.getLogger(__name__)
+Progress = Callable[[int, int], None]
+_CHUNK = 1 << 22
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def is_local_source(source: str | Path) -> bool:
+    """Whether `source` means a folder on this machine rather than a hub repository."""
+    if isinstance(source, Path) or Path(source).expanduser().is_dir():
+        return True
+    return source.startswith((".", "/", "~", "\\")) or "\\" in source or source.count("/") != 1
+
+
+def fetch(
+    record: WeightsRecord,
+    source: str | Path | None = None,
+    *,
+    cache_dir: str | Path | None = None,
+    offline: bool = False,
+    endpoint: str | None = None,
+    check_hash: bool = True,
+    progress: Progress | None = None,
+) -> Path:
+    """The verified weight file of `record`, downloaded to the hub cache when it is nowhere else.
+
+    Args:
+        source: a local folder laid out like the published repository, another hub repository of that layout, or None
+            for the record's own.
+        cache_dir: hub cache folder; None is the hub library's own default.
+        offline: never touch the network.
+        endpoint: address of the hub; None is the hub library's own default.
+        check_hash: read the whole file once and compare its SHA-256 where the record has one (about a second per
+            gigabyte); the size is compared in any case.
+        progress: called with (bytes hashed, bytes in total).
+
+    Raises:
+        WeightsError: not found, no network, access refused, or wrong size or hash.
+    """
+    if source is None and not _REPOSITORY.fullmatch(record.repository):
+        where = f"download '{record.file}' from {record.url}" if record.url else f"get '{record.file}'"
+        raise WeightsError(f"'{record.name}' is not on the hub; {where} and give the folder that holds it.")
+    revision = record.revision if source is None or source == record.repository else "main"
+    path = find_file(
+        record.repository if source is None else source,
+        record.file,
+        revision=revision,
+        cache_dir=cache_dir,
+        offline=offline,
+        endpoint=endpoint,
+    )
+    verify(path, record, check_hash=check_hash, progress=progress)
+    return path
+
+
+def find_file(
+    source: str | Path,
+    file: str,
+    *,
+    revision: str = "main",
+    cache_dir: str | Path | None = None,
+    offline: bool = False,
+    endpoint: str | None = None,
+) -> Path:
+    """`file` of a local folder or a hub repository, unverified (configurations; weights go through `fetch`).
+
+    Raises:
+        WeightsError: not found, no network, or access refused.
+    """
+    if is_local_source(source):
+        folder = Path(source).expanduser()
+        if not folder.is_dir():
+            raise WeightsError(
+                f"Weights folder '{folder}' does not exist; give a folder or a hub name 'owner/repository'."
+            )
+        found = sorted(path for path in folder.glob(file) if path.is_file())
+        if len(found) != 1:
+            count = f"{len(found)} such files" if found else "no such file"
+            raise WeightsError(f"Expected '{file}' in the folder '{folder}', which holds {count}.")
+        return found[0]
+    repository = str(source)
+    if not _REPOSITORY.fullmatch(repository):
+        raise WeightsError(f"'{repository}' is neither a folder here nor a hub name 'owner/repository'.")
+    if "*" in file:
+        raise WeightsError(f"The name of '{file}' in {repository} is not known; download it and give the local folder.")
+    if cached := cached_file(repository, file, revision=revision, cache_dir=cache_dir):
+        return cached
+    if offline:
+        raise WeightsError(
+            f"'{file}' of {repository} is not in the hub cache and downloading is off; "
+            "go online once, or give a local folder."
+        )
+    return _download(repository, file, revision, cache_dir, endpoint)
+
+
+def cached_file(
+    repository: str, file: str, *, revision: str = "main", cache_dir: str | Path | None = None
+) -> Path | None:
+    """The file in the hub cache, or None; touches no network."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(repository, file, cache_dir=cache_dir, revision=revision)
+    return Path(found) if isinstance(found, str) else None
+
+
+def _download(repository: str, file: str, revision: str, cache_dir: str | Path | None, endpoint: str | None) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        LocalEntryNotFoundError,
+        RemoteEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    logger.info("Downloading %s of %s", file, repository)
+    try:
+        return Path(hf_hub_download(repository, file, revision=revision, cache_dir=cache_dir, endpoint=endpoint))
+    except GatedRepoError as error:
+        raise WeightsError(
+            f"{repository} is gated: accept its licence at https://huggingface.co/{repository}, "
+            "then log in with `hf auth login`."
+        ) from error
+    except RevisionNotFoundError as error:
+        raise WeightsError(f"{repository} has no revision '{revision}' on the hub.") from error
+    except RepositoryNotFoundError as error:
+        raise WeightsError(f"The hub has no repository '{repository}' (or it is private); check the name.") from error
+    except RemoteEntryNotFoundError as error:
+        raise WeightsError(f"{repository} has no file '{file}' on the hub.") from error
+    except LocalEntryNotFoundError as error:
+        raise WeightsError(
+            f"'{file}' of {repository} is not in the hub cache and the hub cannot be reached; "
+            "check the network, or give a local folder."
+        ) from error
+    except Exception as error:  # network and disk errors come in many classes from below the hub library
+        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        raise WeightsError(f"Downloading '{file}' of {repository} failed ({reason}); try again.") from error
+
+
+def verify(path: Path, record: WeightsRecord, *, check_hash: bool = True, progress: Progress | None = None) -> None:
+    """Compare the file's size, and its hash where one is known, with the record.
+
+    Raises:
+        WeightsError: they differ.
+    """
+    size = path.stat().st_size
+    if record.size_bytes is not None and size != record.size_bytes:
+        raise WeightsError(
+            f"Weights '{path}' have {size:,} bytes instead of {record.size_bytes:,}; "
+            "delete the file and fetch it again."
+        )
+    if record.sha256 is not None and check_hash:
+        digest = sha256_of(path, progress)
+        if digest != record.sha256:
+            raise WeightsError(
+                f"Weights '{path}' have SHA-256 {digest[:12]}... instead of {record.sha256[:12]}..., so they are not "
+                f"the published '{record.name}'; delete the file and fetch it again."
+            )
+
+
+def sha256_of(path: Path, progress: Progress | None = None) -> str:
+    """Hexadecimal SHA-256 of a file, read in pieces."""
+    digest, done, total = hashlib.sha256(), 0, path.stat().st_size
+    with path.open("rb", buffering=0) as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+            done += len(chunk)
+            if progress is not None:
+                progress(done, total)
+    return digest.hexdigest()
