@@ -1,0 +1,161 @@
+"""Visibility: which triangle every pixel centre sees, where on it, and how deep.
+
+`rasterize` picks the compiled CPU rasteriser (`raster_numba`) for scenes in main memory and the plain torch one
+(`raster_torch`: any device, same integers) otherwise; both honour the same sub-pixel rule and agree exactly in coverage
+wherever their float64 projections agree.
+
+Legend: H, W image size, F faces.
+"""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from scenewright.rendering import raster_numba
+from scenewright.rendering.raster_torch import rasterize_torch
+from scenewright.rendering.triangles import TriangleScene
+from scenewright.rendering.view import View
+
+__all__ = ["Backend", "GBuffer", "choose_backend", "rasterize", "run_bands"]
+
+Backend = Literal["auto", "numba", "torch"]
+NO_ROWS = np.empty((0, 0))
+
+
+@dataclass(frozen=True)
+class GBuffer:
+    """Per pixel: `face` (-1 where nothing is hit), barycentric weights of the face's corners 1 and 2, z-depth (0: none)."""
+
+    face: Int[Tensor, "height width"]
+    barycentrics: Float[Tensor, "height width 2"]
+    depth: Float[Tensor, "height width"]
+
+
+def choose_backend(scene: TriangleScene, backend: Backend) -> Literal["numba", "torch"]:
+    """The backend that "auto" stands for: compiled loops in main memory, torch elsewhere."""
+    if backend == "auto":
+        return "numba" if scene.vertices.device.type == "cpu" else "torch"
+    return backend
+
+
+def rasterize(
+    scene: TriangleScene,
+    view: View,
+    *,
+    selected: Bool[Tensor, " F"] | None = None,
+    in_front_of: Float[Tensor, "height width"] | None = None,
+    behind: Float[Tensor, "height width"] | None = None,
+    alpha_test: bool = True,
+    backend: Backend = "auto",
+    threads: int | None = None,
+) -> GBuffer:
+    """Nearest surface at every pixel centre, from both sides of every triangle.
+
+    Args:
+        selected: which faces take part (default all).
+        in_front_of: only surfaces nearer than this depth count (0: no limit there).
+        behind: only surfaces farther than this depth count (0: no limit there).
+        alpha_test: drop points of masked materials below their cutoff, and fully transparent points of blended ones.
+        threads: CPU threads (default: all cores).
+    """
+    if choose_backend(scene, backend) == "torch":
+        face, barycentrics, depth = rasterize_torch(
+            scene, view, selected=selected, in_front_of=in_front_of, behind=behind, alpha_test=alpha_test
+        )
+        return GBuffer(face, barycentrics, depth)
+    return _rasterize_numba(scene, view, selected, in_front_of, behind, alpha_test, threads)
+
+
+def _rasterize_numba(
+    scene: TriangleScene,
+    view: View,
+    selected: Tensor | None,
+    in_front_of: Tensor | None,
+    behind: Tensor | None,
+    alpha_test: bool,
+    threads: int | None,
+) -> GBuffer:
+    faces = scene.faces.numpy()
+    height, width = view.height, view.width
+    chosen = np.ones(len(faces), dtype=np.bool_) if selected is None else selected.numpy()
+    triangles = _setup(scene.vertices.numpy(), faces, chosen, view)
+    depth_key = np.full((height, width), -np.inf, dtype=np.float64)
+    if in_front_of is not None:
+        depth_key = _limit_key(in_front_of, view, unlimited=-np.inf)
+    limit_key = NO_ROWS if behind is None else _limit_key(behind, view, unlimited=np.inf)
+    triangle = np.full((height, width), -1, dtype=np.int32)
+    face = np.empty((height, width), dtype=np.int32)
+    barycentrics = np.empty((height, width, 2), dtype=np.float32)
+    depth = np.empty((height, width), dtype=np.float32)
+    bank = scene.bank
+    alpha_test = alpha_test and bool((bank.kinds[:, 0] == 1).any() or (bank.kinds[:, 0] == 2).any())
+    alpha_arrays = (
+        scene.uv.numpy(), scene.colors.numpy(), faces, scene.face_material.numpy(), bank.factors.numpy(),
+        bank.kinds.numpy(), bank.textures.numpy(), bank.texels.numpy(),
+    )  # fmt: skip
+
+    def band(first: int, last: int) -> None:
+        raster_numba.fill_band(
+            *triangles, len(triangles[2]), view.ortho, first, last, depth_key, triangle, limit_key,
+            behind is not None, alpha_test, *alpha_arrays,
+        )  # fmt: skip
+        raster_numba.resolve_band(
+            *triangles, view.ortho, first, last, depth_key, triangle, face, barycentrics, depth
+        )  # fmt: skip
+
+    run_bands(band, height, threads)
+    return GBuffer(torch.from_numpy(face), torch.from_numpy(barycentrics), torch.from_numpy(depth))
+
+
+def _setup(vertices: np.ndarray, faces: np.ndarray, chosen: np.ndarray, view: View) -> tuple[np.ndarray, ...]:
+    projected = np.empty((len(vertices), 4))
+    raster_numba.project_vertices(vertices, view.numbers.numpy(), view.ortho, projected)
+    near = -1e30 if view.ortho else view.near
+    sizes = (near, view.ortho, view.width, view.height)
+
+    def buffers(count: int, clipped: int) -> tuple[np.ndarray, ...]:
+        return (
+            np.empty((count, 6), np.int32), np.empty((count, 3)), np.empty(count, np.int32),
+            np.empty(count, np.int32), np.empty((clipped, 9)),
+        )  # fmt: skip
+
+    count, clipped = raster_numba.setup_triangles(projected, faces, chosen, *sizes, *buffers(0, 0))
+    filled = buffers(count, clipped)
+    if count:
+        raster_numba.setup_triangles(projected, faces, chosen, *sizes, *filled)
+    return filled
+
+
+def _limit_key(depth: Tensor, view: View, *, unlimited: float) -> np.ndarray:
+    values = depth.numpy().astype(np.float64)
+    limited = values != 0
+    key = -values if view.ortho else 1 / np.where(limited, values, 1.0)
+    return np.where(limited, key, unlimited)
+
+
+def run_bands(work: Callable[[int, int], None], rows: int, threads: int | None) -> None:
+    """Call `work(first, last)` over bands of rows, on `threads` threads (default: all cores this process may use)."""
+    count = min(_num_cores() if threads is None else max(threads, 1), rows)
+    if count <= 1:
+        work(0, rows)
+        return
+    pieces = min(4 * count, rows)  # more bands than threads: rows near the horizon cost more than the sky
+    edges = [rows * i // pieces for i in range(pieces + 1)]
+    list(_pool(count).map(work, edges[:-1], edges[1:]))
+
+
+@lru_cache(maxsize=4)
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="scenewright-render")
+
+
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,303 @@
+"""The CPU rasteriser: compiled loops that turn triangles into a visibility buffer.
+
+Steps: project vertices; per triangle reject, clip and snap to 1/256 pixel (`setup_triangles`); fill a z-buffer
+(`fill_band`); recover face ids and perspective-correct barycentrics (`resolve_band`). Edge functions are exact integers
+with the top-left rule, so triangles that share an edge leave no gap and no pixel twice, at any sub-pixel offset.
+
+The depth key q is linear over the screen and larger when nearer: 1/z in perspective, -z in parallel projection. Every
+triangle counts from both sides. Kernels release the interpreter lock and write disjoint rows, so threads share them.
+
+A `view` is 17 float64: rotation (9, row-major), translation (3), fx, fy, skew, cx, cy.
+"""
+
+import numpy as np
+from numba import njit
+
+from scenewright.rendering.texture_numba import face_alpha
+
+__all__ = ["fill_band", "project_vertices", "resolve_band", "setup_triangles"]
+
+SUBPIXEL = 256
+GUARD_PX = 8192.0  # triangles reaching further than this beyond the image are clipped so that integers stay small
+
+
+@njit(cache=True, nogil=True)
+def project_vertices(vertices, view, ortho, projected):
+    """`projected` rows: u * w, v * w, w, z in float64, with w = z in perspective and 1 in parallel projection."""
+    for i in range(vertices.shape[0]):
+        x, y, z = float(vertices[i, 0]), float(vertices[i, 1]), float(vertices[i, 2])
+        cam_x = view[0] * x + view[1] * y + view[2] * z + view[9]
+        cam_y = view[3] * x + view[4] * y + view[5] * z + view[10]
+        cam_z = view[6] * x + view[7] * y + view[8] * z + view[11]
+        w = 1.0 if ortho else cam_z
+        projected[i, 0] = view[12] * cam_x + view[14] * cam_y + view[15] * w
+        projected[i, 1] = view[13] * cam_y + view[16] * w
+        projected[i, 2] = w
+        projected[i, 3] = cam_z
+
+
+@njit(cache=True, nogil=True)
+def setup_triangles(projected, faces, selected, near, ortho, width, height, corners, keys, owner, clipped, weights):
+    """Emit screen triangles; returns their count and the number of clipped ones.
+
+    `corners` [T, 6] int32 fixed-point x, y of three corners in counter-clockwise order of the integer edge test;
+    `keys` [T, 3] depth keys; `owner` [T] face; `clipped` [T] row into `weights` [C, 9] (barycentrics of the corners on
+    the face) or -1 for an unclipped triangle in its own order, -2 for one with corners 1 and 2 swapped.
+    With buffers of size zero nothing is written: the count says how large they must be (an upper bound).
+    """
+    counting = owner.shape[0] == 0
+    emitted = 0
+    num_clipped = 0
+    polygon = np.empty((9, 7))
+    other = np.empty((9, 7))
+    single = np.empty((3, 7))
+    for f in range(faces.shape[0]):
+        if not selected[f]:
+            continue
+        behind = 0
+        left = 0
+        right = 0
+        above = 0
+        below = 0
+        needs_clip = False
+        for k in range(3):
+            i = faces[f, k]
+            u, v, w, z = projected[i, 0], projected[i, 1], projected[i, 2], projected[i, 3]
+            if not (abs(u) < 1e30 and abs(v) < 1e30 and abs(z) < 1e30):
+                behind = 3  # not a number: never drawn
+                break
+            if z < near:
+                behind += 1
+            left += u < 0
+            right += u > width * w
+            above += v < 0
+            below += v > height * w
+            if z < near or u < -GUARD_PX * w or u > (width + GUARD_PX) * w:
+                needs_clip = True
+            if v < -GUARD_PX * w or v > (height + GUARD_PX) * w:
+                needs_clip = True
+        if behind == 3:
+            continue
+        # With w > 0 the four sides are exact half-space tests; a corner behind the camera keeps its sign convention.
+        if left == 3 or right == 3 or above == 3 or below == 3:
+            continue
+        if not needs_clip:
+            for k in range(3):
+                i = faces[f, k]
+                single[k, 0], single[k, 1] = projected[i, 0], projected[i, 1]
+                single[k, 2], single[k, 3] = projected[i, 2], projected[i, 3]
+            emitted += emit(
+                single, 0, 1, 2, f, -1, ortho, width, height, counting, emitted, corners, keys, owner, clipped, weights
+            )
+            continue
+        for k in range(3):
+            i = faces[f, k]
+            for c in range(4):
+                polygon[k, c] = projected[i, c]
+            for c in range(3):
+                polygon[k, 4 + c] = 1.0 if c == k else 0.0
+        count = 3
+        for plane in range(5):
+            count = clip_polygon(polygon, count, other, plane, near, width, height)
+            polygon, other = other, polygon
+            if count < 3:
+                break
+        for k in range(1, count - 1):
+            drawn = emit(
+                polygon, 0, k, k + 1, f, num_clipped, ortho, width, height, counting, emitted, corners, keys, owner,
+                clipped, weights,
+            )  # fmt: skip
+            emitted += drawn
+            num_clipped += drawn
+    return emitted, num_clipped
+
+
+@njit(cache=True, nogil=True)
+def plane_distance(row, plane, near, width, height):
+    if plane == 0:
+        return row[3] - near
+    if plane == 1:
+        return row[0] + GUARD_PX * row[2]
+    if plane == 2:
+        return (width + GUARD_PX) * row[2] - row[0]
+    if plane == 3:
+        return row[1] + GUARD_PX * row[2]
+    return (height + GUARD_PX) * row[2] - row[1]
+
+
+@njit(cache=True, nogil=True)
+def clip_polygon(polygon, count, out, plane, near, width, height):
+    """Sutherland-Hodgman against one plane in homogeneous space; returns the new corner count."""
+    written = 0
+    for k in range(count):
+        nxt = (k + 1) % count
+        here = plane_distance(polygon[k], plane, near, width, height)
+        there = plane_distance(polygon[nxt], plane, near, width, height)
+        if here >= 0:
+            out[written] = polygon[k]
+            written += 1
+        if (here >= 0) != (there >= 0):
+            # Always cut from the inner end, so that two faces sharing this edge cut it at the same point.
+            t = here / (here - there) if here >= 0 else there / (there - here)
+            for c in range(7):
+                if here >= 0:
+                    out[written, c] = polygon[k, c] + t * (polygon[nxt, c] - polygon[k, c])
+                else:
+                    out[written, c] = polygon[nxt, c] + t * (polygon[k, c] - polygon[nxt, c])
+            written += 1
+    return written
+
+
+@njit(cache=True, nogil=True)
+def emit(
+    rows, a, b, c, face, clip_row, ortho, width, height, counting, slot, corners, keys, owner, clipped, weights
+):  # fmt: skip
+    """Write one screen triangle if it can cover a pixel centre; returns 1 or 0."""
+    ax = int(np.rint(rows[a, 0] / rows[a, 2] * SUBPIXEL))
+    ay = int(np.rint(rows[a, 1] / rows[a, 2] * SUBPIXEL))
+    bx = int(np.rint(rows[b, 0] / rows[b, 2] * SUBPIXEL))
+    by = int(np.rint(rows[b, 1] / rows[b, 2] * SUBPIXEL))
+    cx = int(np.rint(rows[c, 0] / rows[c, 2] * SUBPIXEL))
+    cy = int(np.rint(rows[c, 1] / rows[c, 2] * SUBPIXEL))
+    half = SUBPIXEL // 2
+    first_x = max((min(ax, bx, cx) - half + SUBPIXEL - 1) // SUBPIXEL, 0)
+    last_x = min((max(ax, bx, cx) - half) // SUBPIXEL, width - 1)
+    if first_x > last_x:
+        return 0
+    first_y = max((min(ay, by, cy) - half + SUBPIXEL - 1) // SUBPIXEL, 0)
+    last_y = min((max(ay, by, cy) - half) // SUBPIXEL, height - 1)
+    if first_y > last_y:
+        return 0
+    area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+    if area == 0:
+        return 0
+    if counting:
+        return 1
+    swapped = area < 0
+    if swapped:
+        b, c, bx, by, cx, cy = c, b, cx, cy, bx, by
+    corners[slot, 0], corners[slot, 1] = ax, ay
+    corners[slot, 2], corners[slot, 3] = bx, by
+    corners[slot, 4], corners[slot, 5] = cx, cy
+    keys[slot, 0] = -rows[a, 3] if ortho else 1.0 / rows[a, 2]
+    keys[slot, 1] = -rows[b, 3] if ortho else 1.0 / rows[b, 2]
+    keys[slot, 2] = -rows[c, 3] if ortho else 1.0 / rows[c, 2]
+    owner[slot] = face
+    if clip_row < 0:
+        clipped[slot] = -2 if swapped else -1
+    else:
+        clipped[slot] = clip_row
+        for k in range(3):
+            weights[clip_row, k] = rows[a, 4 + k]
+            weights[clip_row, 3 + k] = rows[b, 4 + k]
+            weights[clip_row, 6 + k] = rows[c, 4 + k]
+    return 1
+
+
+@njit(cache=True, nogil=True)
+def fill_band(
+    corners, keys, owner, clipped, weights, count, ortho, first_row, last_row, depth_key, triangle, limit_key, peel,
+    alpha_test, uv, colors, faces, face_material, factors, kinds, textures, texels,
+):  # fmt: skip
+    """Z-buffer rows [first_row, last_row): `depth_key` holds the largest key so far, `triangle` who wrote it.
+
+    On equal keys the lower triangle wins. `peel`: only fragments strictly behind `limit_key` count. `alpha_test`: fragments
+    of masked or blended materials below their cutoff are dropped.
+    """
+    width = depth_key.shape[1]
+    half = SUBPIXEL // 2
+    for t in range(count):
+        ax, ay = int(corners[t, 0]), int(corners[t, 1])
+        bx, by = int(corners[t, 2]), int(corners[t, 3])
+        cx, cy = int(corners[t, 4]), int(corners[t, 5])
+        first_y = max((min(ay, by, cy) - half + SUBPIXEL - 1) // SUBPIXEL, first_row)
+        last_y = min((max(ay, by, cy) - half) // SUBPIXEL, last_row - 1)
+        if first_y > last_y:
+            continue
+        first_x = max((min(ax, bx, cx) - half + SUBPIXEL - 1) // SUBPIXEL, 0)
+        last_x = min((max(ax, bx, cx) - half) // SUBPIXEL, width - 1)
+        face = owner[t]
+        tested = alpha_test and kinds[face_material[face], 0] in (1, 2)
+        # Edge k faces corner k; a pixel centre exactly on a right or bottom edge belongs to the neighbour.
+        step_a_x, step_a_y = by - cy, cx - bx
+        step_b_x, step_b_y = cy - ay, ax - cx
+        step_c_x, step_c_y = ay - by, bx - ax
+        bias_a = 0 if (step_a_x > 0 or (step_a_x == 0 and step_a_y > 0)) else -1
+        bias_b = 0 if (step_b_x > 0 or (step_b_x == 0 and step_b_y > 0)) else -1
+        bias_c = 0 if (step_c_x > 0 or (step_c_x == 0 and step_c_y > 0)) else -1
+        inverse_area = 1.0 / ((bx - ax) * (cy - ay) - (by - ay) * (cx - ax))
+        key_a = keys[t, 0]
+        delta_b, delta_c = keys[t, 1] - key_a, keys[t, 2] - key_a
+        px = first_x * SUBPIXEL + half
+        for row in range(first_y, last_y + 1):
+            py = row * SUBPIXEL + half
+            edge_a = (px - bx) * step_a_x + (py - by) * step_a_y
+            edge_b = (px - cx) * step_b_x + (py - cy) * step_b_y
+            edge_c = (px - ax) * step_c_x + (py - ay) * step_c_y
+            for column in range(first_x, last_x + 1):
+                if edge_a + bias_a >= 0 and edge_b + bias_b >= 0 and edge_c + bias_c >= 0:
+                    key = key_a + (edge_b * delta_b + edge_c * delta_c) * inverse_area
+                    if key > depth_key[row, column] and not (peel and key >= limit_key[row, column]):
+                        visible = True
+                        if tested:
+                            b1, b2 = barycentrics(
+                                edge_a, edge_b, edge_c, keys[t], clipped[t], weights, inverse_area, ortho
+                            )
+                            alpha, cutoff = face_alpha(
+                                face, b1, b2, uv, colors, faces, face_material, factors, kinds, textures, texels
+                            )
+                            visible = alpha >= cutoff
+                        if visible:
+                            depth_key[row, column] = key
+                            triangle[row, column] = t
+                edge_a += SUBPIXEL * step_a_x
+                edge_b += SUBPIXEL * step_b_x
+                edge_c += SUBPIXEL * step_c_x
+
+
+@njit(cache=True, nogil=True)
+def barycentrics(edge_a, edge_b, edge_c, key, clip_row, weights, inverse_area, ortho):
+    """Perspective-correct weights of the face's corners 1 and 2 from screen-space edge values."""
+    wa, wb, wc = edge_a * inverse_area, edge_b * inverse_area, edge_c * inverse_area
+    if not ortho:
+        wa, wb, wc = wa * key[0], wb * key[1], wc * key[2]
+        total = wa + wb + wc
+        wa, wb, wc = wa / total, wb / total, wc / total
+    if clip_row == -1:
+        return wb, wc
+    if clip_row == -2:
+        return wc, wb
+    row = weights[clip_row]
+    return wa * row[1] + wb * row[4] + wc * row[7], wa * row[2] + wb * row[5] + wc * row[8]
+
+
+@njit(cache=True, nogil=True)
+def resolve_band(
+    corners, keys, owner, clipped, weights, ortho, first_row, last_row, depth_key, triangle, face, bary, depth
+):  # fmt: skip
+    """Face id (-1: none), barycentrics of corners 1 and 2, and depth (0: none) for rows [first_row, last_row)."""
+    half = SUBPIXEL // 2
+    for row in range(first_row, last_row):
+        py = row * SUBPIXEL + half
+        for column in range(depth_key.shape[1]):
+            t = triangle[row, column]
+            if t < 0:
+                face[row, column] = -1
+                depth[row, column] = 0.0
+                bary[row, column, 0] = 0.0
+                bary[row, column, 1] = 0.0
+                continue
+            px = column * SUBPIXEL + half
+            ax, ay = int(corners[t, 0]), int(corners[t, 1])
+            bx, by = int(corners[t, 2]), int(corners[t, 3])
+            cx, cy = int(corners[t, 4]), int(corners[t, 5])
+            edge_a = (px - bx) * (by - cy) + (py - by) * (cx - bx)
+            edge_b = (px - cx) * (cy - ay) + (py - cy) * (ax - cx)
+            edge_c = (px - ax) * (ay - by) + (py - ay) * (bx - ax)
+            inverse_area = 1.0 / (edge_a + edge_b + edge_c)
+            b1, b2 = barycentrics(edge_a, edge_b, edge_c, keys[t], clipped[t], weights, inverse_area, ortho)
+            face[row, column] = owner[t]
+            bary[row, column, 0] = b1
+            bary[row, column, 1] = b2
+            key = depth_key[row, column]
+            depth[row, column] = -key if ortho else 1.0 / key

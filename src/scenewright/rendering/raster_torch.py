@@ -1,0 +1,2 @@
+def rasterize_torch(*a, **k):
+    raise NotImplementedError
