@@ -1,48 +1,211 @@
-"""Published weights of the image encoders: DINOv2 (TRELLIS v1), DINOv3 (TRELLIS.2) and VGGT (SceneGen).
+"""Published weights of the image encoders: their records, and strict loading from any of the layouts they come in.
 
-Torch-hub DINOv2 and the hub repository named here hold the same network; the hub files carry no hash we could verify.
+    encoder = load_dinov2("dinov2_vitl14_reg4_pretrain.pth")            # torch hub's names
+    encoder = load_dinov2("model.safetensors")                          # transformers' names
+    encoder = load_dinov2(path, prefix="base_img_conditioner.")         # inside an I-Scene checkpoint
+    encoder = encoder_from_pretrained("vggt")                           # local cache, else the hub
+
+Networks are built on the meta device and tensors read one at a time, so the host holds the weights once.
 """
 
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from scenewright.encoders.dinov2 import Dinov2, Dinov2Config
+from scenewright.encoders.dinov2_names import attention_names, to_published
+from scenewright.encoders.dinov3 import Dinov3, Dinov3Config
+from scenewright.encoders.vggt import VGGTAggregator, VGGTConfig
+from scenewright.errors import WeightsError
+from scenewright.weights.checkpoint import open_checkpoint
+from scenewright.weights.hub import fetch
 from scenewright.weights.record import WeightsRecord, imagenet_statistics
 
-__all__ = ["RECORDS"]
+__all__ = [
+    "DINOV2_VITL14_REG",
+    "DINOV3_VITL16",
+    "RECORDS",
+    "VGGT_1B",
+    "encoder_from_pretrained",
+    "load_dinov2",
+    "load_dinov3",
+    "load_encoder_state",
+    "load_vggt",
+]
 
-_ALL = (
-    WeightsRecord(
-        name="encoders/dinov2",
-        repository="facebook/dinov2-with-registers-large",
-        file="model.safetensors",
-        architecture="Dinov2WithRegistersModel",
-        licence="Apache-2.0",
-        paper="arXiv:2304.07193, arXiv:2309.16588",
-        num_parameters=304_372_736,
-        stored_dtype="fp32",
-        image=imagenet_statistics(518),
-    ),
-    WeightsRecord(
-        name="encoders/dinov3",
-        repository="facebook/dinov3-vitl16-pretrain-lvd1689m",
-        file="model.safetensors",
-        architecture="DINOv3ViTModel",
-        licence="DINOv3 License",
-        paper="arXiv:2508.10104",
-        num_parameters=303_129_600,
-        stored_dtype="fp32",
-        image=imagenet_statistics(512),
-        is_gated=True,
-    ),
-    WeightsRecord(
-        name="encoders/vggt",
-        repository="facebook/VGGT-1B",
-        revision="860abec7937da0a4c03c41d3c269c366e82abdf9",
-        file="model.safetensors",
-        architecture="VGGT",
-        licence="CC-BY-NC-4.0",
-        paper="arXiv:2503.11651",
-        stored_dtype="fp32",
-        image=imagenet_statistics(518),
-        ignore=("camera_head.*", "depth_head.*", "point_head.*", "track_head.*"),
-        is_non_commercial=True,
-    ),
+M = TypeVar("M", bound=nn.Module)
+Progress = Callable[[int, int], None]
+
+DINOV2_VITL14_REG = WeightsRecord(
+    name="dinov2-vitl14-reg",
+    repository="facebook/dinov2-with-registers-large",
+    file="model.safetensors",
+    architecture="Dinov2WithRegistersModel",
+    licence="Apache-2.0",
+    paper="arXiv:2309.16588",
+    num_parameters=304_372_736,
+    stored_dtype="float32",
+    image=imagenet_statistics(518),
+    url="https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/dinov2_vitl14_reg4_pretrain.pth",
 )
-RECORDS: dict[str, WeightsRecord] = {record.name: record for record in _ALL}
+DINOV3_VITL16 = WeightsRecord(
+    name="dinov3-vitl16",
+    repository="facebook/dinov3-vitl16-pretrain-lvd1689m",
+    file="model.safetensors",
+    architecture="DINOv3ViTModel",
+    licence="DINOv3 License",
+    paper="arXiv:2508.10104",
+    num_parameters=303_129_600,
+    stored_dtype="float32",
+    image=imagenet_statistics(512),
+    is_gated=True,
+)
+VGGT_1B = WeightsRecord(
+    name="vggt-1b",
+    repository="facebook/VGGT-1B",
+    file="model.safetensors",
+    architecture="VGGT",
+    licence="CC-BY-NC-4.0",
+    paper="arXiv:2503.11651",
+    num_parameters=909_112_320,  # of the aggregator, the part used here
+    stored_dtype="float32",
+    image=imagenet_statistics(518),
+    ignore=("camera_head.*", "depth_head.*", "point_head.*", "track_head.*"),
+    is_non_commercial=True,
+)
+RECORDS = (DINOV2_VITL14_REG, DINOV3_VITL16, VGGT_1B)
+_RECORD_OF = {"dinov2": DINOV2_VITL14_REG, "dinov3": DINOV3_VITL16, "vggt": VGGT_1B}
+
+
+def load_dinov2(
+    path: str | Path,
+    *,
+    config: Dinov2Config | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    prefix: str = "",
+    progress: Progress | None = None,
+) -> Dinov2:
+    """DINOv2 from a file in torch hub's or in transformers' layout; `prefix` picks it out of a larger checkpoint.
+
+    Raises:
+        WeightsError: the file cannot be read, or tensors are missing, unknown or of the wrong shape.
+    """
+    return _load(lambda: Dinov2(config), path, device, dtype, prefix, _dinov2_as_published, progress)
+
+
+def load_dinov3(
+    path: str | Path,
+    *,
+    config: Dinov3Config | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    prefix: str = "",
+    progress: Progress | None = None,
+) -> Dinov3:
+    """DINOv3 from a file in the published (transformers) layout.
+
+    Raises:
+        WeightsError: the file cannot be read, or tensors are missing, unknown or of the wrong shape.
+    """
+    return _load(lambda: Dinov3(config), path, device, dtype, prefix, dict, progress)
+
+
+def load_vggt(
+    path: str | Path,
+    *,
+    config: VGGTConfig | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    prefix: str = "aggregator.",
+    progress: Progress | None = None,
+) -> VGGTAggregator:
+    """VGGT's aggregator from a full VGGT checkpoint; its heads are not read.
+
+    Raises:
+        WeightsError: the file cannot be read, or tensors are missing, unknown or of the wrong shape.
+    """
+    return _load(lambda: VGGTAggregator(config), path, device, dtype, prefix, dict, progress)
+
+
+def encoder_from_pretrained(
+    name: Literal["dinov2", "dinov3", "vggt"],
+    source: str | Path | None = None,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    offline: bool = False,
+    progress: Progress | None = None,
+) -> Dinov2 | Dinov3 | VGGTAggregator:
+    """A published encoder, from a weight file, a local folder, the hub cache or the hub, frozen and in evaluation mode.
+
+    Args:
+        source: None for the published repository, a weight file, a folder laid out like the repository, or another
+            repository of that layout.
+
+    Raises:
+        WeightsError: not found, no network, access refused, or the tensors do not fit.
+    """
+    is_file = source is not None and Path(source).expanduser().is_file()
+    path = Path(str(source)).expanduser() if is_file else fetch(_RECORD_OF[name], source, offline=offline)
+    if name == "dinov2":
+        return load_dinov2(path, device=device, dtype=dtype, progress=progress)
+    if name == "dinov3":
+        return load_dinov3(path, device=device, dtype=dtype, progress=progress)
+    return load_vggt(path, device=device, dtype=dtype, progress=progress)
+
+
+def load_encoder_state(module: M, tensors: Mapping[str, Tensor], *, source: str = "the state dict") -> M:
+    """`module` (an encoder of this package) with its parameters replaced by `tensors` under their published names.
+
+    Raises:
+        WeightsError: names or shapes differ; the message lists them.
+    """
+    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    problems = [
+        ("missing", sorted(expected.keys() - tensors.keys())),
+        ("unexpected", sorted(tensors.keys() - expected.keys())),
+        ("of another shape", sorted(n for n in expected.keys() & tensors.keys() if tensors[n].shape != expected[n])),
+    ]
+    found = [f"{len(names)} {what} (first: {names[0]})" for what, names in problems if names]
+    if found:
+        raise WeightsError(f"Weights in {source} do not fit {type(module).__name__}: {', '.join(found)}.")
+    is_meta = any(parameter.is_meta for parameter in module.parameters())
+    module.load_state_dict(dict(tensors), strict=True, assign=is_meta)
+    return module
+
+
+def _load(
+    build: Callable[[], M],
+    path: str | Path,
+    device: torch.device | str,
+    dtype: torch.dtype | None,
+    prefix: str,
+    as_published: Callable[[Mapping[str, Tensor]], dict[str, Tensor]],
+    progress: Progress | None,
+) -> M:
+    with torch.device("meta"):
+        module = build()
+    tensors: dict[str, Tensor] = {}
+    with open_checkpoint(path) as checkpoint:
+        names = [name for name in checkpoint.shapes if name.startswith(prefix)]
+        if not names:
+            raise WeightsError(f"'{path}' holds no tensor whose name starts with '{prefix}'; is it the right file?")
+        for count, name in enumerate(names, 1):
+            target = torch.empty(checkpoint.shapes[name], dtype=dtype or checkpoint.dtypes[name], device=device)
+            checkpoint.read_into(name, target)
+            tensors[name.removeprefix(prefix)] = target
+            if progress is not None:
+                progress(count, len(names))
+    load_encoder_state(module, as_published(tensors), source=str(path))
+    if isinstance(module, Dinov3):
+        module.reset_buffers(torch.device(device))
+    return module.eval().requires_grad_(False)
+
+
+def _dinov2_as_published(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    is_transformers = any(name.startswith("embeddings.") for name in tensors)
+    return to_published(tensors, attention_names(tensors)) if is_transformers else dict(tensors)

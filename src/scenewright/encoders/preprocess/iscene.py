@@ -1,0 +1,99 @@
+"""I-Scene's pictures: for each object, the object and the whole scene in one shared crop, and the object's own crop.
+
+The scene crop keeps the place and the apparent size of each object; that is how the network knows where to put it.
+Source: I-Scene spec sheet, section 4.2.
+
+Legend: N objects, S slots (instance, scene, and canonical where asked for).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from scenewright.encoders.preprocess.crop import (
+    Box,
+    drop_alpha,
+    image_to_tensor,
+    opaque_extent,
+    rounded_box,
+    square_box,
+)
+from scenewright.encoders.preprocess.lanczos4 import lanczos4_resized
+
+__all__ = ["ObjectCrops", "crop_object", "prepare_slots"]
+
+_MARGIN = 1.2
+
+
+@dataclass(frozen=True)
+class ObjectCrops:
+    """The crops of one object before resizing, in [0, 1] on black; boxes are unrounded.
+
+    `scene_box` is in the picture, `canonical_box` in the scene crop.
+    """
+
+    instance: Float[Tensor, "3 side side"]
+    scene: Float[Tensor, "3 side side"]
+    canonical: Float[Tensor, "3 own_side own_side"]
+    scene_box: Box
+    canonical_box: Box
+
+
+def prepare_slots(
+    image: Image.Image, masks: Bool[Tensor, "N height width"], *, with_canonical: bool = True, size: int = 518
+) -> Float[Tensor, "N S 3 size size"]:
+    """Pictures of every slot of every object, in [0, 1]: slot 0 the object, 1 the scene, 2 the object's own crop.
+
+    Args:
+        image: the whole picture; transparency is dropped (fully transparent pixels become black).
+        masks: one per object, at the picture's size. Their union is the scene.
+
+    Raises:
+        InputError: a mask is empty or a single pixel.
+    """
+    pixels = image_to_tensor(drop_alpha(image))
+    objects = []
+    scene: Tensor | None = None
+    for number, mask in enumerate(masks):
+        crops = crop_object(pixels, masks.any(0), mask, name=f"Mask {number + 1}")
+        scene = _resized(crops.scene, size) if scene is None else scene
+        slots = [_resized(crops.instance, size), scene]
+        if with_canonical:
+            slots.append(_resized(crops.canonical, size))
+        objects.append(torch.stack(slots))
+    return torch.stack(objects)
+
+
+def crop_object(
+    pixels: Float[Tensor, "3 height width"],
+    scene_mask: Bool[Tensor, "height width"],
+    mask: Bool[Tensor, "height width"],
+    *,
+    name: str = "The mask",
+) -> ObjectCrops:
+    """The three crops of one object from the whole picture in [0, 1].
+
+    Raises:
+        InputError: a mask is empty or a single pixel.
+    """
+    scene_box = square_box(opaque_extent(scene_mask.cpu().numpy(), "The scene mask"), margin=_MARGIN)
+    pixels, scene_mask, mask = (_cropped(x, scene_box) for x in (pixels, scene_mask, mask))
+    scene = pixels * scene_mask
+    canonical_box = square_box(opaque_extent(mask.cpu().numpy(), name), margin=_MARGIN)
+    # The object's own crop is cut from the unmasked picture, so parts hidden in the scene mask stay visible.
+    canonical = _cropped(pixels, canonical_box) * _cropped(mask, canonical_box)
+    return ObjectCrops(scene * mask, scene, canonical, scene_box, canonical_box)
+
+
+def _cropped(image: Tensor, box: Box) -> Tensor:
+    """The box cut out of `[..., height, width]`, zero where it reaches outside."""
+    left, upper, right, lower = rounded_box(box)
+    return F.pad(image, (-left, right - image.shape[-1], -upper, lower - image.shape[-2]))
+
+
+def _resized(image: Float[Tensor, "3 height width"], size: int) -> Float[Tensor, "3 size size"]:
+    return lanczos4_resized(image, size, size).clamp(0, 1)
