@@ -12,7 +12,8 @@ __all__ = ["TimestepEmbedder", "absolute_position_embedding", "grid_coords", "ti
 def timestep_frequencies(t: Float[Tensor, " B"], width: int, max_period: float = 10000.0) -> Float[Tensor, "B width"]:
     """[cos(t f_i), sin(t f_i)] with f_i = max_period^(-i / half): cosines first. An odd width ends in a zero."""
     half = width // 2
-    frequencies = torch.exp(-math.log(max_period) / half * torch.arange(half, dtype=torch.float32, device=t.device))
+    # In this order of operations: at 1000 t one rounding more in a frequency shows in the fifth digit of its cosine.
+    frequencies = torch.exp(-math.log(max_period) * torch.arange(half, dtype=torch.float32, device=t.device) / half)
     angles = t.float()[:, None] * frequencies
     embedding = torch.cat([angles.cos(), angles.sin()], 1)
     return torch.nn.functional.pad(embedding, (0, width % 2))

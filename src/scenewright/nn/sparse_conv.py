@@ -34,4 +34,6 @@ class SparseConv3d(nn.Module):
 
     def forward(self, x: SparseTensor) -> SparseTensor:
         taps: Tensor = self.weight.flatten(1, 3).permute(1, 2, 0)
-        return x.replace(sparse_conv(x.feats, taps, self.bias, submanifold_map(x.voxels, self.kernel_size, self.dilation)))
+        return x.replace(
+            sparse_conv(x.feats, taps, self.bias, submanifold_map(x.voxels, self.kernel_size, self.dilation))
+        )

@@ -10,13 +10,16 @@ __all__ = ["SIGMA_MIN", "clean_sample", "interpolate", "velocity_target"]
 
 SIGMA_MIN = 1e-5
 
+
 def interpolate(x_0: Tensor, noise: Tensor, t: float | Tensor, sigma_min: float = SIGMA_MIN) -> Tensor:
     """x_t; `t` broadcasts against the data."""
     return (1 - t) * x_0 + (sigma_min + (1 - sigma_min) * t) * noise
 
+
 def velocity_target(x_0: Tensor, noise: Tensor, sigma_min: float = SIGMA_MIN) -> Tensor:
     """The velocity a flow network is trained to predict."""
     return (1 - sigma_min) * noise - x_0
+
 
 def clean_sample(x_t: Tensor, velocity: Tensor, t: float | Tensor, sigma_min: float = SIGMA_MIN) -> Tensor:
     """The x_0 that `velocity` at (x_t, t) points to."""

@@ -72,7 +72,9 @@ def attention(
     """
     keys = query_sequences if key_sequences is None else key_sequences
     if len(keys.lengths) != len(query_sequences.lengths):
-        raise ValueError(f"{len(query_sequences.lengths)} query sequences need as many key sequences, got {len(keys.lengths)}.")
+        raise ValueError(
+            f"{len(query_sequences.lengths)} query sequences need as many key sequences, got {len(keys.lengths)}."
+        )
     length_q, length_k = query_sequences.uniform_length, keys.uniform_length
     if length_q is not None and length_k is not None:
         stack = [x.unflatten(0, (-1, n)) for x, n in ((q, length_q), (k, length_k), (v, length_k))]

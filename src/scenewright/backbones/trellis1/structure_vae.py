@@ -1,0 +1,116 @@
+"""Structure autoencoder: occupancy of a 64^3 grid to and from a latent of `[8, 16, 16, 16]`, by dense convolutions.
+
+Source: TRELLIS (structured 3D latents), sparse structure VAE; trellis1 sheet section 4. TRELLIS.2 reuses it unchanged.
+
+Legend: B batch, C latent channels, R occupancy resolution, r latent resolution.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from scenewright.backbones.trellis1.config import StructureVAEConfig
+from scenewright.nn.conv3d import Downsample3d, ResBlock3d, Upsample3d
+from scenewright.nn.norm import ChannelLayerNorm32
+from scenewright.nn.precision import torso_dtype
+
+__all__ = ["StructureDecoder", "StructureEncoder", "occupied_coords", "structure_vae_losses"]
+
+
+class StructureEncoder(nn.Module):
+    """Occupancy to the mean and log-variance of its latent."""
+
+    def __init__(self, config: StructureVAEConfig) -> None:
+        super().__init__()
+        widths = config.channels
+        self.input_layer = nn.Conv3d(config.occupancy_channels, widths[0], 3, padding=1)
+        blocks: list[nn.Module] = []
+        for level, width in enumerate(widths):
+            blocks += [ResBlock3d(width) for _ in range(config.num_res_blocks)]
+            if level + 1 < len(widths):
+                blocks.append(Downsample3d(width, widths[level + 1]))
+        self.blocks = nn.ModuleList(blocks)
+        self.middle_block = nn.Sequential(*[ResBlock3d(widths[-1]) for _ in range(config.num_res_blocks_middle)])
+        self.out_layer = _output_head(widths[-1], 2 * config.latent_channels)
+
+    @property
+    def torso(self) -> tuple[nn.Module, ...]:
+        return (self.blocks, self.middle_block)
+
+    def forward(self, occupancy: Float[Tensor, "B 1 R R R"]) -> tuple[Float[Tensor, "B C r r r"], ...]:
+        """Mean and log-variance; the mean is the latent that generators are trained on."""
+        h = self.input_layer(occupancy)
+        h = _run_torso(h, [*self.blocks, self.middle_block], torso_dtype(self.torso))
+        mean, log_variance = self.out_layer(h).chunk(2, 1)
+        return mean, log_variance
+
+
+class StructureDecoder(nn.Module):
+    """Latent to occupancy logits; a voxel is occupied where its logit is positive."""
+
+    def __init__(self, config: StructureVAEConfig) -> None:
+        super().__init__()
+        widths = config.channels[::-1]
+        self.input_layer = nn.Conv3d(config.latent_channels, widths[0], 3, padding=1)
+        self.middle_block = nn.Sequential(*[ResBlock3d(widths[0]) for _ in range(config.num_res_blocks_middle)])
+        blocks: list[nn.Module] = []
+        for level, width in enumerate(widths):
+            blocks += [ResBlock3d(width) for _ in range(config.num_res_blocks)]
+            if level + 1 < len(widths):
+                blocks.append(Upsample3d(width, widths[level + 1]))
+        self.blocks = nn.ModuleList(blocks)
+        self.out_layer = _output_head(widths[-1], config.occupancy_channels)
+
+    @property
+    def torso(self) -> tuple[nn.Module, ...]:
+        return (self.middle_block, self.blocks)
+
+    def forward(self, latent: Float[Tensor, "B C r r r"]) -> Float[Tensor, "B 1 R R R"]:
+        h = self.input_layer(latent)
+        h = _run_torso(h, [self.middle_block, *self.blocks], torso_dtype(self.torso))
+        return self.out_layer(h)
+
+
+def occupied_coords(logits: Float[Tensor, "B 1 R R R"]) -> Int[Tensor, "N 4"]:
+    """Rows (batch, x, y, z) of the voxels with a positive logit, lexicographic, int32."""
+    return (logits[:, 0] > 0).nonzero().int()
+
+
+def _output_head(width: int, channels: int) -> nn.Sequential:
+    return nn.Sequential(ChannelLayerNorm32(width), nn.SiLU(), nn.Conv3d(width, channels, 3, padding=1))
+
+
+def _run_torso(h: Tensor, modules: list[nn.Module], dtype: torch.dtype) -> Tensor:
+    outer = h.dtype
+    h = h.to(dtype)
+    for module in modules:
+        h = module(h)
+    return h.to(outer)
+
+
+def structure_vae_losses(
+    logits: Float[Tensor, "B 1 R R R"],
+    occupancy: Float[Tensor, "B 1 R R R"],
+    mean: Float[Tensor, "B C r r r"],
+    log_variance: Float[Tensor, "B C r r r"],
+    *,
+    reconstruction: str = "dice",
+    kl_weight: float = 1e-3,
+) -> dict[str, Float[Tensor, ""]]:
+    """Reconstruction loss over the whole batch ("dice", "bce" or "l1"), KL to the unit normal, and their weighted sum.
+
+    Source: trellis1 sheet section 13.3.
+    """
+    probability = logits.sigmoid()
+    if reconstruction == "dice":
+        overlap = (probability * occupancy).sum()
+        rec = 1 - (2 * overlap + 1) / (probability.sum() + occupancy.sum() + 1)
+    elif reconstruction == "bce":
+        rec = F.binary_cross_entropy_with_logits(logits, occupancy)
+    elif reconstruction == "l1":
+        rec = F.l1_loss(probability, occupancy)
+    else:
+        raise ValueError(f"The reconstruction loss is one of dice, bce, l1; got '{reconstruction}'.")
+    kl = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).mean()
+    return {"reconstruction": rec, "kl": kl, "loss": rec + kl_weight * kl}
