@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from scenewright.backbones.structure_vae import occupied_coords, structure_vae_losses
 from scenewright.backbones.trellis1.published import build_network, published_keymap
 from scenewright.backbones.trellis1.slat_decoders import (
     KernelOneConv,
@@ -15,7 +16,6 @@ from scenewright.backbones.trellis1.slat_decoders import (
     activate_gaussians,
 )
 from scenewright.backbones.trellis1.slat_flow import SLatResBlock
-from scenewright.backbones.trellis1.structure_vae import occupied_coords, structure_vae_losses
 from scenewright.geometry.mesh_extraction import extract_mesh
 from scenewright.nn.attention import SelfAttention
 from scenewright.nn.blocks import ModulatedCrossBlock

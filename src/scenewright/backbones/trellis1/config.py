@@ -7,19 +7,7 @@ __all__ = [
     "SLatFlowConfig",
     "SLatTrunkConfig",
     "StructureFlowConfig",
-    "StructureVAEConfig",
 ]
-
-
-@dataclass(frozen=True)
-class StructureVAEConfig:
-    """Occupancy 64^3 <-> latent `[8, 16, 16, 16]`; `channels` are the encoder's widths, fine to coarse."""
-
-    latent_channels: int = 8
-    occupancy_channels: int = 1
-    channels: tuple[int, ...] = (32, 128, 512)
-    num_res_blocks: int = 2
-    num_res_blocks_middle: int = 2
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from typing import Any
 
 from torch import nn
 
+from scenewright.backbones.structure_vae import StructureDecoder, StructureEncoder, structure_vae_config
 from scenewright.backbones.trellis1.config import (
     GaussianConfig,
     SLatFlowConfig,
     SLatTrunkConfig,
     StructureFlowConfig,
-    StructureVAEConfig,
 )
 from scenewright.backbones.trellis1.slat_decoders import (
     SLatGaussianDecoder,
@@ -24,7 +24,6 @@ from scenewright.backbones.trellis1.slat_decoders import (
 from scenewright.backbones.trellis1.slat_encoder import SLatEncoder
 from scenewright.backbones.trellis1.slat_flow import SLatFlow
 from scenewright.backbones.trellis1.structure_flow import StructureFlow
-from scenewright.backbones.trellis1.structure_vae import StructureDecoder, StructureEncoder
 from scenewright.errors import InputError
 from scenewright.weights.config import config_from_json
 from scenewright.weights.keymap import IDENTITY, KeyMap
@@ -65,11 +64,6 @@ def build_network(class_name: str, arguments: Arguments) -> nn.Module:
     if class_name not in _BUILDERS:
         raise InputError(f"'{class_name}' is no TRELLIS network; known are {', '.join(sorted(_BUILDERS))}.")
     return _BUILDERS[class_name](arguments)
-
-
-def _structure_vae(arguments: Arguments, occupancy_key: str, channel_order: int) -> StructureVAEConfig:
-    renamed = {"channels": arguments["channels"][::channel_order], "occupancy_channels": arguments[occupancy_key]}
-    return config_from_json(StructureVAEConfig, _without(arguments, occupancy_key, "channels", "norm_type") | renamed)
 
 
 def _structure_flow(arguments: Arguments) -> nn.Module:
@@ -145,7 +139,7 @@ _BUILDERS: dict[str, Callable[[Arguments], nn.Module]] = {
     "SLatGaussianDecoder": _gaussian_decoder,
     "SLatMeshDecoder": _mesh_decoder,
     "SLatRadianceFieldDecoder": _radiance_field_decoder,
-    "SparseStructureDecoder": lambda arguments: StructureDecoder(_structure_vae(arguments, "out_channels", -1)),
-    "SparseStructureEncoder": lambda arguments: StructureEncoder(_structure_vae(arguments, "in_channels", 1)),
+    "SparseStructureDecoder": lambda arguments: StructureDecoder(structure_vae_config(arguments)),
+    "SparseStructureEncoder": lambda arguments: StructureEncoder(structure_vae_config(arguments)),
     "SparseStructureFlowModel": _structure_flow,
 }

@@ -12,9 +12,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scenewright.backbones.trellis1.config import SLatFlowConfig
-from scenewright.backbones.trellis1.structure_flow import FlowContext, project_context
 from scenewright.nn.blocks import ModulatedCrossBlock
 from scenewright.nn.embed import TimestepEmbedder, absolute_position_embedding
+from scenewright.nn.flow_context import FlowContext, project_context
 from scenewright.nn.init import initialize_flow_vanilla
 from scenewright.nn.modulation import adaln_projection
 from scenewright.nn.norm import LayerNorm32

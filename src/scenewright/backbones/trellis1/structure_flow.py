@@ -6,37 +6,22 @@ Legend: B batch, R latent resolution, p patch size, L condition tokens, T tokens
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from scenewright.backbones.trellis1.config import StructureFlowConfig
-from scenewright.nn.attention import ContextKeyValues, CrossAttention
 from scenewright.nn.blocks import ModulatedCrossBlock
 from scenewright.nn.embed import TimestepEmbedder, absolute_position_embedding, grid_coords
+from scenewright.nn.flow_context import FlowContext, project_context
 from scenewright.nn.init import initialize_flow_vanilla
 from scenewright.nn.modulation import adaln_projection
 from scenewright.nn.precision import torso_dtype
 from scenewright.sparse.attention import Sequences
 
-__all__ = ["FlowContext", "StructureFlow", "flow_block", "project_context"]
-
-
-@dataclass(frozen=True)
-class FlowContext:
-    """A condition projected to keys and values by every block, for reuse over all steps of a sampling run."""
-
-    blocks: tuple[ContextKeyValues, ...]
-
-
-def project_context(layers: Sequence[CrossAttention], cond: Float[Tensor, "B L C"]) -> FlowContext:
-    """`FlowContext` of dense condition tokens for a stack of cross-attention layers."""
-    tokens = Sequences.uniform(*cond.shape[:2])
-    return FlowContext(tuple(layer.project(cond.flatten(0, 1), tokens) for layer in layers))
+__all__ = ["StructureFlow", "flow_block"]
 
 
 class StructureFlow(nn.Module):

@@ -1,21 +1,58 @@
 """Structure autoencoder: occupancy of a 64^3 grid to and from a latent of `[8, 16, 16, 16]`, by dense convolutions.
 
-Source: TRELLIS (structured 3D latents), sparse structure VAE; trellis1 sheet section 4. TRELLIS.2 reuses it unchanged.
+Both backbones use this one network and checkpoint. Source: TRELLIS (structured 3D latents), sparse structure VAE;
+trellis1 sheet section 4.
 
 Legend: B batch, C latent channels, R occupancy resolution, r latent resolution.
 """
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from scenewright.backbones.trellis1.config import StructureVAEConfig
 from scenewright.nn.conv3d import Downsample3d, ResBlock3d, Upsample3d
 from scenewright.nn.norm import ChannelLayerNorm32
 from scenewright.nn.precision import torso_dtype
+from scenewright.weights.config import config_from_json
 
-__all__ = ["StructureDecoder", "StructureEncoder", "occupied_coords", "structure_vae_losses"]
+__all__ = [
+    "StructureDecoder",
+    "StructureEncoder",
+    "StructureVAEConfig",
+    "occupied_coords",
+    "structure_vae_config",
+    "structure_vae_losses",
+]
+
+
+@dataclass(frozen=True)
+class StructureVAEConfig:
+    """Occupancy 64^3 <-> latent `[8, 16, 16, 16]`; `channels` are the encoder's widths, fine to coarse."""
+
+    latent_channels: int = 8
+    occupancy_channels: int = 1
+    channels: tuple[int, ...] = (32, 128, 512)
+    num_res_blocks: int = 2
+    num_res_blocks_middle: int = 2
+
+
+def structure_vae_config(arguments: Mapping[str, Any]) -> StructureVAEConfig:
+    """Configuration from the published constructor arguments of an encoder (`in_channels`) or decoder (`out_channels`).
+
+    The decoder lists its widths coarse to fine. `norm_type` has one published value.
+    """
+    is_encoder = "in_channels" in arguments
+    kept = {
+        name: value for name, value in arguments.items() if name not in ("in_channels", "out_channels", "norm_type")
+    }
+    kept["channels"] = arguments["channels"][:: 1 if is_encoder else -1]
+    kept["occupancy_channels"] = arguments["in_channels" if is_encoder else "out_channels"]
+    return config_from_json(StructureVAEConfig, kept)
 
 
 class StructureEncoder(nn.Module):
