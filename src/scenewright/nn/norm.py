@@ -49,7 +49,7 @@ class MultiHeadRMSNorm(nn.Module):
 class SparseGroupNorm32(nn.GroupNorm):
     """Group norm of packed rows: statistics per sequence and group, over the group's channels and all its rows."""
 
-    def forward(self, x: Float[Tensor, "T C"], tokens: Sequences) -> Float[Tensor, "T C"]:
+    def forward(self, x: Float[Tensor, "T C"], tokens: Sequences) -> Float[Tensor, "T C"]:  # type: ignore[override]
         count, groups = len(tokens.lengths), self.num_groups
         index = tokens.row_index(x.device)
         grouped = x.float().unflatten(1, (groups, -1))

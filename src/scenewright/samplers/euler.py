@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from numpy import ndarray
 from torch import Tensor
 
 from scenewright.samplers.guidance import Velocity
@@ -12,7 +13,7 @@ __all__ = ["euler"]
 def euler(
     velocity: Velocity,
     noise: Tensor,
-    times: Sequence[float],
+    times: Sequence[float] | ndarray,
     *,
     on_step: Callable[[int, float, Tensor, Tensor], None] | None = None,
 ) -> Tensor:

@@ -1,9 +1,8 @@
 """Time grids of a flow: from 1 (noise) to 0 (data)."""
 
+import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
-
-import numpy as np
 
 __all__ = ["rescaled_times"]
 

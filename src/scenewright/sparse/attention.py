@@ -29,7 +29,7 @@ _MAX_STACK_ROWS = 1 << 17
 
 @dataclass(frozen=True)
 class Sequences:
-    """How packed rows divide into sequences; `order[i]` is the row that comes i-th (None: rows are already in order)."""
+    """How packed rows divide into sequences; `order[i]` is the row that comes i-th (None: as they are)."""
 
     lengths: tuple[int, ...]
     order: Int[Tensor, " T"] | None = None

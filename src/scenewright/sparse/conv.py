@@ -7,6 +7,8 @@ walked in blocks so that the gathered rows stay in cache and extra memory stays 
 Legend: N input rows, M output rows, K taps, C input and D output channels.
 """
 
+from itertools import pairwise
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -82,7 +84,7 @@ def _weight_gradient(feats: Tensor, grad_out: Tensor, weight: Tensor, kernel_map
         if tap == kernel_map.identity_tap:
             grad[tap] = feats.T @ grad_out
             continue
-        for begin, end in zip(tap_bounds, tap_bounds[1:], strict=False):
+        for begin, end in pairwise(tap_bounds):
             if begin < end:
                 source = feats.index_select(0, kernel_map.sources[tap][begin:end])
                 target = grad_out.index_select(0, kernel_map.targets[tap][begin:end])
@@ -95,12 +97,12 @@ class _SparseConv(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: FunctionCtx, feats: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
-        ctx.save_for_backward(feats, weight)  # type: ignore[attr-defined]
+        ctx.save_for_backward(feats, weight)
         ctx.kernel_map = kernel_map  # type: ignore[attr-defined]
         return _gather_gemm_scatter(feats, weight, kernel_map)
 
     @staticmethod
-    def backward(ctx: FunctionCtx, grad_out: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # type: ignore[override]
+    def backward(ctx: FunctionCtx, grad_out: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         feats, weight = ctx.saved_tensors  # type: ignore[attr-defined]
         needs_feats, needs_weight, _ = ctx.needs_input_grad  # type: ignore[attr-defined]
         kernel_map: KernelMap = ctx.kernel_map  # type: ignore[attr-defined]

@@ -6,12 +6,15 @@ Source: TRELLIS, structured latent flow; trellis1 sheet section 6.
 Legend: N voxels, B batch items, L condition tokens, C channels.
 """
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from scenewright.backbones.trellis1.config import SLatFlowConfig
+from scenewright.nn.attention import CrossAttention
 from scenewright.nn.blocks import ModulatedCrossBlock
 from scenewright.nn.embed import TimestepEmbedder, absolute_position_embedding
 from scenewright.nn.flow_context import FlowContext, project_context
@@ -101,12 +104,12 @@ class SLatFlow(nn.Module):
     def initialize_weights(self) -> None:
         """Published starting point of training; the velocity is zero."""
         zeroed: list[nn.Module] = [self.out_layer]
-        zeroed += [module[1] for name, module in self.named_modules() if name.endswith("adaLN_modulation")]  # type: ignore[index]
+        zeroed += [module[1] for name, module in self.named_modules() if name.endswith("adaLN_modulation")]
         initialize_flow_vanilla(self, self.t_embedder, zeroed)
 
     def project_context(self, cond: Float[Tensor, "B L Ccond"]) -> FlowContext:
         """Keys and values of the condition in every block; they do not depend on the latent or the time."""
-        return project_context([block.cross_attn for block in self.blocks], cond)  # type: ignore[misc]
+        return project_context([cast(CrossAttention, block.cross_attn) for block in self.blocks], cond)
 
     def forward(
         self,

@@ -52,12 +52,12 @@ class StructureFlow(nn.Module):
     def initialize_weights(self) -> None:
         """Published starting point of training; the velocity is zero."""
         zeroed: list[nn.Module] = [self.out_layer]
-        zeroed += [module[1] for name, module in self.named_modules() if name.endswith("adaLN_modulation")]  # type: ignore[index]
+        zeroed += [module[1] for name, module in self.named_modules() if name.endswith("adaLN_modulation")]
         initialize_flow_vanilla(self, self.t_embedder, zeroed)
 
     def project_context(self, cond: Float[Tensor, "B L Ccond"]) -> FlowContext:
         """Keys and values of the condition in every block; they do not depend on the latent or the time."""
-        return project_context([block.cross_attn for block in self.blocks], cond)  # type: ignore[misc]
+        return project_context([cast(CrossAttention, block.cross_attn) for block in self.blocks], cond)
 
     def patchify(self, x: Float[Tensor, "B C R R R"]) -> Float[Tensor, "B T Cp"]:
         """Tokens in x-slowest order; features are (channel, px, py, pz), channel slowest."""

@@ -1,0 +1,27 @@
+"""What a flow is sampled with."""
+
+from dataclasses import dataclass
+
+from scenewright.samplers.flow import SIGMA_MIN
+
+__all__ = ["SamplerConfig"]
+
+
+@dataclass(frozen=True)
+class SamplerConfig:
+    """Euler sampling with guidance in an interval; defaults are TRELLIS-image-large's for both of its stages.
+
+    `guidance_strength` is the s of (1 + s) v_cond - s v_uncond; `guidance_interval` is in flow time, after rescaling.
+    """
+
+    steps: int = 25
+    guidance_strength: float = 5.0
+    guidance_interval: tuple[float, float] = (0.5, 1.0)
+    rescale_t: float = 3.0
+    sigma_min: float = SIGMA_MIN
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"A sampler needs at least one step, got {self.steps}.")
+        if self.rescale_t <= 0:
+            raise ValueError(f"The time rescaling must be positive, got {self.rescale_t}.")
