@@ -1,0 +1,168 @@
+"""GLB and glTF files: the container around `gltf_export` and `gltf_import`, bounded when reading.
+
+A GLB is a 12-byte header, one JSON chunk and at most one binary chunk (glTF 2.0, section 4.4). A `.gltf` may refer to
+files in its own folder, never outside it and never to the network.
+"""
+
+import json
+import struct
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote
+
+from scenewright.errors import InputError
+from scenewright.io.atomic import write_bytes
+from scenewright.io.gltf_accessors import whole
+from scenewright.io.gltf_export import export_document
+from scenewright.io.gltf_import import import_document, read_data_uri
+from scenewright.types import Scene
+
+__all__ = ["MAX_BYTES", "glb_bytes", "load_glb", "parse_glb", "save_glb"]
+
+MAX_BYTES = 1 << 31
+"""Largest file read."""
+
+_MAGIC, _VERSION = 0x46546C67, 2
+_JSON_CHUNK, _BINARY_CHUNK = 0x4E4F534A, 0x004E4942
+
+
+def save_glb(scene: Scene, path: str | Path) -> Path:
+    """Write the scene's meshes, placements, materials and camera to `path`, whole or not at all; returns the path.
+
+    Raises:
+        InputError: the folder cannot be written, or the scene holds what GLB cannot.
+    """
+    return write_bytes(path, glb_bytes(scene))
+
+
+def glb_bytes(scene: Scene) -> bytes:
+    """The scene as the bytes of a GLB file; the same scene gives the same bytes.
+
+    Raises:
+        InputError: the scene holds what GLB cannot: splats without a mesh, numbers that are not finite.
+    """
+    document, binary = export_document(scene)
+    try:
+        text = json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise InputError(f"The scene's extras or provenance are not plain JSON data ({error}).") from error
+    chunks = _chunk(_JSON_CHUNK, text + b" " * (-len(text) % 4))
+    if binary:
+        chunks += _chunk(_BINARY_CHUNK, binary)
+    return struct.pack("<III", _MAGIC, _VERSION, 12 + len(chunks)) + chunks
+
+
+def _chunk(kind: int, content: bytes) -> bytes:
+    return struct.pack("<II", len(content), kind) + content
+
+
+def load_glb(path: str | Path) -> Scene:
+    """The scene in a `.glb` or `.gltf` file, converted to z up.
+
+    Raises:
+        InputError: the file is missing, damaged, too large, or uses what is not supported; the message says which.
+    """
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise InputError(f"'{path}' has {size:,} bytes, more than the {MAX_BYTES:,} allowed.")
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise InputError(f"Scene '{path}' does not exist; check the path.") from error
+    except OSError as error:
+        raise InputError(f"Scene '{path}' cannot be read: {error.strerror}.") from error
+    return parse_glb(content, name=f"'{path}'", folder=path.parent)
+
+
+def parse_glb(content: bytes, *, name: str = "the scene", folder: Path | None = None) -> Scene:
+    """The scene held in the bytes of a `.glb` or `.gltf` file; files it names are read from `folder` only.
+
+    Raises:
+        InputError: as `load_glb`.
+    """
+    if not content:
+        raise InputError(f"Scene {name} is empty (0 bytes); export it again.")
+    try:
+        document, binary = _split(content)
+        buffers = _buffers(document, binary, folder)
+        return import_document(document, buffers, lambda uri: _read_beside(folder, uri))
+    except InputError as error:
+        raise InputError(f"Cannot read {name}: {str(error).rstrip('.')}.") from error
+    except Exception as error:  # a malformed document breaks expectations in ways too many to name
+        raise InputError(
+            f"Cannot read {name}: it is not well-formed glTF ({type(error).__name__}: {error})."
+        ) from error
+
+
+def _split(content: bytes) -> tuple[dict[str, Any], bytes | None]:
+    """The JSON document and the binary chunk."""
+    binary = None
+    if content[:4] == struct.pack("<I", _MAGIC):
+        if len(content) < 20:
+            raise InputError("it is truncated within its header")
+        _, version, length = struct.unpack_from("<III", content)
+        if version != _VERSION:
+            raise InputError(f"it is glTF version {version}; version 2 is supported")
+        if length > len(content):
+            raise InputError(f"it is truncated: its header promises {length:,} bytes, there are {len(content):,}")
+        chunks = list(_chunks(content, length))
+        if not chunks or chunks[0][0] != _JSON_CHUNK:
+            raise InputError("its first chunk is not JSON")
+        text = chunks[0][1]
+        if len(chunks) > 1 and chunks[1][0] == _BINARY_CHUNK:
+            binary = chunks[1][1]
+    else:
+        text = content
+    try:
+        document = json.loads(text.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError("it is neither GLB nor glTF JSON") from error
+    if not isinstance(document, dict) or not isinstance(document.get("asset"), dict):
+        raise InputError("it is not a glTF document: it has no 'asset'")
+    if not str(document["asset"].get("version", "")).startswith("2."):
+        raise InputError(f"it is glTF version {document['asset'].get('version')!r}; version 2 is supported")
+    return document, binary
+
+
+def _chunks(content: bytes, length: int) -> list[tuple[int, bytes]]:
+    chunks, offset = [], 12
+    while offset + 8 <= length:
+        size, kind = struct.unpack_from("<II", content, offset)
+        if offset + 8 + size > length:
+            raise InputError("a chunk reaches beyond the end of the file; it is truncated or damaged")
+        chunks.append((kind, content[offset + 8 : offset + 8 + size]))
+        offset += 8 + size
+    return chunks
+
+
+def _buffers(document: dict[str, Any], binary: bytes | None, folder: Path | None) -> list[bytes]:
+    entries = document.get("buffers", [])
+    if not isinstance(entries, list) or len(entries) > 1024:
+        raise InputError("its list of buffers is malformed")
+    buffers = []
+    for index, entry in enumerate(entries):
+        length = whole(entry.get("byteLength"), "a buffer's byteLength")
+        if "uri" not in entry and index == 0 and binary is not None:
+            content = binary
+        else:
+            content = read_data_uri(entry.get("uri"), lambda uri: _read_beside(folder, uri))
+        if len(content) < length:
+            raise InputError(f"buffer {index} has {len(content):,} bytes instead of {length:,}; the file is truncated")
+        buffers.append(content)
+    return buffers
+
+
+def _read_beside(folder: Path | None, uri: str) -> bytes:
+    """Content of a file named by a relative URI, which must lie in the document's own folder."""
+    relative = PurePosixPath(unquote(uri))
+    if folder is None or ":" in uri or "\\" in uri or relative.is_absolute():
+        raise InputError(f"it refers to '{uri}', but only files beside it may be read; export it as one .glb file")
+    target = (folder / relative).resolve()
+    if not target.is_relative_to(folder.resolve()):
+        raise InputError(f"it refers to '{uri}' outside its own folder, which is not read")
+    if not target.is_file():
+        raise InputError(f"it refers to '{uri}', which is not there")
+    if target.stat().st_size > MAX_BYTES:
+        raise InputError(f"it refers to '{uri}', which has more than the {MAX_BYTES:,} bytes allowed")
+    return target.read_bytes()

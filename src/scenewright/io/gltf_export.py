@@ -1,0 +1,276 @@
+"""A `Scene` becomes a glTF 2.0 document and one binary buffer: named nodes, PBR materials, PNG textures, a camera.
+
+One node per object with its placement as translation, rotation and scale; one mesh primitive per part; textures are
+stored once however many parts share them. The same scene gives the same bytes. `asset.extras.scenewright` says the
+unit and provenance; an object's own extras sit on its node beside its confidence.
+
+Frame: (x, y, z) becomes (x, z, -y), so that files are y up as glTF demands (docs/conventions.md).
+"""
+
+import hashlib
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from scenewright.errors import InputError
+from scenewright.geometry.rotation import decompose_similarity, matrix_to_quaternion_wxyz
+from scenewright.io.images import encode_png
+from scenewright.io.tangents import vertex_normals, vertex_tangents
+from scenewright.types import Camera, Mesh, PBRMaterial, Scene, SceneObject
+
+__all__ = ["YUP_FROM_ZUP", "export_document"]
+
+YUP_FROM_ZUP = torch.tensor([[1, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]], dtype=torch.float64)
+_CVCAM_FROM_GLTFCAM = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0], dtype=torch.float64))
+
+_FLOAT, _UINT16, _UINT32 = 5126, 5123, 5125
+_VERTEX_DATA, _INDEX_DATA = 34962, 34963
+_Z_NEAR = 0.01
+
+
+def export_document(scene: Scene) -> tuple[dict[str, Any], bytes]:
+    """The glTF document and the content of its buffer.
+
+    Raises:
+        InputError: an object has splats only, or geometry that is not finite or refers to missing vertices.
+    """
+    writer = _Writer()
+    nodes = [writer.object_node(scene_object) for scene_object in scene.objects]
+    document: dict[str, Any] = {
+        "asset": {
+            "version": "2.0",
+            "generator": "Scenewright",
+            "extras": {
+                "scenewright": {
+                    "unit": "metre" if scene.is_metric else "relative",
+                    "is_metric": scene.is_metric,
+                    "provenance": _plain(scene.provenance),
+                }
+            },
+        },
+        "scene": 0,
+    }
+    if scene.camera is not None:
+        nodes.append(_camera_node(scene.camera))
+        document["cameras"] = [_camera(scene.camera)]
+    document["scenes"] = [{"nodes": list(range(len(nodes)))} if nodes else {}]
+    document.update({name: table for name, table in (("nodes", nodes), *writer.tables()) if table})
+    return document, bytes(writer.binary)
+
+
+def _plain(value: Any) -> Any:
+    """`value` as JSON data: mappings become dicts, sequences lists; anything else JSON cannot hold is refused later."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    return [_plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+
+
+def _camera(camera: Camera) -> dict[str, Any]:
+    """A perspective camera; what glTF cannot say (principal point, size in pixels) stays in its extras."""
+    intrinsics = camera.intrinsics_px.double().cpu()
+    focal_x, focal_y = float(intrinsics[0, 0]), float(intrinsics[1, 1])
+    return {
+        "type": "perspective",
+        "name": "camera",
+        "perspective": {
+            "yfov": 2 * math.atan(camera.height / (2 * focal_y)),
+            "aspectRatio": camera.width * focal_y / (camera.height * focal_x),
+            "znear": _Z_NEAR,
+        },
+        "extras": {
+            "scenewright": {
+                "intrinsics_px": intrinsics.tolist(),
+                "width": camera.width,
+                "height": camera.height,
+            }
+        },
+    }
+
+
+def _camera_node(camera: Camera) -> dict[str, Any]:
+    world_from_cam = torch.linalg.inv(camera.cam_from_world.double().cpu())
+    return {"name": "camera", "camera": 0, **_placement(YUP_FROM_ZUP @ world_from_cam @ _CVCAM_FROM_GLTFCAM)}
+
+
+def _placement(matrix: Float[Tensor, "4 4"]) -> dict[str, Any]:
+    """The node's translation, rotation and scale as far as they do something; a matrix where these cannot say it."""
+    if not bool(matrix.isfinite().all()):
+        raise InputError("An object's placement is not finite, so it cannot be written.")
+    try:
+        rotation, translation, scale = decompose_similarity(matrix, tolerance=1e-5)
+    except ValueError:
+        return {"matrix": matrix.T.flatten().tolist()}
+    placement: dict[str, Any] = {}
+    if bool((translation != 0).any()):
+        placement["translation"] = translation.tolist()
+    w, x, y, z = matrix_to_quaternion_wxyz(rotation).tolist()
+    if max(abs(x), abs(y), abs(z)) > 1e-9:
+        placement["rotation"] = [x, y, z, w]
+    if abs(float(scale) - 1) > 1e-9:
+        placement["scale"] = [float(scale)] * 3
+    return placement
+
+
+class _Writer:
+    """Collects the tables of one document and its binary buffer."""
+
+    def __init__(self) -> None:
+        self.binary = bytearray()
+        self._views: list[dict[str, Any]] = []
+        self._accessors: list[dict[str, Any]] = []
+        self._meshes: list[dict[str, Any]] = []
+        self._materials: list[dict[str, Any]] = []
+        self._textures: list[dict[str, Any]] = []
+        self._images: list[dict[str, Any]] = []
+        self._mesh_of: dict[tuple[int, ...], int] = {}
+        self._material_of: dict[int, int] = {}
+        self._image_of: dict[str, int] = {}
+
+    def tables(self) -> list[tuple[str, list[dict[str, Any]]]]:
+        samplers = [{"magFilter": 9729, "minFilter": 9987}] if self._textures else []  # linear, mip-mapped
+        return [
+            ("meshes", self._meshes),
+            ("materials", self._materials),
+            ("textures", self._textures),
+            ("samplers", samplers),
+            ("images", self._images),
+            ("accessors", self._accessors),
+            ("bufferViews", self._views),
+            ("buffers", [{"byteLength": len(self.binary)}] if self.binary else []),
+        ]
+
+    def object_node(self, scene_object: SceneObject) -> dict[str, Any]:
+        if scene_object.splats is not None and not scene_object.parts:
+            raise InputError(
+                f"Object '{scene_object.name}' is made of splats, which GLB cannot hold; write a .ply file."
+            )
+        matrix = YUP_FROM_ZUP @ scene_object.world_from_object.double().cpu() @ YUP_FROM_ZUP.T
+        node: dict[str, Any] = {"name": scene_object.name, **_placement(matrix)}
+        parts = tuple(part for part in scene_object.parts if len(part.faces))
+        if parts:
+            node["mesh"] = self._mesh(parts, scene_object.name)
+        extras = _plain(scene_object.extras)
+        if scene_object.confidence is not None:
+            extras["scenewright"] = {"confidence": scene_object.confidence}
+        if extras:
+            node["extras"] = extras
+        return node
+
+    def _mesh(self, parts: tuple[Mesh, ...], name: str) -> int:
+        key = tuple(id(part) for part in parts)
+        if key not in self._mesh_of:
+            self._meshes.append({"name": name, "primitives": [self._primitive(part, name) for part in parts]})
+            self._mesh_of[key] = len(self._meshes) - 1
+        return self._mesh_of[key]
+
+    def _primitive(self, mesh: Mesh, name: str) -> dict[str, Any]:
+        faces = mesh.faces.detach().cpu().long()
+        num_vertices = len(mesh.vertices)
+        if int(faces.max()) >= num_vertices or int(faces.min()) < 0:
+            raise InputError(f"Object '{name}' has faces that refer to vertices it does not have.")
+        material = mesh.material
+        normals = None if mesh.vertex_normals is None else _unit(mesh.vertex_normals)
+        tangents = None
+        if material is not None and material.normal_texture is not None and mesh.uv is not None:
+            normals = _unit(vertex_normals(mesh.vertices, faces)) if normals is None else normals
+            tangents = vertex_tangents(mesh.vertices, faces, normals, mesh.uv)
+        attributes = {"POSITION": self._vectors(_yup(mesh.vertices), f"Object '{name}'", with_bounds=True)}
+        if normals is not None:
+            attributes["NORMAL"] = self._vectors(_yup(normals), f"Object '{name}'")
+        if tangents is not None:
+            turned = torch.cat([_yup(tangents[:, :3]), tangents[:, 3:]], dim=1)
+            attributes["TANGENT"] = self._vectors(turned, f"Object '{name}'")
+        if mesh.uv is not None:
+            attributes["TEXCOORD_0"] = self._vectors(mesh.uv, f"Object '{name}'")
+        if mesh.vertex_colors is not None:
+            attributes["COLOR_0"] = self._vectors(mesh.vertex_colors.clamp(0, 1), f"Object '{name}'")
+        # Index 65535 is reserved in 16-bit index buffers, so a mesh of 65,536 vertices already needs 32 bits.
+        small = num_vertices < 65536
+        indices = faces.reshape(-1).numpy().astype("<u2" if small else "<u4")
+        primitive = {
+            "attributes": attributes,
+            "indices": self._accessor(indices, _UINT16 if small else _UINT32, "SCALAR", _INDEX_DATA),
+        }
+        if material is not None:
+            primitive["material"] = self._material(material, has_uv=mesh.uv is not None)
+        return primitive
+
+    def _vectors(self, values: Tensor, owner: str, *, with_bounds: bool = False) -> int:
+        array = values.detach().cpu().numpy().astype("<f4")
+        if not np.isfinite(array).all():
+            raise InputError(f"{owner} has coordinates that are not finite, so it cannot be written.")
+        index = self._accessor(array, _FLOAT, f"VEC{array.shape[1]}", _VERTEX_DATA)
+        if with_bounds:
+            self._accessors[index]["min"] = [float(value) for value in array.min(axis=0)]
+            self._accessors[index]["max"] = [float(value) for value in array.max(axis=0)]
+        return index
+
+    def _accessor(self, array: np.ndarray, component: int, kind: str, target: int) -> int:
+        view = self._view(array.tobytes(), target)
+        self._accessors.append({"bufferView": view, "componentType": component, "count": len(array), "type": kind})
+        return len(self._accessors) - 1
+
+    def _view(self, content: bytes, target: int | None = None) -> int:
+        view: dict[str, Any] = {"buffer": 0, "byteOffset": len(self.binary), "byteLength": len(content)}
+        if target is not None:
+            view["target"] = target
+        self.binary += content + bytes(-len(content) % 4)
+        self._views.append(view)
+        return len(self._views) - 1
+
+    def _material(self, material: PBRMaterial, *, has_uv: bool) -> int:
+        key = id(material) * 2 + has_uv
+        if key not in self._material_of:
+            self._materials.append(self._described(material, has_uv))
+            self._material_of[key] = len(self._materials) - 1
+        return self._material_of[key]
+
+    def _described(self, material: PBRMaterial, has_uv: bool) -> dict[str, Any]:
+        surface: dict[str, Any] = {
+            "baseColorFactor": list(material.base_color_factor),
+            "metallicFactor": material.metallic_factor,
+            "roughnessFactor": material.roughness_factor,
+        }
+        described: dict[str, Any] = {"pbrMetallicRoughness": surface}
+        if material.name:
+            described["name"] = material.name
+        if has_uv and material.base_color_texture is not None:
+            surface["baseColorTexture"] = {"index": self._texture(material.base_color_texture)}
+        if has_uv and material.metallic_roughness_texture is not None:
+            surface["metallicRoughnessTexture"] = {"index": self._texture(material.metallic_roughness_texture)}
+        if has_uv and material.normal_texture is not None:
+            described["normalTexture"] = {"index": self._texture(material.normal_texture)}
+        if any(material.emissive_factor):
+            described["emissiveFactor"] = list(material.emissive_factor)
+        if material.alpha_mode != "OPAQUE":
+            described["alphaMode"] = material.alpha_mode
+        if material.alpha_mode == "MASK":
+            described["alphaCutoff"] = material.alpha_cutoff
+        if material.double_sided:
+            described["doubleSided"] = True
+        return described
+
+    def _texture(self, pixels: Tensor) -> int:
+        content = encode_png(pixels)
+        digest = hashlib.sha256(content).hexdigest()
+        if digest not in self._image_of:
+            self._images.append({"bufferView": self._view(content), "mimeType": "image/png"})
+            self._textures.append({"sampler": 0, "source": len(self._images) - 1})
+            self._image_of[digest] = len(self._images) - 1
+        return self._image_of[digest]
+
+
+def _yup(vectors: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
+    return torch.stack([vectors[:, 0], vectors[:, 2], -vectors[:, 1]], dim=1)
+
+
+def _unit(normals: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
+    """Unit normals; those without a direction point up, because glTF allows no zero normal."""
+    length = normals.norm(dim=1, keepdim=True)
+    up = torch.tensor([0.0, 0.0, 1.0], dtype=normals.dtype, device=normals.device)
+    return torch.where(length > 1e-12, normals / length.clamp(min=1e-12), up)

@@ -1,0 +1,176 @@
+"""Pictures in and out: an allow-list of formats, sizes checked from the header, one sentence when a file is no use.
+
+The header is read first and refuses what is too large, so a decompression bomb is never decoded. Whatever the file's
+mode (palette, grey, 16 bit, CMYK, premultiplied), the caller gets RGB, or RGBA where the file has transparency, upright
+according to its EXIF orientation.
+"""
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from scenewright.errors import InputError
+from scenewright.io.atomic import atomic_path
+
+__all__ = [
+    "FORMATS",
+    "MAX_PIXELS",
+    "decode_image",
+    "encode_png",
+    "load_image",
+    "load_label_image",
+    "load_label_pixels",
+    "pixels_of",
+    "save_image",
+]
+
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP")
+"""Formats that are opened; MPO is what phones write as .jpg with a second picture inside."""
+
+MAX_PIXELS = 1 << 27
+"""Largest picture decoded: 16384 x 8192, half a gigabyte as RGBA."""
+
+_MIN_SIDE_PX = 8
+_SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP"}
+
+
+def load_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """The picture at `path`, upright, as RGB or (where the file has transparency) RGBA.
+
+    Raises:
+        InputError: the file is missing, empty, truncated, of another format, too large, smaller than 8 pixels on a
+            side, or transparent everywhere.
+    """
+    image = decode_image(_read(path), name=f"'{path}'", max_pixels=max_pixels)
+    if min(image.size) < _MIN_SIDE_PX:
+        raise InputError(
+            f"Expected a picture of at least {_MIN_SIDE_PX}x{_MIN_SIDE_PX} pixels, "
+            f"but '{path}' is {image.width}x{image.height}; give a larger one."
+        )
+    if image.mode == "RGBA" and image.getchannel("A").getextrema()[1] == 0:
+        raise InputError(
+            f"Every pixel of '{path}' is fully transparent, so it shows no object; give an opaque picture."
+        )
+    return image
+
+
+def decode_image(content: bytes, *, name: str = "the picture", max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """The picture held in `content` as upright RGB or RGBA; `name` is how error messages call it.
+
+    Raises:
+        InputError: not a picture of an allowed format, damaged, or larger than `max_pixels`.
+    """
+    image = _decoded(content, name, max_pixels)
+    try:
+        return _rgb_or_rgba(ImageOps.exif_transpose(image))
+    except Exception as error:
+        raise InputError(
+            f"The picture {name} has pixels that cannot be converted ({error}); save it as PNG."
+        ) from error
+
+
+def load_label_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """The label or mask picture at `path` as stored, in its own mode (palette, grey, 16 bit, colours, alpha).
+
+    Raises:
+        InputError: as `load_image`, sizes and transparency apart.
+    """
+    return _decoded(_read(path), f"'{path}'", max_pixels)
+
+
+def load_label_pixels(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Pixel values of a label or mask picture as stored: palette indices, grey levels (8 or 16 bit), or colours.
+
+    Returns:
+        uint8 or int32 array, [height, width] or [height, width, channels].
+
+    Raises:
+        InputError: as `load_image`, sizes and transparency apart.
+    """
+    image = load_label_image(path, max_pixels=max_pixels)
+    if image.mode == "1":
+        image = image.convert("L")
+    pixels = np.asarray(image)
+    return pixels if pixels.dtype == np.uint8 else pixels.astype(np.int32)
+
+
+def save_image(image: Image.Image, path: str | Path) -> Path:
+    """Write `image` to `path` atomically, in the format its suffix names (.png, .jpg, .webp, .bmp); returns the path.
+
+    Raises:
+        InputError: unknown suffix, or the folder cannot be written.
+    """
+    path = Path(path)
+    file_format = _SUFFIXES.get(path.suffix.lower())
+    if file_format is None:
+        raise InputError(f"Cannot write a picture as '{path.name}'; use {', '.join(_SUFFIXES)}.")
+    if file_format in ("JPEG", "BMP") and image.mode not in ("RGB", "L"):
+        image = image.convert("RGB")
+    with atomic_path(path) as temporary:
+        image.save(temporary, format=file_format, **({"quality": 95} if file_format == "JPEG" else {}))
+    return path
+
+
+def encode_png(pixels: UInt8[Tensor, "height width *channels"]) -> bytes:
+    """PNG bytes of an 8-bit picture with 1 (or no), 3 or 4 channels; the same pixels give the same bytes."""
+    array = pixels.detach().cpu().numpy()
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(array)).save(buffer, format="PNG", compress_level=6)
+    return buffer.getvalue()
+
+
+def pixels_of(image: Image.Image, mode: str) -> UInt8[Tensor, "height width channels"]:
+    """The picture's pixels converted to `mode` ("RGB" or "RGBA")."""
+    return torch.from_numpy(np.array(image.convert(mode)))
+
+
+def _read(path: str | Path) -> bytes:
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise InputError(f"Picture '{path}' does not exist; check the path.") from error
+    except IsADirectoryError as error:
+        raise InputError(f"Expected a picture, but '{path}' is a folder.") from error
+    except OSError as error:
+        raise InputError(f"Picture '{path}' cannot be read: {error.strerror}.") from error
+    if not content:
+        raise InputError(f"Picture '{path}' is empty (0 bytes); save it again.")
+    return content
+
+
+def _decoded(content: bytes, name: str, max_pixels: int, formats: tuple[str, ...] = FORMATS) -> Image.Image:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is checked below
+        try:
+            image = Image.open(io.BytesIO(content), formats=formats)
+        except Image.DecompressionBombError as error:
+            raise InputError(f"The picture {name} is too large to decode; scale it down.") from error
+        except Exception as error:
+            known = ", ".join(known for known in formats if known != "MPO")
+            raise InputError(f"Expected a {known} picture, but {name} is none, or is damaged.") from error
+        if image.width * image.height > max_pixels:
+            raise InputError(
+                f"The picture {name} has {image.width}x{image.height} pixels, "
+                f"more than the {max_pixels / 1e6:.0f} million allowed; scale it down."
+            )
+        try:
+            image.load()
+        except Exception as error:
+            raise InputError(f"The picture {name} is truncated or damaged ({error}); save it again.") from error
+    return image
+
+
+def _rgb_or_rgba(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16") or image.mode == "I":
+        # Pillow's own conversion clips 16-bit grey at 255; the high byte is the 8-bit picture.
+        image = Image.fromarray((np.asarray(image).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8))
+    return image.convert("RGBA" if image.has_transparency_data else "RGB")
