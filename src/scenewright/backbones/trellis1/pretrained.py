@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from scenewright.backbones.structure_vae import StructureDecoder
 from scenewright.backbones.trellis1.published import build_network, published_keymap
 from scenewright.backbones.trellis1.slat_decoders import SLatGaussianDecoder, SLatMeshDecoder
 from scenewright.backbones.trellis1.slat_flow import SLatFlow
 from scenewright.backbones.trellis1.structure_flow import StructureFlow
-from scenewright.backbones.structure_vae import StructureDecoder
 from scenewright.backbones.trellis1.weights import IMAGE_REPOSITORY, RECORDS
 from scenewright.errors import WeightsError
 from scenewright.nn.precision import cast_torso

@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from scenewright.backbones.structure_vae import StructureDecoder, occupied_coords
 from scenewright.backbones.trellis1.slat_flow import SLatFlow
 from scenewright.backbones.trellis1.structure_flow import FlowContext, StructureFlow
-from scenewright.backbones.structure_vae import StructureDecoder, occupied_coords
 from scenewright.errors import EmptyStructureError
 from scenewright.samplers.config import SamplerConfig
 from scenewright.samplers.euler import euler

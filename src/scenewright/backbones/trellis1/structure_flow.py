@@ -6,6 +6,7 @@ Legend: B batch, R latent resolution, p patch size, L condition tokens, T tokens
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch.nn.functional as F
 from einops import rearrange
@@ -13,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scenewright.backbones.trellis1.config import StructureFlowConfig
+from scenewright.nn.attention import CrossAttention
 from scenewright.nn.blocks import ModulatedCrossBlock
 from scenewright.nn.embed import TimestepEmbedder, absolute_position_embedding, grid_coords
 from scenewright.nn.flow_context import FlowContext, project_context
