@@ -1,1 +1,1 @@
-"""What papers measure: distances, overlap, collision, alignment, image similarity."""
+"""What papers measure: distances, overlap, collision, alignment, image similarity, mesh quality."""

@@ -1,0 +1,131 @@
+"""Chamfer distance, F-score, accuracy and completeness of sampled surfaces, and the cube normalisations around them.
+
+Definitions (SceneGen and MIDI evaluation code, I-Scene supplement; the same formulas in all three):
+
+    CD = mean_p min_g |p - g|^2 + mean_g min_p |g - p|^2          squared distances, sum of both directions
+    F  = 2 P R / (P + R + 1e-8),  P = share of p with min_g |p - g| < tau,  R the same for g        plain distances
+
+Accuracy is mean_p min_g |p - g| and completeness mean_g min_p |g - p| (multi-view stereo's names, plain distances).
+
+Legend: N predicted points p, M ground-truth points g.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from scenewright.errors import InputError
+from scenewright.metrics.nearest import nearest_distances
+
+__all__ = [
+    "CloudDistances",
+    "cloud_distances",
+    "normalize_isotropic",
+    "normalize_min_max",
+    "normalize_per_axis",
+    "normalize_scenegen",
+]
+
+_F_SCORE_EPSILON = 1e-8
+
+
+@dataclass(frozen=True)
+class CloudDistances:
+    """Nearest-neighbour distances of two clouds in both directions; every cloud metric follows from them."""
+
+    to_truth: Float[Tensor, " N"]
+    to_prediction: Float[Tensor, " M"]
+
+    @property
+    def chamfer_to_truth(self) -> float:
+        """mean_p min_g |p - g|^2 (SceneGen's scene_cd_1)."""
+        return float(self.to_truth.double().square().mean())
+
+    @property
+    def chamfer_to_prediction(self) -> float:
+        """mean_g min_p |g - p|^2 (SceneGen's scene_cd_2)."""
+        return float(self.to_prediction.double().square().mean())
+
+    @property
+    def chamfer(self) -> float:
+        """Sum of the two mean squared nearest distances."""
+        return self.chamfer_to_truth + self.chamfer_to_prediction
+
+    @property
+    def accuracy(self) -> float:
+        """Mean distance of the predicted points to the truth, in the points' unit."""
+        return float(self.to_truth.double().mean())
+
+    @property
+    def completeness(self) -> float:
+        """Mean distance of the true points to the prediction, in the points' unit."""
+        return float(self.to_prediction.double().mean())
+
+    def precision(self, threshold: float) -> float:
+        """Share of predicted points strictly nearer than `threshold` to the truth."""
+        return float((self.to_truth < threshold).double().mean())
+
+    def recall(self, threshold: float) -> float:
+        """Share of true points strictly nearer than `threshold` to the prediction."""
+        return float((self.to_prediction < threshold).double().mean())
+
+    def fscore(self, threshold: float) -> float:
+        """Harmonic mean of precision and recall, in [0, 1]; tables print it times 100."""
+        precision, recall = self.precision(threshold), self.recall(threshold)
+        return 2 * precision * recall / (precision + recall + _F_SCORE_EPSILON)
+
+
+def cloud_distances(prediction: Float[Tensor, "N 3"], truth: Float[Tensor, "M 3"]) -> CloudDistances:
+    """Both directions of nearest distances between two clouds given in one frame.
+
+    Raises:
+        InputError: a cloud is empty or not finite.
+    """
+    return CloudDistances(nearest_distances(prediction, truth), nearest_distances(truth, prediction))
+
+
+def normalize_per_axis(points: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
+    """Points stretched so that every axis spans [-0.95, 0.95] on its own: the object cube of MIDI and SceneGen.
+
+    A flat axis maps to -0.95. Aspect ratios are lost, so a wrong proportion is invisible after this.
+    """
+    low, high = _bounds(points)
+    extent = high - low
+    return 1.9 * (points - low) / torch.where(extent == 0, torch.ones_like(extent), extent) - 0.95
+
+
+def normalize_isotropic(points: Float[Tensor, "N 3"], *, half_side: float = 1.0) -> Float[Tensor, "N 3"]:
+    """Points with the centre of their box at 0 and its longest side scaled to [-half_side, half_side].
+
+    A cloud of one place (no extent) is only centred.
+    """
+    low, high = _bounds(points)
+    longest = (high - low).amax()
+    scale = 2 * half_side / longest if longest > 0 else torch.ones_like(longest)
+    return (points - (low + high) / 2) * scale
+
+
+def normalize_min_max(points: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
+    """2 x: the generator's output cube [-0.5, 0.5]^3 scaled to [-1, 1]^3 about the origin, without re-centring.
+
+    The first of I-Scene's two evaluation normalisations; `normalize_isotropic` is the second.
+    """
+    return 2 * points
+
+
+def normalize_scenegen(points: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
+    """k x - c with k = 1.96 / longest side and c the centre of the *unscaled* box, as SceneGen exports scenes.
+
+    The offset (k - 1) c stays. Alignment removes it, but FilterReg's fixed variance sees it, so published numbers
+    need the same slip on both sides.
+    """
+    low, high = _bounds(points)
+    return points * (1.96 / (high - low).amax().clamp_min(1e-12)) - (low + high) / 2
+
+
+def _bounds(points: Tensor) -> tuple[Tensor, Tensor]:
+    if len(points) == 0:
+        raise InputError("Expected at least one point to normalise, got none; score empty objects as missing.")
+    return points.amin(0), points.amax(0)

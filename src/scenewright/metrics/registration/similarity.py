@@ -1,0 +1,65 @@
+"""Similarity transforms x -> s R x + t in float64, and the least-squares fits that produce them.
+
+Fit of paired points: Kabsch (rotation) and Umeyama (with scale), reflections excluded by the sign of the
+determinant. All arrays are NumPy float64: registration is a CPU algorithm around a k-d tree.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+
+__all__ = ["Similarity", "fit_similarity", "nearest_rotation"]
+
+Points = Float[np.ndarray, "N 3"]
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """x -> scale * rotation @ x + translation. `rotation` is proper (determinant +1)."""
+
+    rotation: Float[np.ndarray, "3 3"] = field(default_factory=lambda: np.eye(3))
+    translation: Float[np.ndarray, "3"] = field(default_factory=lambda: np.zeros(3))
+    scale: float = 1.0
+
+    def __call__(self, points: Points) -> Points:
+        return points @ (self.scale * self.rotation).T + self.translation
+
+    def __matmul__(self, other: "Similarity") -> "Similarity":
+        """The transform that applies `other` first."""
+        return Similarity(
+            self.rotation @ other.rotation,
+            self.scale * (self.rotation @ other.translation) + self.translation,
+            self.scale * other.scale,
+        )
+
+    @property
+    def matrix(self) -> Float[np.ndarray, "4 4"]:
+        matrix = np.eye(4)
+        matrix[:3, :3] = self.scale * self.rotation
+        matrix[:3, 3] = self.translation
+        return matrix
+
+
+def nearest_rotation(matrix: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:
+    """The proper rotation nearest to `matrix` in the Frobenius norm."""
+    u, _, vt = np.linalg.svd(matrix)
+    return u @ np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt)) or 1.0]) @ vt
+
+
+def fit_similarity(source: Points, target: Points, *, estimate_scale: bool = False) -> Similarity:
+    """The rigid (or similarity) transform that minimises the mean squared distance of paired points.
+
+    Degenerate pairs (one point, a line) give a finite answer with the undetermined part left to the SVD's choice.
+    """
+    source_mean, target_mean = source.mean(0), target.mean(0)
+    centred_source, centred_target = source - source_mean, target - target_mean
+    u, singular, vt = np.linalg.svd(centred_target.T @ centred_source)
+    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt)) or 1.0])
+    rotation = (u * signs) @ vt
+    scale = 1.0
+    if estimate_scale:
+        variance = np.square(centred_source).sum()
+        fitted = float((singular * signs).sum() / variance) if variance > 0 else 1.0
+        scale = fitted if fitted > 0 else 1.0
+    return Similarity(rotation, target_mean - scale * (rotation @ source_mean), scale)

@@ -1,0 +1,6 @@
+"""All adapters of the I-Scene sheet, merged from one file per topic."""
+
+from tests.conformance.iscene_evaluation import EVALUATION
+from tests.conformance.iscene_inputs import INPUT_MODULES
+
+MODULES = {**EVALUATION, **INPUT_MODULES}
