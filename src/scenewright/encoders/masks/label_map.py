@@ -1,12 +1,13 @@
-"""Mask pictures to one integer per pixel: indexed, grey, or colour-coded.
+"""Mask pictures to one integer per pixel: indexed, grey, or colour-coded; and their colours and opacity as stored.
 
 Source of the packing rule: I-Scene spec sheet, section 4.1.
 """
 
 import numpy as np
-from jaxtyping import Integer
+from jaxtyping import Bool, Integer
+from PIL import Image
 
-__all__ = ["label_map"]
+__all__ = ["label_map", "stored_channels"]
 
 
 def label_map(pixels: Integer[np.ndarray, "height width *channels"]) -> Integer[np.ndarray, "height width"]:
@@ -23,3 +24,16 @@ def label_map(pixels: Integer[np.ndarray, "height width *channels"]) -> Integer[
     if np.array_equal(red, green) and np.array_equal(red, blue):
         return red
     return red + 256 * green + 65536 * blue
+
+
+def stored_channels(
+    image: Image.Image,
+) -> tuple[Integer[np.ndarray, "height width *channels"], Bool[np.ndarray, "height width"]]:
+    """Grey levels or RGB of a mask picture as stored, and where it is opaque (alpha above one half)."""
+    if image.mode in ("1", "L", "I", "F") or image.mode.startswith("I;16"):
+        pixels = np.asarray(image).clip(0).astype(np.uint32)
+        if not image.has_transparency_data:
+            return pixels, np.ones(pixels.shape, dtype=bool)
+        return pixels, np.asarray(image.convert("RGBA"))[..., 3] > 127
+    rgba = np.asarray(image.convert("RGBA"))
+    return rgba[..., :3].astype(np.uint32), rgba[..., 3] > 127

@@ -1,0 +1,137 @@
+"""One picture that holds all masks: a label per pixel (indexed, grey or 16 bit) or a colour per object.
+
+Black or 0 is background; so are transparent pixels. Distinct colours are distinct objects, whatever their grey level.
+Smoothed edges and JPEG noise, which would otherwise become hundreds of objects, are recognised and undone.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Integer
+from PIL import Image
+
+from scenewright.encoders.masks.label_map import label_map, stored_channels
+from scenewright.encoders.masks.object_masks import NamedMask
+from scenewright.errors import InputError
+from scenewright.io.images import load_label_image
+
+__all__ = ["read_label_picture"]
+
+# A colour is an object's own when it covers this share of the picture; rarer ones may be smoothed edges.
+_OWN_SHARE = 5e-4
+_SMOOTHED_RARE = 16
+_FLAT_SHARE = 0.8
+_SAME_COLOUR = 24
+_MOST_OBJECTS = 256
+
+
+def read_label_picture(path: Path) -> tuple[list[NamedMask], list[str]]:
+    """One mask per label of the picture, by ascending label, and warnings of what was repaired.
+
+    A cut-out (a photograph with transparency) gives the one mask of its opaque pixels.
+
+    Raises:
+        InputError: the file cannot be read, or has so many labels that it cannot be a mask.
+    """
+    image = load_label_image(path)
+    notes: list[str] = []
+    labels = _labels(image, path.name, notes)
+    values = np.unique(labels[labels > 0])
+    if len(values) > _MOST_OBJECTS:
+        raise InputError(
+            f"Expected a mask with at most {_MOST_OBJECTS} objects, got {len(values)} different values in '{path}'; "
+            "is it a photograph? Save masks as PNG without smoothing."
+        )
+    if len(values) == 1:
+        return [NamedMask(path.stem, labels == values[0])], notes
+    is_colour = image.mode in ("RGB", "RGBA") and values.max(initial=0) > 255
+    names = [f"object_{_hexadecimal(int(value))}" if is_colour else f"object_{value}" for value in values]
+    return [NamedMask(name, labels == value) for name, value in zip(names, values, strict=True)], notes
+
+
+def _labels(image: Image.Image, name: str, notes: list[str]) -> Integer[np.ndarray, "height width"]:
+    if image.mode == "P":
+        labels = _palette_labels(image)
+    else:
+        pixels, opaque = stored_channels(image)
+        labels = np.where(opaque, label_map(pixels), np.uint32(0))
+        values, counts = np.unique(labels, return_counts=True)
+        is_own = counts >= max(_OWN_SHARE * labels.size, 2)
+        if not opaque.all() and np.count_nonzero(~is_own) > _MOST_OBJECTS:
+            return opaque.astype(np.uint32)  # a photograph cut out by its transparency
+        if image.format in ("JPEG", "MPO") or _is_smoothed(values, is_own):
+            labels = _unsmoothed(pixels * opaque.reshape(*opaque.shape, *[1] * (pixels.ndim - 2)), name)
+            notes.append(
+                f"Mask '{name}' has {len(values)} different values, most of them at edges (smoothing or JPEG); each "
+                f"pixel was given the nearest of the {len(np.unique(labels))} main ones. Save masks as PNG, unsmoothed."
+            )
+    background = _border_label(labels) if labels.all() else None
+    if background is not None:
+        labels = np.where(labels == background, np.uint32(0), labels)
+        notes.append(f"Mask '{name}' has no black pixel; the value along its border was taken as background.")
+    return labels
+
+
+def _palette_labels(image: Image.Image) -> Integer[np.ndarray, "height width"]:
+    """Palette indices, 0 for the background: transparent entries and the one black entry in use, else index 0."""
+    index = np.asarray(image).astype(np.uint32)
+    rgba = np.asarray(image.convert("RGBA"))
+    opaque = rgba[..., 3] > 127
+    black = np.unique(index[(rgba[..., :3] == 0).all(-1) & opaque])
+    if len(black) == 1 and black[0] > 0:  # index 0 is an object here, so labels count from 1
+        return np.where(opaque & (index != black[0]), index + 1, np.uint32(0))
+    return np.where(opaque, index, np.uint32(0))
+
+
+def _is_smoothed(values: np.ndarray, is_own: np.ndarray) -> bool:
+    """Whether many values are too rare to be objects, as the edges of a smoothed mask are."""
+    num_own, num_rare = int(np.count_nonzero(is_own)), int(np.count_nonzero(~is_own))
+    is_black_and_white = num_own == 2 and values[is_own].tolist() in ([0, 255], [0, 0xFFFFFF], [0, 0xFFFF])
+    return num_rare > 2 * num_own and (num_rare > _SMOOTHED_RARE or is_black_and_white)
+
+
+def _unsmoothed(
+    pixels: Integer[np.ndarray, "height width *channels"], name: str
+) -> Integer[np.ndarray, "height width"]:
+    """Labels after every pixel took the nearest main colour; colours that are nearly equal count as one.
+
+    Raises:
+        InputError: too few pixels are near a main colour, as in a photograph.
+    """
+    packed = pixels if pixels.ndim == 2 else pixels @ np.array([1, 256, 65536], dtype=np.uint32)
+    values, inverse, counts = np.unique(packed, return_inverse=True, return_counts=True)
+    channels = [values] if pixels.ndim == 2 else [values >> shift & 255 for shift in (0, 8, 16)]
+    colours = np.stack(channels, axis=-1).astype(np.int64)
+    centres: list[np.ndarray] = []
+    distance = np.full(len(values), np.iinfo(np.int64).max)
+    nearest = np.zeros(len(values), dtype=np.int64)
+    for candidate in np.argsort(-counts, kind="stable"):
+        if counts[candidate] < _OWN_SHARE * packed.size or len(centres) == _MOST_OBJECTS:
+            break
+        if distance[candidate] > _SAME_COLOUR:
+            new_distance = np.abs(colours - colours[candidate]).max(-1)
+            nearest = np.where(new_distance < distance, len(centres), nearest)
+            distance = np.minimum(distance, new_distance)
+            centres.append(colours[candidate])
+    if not centres or counts[distance <= _SAME_COLOUR].sum() < _FLAT_SHARE * packed.size:
+        raise InputError(
+            f"'{name}' looks like a photograph, not like a mask: expected flat areas with one value per object. "
+            "Save masks as PNG without smoothing."
+        )
+    # Black stays black: JPEG's nearly black would otherwise be an object.
+    table = np.stack([np.where(centre.max() <= _SAME_COLOUR, 0, centre) for centre in centres]).astype(np.uint32)
+    snapped = table[nearest][inverse.reshape(packed.shape)]
+    return label_map(snapped[..., 0] if pixels.ndim == 2 else snapped)
+
+
+def _border_label(labels: np.ndarray) -> int | None:
+    """The label of more than half of the outermost pixels, where there is another label too."""
+    border = np.concatenate([labels[0], labels[-1], labels[1:-1, 0], labels[1:-1, -1]])
+    values, counts = np.unique(border, return_counts=True)
+    most = counts.argmax()
+    is_background = counts[most] > len(border) / 2 and bool((labels != values[most]).any())
+    return int(values[most]) if is_background else None
+
+
+def _hexadecimal(label: int) -> str:
+    return f"{label & 255:02x}{label >> 8 & 255:02x}{label >> 16 & 255:02x}"

@@ -1,0 +1,54 @@
+"""`load_masks`: object masks from whatever files people have.
+
+| given | read as |
+|---|---|
+| a picture with a value or colour per object | one mask per value (`label_picture`) |
+| a picture with transparency | one mask: its opaque part |
+| a folder, or several pictures | one mask per file: black and white, or a cut-out (`folder`) |
+| a `.json` file | COCO annotations (`coco`) |
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from scenewright.encoders.masks.coco import read_coco
+from scenewright.encoders.masks.folder import mask_files, read_mask_files
+from scenewright.encoders.masks.label_picture import read_label_picture
+from scenewright.encoders.masks.object_masks import ObjectMasks, checked_masks
+from scenewright.errors import InputError
+
+__all__ = ["load_masks"]
+
+
+def load_masks(
+    source: str | Path | Sequence[str | Path],
+    image_size: tuple[int, int] | None = None,
+    *,
+    image_name: str | None = None,
+) -> ObjectMasks:
+    """Masks of the objects of one picture, at the picture's size; what was repaired is in `warnings`.
+
+    Args:
+        source: a label picture, a folder, a COCO file, or several mask pictures.
+        image_size: (height, width) of the picture; None keeps the masks' own size.
+        image_name: file name of the picture, for COCO files that annotate several.
+
+    Raises:
+        InputError: a file is missing or cannot be read, or no usable mask is left.
+    """
+    if isinstance(source, (str, Path)):
+        path = Path(source).expanduser()
+        paths = mask_files(path) if path.is_dir() else [path]
+        named = f"'{path}'"
+    else:
+        paths = [Path(item).expanduser() for item in source]
+        named = f"the {len(paths)} given files"
+    if not paths:
+        raise InputError("Expected at least one mask file, got none.")
+    if len(paths) > 1:
+        found, notes = read_mask_files(paths, image_size)
+    elif paths[0].suffix.lower() == ".json":
+        found, notes = read_coco(paths[0], image_size, image_name=image_name)
+    else:
+        found, notes = read_label_picture(paths[0])
+    return checked_masks(found, image_size, source=named, warnings=notes)
