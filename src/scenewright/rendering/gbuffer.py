@@ -32,7 +32,7 @@ NO_ROWS = np.empty((0, 0))
 
 @dataclass(frozen=True)
 class GBuffer:
-    """Per pixel: `face` (-1 where nothing is hit), barycentric weights of the face's corners 1 and 2, z-depth (0: none)."""
+    """Per pixel: `face` (-1: nothing is hit), barycentric weights of the face's corners 1 and 2, z-depth (0: none)."""
 
     face: Int[Tensor, "height width"]
     barycentrics: Float[Tensor, "height width 2"]

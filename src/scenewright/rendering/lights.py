@@ -1,8 +1,8 @@
 """Light sources, and the shadow maps that go with them.
 
-Strengths are chosen so that a white matt surface facing a light of strength 1 (at 1 m for lamps) shows as 1: the factor
-pi of the Lambert law is folded in. Ambient light comes from a sky above and a ground below; it can be occluded by a dome
-of parallel shadow maps.
+Strengths are chosen so that a white matt surface facing a light of strength 1 (at 1 m for lamps) shows as 1: the
+factor pi of the Lambert law is folded in. Ambient light comes from a sky above and a ground below; it can be occluded
+by a dome of parallel shadow maps.
 
 Frame: world, z up. Legend: S suns, P lamps, D dome directions, R shadow map size.
 """
@@ -44,7 +44,7 @@ class PointLight:
 
 @dataclass(frozen=True)
 class Ambient:
-    """Light from everywhere: `sky` from above, `ground` from below; `occlusion_directions` shadow maps darken corners."""
+    """Light from all around, `sky` from above and `ground` from below; `occlusion_directions` maps darken corners."""
 
     sky: Color = (0.5, 0.5, 0.5)
     ground: Color = (0.3, 0.3, 0.3)
@@ -94,8 +94,8 @@ class ShadowMaps:
     radius: int
 
     def to(self, device: torch.device | str) -> "ShadowMaps":
-        moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in vars(self).items()}
-        return ShadowMaps(**moved)
+        moved = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
+        return ShadowMaps(**moved, radius=self.radius)
 
 
 def cast_shadows(scene: TriangleScene, lights: Lights, draw: Callable[..., Tensor]) -> ShadowMaps:
@@ -112,13 +112,15 @@ def cast_shadows(scene: TriangleScene, lights: Lights, draw: Callable[..., Tenso
         depths = torch.stack([draw(scene, v, casters) for v in views]) if views else torch.zeros(0, size, size)
         return numbers, depths
 
-    sun_rows, sun_views = [], []
+    sun_rows: list[list[float]] = []
+    sun_views: list[View] = []
     for sun in lights.suns:
         unit = torch.nn.functional.normalize(torch.tensor(sun.direction), dim=0)
         sun_rows.append([*unit.tolist(), *sun.color, len(sun_views) if sun.has_shadow else -1])
         if sun.has_shadow:
             sun_views.append(parallel_view(unit, bounds, lights.shadow_size))
-    point_rows, point_views = [], []
+    point_rows: list[list[float]] = []
+    point_views: list[View] = []
     point_size = max(lights.shadow_size // 2, 16)
     for point in lights.points:
         point_rows.append([*point.position, *point.color, len(point_views) if point.has_shadow else -1])

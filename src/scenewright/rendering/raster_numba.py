@@ -201,8 +201,8 @@ def fill_band(
 ):  # fmt: skip
     """Z-buffer rows [first_row, last_row): `depth_key` holds the largest key so far, `triangle` who wrote it.
 
-    On equal keys the lower triangle wins. `peel`: only fragments strictly behind `limit_key` count. `alpha_test`: fragments
-    of masked or blended materials below their cutoff are dropped.
+    On equal keys the lower triangle wins. `peel`: only fragments strictly behind `limit_key` count. `alpha_test`:
+    fragments of masked or blended materials below their cutoff are dropped.
     """
     width = depth_key.shape[1]
     half = SUBPIXEL // 2

@@ -2,8 +2,8 @@
 
 The reflection model is glTF's metallic-roughness: Lambert diffuse plus GGX specular with Smith visibility and Schlick's
 Fresnel term (glTF 2.0, appendix B); ambient specular uses the analytic fit of Karis ("Physically Based Shading on
-Mobile", 2014). Display: Khronos PBR Neutral tone mapping (2024), which leaves colours below 0.8 nearly as they are, then
-sRGB. `shade_torch` states the same equations on whole arrays and is the reference for this file.
+Mobile", 2014). Display: Khronos PBR Neutral tone mapping (2024), which leaves colours below 0.8 nearly as they are,
+then sRGB. `shade_torch` states the same equations on whole arrays and is the reference for this file.
 
 Tuples of arrays keep the signatures short: mesh = (vertices, normals, uv, colors, faces, face_material);
 bank = (factors, kinds, textures, texels); lights = the arrays of `ShadowMaps` in order.
@@ -16,7 +16,10 @@ from numba import njit
 
 from scenewright.rendering.texture_numba import LINEAR_TABLE, SRGB_TABLE, face_alpha, fetch
 
-__all__ = ["resolve_rows", "shade_rows"]
+__all__ = ["DOME_JITTER", "JITTER_S", "JITTER_U", "JITTER_V", "resolve_rows", "shade_rows"]
+
+DOME_JITTER = 1.5  # texels by which sky lookups wander from pixel to pixel
+JITTER_U, JITTER_V, JITTER_S = 0.7548776662466927, 0.5698402909980532, 0.6180339887498949  # low-discrepancy steps
 
 
 @njit(cache=True, nogil=True)
@@ -29,7 +32,7 @@ def is_lit(view, ortho, depths, x, y, z, radius, bias):
     u = view[12] * cam_x / w + view[15] - 0.5
     v = view[13] * cam_y / w + view[16] - 0.5
     size = depths.shape[0]
-    u0, v0 = int(math.floor(u)), int(math.floor(v))
+    u0, v0 = math.floor(u), math.floor(v)
     if u0 < -1 or v0 < -1 or u0 >= size or v0 >= size:
         return 1.0
     fu, fv = u - u0, v - v0
@@ -46,6 +49,19 @@ def is_lit(view, ortho, depths, x, y, z, radius, bias):
             if not blocked:
                 total += row_weight * weight
     return total / (2 * radius + 1) ** 2
+
+
+@njit(cache=True, nogil=True)
+def sees_sky(view, depths, x, y, z, shift_u, shift_v, bias):
+    """Whether one dome direction is free, looked up `shift` texels aside: many hard tests blur into a soft shadow."""
+    cam_z = view[6] * x + view[7] * y + view[8] * z + view[11]
+    u = view[12] * (view[0] * x + view[1] * y + view[2] * z + view[9]) + view[15] + shift_u
+    v = view[13] * (view[3] * x + view[4] * y + view[5] * z + view[10]) + view[16] + shift_v
+    size = depths.shape[0]
+    if not (0 <= u < size and 0 <= v < size):
+        return True
+    depth = depths[int(v), int(u)]
+    return depth == 0.0 or depth >= cam_z - bias
 
 
 @njit(cache=True, nogil=True)
@@ -80,7 +96,8 @@ def brdf(nx, ny, nz, vx, vy, vz, lx, ly, lz, nv, roughness):
 def shade_rows(face, bary, center, mesh, bank, lights, radius, background, aux, first, last, rgb, alpha, extras):
     """Fill rows [first, last) of `rgb` (linear) and `alpha` (opacity of the surface; 0 where nothing is hit).
 
-    With `aux`, `extras` [H, W, 8] receives base colour (3, linear), world normal facing the camera (3), metallic, roughness.
+    With `aux`, `extras` [H, W, 8] receives linear base colour (3), world normal facing the camera (3), metallic and
+    roughness.
     Shadow catchers give the background darkened by its share of lost light, with alpha = that share.
     """
     vertices, normals, uv, colors, faces, face_material = mesh
@@ -173,12 +190,14 @@ def shade_rows(face, bary, center, mesh, bank, lights, radius, background, aux, 
                 extras[row, column, 6], extras[row, column, 7] = metallic, roughness
             opacity = 1.0
             if kind == 2:
-                opacity, _ = face_alpha(
-                    f, b1, b2, uv, colors, faces, face_material, factors, kinds, textures, texels
-                )
+                opacity, _ = face_alpha(f, b1, b2, uv, colors, faces, face_material, factors, kinds, textures, texels)
             rough = max(roughness, 0.09)
             diffuse = 1 - metallic
-            f0r, f0g, f0b = 0.04 + (red - 0.04) * metallic, 0.04 + (green - 0.04) * metallic, 0.04 + (blue - 0.04) * metallic
+            f0r, f0g, f0b = (
+                0.04 + (red - 0.04) * metallic,
+                0.04 + (green - 0.04) * metallic,
+                0.04 + (blue - 0.04) * metallic,
+            )
             catcher = kind == 3
             lost = 0.0
             received = 0.0
@@ -243,16 +262,20 @@ def shade_rows(face, bary, center, mesh, bank, lights, radius, background, aux, 
                 total = 0.0
                 seen = 0.0
                 texel = 1.0 / dome_views[0, 12]
+                offset = (1.5 + DOME_JITTER) * texel
+                ox, oy, oz = px + gx * offset, py + gy * offset, pz + gz * offset
+                pixel_u = JITTER_U * column + JITTER_V * row
+                pixel_v = JITTER_V * column + JITTER_U * row
                 for s in range(dome.shape[0]):
                     cosine = nx * dome[s, 0] + ny * dome[s, 1] + nz * dome[s, 2]
                     if cosine <= 0:
                         continue
                     total += cosine
-                    offset = 1.5 * texel
-                    seen += cosine * is_lit(
-                        dome_views[s], True, dome_depths[s], px + gx * offset, py + gy * offset, pz + gz * offset, 0,
-                        0.75 * texel,
-                    )  # fmt: skip
+                    shift_u, shift_v = pixel_u + JITTER_S * s, pixel_v + 2 * JITTER_S * s
+                    shift_u = (2 * (shift_u - math.floor(shift_u)) - 1) * DOME_JITTER
+                    shift_v = (2 * (shift_v - math.floor(shift_v)) - 1) * DOME_JITTER
+                    if sees_sky(dome_views[s], dome_depths[s], ox, oy, oz, shift_u, shift_v, 0.75 * texel):
+                        seen += cosine
                 if total > 0:
                     open_sky = seen / total
             up = 0.5 + 0.5 * nz
@@ -288,8 +311,11 @@ def shade_rows(face, bary, center, mesh, bank, lights, radius, background, aux, 
 
 
 @njit(cache=True, nogil=True)
-def resolve_rows(linear, alpha, factor, exposure, neutral, first, last, rgb, coverage):
-    """Average `factor`^2 samples per pixel in linear light, tone map, encode as sRGB; rows [first, last) of the result."""
+def resolve_rows(linear, alpha, factor, exposure, neutral, straight, first, last, rgb, coverage):
+    """Average `factor`^2 samples per pixel in linear light, tone map, encode as sRGB; rows [first, last) of the result.
+
+    `straight`: the samples lie on black, so colour is divided by coverage (for pictures with transparency).
+    """
     scale = 1.0 / (factor * factor)
     for row in range(first, last):
         for column in range(rgb.shape[1]):
@@ -301,6 +327,8 @@ def resolve_rows(linear, alpha, factor, exposure, neutral, first, last, rgb, cov
                     blue += linear[i, j, 2]
                     cover += alpha[i, j]
             gain = scale * exposure
+            if straight:
+                gain = exposure / max(cover, 1e-6)
             red, green, blue = red * gain, green * gain, blue * gain
             if neutral:
                 low = max(min(red, green, blue), 0.0)

@@ -1,7 +1,6 @@
 """Texture lookup for the CPU rasteriser: bilinear, repeating, texel centres at half integers, v down (glTF).
 
-`channel_gain` arguments select how 8-bit values become numbers: a table of 256 entries (sRGB decoding for base colour, linear
-for data).
+8-bit values become numbers through a table of 256 entries: `SRGB_TABLE` for base colour, `LINEAR_TABLE` for data.
 """
 
 import math
@@ -22,7 +21,7 @@ def texel_taps(u, v, height, width):
     """Indices (within the texture) and weights of the four texels around (u, v)."""
     x = (u - math.floor(u)) * width - 0.5
     y = (v - math.floor(v)) * height - 0.5
-    x0, y0 = int(math.floor(x)), int(math.floor(y))
+    x0, y0 = math.floor(x), math.floor(y)
     fx, fy = x - x0, y - y0
     x1, y1 = x0 + 1, y0 + 1
     x0 = x0 + width if x0 < 0 else x0

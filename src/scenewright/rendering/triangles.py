@@ -1,7 +1,7 @@
 """Scenes packed for the rasteriser: one triangle soup in the world frame and one bank of materials.
 
-Packing is the slow part of a render, so it is separate: a data loader packs its assets once (`pack_objects` gives all of
-them one shared `MaterialBank`), then composes thousands of scenes from them with `place`, which only moves vertices.
+Packing is the slow part of a render, so it is separate: a data loader packs its assets once (`pack_objects` gives all
+of them one shared `MaterialBank`), then composes thousands of scenes from them with `place`, which only moves vertices.
 
 Legend: V vertices, F faces, M materials, T textures, X texels. Frame: world, z up.
 """
@@ -67,7 +67,7 @@ class TriangleScene:
 
     def to(self, device: torch.device | str) -> "TriangleScene":
         """The same scene on another device."""
-        return TriangleScene(*(getattr(self, name).to(device) for name in _ARRAYS), self.bank.to(device))
+        return TriangleScene(**{name: getattr(self, name).to(device) for name in _ARRAYS}, bank=self.bank.to(device))
 
     def bounds(self) -> Float[Tensor, "2 3"]:
         """Low and high corner of everything but shadow catchers; zeros if there is nothing."""
@@ -130,7 +130,7 @@ def place(
         columns["face_material"].append(item.face_material + material_offset)
         vertex_offset += len(item.vertices)
         material_offset += 0 if shared else len(item.bank.factors)
-    return TriangleScene(*(torch.cat(columns[name]) for name in _ARRAYS), bank)
+    return TriangleScene(**{name: torch.cat(columns[name]) for name in _ARRAYS}, bank=bank)
 
 
 def add_ground(scene: TriangleScene, height_m: float | None = None, *, extent: float = 12.0) -> TriangleScene:
@@ -164,7 +164,9 @@ def _pack_parts(parts: Sequence[Mesh], rows: Sequence[int], bank: MaterialBank) 
     for part, row in zip(parts, rows, strict=True):
         count, device = len(part.vertices), part.vertices.device
 
-        def given(value: Tensor | None, default: float, width: int, *, count: int = count, device=device) -> Tensor:
+        def given(
+            value: Tensor | None, default: float, width: int, *, count: int = count, device: torch.device = device
+        ) -> Tensor:
             if value is None:
                 return torch.full((count, width), default, device=device)
             return value.detach().float()
@@ -177,7 +179,7 @@ def _pack_parts(parts: Sequence[Mesh], rows: Sequence[int], bank: MaterialBank) 
         columns["face_instance"].append(torch.ones(len(part.faces), dtype=torch.int32, device=device))
         columns["face_material"].append(torch.full((len(part.faces),), row, dtype=torch.int32, device=device))
         offset += count
-    return TriangleScene(*(torch.cat(columns[name]) for name in _ARRAYS), bank)
+    return TriangleScene(**{name: torch.cat(columns[name]) for name in _ARRAYS}, bank=bank)
 
 
 def _pack_materials(materials: Sequence[PBRMaterial | None]) -> tuple[MaterialBank, list[int]]:

@@ -1,0 +1,61 @@
+"""Texture lookup on whole arrays: bilinear, repeating, texel centres at half integers, v down (glTF).
+
+The twin of `texture_numba`. Legend: P points.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from scenewright.rendering.triangles import MaterialBank, TriangleScene
+
+__all__ = ["face_alpha", "fetch", "interpolate", "srgb_to_linear"]
+
+
+def srgb_to_linear(value: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Linear value of an sRGB-encoded one, both in [0, 1]."""
+    return torch.where(value <= 0.04045, value / 12.92, ((value.clamp(min=0) + 0.055) / 1.055) ** 2.4)
+
+
+def interpolate(scene: TriangleScene, values: Float[Tensor, "V C"], face: Tensor, barycentrics: Tensor) -> Tensor:
+    """Vertex values at points of faces."""
+    a, b, c = values[scene.faces[face].long()].unbind(1)
+    b1, b2 = barycentrics[:, :1], barycentrics[:, 1:]
+    return (1 - b1 - b2) * a + b1 * b + b2 * c
+
+
+def fetch(
+    bank: MaterialBank, index: Int[Tensor, " P"], uv: Float[Tensor, "P 2"], *, is_srgb: bool = False
+) -> Float[Tensor, "P 4"]:
+    """RGBA of textures at points; RGB decoded from sRGB before filtering where asked. Index -1 gives ones."""
+    result = torch.ones(len(index), 4, device=uv.device)
+    used = torch.nonzero(index >= 0).squeeze(1)
+    if not len(used):
+        return result
+    start, height, width = bank.textures[index[used].long()].unbind(1)
+    size = torch.stack([width, height], 1)
+    position = (uv[used] - uv[used].floor()) * size - 0.5
+    low = position.floor()
+    fraction = position - low
+    x0, y0 = torch.remainder(low.long(), size).unbind(1)
+    x1, y1 = torch.remainder(low.long() + 1, size).unbind(1)
+
+    def texel(x: Tensor, y: Tensor) -> Tensor:
+        value = bank.texels[start + y * width + x].float() / 255
+        return torch.cat([srgb_to_linear(value[:, :3]), value[:, 3:]], 1) if is_srgb else value
+
+    fx, fy = fraction[:, :1], fraction[:, 1:]
+    top = (1 - fx) * texel(x0, y0) + fx * texel(x1, y0)
+    result[used] = (1 - fy) * top + fy * ((1 - fx) * texel(x0, y1) + fx * texel(x1, y1))
+    return result
+
+
+def face_alpha(
+    scene: TriangleScene, face: Int[Tensor, " P"], barycentrics: Float[Tensor, "P 2"]
+) -> tuple[Tensor, Tensor]:
+    """Opacity at points of faces, and the value below which a point is not there at all."""
+    material = scene.face_material[face].long()
+    factor, kind = scene.bank.factors[material], scene.bank.kinds[material]
+    alpha = factor[:, 3] * interpolate(scene, scene.colors, face, barycentrics)[:, 3]
+    uv = interpolate(scene, scene.uv, face, barycentrics)
+    return alpha * fetch(scene.bank, kind[:, 1], uv)[:, 3], torch.where(kind[:, 0] == 1, factor[:, 9], 1 / 255)
