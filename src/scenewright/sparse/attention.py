@@ -42,9 +42,9 @@ class Sequences:
 
     @property
     def uniform_length(self) -> int | None:
-        """The common length of all sequences, or None where they differ or rows need reordering."""
-        same = self.order is None and len(set(self.lengths)) == 1
-        return self.lengths[0] if same else None
+        """The common length of all sequences, or None where they differ, are empty, or rows need reordering."""
+        is_uniform = self.order is None and len(set(self.lengths)) == 1 and self.lengths[0] > 0
+        return self.lengths[0] if is_uniform else None
 
     def row_index(self, device: torch.device) -> Int[Tensor, " T"]:
         """Sequence of each packed row (rows in order), for broadcasting one vector per sequence to its rows."""

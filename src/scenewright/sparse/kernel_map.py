@@ -22,8 +22,8 @@ __all__ = ["KernelMap", "strided_map", "submanifold_map"]
 class KernelMap:
     """Row pairs of each tap; `targets[k]` is ascending and free of repeats, so a tap never adds twice to one row."""
 
-    sources: tuple[Int[Tensor, " P"], ...]
-    targets: tuple[Int[Tensor, " P"], ...]
+    sources: tuple[Int[Tensor, " _"], ...]
+    targets: tuple[Int[Tensor, " _"], ...]
     num_sources: int
     num_targets: int
     identity_tap: int | None = None

@@ -82,7 +82,7 @@ class VoxelSet:
 class SparseTensor:
     """Features `[N, C]` (or `[N, ...]`) on a `VoxelSet`, or on coordinates from which one is made."""
 
-    def __init__(self, feats: Float[Tensor, "N ..."], voxels: VoxelSet | Int[Tensor, "N 4"]) -> None:
+    def __init__(self, feats: Float[Tensor, "rows ..."], voxels: VoxelSet | Int[Tensor, "N 4"]) -> None:
         self.voxels = voxels if isinstance(voxels, VoxelSet) else VoxelSet(voxels)
         if len(feats) != len(self.voxels):
             raise ValueError(f"Got {len(feats)} rows of features for {len(self.voxels)} voxels.")

@@ -58,6 +58,8 @@ def config_from_json(
 def _value(field: dataclasses.Field[Any], value: Any) -> Any:
     if isinstance(value, Mapping) and isinstance(field.type, type) and dataclasses.is_dataclass(field.type):
         return config_from_json(field.type, value)
+    if field.type is float and isinstance(value, int):
+        return float(value)  # JSON writes a whole number without its point
     return _frozen(value)
 
 

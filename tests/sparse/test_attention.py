@@ -1,0 +1,84 @@
+"""Packed attention equals softmax written out per sequence, whatever the lengths."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from scenewright.sparse.attention import Sequences, attention, window_sequences
+from scenewright.sparse.tensor import VoxelSet
+from tests.sparse.strategies import voxel_sets
+
+
+def written_out(q: Tensor, k: Tensor, v: Tensor, lengths_q: tuple[int, ...], lengths_k: tuple[int, ...]) -> Tensor:
+    parts = zip(q.split(lengths_q), k.split(lengths_k), v.split(lengths_k), strict=True)
+    return torch.cat(
+        [
+            torch.einsum("hqk,khd->qhd", (torch.einsum("qhd,khd->hqk", a, b) / q.shape[-1] ** 0.5).softmax(-1), c)
+            for a, b, c in parts
+        ]
+    )
+
+
+def rows(count: int, seed: int) -> Tensor:
+    return torch.randn(count, 2, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 40)), min_size=1, max_size=12))
+def test_cross_attention_with_any_lengths(pairs: list[tuple[int, int]]) -> None:
+    lengths_q, lengths_k = tuple(p[0] for p in pairs), tuple(p[1] for p in pairs)
+    q, k, v = rows(sum(lengths_q), 0), rows(sum(lengths_k), 1), rows(sum(lengths_k), 2)
+    out = attention(q, k, v, Sequences(lengths_q), Sequences(lengths_k))
+    torch.testing.assert_close(out, written_out(q, k, v, lengths_q, lengths_k))
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=10), st.integers(0, 9))
+def test_self_attention_with_any_lengths_and_order(lengths: list[int], seed: int) -> None:
+    total = sum(lengths)
+    order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
+    q, k, v = rows(total, 0), rows(total, 1), rows(total, 2)
+    out = attention(q, k, v, Sequences(tuple(lengths), order))
+    expected = written_out(q[order], k[order], v[order], tuple(lengths), tuple(lengths))
+    torch.testing.assert_close(out[order], expected)
+
+
+def test_gradients_pass_through_padding() -> None:
+    sequences = Sequences((5, 4, 5, 1))
+    inputs = [rows(15, seed).requires_grad_() for seed in range(3)]
+    assert torch.autograd.gradcheck(lambda q, k, v: attention(q, k, v, sequences), inputs)
+
+
+def test_queries_without_a_key_are_refused() -> None:
+    with pytest.raises(ValueError, match="Sequence 1 has queries but no key"):
+        attention(rows(3, 0), rows(2, 1), rows(2, 2), Sequences((2, 1)), Sequences((2, 0)))
+
+
+def test_as_many_key_sequences_as_query_sequences() -> None:
+    with pytest.raises(ValueError, match="2 query sequences"):
+        attention(rows(2, 0), rows(2, 1), rows(2, 2), Sequences((1, 1)), Sequences((2,)))
+
+
+@given(voxel_sets(), st.integers(1, 5), st.integers(0, 4))
+def test_windows_hold_exactly_the_voxels_of_one_cell(voxels: VoxelSet, size: int, shift: int) -> None:
+    windows = window_sequences(voxels, size, shift)
+    cells = [
+        (b, (x + shift) // size, (y + shift) // size, (z + shift) // size)
+        for b, x, y, z in voxels.coords[windows.order].tolist()
+    ]
+    groups, start = [], 0
+    for length in windows.lengths:
+        groups.append(cells[start : start + length])
+        start += length
+    assert start == len(voxels)
+    assert all(len(set(group)) == 1 for group in groups)
+    firsts = [group[0] for group in groups]
+    assert firsts == sorted(set(firsts))
+
+
+def test_uniform_sequences_are_a_plain_reshape() -> None:
+    assert Sequences.uniform(3, 5).uniform_length == 5
+    assert Sequences((5, 5), torch.arange(10)).uniform_length is None
+    assert Sequences((5, 4)).uniform_length is None
