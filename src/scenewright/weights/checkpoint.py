@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -43,6 +43,7 @@ _DTYPES = {
 }
 
 
+@runtime_checkable
 class Checkpoint(Protocol):
     """Names and shapes of a weight file; `read_into` fills a tensor the caller owns, converting its dtype."""
 
