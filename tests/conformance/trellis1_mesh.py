@@ -24,7 +24,7 @@ def sparse_features_to_mesh(case: Case) -> dict[str, Tensor]:
 
 
 def camera_sequence(case: Case) -> dict[str, Tensor]:
-    """Names of the outputs carry their arguments: `extrinsics_first12`, `hammersley3_32`, `yaw_pitch_offset_0.3_0.8`."""
+    """The outputs' names carry their arguments: `extrinsics_first12`, `hammersley3_32`, `..._offset_0.3_0.8`."""
     num_views, radius = case.config["n"], case.config["r"]
     outputs = {}
     for name in case.outputs:

@@ -82,7 +82,7 @@ def intrinsics_unit_from_fov(fov_deg: float) -> Float[Tensor, "3 3"]:
 
 
 def sphere_cameras(num_views: int, *, radius: float = 2.0, fov_deg: float = 40.0, size: int = 1024) -> list[Camera]:
-    """Square cameras spread over a sphere, all looking at the origin; the defaults see the whole unit cube."""
+    """Square cameras spread over a sphere, all looking at the origin; the defaults contain its ball of radius 0.68."""
     intrinsics_px = intrinsics_unit_from_fov(fov_deg) * torch.tensor([[size], [size], [1.0]])
     eyes = orbit_position(sphere_yaw_pitch(num_views), radius)
     poses = look_at(eyes, torch.zeros(3).expand_as(eyes))

@@ -128,8 +128,8 @@ def _check_features(coords: Tensor, feats: Tensor, resolution: int, training: bo
     without_color = _NUM_CHANNELS - FEATURE_CHANNELS["color"]
     if feats.shape[1] not in (_NUM_CHANNELS, without_color):
         raise InputError(
-            f"Expected {_NUM_CHANNELS} mesh features per voxel, or {without_color} without colour, got {feats.shape[1]}; "
-            "pass the mesh decoder's output unchanged."
+            f"Expected {_NUM_CHANNELS} mesh features per voxel, or {without_color} without colour, got "
+            f"{feats.shape[1]}; pass the mesh decoder's output unchanged."
         )
     if len(coords) and (int(coords.min()) < 0 or int(coords.max()) >= resolution):
         raise InputError(
