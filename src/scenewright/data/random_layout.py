@@ -146,7 +146,7 @@ def layout_slack(centres: Float[np.ndarray, "N 2"], radii: Float[np.ndarray, " N
 def sample_layout(
     radii: Float[np.ndarray, " N"],
     rng: np.random.Generator,
-    config: RandomLayoutConfig = RandomLayoutConfig(),  # noqa: B008  (frozen)
+    config: RandomLayoutConfig = RandomLayoutConfig(),
     *,
     gap: float | None = None,
 ) -> Layout:

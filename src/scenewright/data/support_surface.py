@@ -20,7 +20,8 @@ __all__ = ["Support", "find_support", "footprint_radius", "largest_scale"]
 class Support:
     """The top polygon of a table: area centroid `anchor_xy`, `height` of the top, distance to the nearest edge.
 
-    `footprint_share` is the polygon's area over the area of the mesh's horizontal bounding box.
+    `footprint_share` is the polygon's area over the area of the mesh's horizontal bounding box, `flat_share` the area of
+    level faces at the very top over the polygon's.
     """
 
     anchor_xy: tuple[float, float]
@@ -29,10 +30,12 @@ class Support:
     area: float
     footprint_share: float
     is_centroid_inside: bool
+    flat_share: float = 1.0
 
-    def is_usable(self, min_footprint_share: float = 0.2) -> bool:
-        """Whether things may stand here: the centroid lies on the top (U shapes fail) and the top is not a mere knob."""
-        return self.is_centroid_inside and self.footprint_share >= min_footprint_share
+    def is_usable(self, min_footprint_share: float = 0.2, min_flat_share: float = 0.6) -> bool:
+        """Whether things may stand here: the centroid lies on the top (no U shapes), which is flat and no mere knob."""
+        is_top = self.footprint_share >= min_footprint_share and self.flat_share >= min_flat_share
+        return self.is_centroid_inside and is_top
 
 
 def footprint_radius(extent_x: float, extent_y: float) -> float:
@@ -88,7 +91,16 @@ def find_support(
         area=area,
         footprint_share=area / max(float(extent.prod()), 1e-12),
         is_centroid_inside=_inside(anchor, polygon),
+        flat_share=_flat_area(vertices[faces], top) / area,
     )
+
+
+def _flat_area(corners: np.ndarray, top: float) -> float:
+    """Area of level, upward faces within 3 mm of the top."""
+    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    length = np.linalg.norm(cross, axis=1)
+    level = (cross[:, 2] > 0.99 * length) & (corners[:, :, 2].min(1) > top - 0.003)
+    return float(0.5 * length[level].sum())
 
 
 def _slice(vertices: np.ndarray, faces: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:

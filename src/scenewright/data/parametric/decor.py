@@ -5,7 +5,17 @@ import math
 import numpy as np
 
 from scenewright.data.parametric.kit import Kit
-from scenewright.data.parametric.solids import Shell, box, cushion, cylinder, lathe, loft, rounded_box, transformed, tube
+from scenewright.data.parametric.solids import (
+    Shell,
+    box,
+    cushion,
+    cylinder,
+    lathe,
+    loft,
+    rounded_box,
+    transformed,
+    tube,
+)
 
 __all__ = [
     "basket",
@@ -167,7 +177,13 @@ def pot(kit: Kit) -> None:
         kit.add(dark, tube(path, 0.006))
     if kit.chance(0.6):
         dome = kit.uniform(0.01, 0.04)
-        kit.add(metal, lathe([(radius + 0.003, 0), (radius + 0.003, 0.004), (radius * 0.5, dome), (0.004, dome * 1.1)], (0, 0, height)))
+        kit.add(
+            metal,
+            lathe(
+                [(radius + 0.003, 0), (radius + 0.003, 0.004), (radius * 0.5, dome), (0.004, dome * 1.1)],
+                (0, 0, height),
+            ),
+        )
         kit.add(dark, lathe([(0.008, 0), (0.016, 0.012), (0.016, 0.02), (0.005, 0.024)], (0, 0, height + dome)))
 
 

@@ -40,9 +40,7 @@ FAMILIES: dict[str, Family] = {
     "bottle": Family(decor.bottle, ((0.04, 0.15), (0.04, 0.15), (0.08, 0.36)), "on"),
     "bowl": Family(decor.bowl, ((0.1, 0.42), (0.1, 0.42), (0.015, 0.14)), "on"),
     "box": Family(decor.cardboard_box, ((0.1, 0.65), (0.1, 0.55), (0.07, 0.55))),
-    "cabinet": Family(
-        furniture.cabinet, ((0.3, 2.1), (0.3, 0.6), (0.25, 1.6)), against_wall=True, carries=True
-    ),
+    "cabinet": Family(furniture.cabinet, ((0.3, 2.1), (0.3, 0.6), (0.25, 1.6)), against_wall=True, carries=True),
     "chair": Family(furniture.chair, ((0.35, 0.7), (0.35, 0.9), (0.7, 1.2))),
     "desk": Family(furniture.desk, ((0.95, 1.85), (0.45, 0.95), (0.68, 0.8)), against_wall=True, carries=True),
     "floor_lamp": Family(decor.floor_lamp, ((0.25, 0.6), (0.25, 0.6), (1.2, 1.85))),

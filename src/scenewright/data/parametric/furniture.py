@@ -70,7 +70,9 @@ def table(kit: Kit) -> None:
     if kit.chance(0.5):
         rail = kit.uniform(0.05, 0.1)
         for sign in (-1, 1):
-            kit.add(base, box((width - 3 * leg, 0.02, rail), (0, sign * (depth / 2 - 2 * leg), height - thickness - rail)))
+            kit.add(
+                base, box((width - 3 * leg, 0.02, rail), (0, sign * (depth / 2 - 2 * leg), height - thickness - rail))
+            )
     if kit.chance(0.25):
         kit.add(top, box((width - 4 * leg, depth - 4 * leg, 0.015), (0, 0, height * kit.uniform(0.15, 0.4))))
 
@@ -99,7 +101,9 @@ def desk(kit: Kit) -> None:
         kit.add(body, box((leg, leg, under), (-side * (width / 2 - leg), y, 0)))
     if kit.chance(0.5):
         panel = under * kit.uniform(0.4, 0.8)
-        kit.add(body, box((width - block - leg * 2 - 0.06, 0.016, panel), (-side * block / 2, depth * 0.36, under - panel)))
+        kit.add(
+            body, box((width - block - leg * 2 - 0.06, 0.016, panel), (-side * block / 2, depth * 0.36, under - panel))
+        )
 
 
 def _seat_back(kit: Kit, frame: str, soft: str, width: float, depth: float, seat: float, top: float) -> None:
@@ -164,8 +168,14 @@ def office_chair(kit: Kit) -> None:
     kit.add(metal, cylinder(0.03, seat - 0.13, (0, 0, 0.06)))
     kit.add(soft, cushion((width, depth, 0.09), (0, 0, seat - 0.08), 5.0))
     back = kit.uniform(0.4, 0.7)
-    kit.add(soft, transformed(cushion((width * 0.92, 0.08, back), (0, 0, 0.08), 5.0), pitch=-0.12, shift=(0, depth * 0.46, seat)))
-    kit.add(metal, tube(np.array([[0, 0.05, seat - 0.07], [0, depth * 0.52, seat - 0.05], [0, depth * 0.56, seat + 0.2]]), 0.02))
+    kit.add(
+        soft,
+        transformed(cushion((width * 0.92, 0.08, back), (0, 0, 0.08), 5.0), pitch=-0.12, shift=(0, depth * 0.46, seat)),
+    )
+    kit.add(
+        metal,
+        tube(np.array([[0, 0.05, seat - 0.07], [0, depth * 0.52, seat - 0.05], [0, depth * 0.56, seat + 0.2]]), 0.02),
+    )
     if kit.chance(0.6):
         for sign in (-1, 1):
             x = sign * (width / 2 + 0.02)
@@ -239,7 +249,10 @@ def shelf(kit: Kit) -> None:
     for column in range(columns):
         left = -width / 2 + board + column * (inner + board)
         if column:
-            kit.add(wood, box((board, depth - 0.012, height - plinth - 2 * board), (left - board / 2, -0.006, plinth + board)))
+            kit.add(
+                wood,
+                box((board, depth - 0.012, height - plinth - 2 * board), (left - board / 2, -0.006, plinth + board)),
+            )
         for row in range(rows):
             floor = plinth + board + row * step
             if row:
@@ -328,7 +341,9 @@ def bed(kit: Kit) -> None:
     kit.add(blanket, rounded_box(size, (0, -length / 2 + cover / 2 + 0.01, top + mattress * 0.28), 0.04))
     for index in range(2 if double else 1):
         x = (index - 0.5) * width * 0.48 if double else 0.0
-        kit.add(linen, cushion((0.6 * min(1.0, width / 1.2), 0.38, 0.13), (x, length / 2 - 0.3, top + mattress - 0.01), 3.0))
+        kit.add(
+            linen, cushion((0.6 * min(1.0, width / 1.2), 0.38, 0.13), (x, length / 2 - 0.3, top + mattress - 0.01), 3.0)
+        )
 
 
 def sofa(kit: Kit) -> None:

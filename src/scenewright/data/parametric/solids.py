@@ -104,7 +104,9 @@ def tube(path: Float[np.ndarray, "S 3"], radius: float | Sequence[float], segmen
         turn = np.cross(before, tangent)
         side = side + np.cross(turn, side) + np.cross(turn, np.cross(turn, side)) / (1 + before @ tangent)
         before = tangent
-        rings.append(point + width * (np.outer(np.cos(angles), side) + np.outer(np.sin(angles), np.cross(tangent, side))))
+        rings.append(
+            point + width * (np.outer(np.cos(angles), side) + np.outer(np.sin(angles), np.cross(tangent, side)))
+        )
     return loft(np.stack(rings))
 
 
@@ -116,7 +118,9 @@ def cushion(size: Sequence[float], base: Sequence[float] = (0.0, 0.0, 0.0), squa
     ring = np.stack([np.sign(cosine) * abs(cosine) ** power, np.sign(sine) * abs(sine) ** power], 1)
     ring *= 0.5 * np.asarray(size[:2])
     turns = np.linspace(-0.94, 0.94, 7) * math.pi / 2
-    levels = [(math.cos(t) ** (2 / squareness), (0.5 + 0.5 * math.sin(t) / math.sin(turns[-1])) * size[2]) for t in turns]
+    levels = [
+        (math.cos(t) ** (2 / squareness), (0.5 + 0.5 * math.sin(t) / math.sin(turns[-1])) * size[2]) for t in turns
+    ]
     return loft(_stack(ring, levels) + np.asarray(base))
 
 
