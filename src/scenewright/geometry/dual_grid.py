@@ -1,9 +1,9 @@
 """A triangle mesh as a flexible dual grid, the geometry half of O-Voxel.
 
-Every grid edge that the surface crosses makes four voxels around it; each voxel gets one vertex, the point of the voxel
-closest in the least-squares sense to the planes of its triangles, to the mesh's open borders and (weakly) to its crossings.
-No inside or outside is needed: open, non-manifold and nested surfaces are all legal. A piece of surface that crosses no
-grid edge (smaller than a voxel) leaves nothing.
+Every grid edge that the surface crosses makes four voxels around it; each voxel gets one vertex, the point of the
+voxel closest in the least-squares sense to the planes of its triangles, to the mesh's open borders and (weakly) to
+its crossings. No inside or outside is needed: open, non-manifold and nested surfaces are all legal. A piece of
+surface that crosses no grid edge (smaller than a voxel) leaves nothing.
 
 Legend: V vertices, F faces, N voxels. Frame: grid space, see docs/conventions.md#grid; files are converted in io.
 Source: O-Voxel of TRELLIS.2 ("flexible dual grid"); sheet sections 2.2 and 2.3. Work and memory are linear in triangles
@@ -25,7 +25,7 @@ from scenewright.geometry.dual_grid_kernels import boundary_edges, slab_dual_gri
 from scenewright.geometry.voxelize import Lattice, check_mesh
 from scenewright.types import DualGrid, Mesh
 
-__all__ = ["DualGridConfig", "mesh_to_dual_grid", "mesh_to_lattice"]
+__all__ = ["DualGridConfig", "mesh_to_dual_grid", "mesh_to_lattice", "slab_starts"]
 
 # How far (in sizes of the lattice) a vertex may lie outside of it: beyond, the scale is surely wrong.
 _MAX_OVERHANG = 16.0
@@ -49,7 +49,7 @@ class DualGridConfig:
 def mesh_to_dual_grid(
     mesh: Mesh,
     resolution: int,
-    config: DualGridConfig = DualGridConfig(),  # noqa: B008 - frozen
+    config: DualGridConfig = DualGridConfig(),
     progress: Callable[[float], None] | None = None,
 ) -> DualGrid:
     """The flexible dual grid of a mesh that lies inside [-0.5, 0.5]^3, rows in ascending (x, y, z) order.
@@ -79,7 +79,7 @@ def mesh_to_lattice(
     vertices: Float[Tensor, "V 3"],
     faces: Int[Tensor, "F 3"],
     lattice: Lattice,
-    config: DualGridConfig = DualGridConfig(),  # noqa: B008 - frozen
+    config: DualGridConfig = DualGridConfig(),
     progress: Callable[[float], None] | None = None,
 ) -> tuple[Int[Tensor, "N 3"], Float[Tensor, "N 3"], Bool[Tensor, "N 3"]]:
     """Coords (int32), dual vertices (in voxels, [0, 1] from the voxel's low corner) and crossed edges on any lattice.
@@ -102,7 +102,7 @@ def mesh_to_lattice(
     triangles = faces.to("cpu", torch.int32).contiguous().numpy()
     weights = np.array([config.face_weight, config.boundary_weight, config.regularization_weight], np.float64)
 
-    starts = _slab_starts(int(cells[0]))
+    starts = slab_starts(int(cells[0]))
     offsets, ids = slabs_of_simplices(shifted, triangles, size[0], cells[0], starts)
     edges = np.empty((0, 2), np.int32)
     if config.boundary_weight > 0:
@@ -130,7 +130,7 @@ def mesh_to_lattice(
     return coords, dual, intersected
 
 
-def _slab_starts(cells: int) -> np.ndarray:
+def slab_starts(cells: int) -> np.ndarray:
     """Borders of the slabs along x: whole layers of bricks, at most 16 slabs."""
     layers = -(-cells // 8)
     per_slab = -(-layers // 16)

@@ -1,9 +1,9 @@
 """Kernels behind `mesh_to_dual_grid`: one slab of the grid at a time, from triangles to solved dual vertices.
 
-A slab is a range [x0, x1) of whole brick layers. Every triangle that reaches into it is visited, and only voxels inside
-the slab are touched, so slabs are independent, can run on several threads, and add the same terms in the same order
-whatever their number. A slab holds one index and nine floats per voxel, and gives back sorted rows: peak memory is that of
-the output plus one slab per thread.
+A slab is a range [x0, x1) of whole brick layers. Every triangle that reaches into it is visited, and only voxels
+inside the slab are touched, so slabs are independent, can run on several threads, and add the same terms in the same
+order whatever their number. A slab holds one index and nine floats per voxel, and gives back sorted rows: peak memory
+is that of the output plus one slab per thread.
 
 Legend: s voxel size, n unit normal, row = (A00, A01, A02, A11, A12, A22, b0, b1, b2) of x.A.x + 2 b.x with x measured
 from the voxel's own low corner, which keeps float32 sums exact to 1e-7 of a voxel. Frame: grid space, low corner at 0.
@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 
 from scenewright.geometry.qef import minimise_in_box
-from scenewright.geometry.voxelize_index import brick_rows, row_at, touch_row
+from scenewright.geometry.voxelize_index import brick_rows, row_at, sorted_voxels, touch_row
 from scenewright.geometry.voxelize_scan import cell_of, row_crossings, sorted_rows
 
 __all__ = ["boundary_edges", "slab_dual_grid", "slabs_of_simplices"]
@@ -148,7 +148,7 @@ def _add_crossings(vertices, faces, ids, size, cells, x0, x1, weight, top, brick
         for a2 in range(3):
             a0, a1 = (a2 + 1) % 3, (a2 + 2) % 3
             begin, middle, end = sorted_rows(triangle, a2, size, cells, t)
-            low, high = np.int64(0), cells[a0] - 1
+            low, high = 0, cells[a0] - 1
             row_low, row_high = begin, end
             # A crossing at index c on an axis across the line touches cells c and c + 1 there.
             if a0 == 0:
@@ -192,7 +192,7 @@ def _add_crossings(vertices, faces, ids, size, cells, x0, x1, weight, top, brick
 
 @njit(cache=True, nogil=True)
 def _edge_lines(triangle, normal, size, lines):
-    """Fill `lines` [3, 3, 3]: in the projection without axis m, edge e keeps the cells (i, j) with a i + b j + c >= 0."""
+    """Fill `lines` [3, 3, 3]: in the projection along axis m, edge e keeps cells (i, j) with a i + b j + c >= 0."""
     for m in range(3):
         u, v = (m + 1) % 3, (m + 2) % 3
         sign = 1.0 if normal[m] >= 0.0 else -1.0
@@ -206,10 +206,10 @@ def _edge_lines(triangle, normal, size, lines):
 
 @njit(cache=True, nogil=True)
 def _inside(lines, m, i, j):
+    is_inside = True
     for e in range(3):
-        if lines[m, e, 0] * i + lines[m, e, 1] * j + lines[m, e, 2] < 0.0:
-            return False
-    return True
+        is_inside &= lines[m, e, 0] * i + lines[m, e, 1] * j + lines[m, e, 2] >= 0.0
+    return is_inside
 
 
 @njit(cache=True, nogil=True)
@@ -320,58 +320,24 @@ def _add_boundary(vertices, edges, ids, size, cells, x0, x1, weight, top, bricks
 @njit(cache=True, nogil=True)
 def _solve_sorted(size, cells, x0, x1, top, bricks, counters, rows, flags):
     """Steps 4 and 5, written in ascending (x, y, z) order: (coords, dual vertices in voxels, flags)."""
-    nby, nbz = (cells[1] + 7) >> 3, (cells[2] + 7) >> 3
-    coords = np.empty((counters[0], 3), np.int32)
+    coords, order = sorted_voxels(top, bricks, counters[0], cells, x0, x1)
     dual = np.empty((counters[0], 3), np.float32)
     crossed = np.empty((counters[0], 3), np.bool_)
-    column = np.empty(nbz, np.int64)
-    column_z = np.empty(nbz, np.int64)
     s0, s1, s2 = size[0], size[1], size[2]
-    n = 0
-    for bx in range((x1 - x0 + 7) >> 3):
-        for lx in range(8):
-            for by in range(nby):
-                filled = 0
-                for bz in range(nbz):
-                    brick = top[(bx * nby + by) * nbz + bz]
-                    if brick >= 0:
-                        column[filled], column_z[filled] = brick, 8 * bz
-                        filled += 1
-                for ly in range(8 if filled else 0):
-                    for entry in range(filled):
-                        for lz in range(8):
-                            row = np.int64(bricks[column[entry], (lx << 6) | (ly << 3) | lz])
-                            if row < 0:
-                                continue
-                            x, y, z = x0 + 8 * bx + lx, 8 * by + ly, column_z[entry] + lz
-                            q = rows[row]
-                            px, py, pz = minimise_in_box(
-                                np.float64(q[0]),
-                                np.float64(q[1]),
-                                np.float64(q[2]),
-                                np.float64(q[3]),
-                                np.float64(q[4]),
-                                np.float64(q[5]),
-                                np.float64(q[6]),
-                                np.float64(q[7]),
-                                np.float64(q[8]),
-                                s0,
-                                s1,
-                                s2,
-                                x * s0,
-                                y * s1,
-                                z * s2,
-                            )
-                            coords[n, 0], coords[n, 1], coords[n, 2] = x, y, z
-                            dual[n, 0], dual[n, 1], dual[n, 2] = px / s0, py / s1, pz / s2
-                            crossed[n] = flags[row]
-                            n += 1
+    a = np.empty(9)
+    for n in range(counters[0]):
+        row = order[n]
+        a[:] = rows[row]
+        o0, o1, o2 = coords[n, 0] * s0, coords[n, 1] * s1, coords[n, 2] * s2
+        x, y, z = minimise_in_box(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], s0, s1, s2, o0, o1, o2)
+        dual[n, 0], dual[n, 1], dual[n, 2] = x / s0, y / s1, z / s2
+        crossed[n] = flags[row]
     return coords, dual, crossed
 
 
 @njit(cache=True, nogil=True)
 def slab_dual_grid(vertices, faces, face_ids, edges, edge_ids, size, cells, x0, x1, weights):
-    """Coords, dual vertices (in voxels) and flags of the voxels with x0 <= x < x1; `weights` = (face, boundary, reg)."""
+    """Coords, dual vertices in voxels, flags of the voxels with x0 <= x < x1; `weights` = (face, boundary, reg)."""
     top = np.full(((x1 - x0 + 7) >> 3) * ((cells[1] + 7) >> 3) * ((cells[2] + 7) >> 3), np.int32(-1), np.int32)
     counters = np.zeros(2, np.int64)
     bricks = np.empty((64, 512), np.int32)

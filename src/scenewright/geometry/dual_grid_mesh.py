@@ -10,7 +10,7 @@ Source: O-Voxel of TRELLIS.2; sheet section 2.5. Work and memory are linear in N
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from numba import njit
 from torch import Tensor
 
@@ -77,7 +77,7 @@ def dual_grid_to_mesh(grid: DualGrid, *, fan: bool = False) -> Mesh:
 
 
 def dual_grid_quads(coords: Int[Tensor, "N 3"], intersected: Bool[Tensor, "N 3"]) -> Int[Tensor, "Q 4"]:
-    """Rows of the four voxels round each crossed edge (int32), in ascending (flagged row, axis); incomplete ones dropped."""
+    """Rows of the four voxels round each crossed edge (int32), by ascending (row, axis); incomplete ones dropped."""
     if coords.device.type == "cpu" and len(coords):
         rows = coords.int().contiguous().numpy()
         shape = rows.max(0).astype(np.int64) + 1

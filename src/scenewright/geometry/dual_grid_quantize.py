@@ -22,8 +22,8 @@ def quantize_dual_grid(grid: DualGrid) -> SparseVoxels:
     dual = grid.dual_vertices.detach()
     if dual.numel() and not bool(((dual >= -_TOLERANCE) & (dual <= 1 + _TOLERANCE)).all()):
         raise InputError(
-            f"Expected dual vertices inside their voxels, got offsets from {float(dual.min()):g} to {float(dual.max()):g}; "
-            "only grids made from meshes can be stored, decoded ones may leave their voxels."
+            "Expected dual vertices inside their voxels, got offsets "
+            f"from {float(dual.min()):g} to {float(dual.max()):g}; clamp them to [0, 1] before storing."
         )
     vertices = (dual.clamp(0, 1) * 255).to(torch.uint8)
     bits = grid.intersected.to(torch.uint8)
@@ -40,7 +40,9 @@ def dequantize_dual_grid(voxels: SparseVoxels) -> DualGrid:
     vertices, intersected = voxels.attributes.get("vertices"), voxels.attributes.get("intersected")
     if vertices is None or intersected is None:
         found = ", ".join(voxels.attributes) or "none"
-        raise InputError(f"Expected voxels with the attributes 'vertices' and 'intersected' of a dual grid, got {found}.")
+        raise InputError(
+            f"Expected voxels with the attributes 'vertices' and 'intersected' of a dual grid, got {found}."
+        )
     if vertices.dtype != torch.uint8 or vertices.shape[1:] != (3,) or intersected.dtype != torch.uint8:
         raise InputError(
             f"Expected uint8 'vertices' of shape [N, 3] and 'intersected' of shape [N, 1], got {vertices.dtype} "

@@ -1,7 +1,8 @@
 """Values of a sparse voxel volume at arbitrary points.
 
-A voxel's value sits at its centre, i + 0.5 in voxel units. Trilinear: the eight surrounding centres, missing voxels left
-out and the remaining weights renormalised, zero where nothing is near. Nearest: the voxel that contains the point.
+A voxel's value sits at its centre, i + 0.5 in voxel units. Trilinear: the eight surrounding centres, missing voxels
+left out and the remaining weights renormalised, zero where nothing is near. Nearest: the voxel that contains the
+point.
 
 Legend: N voxels, B batch, M queries per batch item, C channels. Frame: voxel units from the grid's low corner.
 Source: the published sampler's definition, sheet section 3.3.
@@ -46,8 +47,8 @@ def sample_sparse_grid(
 ) -> Float[Tensor, "B M C"]:
     """Values at `query`, in voxel units, of the batch items that `coords` (batch, x, y, z) name.
 
-    Linear in queries plus voxels. Differentiable in `feats` (trilinear also in `query`); on the CPU, where no gradient is
-    asked for, a compiled path gives the same numbers faster.
+    Linear in queries plus voxels. Differentiable in `feats` (trilinear also in `query`); on the CPU, where no
+    gradient is asked for, a compiled path gives the same numbers faster.
     """
     wants_gradient = torch.is_grad_enabled() and (feats.requires_grad or query.requires_grad)
     if feats.device.type == "cpu" and not wants_gradient and feats.dtype == query.dtype == torch.float32:

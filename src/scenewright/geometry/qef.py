@@ -1,8 +1,8 @@
 """The smallest value of a quadratic inside a box: where a dual vertex sits in its voxel.
 
-Minimises x.A.x + 2 b.x over 0 <= x <= s. The free minimum is kept when it lies in the closed box; otherwise the best of the
-26 constrained candidates is taken: 6 faces, 12 edges, 8 corners, each lower bound first, the first of equals winning
-(sheet O-Voxel, step 5; Ju et al., Dual Contouring of Hermite Data, 2002, for the idea). Float64 throughout.
+Minimises x.A.x + 2 b.x over 0 <= x <= s. The free minimum is kept when it lies in the closed box; otherwise the best
+of the 26 constrained candidates is taken: 6 faces, 12 edges, 8 corners, each lower bound first, the first of equals
+winning (sheet O-Voxel, step 5; Ju et al., Dual Contouring of Hermite Data, 2002, for the idea). Float64 throughout.
 
 Legend: A symmetric 3x3 given by its upper triangle, s box size, o the box's low corner in the frame of the whole grid.
 """
@@ -69,7 +69,7 @@ def _free_minimum(a00, a01, a02, a11, a12, a22, b0, b1, b2, o0, o1, o2):
             scale * (c01 * b0 + c11 * b1 + c12 * b2),
             scale * (c02 * b0 + c12 * b1 + c22 * b2),
         )
-    # The published solver works in the grid's frame, where a free unknown of zero is the grid's origin, not the voxel's.
+    # The published solver works in the grid's frame: there a free unknown of zero is the grid's origin.
     a = np.array([[a00, a01, a02], [a01, a11, a12], [a02, a12, a22]])
     rhs = np.array(
         [

@@ -87,7 +87,7 @@ class Lattice:
         cells: int | Sequence[int] | None = None,
         voxel_size: float | Sequence[float] | None = None,
     ) -> "Lattice":
-        """The lattice over the vertices' bounds, padded evenly: to whole voxels, or by one cell of `cells - 1` in total."""
+        """The lattice over the vertices' bounds, padded evenly: to whole voxels, or by extent/(cells - 1) in all."""
         points = vertices.detach().cpu().numpy().astype(np.float32)
         low, high = points.min(0), points.max(0)
         extent = high - low

@@ -4,14 +4,15 @@ Surfaces touch few bricks and touch them many times in a row, so a look-up is tw
 cache; a hash table of the same voxels costs a cache miss each time. Memory is linear in touched bricks plus 1/512 of
 the covered box. Only numba kernels live here; they carry no annotations because they are compiled.
 
-Legend: `top` int32 [bricks in the box], -1 where empty; `bricks` int32 [B, 512], -1 where no voxel; `counters` int64 [2]
-= (rows, bricks) in use. The box starts at brick-aligned x `x0`, and at 0 on y and z; `nby`, `nbz` are its size in bricks.
+Legend: `top` int32 [bricks in the box], -1 where empty; `bricks` int32 [B, 512], -1 where no voxel; `counters` int64
+[2] = (rows, bricks) in use. The box starts at brick-aligned x `x0`, and at 0 on y and z; `nby`, `nbz` are its size in
+bricks.
 """
 
 import numpy as np
 from numba import njit
 
-__all__ = ["brick_rows", "index_coords", "row_at", "touch_row"]
+__all__ = ["brick_rows", "index_coords", "row_at", "sorted_voxels", "touch_row"]
 
 _EMPTY = np.int32(-1)
 
@@ -56,7 +57,7 @@ def brick_rows(bricks, used, spare):
 
 @njit(cache=True, nogil=True)
 def index_coords(coords, shape):
-    """Index of the given voxels: (top, bricks, duplicates). Row numbers are positions in `coords`; the last one wins."""
+    """Index of the given voxels: (top, bricks, duplicates). A row is a position in `coords`; the last one wins."""
     nbx, nby, nbz = (shape[0] + 7) >> 3, (shape[1] + 7) >> 3, (shape[2] + 7) >> 3
     top = np.full(nbx * nby * nbz, _EMPTY, np.int32)
     used = 0
@@ -74,3 +75,34 @@ def index_coords(coords, shape):
         duplicates += bricks[brick, cell] >= 0
         bricks[brick, cell] = n
     return top, bricks, duplicates
+
+
+@njit(cache=True, nogil=True)
+def sorted_voxels(top, bricks, num_rows, cells, x0, x1):
+    """Coordinates int32 [N, 3] in ascending (x, y, z) order, with the row of each; the box is x0 <= x < x1."""
+    nby, nbz = (cells[1] + 7) >> 3, (cells[2] + 7) >> 3
+    coords = np.empty((num_rows, 3), np.int32)
+    order = np.empty(num_rows, np.int64)
+    column, column_z = np.empty(nbz, np.int64), np.empty(nbz, np.int64)
+    n = 0
+    for bx in range((x1 - x0 + 7) >> 3):
+        for lx in range(8):
+            for by in range(nby):
+                filled = 0
+                for bz in range(nbz):
+                    brick = top[(bx * nby + by) * nbz + bz]
+                    if brick >= 0:
+                        column[filled], column_z[filled] = brick, 8 * bz
+                        filled += 1
+                if filled == 0:
+                    continue
+                for ly in range(8):
+                    for entry in range(filled):
+                        for lz in range(8):
+                            row = bricks[column[entry], (lx << 6) | (ly << 3) | lz]
+                            if row >= 0:
+                                coords[n, 0], coords[n, 1] = x0 + 8 * bx + lx, 8 * by + ly
+                                coords[n, 2] = column_z[entry] + lz
+                                order[n] = row
+                                n += 1
+    return coords, order

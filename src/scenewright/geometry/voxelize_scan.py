@@ -1,8 +1,9 @@
 """Scan conversion of a triangle against the lines of a grid: where does it cross grid edges?
 
-Lines parallel to axis `a2` pass through the grid points of the two other axes, a0 = a2 + 1 and a1 = a2 + 2 (mod 3). A row
-holds a1 fixed at (j + 1) s1; inside it, columns hold a0 fixed at (i + 1) s0; the crossing height decides the cell k along
-a2. Everything is float64, and rounding is part of the definition (which side a tie falls on): sheet O-Voxel, step 1.
+Lines parallel to axis `a2` pass through the grid points of the two other axes, a0 = a2 + 1 and a1 = a2 + 2 (mod 3). A
+row holds a1 fixed at (j + 1) s1; inside it, columns hold a0 fixed at (i + 1) s0; the crossing height decides the cell
+k along a2. Everything is float64, and rounding is part of the definition (which side a tie falls on): sheet O-Voxel,
+step 1.
 
 Legend: s voxel size, n grid cells, t0 <= t1 <= t2 the triangle's vertices by their a1 value; rows are (a0, a1, a2).
 """
@@ -35,7 +36,7 @@ def _between(a, b, x, value_a, value_b):
 
 @njit(cache=True, nogil=True)
 def sorted_rows(triangle, a2, size, cells, t):
-    """Fill `t` [3, 3] with the vertices as (a0, a1, a2), sorted by a1 (stable); return the first, middle and end row."""
+    """Fill `t` with the vertices as (a0, a1, a2), sorted by a1 (stable); return the first, middle and end row."""
     a0, a1 = (a2 + 1) % 3, (a2 + 2) % 3
     i, j, k = 0, 1, 2
     y0, y1, y2 = triangle[0, a1], triangle[1, a1], triangle[2, a1]
@@ -57,7 +58,7 @@ def sorted_rows(triangle, a2, size, cells, t):
 
 @njit(cache=True, nogil=True)
 def row_crossings(t, j, is_first_half, a2, size, cells, low, high, heights):
-    """First column of row j and how many follow it, within [low, high); `heights[c]` is the a2 value of column first + c."""
+    """First column of row j in [low, high) and the number of columns; `heights[c]` is the a2 value of the c-th."""
     a0, a1 = (a2 + 1) % 3, (a2 + 2) % 3
     y = (j + 1) * size[a1]
     p = 0 if is_first_half else 2

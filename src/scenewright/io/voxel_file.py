@@ -4,7 +4,9 @@ Legend: N voxels, C channels. Source: sheet section 4.3. `.npz` files of ours al
 """
 
 import zipfile
+import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,7 +56,7 @@ def write_npz(path: str | Path, voxels: SparseVoxels) -> Path:
     coords = voxels.coords.detach().cpu().numpy()
     if coords.size and (coords.min() < 0 or coords.max() > 0xFFFF):
         raise InputError(f"Voxel coordinates of an .npz lie between 0 and 65535, got {coords.min()} to {coords.max()}.")
-    arrays = {name: values.detach().cpu().numpy() for name, values in voxels.attributes.items()}
+    arrays: dict[str, Any] = {name: values.detach().cpu().numpy() for name, values in voxels.attributes.items()}
     if taken := {"coord", "resolution", "file"} & arrays.keys():
         raise InputError(f"An attribute of a voxel .npz cannot be called '{min(taken)}'; rename it.")
     with atomic_path(path) as temporary:
@@ -72,15 +74,19 @@ def read_npz(path: str | Path) -> SparseVoxels:
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
         if size > _MAX_BYTES:
-            raise InputError(f"'{path}' would unpack to {size / 2**30:.0f} GB, more than {_MAX_BYTES >> 30} GB; split it.")
+            raise InputError(
+                f"'{path}' would unpack to {size / 2**30:.0f} GB, more than {_MAX_BYTES >> 30} GB; split it."
+            )
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except InputError:
         raise
     except OSError as error:
         raise InputError(f"Cannot read '{path}': {error.strerror or error}.") from error
-    except (ValueError, zipfile.BadZipFile, EOFError, KeyError, NotImplementedError, zipfile.zlib.error) as error:
-        raise InputError(f"Cannot read '{path}' as .npz ({error}); is it complete, and free of pickled objects?") from error
+    except (ValueError, zipfile.BadZipFile, EOFError, KeyError, NotImplementedError, zlib.error) as error:
+        raise InputError(
+            f"Cannot read '{path}' as .npz ({error}); is it complete, and free of pickled objects?"
+        ) from error
     coords = arrays.pop("coord", None)
     if coords is None or coords.ndim != 2 or coords.shape[1] != 3 or coords.dtype.kind not in "iu":
         found = "none" if coords is None else f"{coords.dtype} {coords.shape}"

@@ -1,11 +1,11 @@
 """Reading and writing .vxz, the compressed voxel files of O-Voxel.
 
-A file is "VXZ", a version byte 0, the big-endian uint32 offset of the binary part, a JSON header, and the binary part:
-per chunk of `chunk_size`^3 voxels an octree and its attribute streams, each compressed on its own. Attributes are uint8.
-Voxels come back chunk by chunk, in Z-order inside a chunk: a permutation of what was written.
+A file is "VXZ", a version byte 0, the big-endian uint32 offset of the binary part, a JSON header, and the binary
+part: per chunk of `chunk_size`^3 voxels an octree and its attribute streams, each compressed on its own. Attributes
+are uint8. Voxels come back chunk by chunk, in Z-order inside a chunk: a permutation of what was written.
 
-Legend: N voxels, C channels. Source: sheet section 4.2. One field is ours: `resolution`, the cells per side of the grid,
-which published files lack (and published readers do not look at).
+Legend: N voxels, C channels. Source: sheet section 4.2. One field is ours: `resolution`, the cells per side of the
+grid, which published files lack (and published readers do not look at).
 """
 
 import json
@@ -146,7 +146,9 @@ def encode_vxz(
 def _arrays(coords: Tensor, attributes: Mapping[str, Tensor]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     rows = coords.detach().cpu().numpy().astype(np.int64)
     if len(rows) and (rows.min() < 0 or rows.max() >= MAX_COORDINATE):
-        raise InputError(f"Expected voxel coordinates from 0 to {MAX_COORDINATE - 1}, got {rows.min()} to {rows.max()}.")
+        raise InputError(
+            f"Expected voxel coordinates from 0 to {MAX_COORDINATE - 1}, got {rows.min()} to {rows.max()}."
+        )
     columns = {}
     for name, values in attributes.items():
         if values.dtype != torch.uint8 or values.ndim not in (1, 2) or len(values) != len(rows):
@@ -229,12 +231,9 @@ def _decode(content: bytes) -> SparseVoxels:
         raise _Damaged("its header is not a JSON object")
     num_voxels = _whole(header, "num_voxel", 0, MAX_VOXELS)
     try:
-        options = VxzOptions(
-            chunk_size=_whole(header, "chunk_size", 2, MAX_CHUNK_SIZE),
-            filter=header.get("filter"),
-            compression=header.get("compression"),
-            interleave=header.get("attr_interleave"),
-        )
+        choices: dict[str, Any] = {name: header.get(name) for name in ("filter", "compression")}
+        choices["interleave"] = header.get("attr_interleave")
+        options = VxzOptions(_whole(header, "chunk_size", 2, MAX_CHUNK_SIZE), **choices)
     except InputError as error:
         raise _Damaged(str(error).rstrip(".")) from None
     channels = _channels(header)
@@ -251,7 +250,9 @@ def _decode(content: bytes) -> SparseVoxels:
         index = entry.get("idx")
         limit = MAX_COORDINATE // options.chunk_size
         if not (isinstance(index, list) and len(index) == 3 and all(type(i) is int and 0 <= i < limit for i in index)):
-            raise _Damaged(f"a chunk's position should be three whole numbers from 0 to {limit - 1}, but is {index!r:.60}")
+            raise _Damaged(
+                f"a chunk's position should be three whole numbers from 0 to {limit - 1}, but is {index!r:.60}"
+            )
         if tuple(index) in seen:
             raise _Damaged(f"chunk {index} is listed twice")
         seen.add(tuple(index))
@@ -282,9 +283,7 @@ def _decode_chunk(
 
     def stream(name: str, max_size: int) -> np.ndarray:
         start, length = _span(entry, name, len(data))
-        return np.frombuffer(
-            decompress(bytes(data[start : start + length]), options.compression, max_size), np.uint8
-        )
+        return np.frombuffer(decompress(bytes(data[start : start + length]), options.compression, max_size), np.uint8)
 
     # No node has fewer than one leaf below it, and no chunk more leaves than cells.
     nodes = stream("svo", min(limit * depth, 2 * options.chunk_size**3 // 8 + depth))

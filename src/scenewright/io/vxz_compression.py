@@ -81,7 +81,7 @@ def _zstd() -> ModuleType:
         from compression import zstd  # type: ignore[import-not-found]
     except ImportError:
         try:
-            from backports import zstd  # type: ignore[import-not-found, no-redef]
+            from backports import zstd  # type: ignore[import-not-found]
         except ImportError:
             raise MissingExtraError("zstd compression of .vxz files", "zstd") from None
     return zstd
