@@ -3,6 +3,7 @@
 import typer
 
 from scenewright.cli.doctor import doctor
+from scenewright.cli.list_weights import list_weights
 
 app = typer.Typer(
     name="scenewright",
@@ -11,6 +12,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(doctor)
+app.command("list")(list_weights)
 
 
 @app.callback()

@@ -1,12 +1,56 @@
 """`scenewright doctor`: what will run on this machine, and how to add what is missing."""
 
+import json
+from typing import Annotated, Any
+
 import typer
 
 __all__ = ["doctor"]
 
 
-def doctor() -> None:
-    """Print device, memory and which optional parts are present."""
-    import torch
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="The same facts as JSON.")] = False) -> None:
+    """Print devices, memory, optional parts, weights and which systems will run."""
+    from scenewright.cli.machine import describe_machine
 
-    typer.echo(f"torch {torch.__version__}, CUDA {torch.cuda.is_available()}")
+    facts = describe_machine()
+    typer.echo(json.dumps(facts, indent=2) if as_json else "\n".join(_report(facts)))
+
+
+def _report(facts: dict[str, Any]) -> list[str]:
+    memory = facts["memory_bytes"]
+    lines = [
+        f"scenewright {facts['scenewright']}, Python {facts['python']}, torch {facts['torch']}, {facts['platform']}",
+        f"memory      {_size(memory['total'])}, {_size(memory['available'])} available",
+        f"threads     {facts['cpu_threads']} on the CPU",
+    ]
+    for device in facts["devices"]:
+        lines.append(f"device      {device['device']}: {device['name']}, {_size(device['memory_bytes'])}")
+    if len(facts["devices"]) == 1:
+        lines.append("            no GPU found; everything runs on the CPU, published models slowly")
+    for part in facts["parts"]:
+        state = "present" if part["present"] else f"missing: {part['install']}"
+        lines.append(f"part        {part['name']} ({part['purpose']}): {state}")
+    mini = facts["weights"]["mini"]
+    lines.append(f"weights     mini preset: {f'{len(mini)} files, ready' if mini else 'not in this installation'}")
+    published = facts["weights"]["published"]
+    lines.append(f"            published: {', '.join(published) or 'none in the hub cache (scenewright list)'}")
+    for system in facts["systems"]:
+        lines.append(f"system      {system['name']} ({system['purpose']}): {_verdict(system)}")
+    return lines
+
+
+def _verdict(system: dict[str, Any]) -> str:
+    size = system["weights_bytes"]
+    if size is None:
+        need = "weights of unpublished size"
+    else:
+        need = f"weights take {_size(size['half'])} on a GPU, {_size(size['fp32'])} on the CPU"
+    too_large = [device for device, fits in system["weights_fit"].items() if fits is False]
+    fit = f", more than {' and '.join(too_large)} has" if too_large else ""
+    missing = system["missing_weights"]
+    state = f"{len(missing)} weight files to fetch first" if missing else "ready"
+    return f"{state}; {need}{fit}"
+
+
+def _size(num_bytes: int | None) -> str:
+    return "unknown" if num_bytes is None else f"{num_bytes / 2**30:.1f} GiB"

@@ -18,7 +18,7 @@ __all__ = ["load_scene", "merged_splats", "save_scene"]
 
 
 def save_scene(scene: Scene, path: str | Path) -> Path:
-    """Write the scene to `path` atomically: `.glb` (meshes, named nodes, camera, extras) or `.ply` (all splats, merged).
+    """Write the scene to `path` atomically: `.glb` (meshes, named nodes, camera, extras) or `.ply` (splats, merged).
 
     Raises:
         InputError: another suffix, a scene without what the format holds, or a folder that cannot be written.

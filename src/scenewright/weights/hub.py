@@ -115,8 +115,12 @@ def cached_file(
 ) -> Path | None:
     """The file in the hub cache, or None; touches no network."""
     from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
-    found = try_to_load_from_cache(repository, file, cache_dir=cache_dir, revision=revision)
+    try:
+        found = try_to_load_from_cache(repository, file, cache_dir=cache_dir, revision=revision)
+    except HFValidationError:  # not a name the hub could hold
+        return None
     return Path(found) if isinstance(found, str) else None
 
 

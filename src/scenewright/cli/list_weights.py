@@ -1,0 +1,52 @@
+"""`scenewright list`: the published weights this version knows, with size, licence and whether they are here."""
+
+import dataclasses
+import json
+from typing import Annotated, Any
+
+import typer
+
+__all__ = ["list_weights"]
+
+
+def list_weights(
+    as_json: Annotated[bool, typer.Option("--json", help="Every field of every record, as JSON.")] = False,
+) -> None:
+    """Print the table of published weights."""
+    from scenewright.cli.catalogue import RECORDS
+
+    if as_json:
+        typer.echo(json.dumps([_described(record) for record in RECORDS.values()], indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    from scenewright.weights.hub import cached_file
+
+    table = Table("name", "repository", "file", "size", "parameters", "licence", "here", box=None, pad_edge=False)
+    for record in RECORDS.values():
+        here = cached_file(record.repository, record.file, revision=record.revision)
+        licence = record.licence + (" (non-commercial)" if record.is_non_commercial else "")
+        table.add_row(
+            record.name,
+            record.repository,
+            record.file,
+            f"{record.size_bytes / 1e9:.2f} GB" if record.size_bytes else "?",
+            f"{record.num_parameters / 1e6:.0f} M" if record.num_parameters else "?",
+            licence + (", gated" if record.is_gated else ""),
+            "yes" if here else "no",
+        )
+    console = Console()
+    # Piped into a file or another program, lines are not folded at the width of a terminal.
+    console.print(table, width=None if console.is_terminal else 240)
+
+
+def _described(record: Any) -> dict[str, Any]:
+    """The record as JSON data; a rename table becomes its dict."""
+    described = {
+        field.name: getattr(record, field.name) for field in dataclasses.fields(record) if field.name != "keymap"
+    }
+    for statistics in ("image", "latent"):
+        if described[statistics] is not None:
+            described[statistics] = dataclasses.asdict(described[statistics])
+    return described | {"arguments": dict(record.arguments), "keymap": dict(record.keymap.table)}
