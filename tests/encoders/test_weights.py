@@ -51,7 +51,11 @@ def test_dinov2_from_each_layout_gives_the_same_tokens(dinov2: Dinov2, tmp_path:
     saved(tmp_path / "wrapped.safetensors", {f"base_img_conditioner.{name}": t for name, t in state.items()})
     images = torch.rand(1, 3, 28, 28)
     expected = dinov2(images)
-    for name, prefix in (("torch_hub.pth", ""), ("hub.safetensors", ""), ("wrapped.safetensors", "base_img_conditioner.")):
+    for name, prefix in (
+        ("torch_hub.pth", ""),
+        ("hub.safetensors", ""),
+        ("wrapped.safetensors", "base_img_conditioner."),
+    ):
         loaded = load_dinov2(tmp_path / name, config=DINOV2, prefix=prefix)
         torch.testing.assert_close(loaded(images), expected, atol=0, rtol=0)
         assert not loaded.training
@@ -85,13 +89,15 @@ def test_misfits_are_named(dinov2: Dinov2) -> None:
     del state["blocks.0.ls1.gamma"]
     state["surplus"] = torch.zeros(1)
     state["cls_token"] = torch.zeros(1, 1, 9)
-    with pytest.raises(WeightsError, match="1 missing .*ls1.gamma.* 1 unexpected .*surplus.* another shape .*cls_token"):
+    with pytest.raises(
+        WeightsError, match=r"1 missing .*ls1.gamma.* 1 unexpected .*surplus.* another shape .*cls_token"
+    ):
         load_encoder_state(dinov2, state)
 
 
 def test_wrong_prefix_is_named(dinov2: Dinov2, tmp_path: Path) -> None:
     path = saved(tmp_path / "model.safetensors", dinov2.state_dict())
-    with pytest.raises(WeightsError, match="starts with 'aggregator.'"):
+    with pytest.raises(WeightsError, match=r"starts with 'aggregator\.'"):
         load_vggt(path, config=VGGT)
 
 

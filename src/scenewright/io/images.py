@@ -30,8 +30,8 @@ __all__ = [
     "save_image",
 ]
 
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP")
-"""Formats that are opened; MPO is what phones write as .jpg with a second picture inside."""
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+"""Formats that are opened; JPEG includes MPO, which phones write as .jpg with a second picture inside."""
 
 MAX_PIXELS = 1 << 27
 """Largest picture decoded: 16384 x 8192, half a gigabyte as RGBA."""
@@ -155,7 +155,7 @@ def _decoded(content: bytes, name: str, max_pixels: int, formats: tuple[str, ...
         except Image.DecompressionBombError as error:
             raise InputError(f"The picture {name} is too large to decode; scale it down.") from error
         except Exception as error:
-            known = ", ".join(known for known in formats if known != "MPO")
+            known = ", ".join(formats)
             raise InputError(f"Expected a {known} picture, but {name} is none, or is damaged.") from error
         if image.width * image.height > max_pixels:
             raise InputError(

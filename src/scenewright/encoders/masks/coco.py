@@ -109,7 +109,7 @@ def encode_counts(counts: Sequence[int]) -> str:
     return "".join(text)
 
 
-def polygon_mask(corners: Sequence[float], height: int, width: int) -> Bool[np.ndarray, "height width"]:
+def polygon_mask(corners: Sequence[float | int], height: int, width: int) -> Bool[np.ndarray, "height width"]:
     """Pixels whose centre lies inside the closed polygon [x0, y0, x1, y1, ...] (even-odd rule).
 
     Raises:

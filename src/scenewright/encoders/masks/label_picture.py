@@ -17,11 +17,14 @@ from scenewright.io.images import load_label_image
 
 __all__ = ["read_label_picture"]
 
-# A colour is an object's own when it covers this share of the picture; rarer ones may be smoothed edges.
-_OWN_SHARE = 5e-4
-_SMOOTHED_RARE = 16
-_FLAT_SHARE = 0.8
+# Smoothed edges bring many values of which no pixel lies inside an area of its own value.
+_MANY_EDGE_VALUES = 16
+# Colours nearer than this (in each channel) are one colour with noise.
 _SAME_COLOUR = 24
+# The share of a mask's pixels near one of its main colours; photographs have less.
+_FLAT_SHARE = 0.8
+# A cut-out photograph has hardly two pixels of equal value.
+_PIXELS_PER_VALUE = 4
 _MOST_OBJECTS = 256
 
 
@@ -55,14 +58,21 @@ def _labels(image: Image.Image, name: str, notes: list[str]) -> Integer[np.ndarr
     else:
         pixels, opaque = stored_channels(image)
         labels = np.where(opaque, label_map(pixels), np.uint32(0))
-        values, counts = np.unique(labels, return_counts=True)
-        is_own = counts >= max(_OWN_SHARE * labels.size, 2)
-        if not opaque.all() and np.count_nonzero(~is_own) > _MOST_OBJECTS:
-            return opaque.astype(np.uint32)  # a photograph cut out by its transparency
-        if image.format in ("JPEG", "MPO") or _is_smoothed(values, is_own):
-            labels = _unsmoothed(pixels * opaque.reshape(*opaque.shape, *[1] * (pixels.ndim - 2)), name)
+        num_values = len(np.unique(labels[opaque]))
+        if not opaque.all() and opaque.sum() < _PIXELS_PER_VALUE * num_values:
+            return opaque.astype(np.uint32)
+        if image.format in ("JPEG", "MPO") or _is_smoothed(labels):
+            snapped = _snapped(pixels * opaque.reshape(*opaque.shape, *[1] * (pixels.ndim - 2)))
+            if snapped is None and not opaque.all():
+                return opaque.astype(np.uint32)
+            if snapped is None:
+                raise InputError(
+                    f"Expected a mask with one value per object in '{name}', but it looks like a photograph; "
+                    "save masks as PNG without smoothing."
+                )
+            labels = label_map(snapped)
             notes.append(
-                f"Mask '{name}' has {len(values)} different values, most of them at edges (smoothing or JPEG); each "
+                f"Mask '{name}' has {num_values} different values, most of them at edges (smoothing or JPEG); each "
                 f"pixel was given the nearest of the {len(np.unique(labels))} main ones. Save masks as PNG, unsmoothed."
             )
     background = _border_label(labels) if labels.all() else None
@@ -83,30 +93,35 @@ def _palette_labels(image: Image.Image) -> Integer[np.ndarray, "height width"]:
     return np.where(opaque, index, np.uint32(0))
 
 
-def _is_smoothed(values: np.ndarray, is_own: np.ndarray) -> bool:
-    """Whether many values are too rare to be objects, as the edges of a smoothed mask are."""
-    num_own, num_rare = int(np.count_nonzero(is_own)), int(np.count_nonzero(~is_own))
-    is_black_and_white = num_own == 2 and values[is_own].tolist() in ([0, 255], [0, 0xFFFFFF], [0, 0xFFFF])
-    return num_rare > 2 * num_own and (num_rare > _SMOOTHED_RARE or is_black_and_white)
+def _is_inside(labels: np.ndarray) -> np.ndarray:
+    """Pixels whose four neighbours have their own value."""
+    padded = np.pad(labels, 1, mode="edge")
+    neighbours = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
+    return np.logical_and.reduce([labels == neighbour for neighbour in neighbours])
 
 
-def _unsmoothed(
-    pixels: Integer[np.ndarray, "height width *channels"], name: str
-) -> Integer[np.ndarray, "height width"]:
-    """Labels after every pixel took the nearest main colour; colours that are nearly equal count as one.
+def _is_smoothed(labels: np.ndarray) -> bool:
+    """Whether most values occur at edges only, or few do between plain black and white."""
+    inner = np.unique(labels[_is_inside(labels)])
+    num_edge = len(np.unique(labels)) - len(inner)
+    is_black_and_white = inner.tolist() in ([0, 255], [0, 0xFFFF], [0, 0xFFFFFF])
+    return num_edge > 2 * len(inner) and (num_edge > _MANY_EDGE_VALUES or is_black_and_white)
 
-    Raises:
-        InputError: too few pixels are near a main colour, as in a photograph.
-    """
+
+def _snapped(pixels: Integer[np.ndarray, "height width *channels"]) -> np.ndarray | None:
+    """Every pixel given the nearest main colour (one with areas of its own); None for a photograph."""
     packed = pixels if pixels.ndim == 2 else pixels @ np.array([1, 256, 65536], dtype=np.uint32)
     values, inverse, counts = np.unique(packed, return_inverse=True, return_counts=True)
-    channels = [values] if pixels.ndim == 2 else [values >> shift & 255 for shift in (0, 8, 16)]
-    colours = np.stack(channels, axis=-1).astype(np.int64)
+    inverse = inverse.reshape(packed.shape)
+    inner_counts = np.bincount(inverse[_is_inside(packed)], minlength=len(values))
+    shifts = (0,) if pixels.ndim == 2 else (0, 8, 16)
+    colours = np.stack([values >> shift & (0xFFFFFFFF if pixels.ndim == 2 else 255) for shift in shifts], axis=-1)
+    colours = colours.astype(np.int64)
     centres: list[np.ndarray] = []
     distance = np.full(len(values), np.iinfo(np.int64).max)
     nearest = np.zeros(len(values), dtype=np.int64)
-    for candidate in np.argsort(-counts, kind="stable"):
-        if counts[candidate] < _OWN_SHARE * packed.size or len(centres) == _MOST_OBJECTS:
+    for candidate in np.argsort(-inner_counts, kind="stable"):
+        if inner_counts[candidate] < max(4, 1e-4 * packed.size) or len(centres) == _MOST_OBJECTS:
             break
         if distance[candidate] > _SAME_COLOUR:
             new_distance = np.abs(colours - colours[candidate]).max(-1)
@@ -114,14 +129,11 @@ def _unsmoothed(
             distance = np.minimum(distance, new_distance)
             centres.append(colours[candidate])
     if not centres or counts[distance <= _SAME_COLOUR].sum() < _FLAT_SHARE * packed.size:
-        raise InputError(
-            f"'{name}' looks like a photograph, not like a mask: expected flat areas with one value per object. "
-            "Save masks as PNG without smoothing."
-        )
+        return None
     # Black stays black: JPEG's nearly black would otherwise be an object.
     table = np.stack([np.where(centre.max() <= _SAME_COLOUR, 0, centre) for centre in centres]).astype(np.uint32)
-    snapped = table[nearest][inverse.reshape(packed.shape)]
-    return label_map(snapped[..., 0] if pixels.ndim == 2 else snapped)
+    snapped = table[nearest][inverse]
+    return snapped[..., 0] if pixels.ndim == 2 else snapped
 
 
 def _border_label(labels: np.ndarray) -> int | None:

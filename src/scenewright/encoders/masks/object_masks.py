@@ -144,8 +144,9 @@ def _free_name(name: str, kept: Sequence[NamedMask]) -> str:
 
 
 def _size_note(names: Sequence[str], size: tuple[int, ...], image_size: tuple[int, int]) -> str:
-    which = f"Mask '{names[0]}'" if len(names) == 1 else f"{len(names)} masks"
-    note = f"{which} had {size[1]}x{size[0]} pixels for a picture of {image_size[1]}x{image_size[0]} and was resized."
+    which, verb = (f"Mask '{names[0]}'", "was") if len(names) == 1 else (f"{len(names)} masks", "were")
+    wanted = f"{image_size[1]}x{image_size[0]}"
+    note = f"{which} had {size[1]}x{size[0]} pixels for a picture of {wanted} and {verb} resized."
     if abs(size[0] * image_size[1] / (size[1] * image_size[0]) - 1) > 0.02:
         note += " The shapes differ too: check that the mask belongs to this picture and is not cropped or turned."
     return note

@@ -1,0 +1,131 @@
+"""COCO's encodings, decoded by hand."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scenewright.encoders.masks import load_masks
+from scenewright.encoders.masks.coco import decode_counts, encode_counts, polygon_mask, run_length_mask
+from scenewright.errors import InputError
+
+
+def rows(mask: np.ndarray) -> list[str]:
+    return ["".join("#" if value else "." for value in row) for row in mask]
+
+
+def coco(path: Path, annotations: list[dict], **more: object) -> Path:
+    path.write_text(json.dumps({"annotations": annotations, **more}))
+    return path
+
+
+def test_runs_go_down_the_columns_from_background() -> None:
+    assert rows(run_length_mask([1, 2, 3, 1, 2], 3, 3)) == ["..#", "#..", "#.."]
+    assert rows(run_length_mask([0, 4], 2, 2)) == ["##", "##"]
+
+
+def test_runs_must_cover_the_picture() -> None:
+    with pytest.raises(ValueError, match="cover 8 pixels instead of 3x3"):
+        run_length_mask([4, 4], 3, 3)
+
+
+def test_counts_by_hand() -> None:
+    # 4, 1, 4 are single characters (48 + value). 100 = 3 * 32 + 4: '4' + 32 = 'T', then '3'.
+    # The fourth count, 7, is stored as 7 - 100 = -93 = -3 * 32 + 3: 'S' (48 + 32 + 3), then -3 in five bits, 29: 'M'.
+    assert decode_counts("414") == [4, 1, 4]
+    assert decode_counts("5T33SM") == [5, 100, 3, 7]
+    assert encode_counts([5, 100, 3, 7]) == "5T33SM"
+
+
+@given(st.lists(st.integers(0, 1 << 24), max_size=20))
+def test_counts_round_trip(counts: list[int]) -> None:
+    assert decode_counts(encode_counts(counts)) == counts
+
+
+@pytest.mark.parametrize(("text", "message"), [("4T", "end within"), ("4\x10", "character")])
+def test_damaged_counts(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        decode_counts(text)
+
+
+def test_polygon_by_pixel_centres() -> None:
+    assert rows(polygon_mask([1, 1, 4, 1, 4, 3, 1, 3], 4, 5)) == [".....", ".###.", ".###.", "....."]
+    # Corners at pixel centres: a centre on the left or upper edge is in, on the right or lower edge out.
+    assert rows(polygon_mask([0.5, 0.5, 2.5, 0.5, 2.5, 2.5, 0.5, 2.5], 3, 3)) == ["##.", "##.", "..."]
+    # A triangle reaching outside the picture is clipped.
+    assert rows(polygon_mask([-2, -2, 6, -2, -2, 6], 3, 3)) == ["###", "##.", "#.."]
+
+
+def test_polygon_crossing_itself_is_even_odd() -> None:
+    bow_tie = polygon_mask([0, 0, 8, 8, 8, 0, 0, 8], 8, 8)
+    assert not bow_tie[0, 3]
+    assert bow_tie[4, 1]
+    assert bow_tie[4, 6]
+
+
+def test_polygons_of_an_annotation_are_united_and_named(tmp_path: Path) -> None:
+    polygons = [[0, 0, 4, 0, 4, 4, 0, 4], [2, 2, 6, 2, 6, 6, 2, 6]]
+    path = coco(
+        tmp_path / "a.json",
+        [
+            {"id": 7, "category_id": 3, "segmentation": polygons},
+            {"category_id": 3, "segmentation": [[0, 6, 2, 6, 2, 8]]},
+        ],
+        categories=[{"id": 3, "name": "chair"}],
+    )
+    masks = load_masks(path, (8, 8))
+    assert masks.names == ("chair", "chair_2")
+    assert int(masks.masks[0].sum()) == 16 + 16 - 4
+
+
+def test_annotations_of_the_named_picture(tmp_path: Path) -> None:
+    pictures = [{"id": i, "file_name": f"{i}.jpg", "height": 4, "width": 4} for i in (1, 2)]
+    annotations = [
+        {"image_id": 1, "segmentation": {"size": [4, 4], "counts": [0, 8, 8]}},
+        {"image_id": 2, "segmentation": {"size": [4, 4], "counts": "0d0<"}},
+    ]
+    path = coco(tmp_path / "a.json", annotations[:1] * 2 + annotations[1:], images=pictures)
+    with pytest.raises(InputError, match="annotates 2 pictures and the one meant was found 2 times"):
+        load_masks(path, (4, 4))
+    masks = load_masks(path, (4, 4), image_name="/photos/1.jpg")
+    assert rows(masks.masks[0].numpy()) == ["##.."] * 4
+    assert any("same as 'object'" in warning for warning in masks.warnings)
+
+
+def test_sizes_of_the_file_are_respected_and_resized(tmp_path: Path) -> None:
+    pictures = [{"id": 1, "file_name": "1.jpg", "height": 10, "width": 20}]
+    path = coco(tmp_path / "a.json", [{"image_id": 1, "segmentation": [[0, 0, 10, 0, 10, 10, 0, 10]]}], images=pictures)
+    masks = load_masks(path, (20, 40))
+    assert masks.masks[0, :, :20].all()
+    assert not masks.masks[0, :, 20:].any()
+    assert "had 20x10 pixels for a picture of 40x20" in masks.warnings[0]
+
+
+def test_annotations_without_mask_are_named(tmp_path: Path) -> None:
+    path = coco(tmp_path / "a.json", [{"id": 5, "bbox": [0, 0, 2, 2]}, {"segmentation": [[0, 0, 4, 0, 4, 4]]}])
+    masks = load_masks(path, (4, 4))
+    assert len(masks) == 1
+    assert "annotation 5 (object) of 'a.json' has no segmentation" in masks.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "not readable JSON"),
+        ("[1, 2", "not readable JSON"),
+        ('{"images": []}', "a list 'annotations'"),
+        ('{"annotations": [{"segmentation": [[1, 2, 3]]}]}', "at least three finite corners"),
+        ('{"annotations": [{"segmentation": {"size": [9, 9], "counts": [1]}}]}', "cover 1 pixels instead of 9x9"),
+        ('{"annotations": [{"segmentation": {"size": [999999999, 999999999], "counts": [1]}}]}', "not possible"),
+        ('{"annotations": [{"segmentation": {"counts": [1]}}]}', "cannot be decoded: 'size'"),
+        ('{"annotations": []}', "no usable object mask"),
+    ],
+)
+def test_damaged_files_are_one_sentence(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match=message):
+        load_masks(path, (9, 9))
