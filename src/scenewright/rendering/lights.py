@@ -68,8 +68,8 @@ STUDIO = Lights(
         SunLight((0.9, -0.5, 0.6), (0.12, 0.13, 0.15), has_shadow=False),
     ),
     ambient=Ambient(sky=(0.62, 0.64, 0.67), ground=(0.34, 0.33, 0.32), occlusion_directions=48),
-    shadow_size=2048,
-    shadow_radius=4,
+    shadow_size=1536,
+    shadow_radius=2,
 )
 
 
@@ -127,7 +127,7 @@ def cast_shadows(scene: TriangleScene, lights: Lights, draw: Callable[..., Tenso
         if point.has_shadow:
             point_views += _cube_views(point.position, point_size)
     dome = dome_directions(lights.ambient.occlusion_directions)
-    dome_size = max(min(lights.shadow_size // 4, 512), 64)
+    dome_size = max(min(lights.shadow_size // 3, 512), 64)
     suns = maps(sun_views, lights.shadow_size)
     points = maps(point_views, point_size)
     domes = maps([parallel_view(d, bounds, dome_size) for d in dome], dome_size)

@@ -24,7 +24,7 @@ from scenewright.rendering.triangles import CATCHER, TriangleScene, pack_scene
 from scenewright.rendering.view import View, view_of_camera
 from scenewright.types import Camera, Scene
 
-__all__ = ["RenderOptions", "Rendering", "render", "render_batch", "render_view", "shadows_of"]
+__all__ = ["DEFAULT_OPTIONS", "RenderOptions", "Rendering", "render", "render_batch", "render_view", "shadows_of"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,9 @@ class RenderOptions:
     backend: Backend = "auto"
     threads: int | None = None
     with_channels: bool = True
+
+
+DEFAULT_OPTIONS = RenderOptions()
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def render(
     scene: Scene | TriangleScene,
     camera: Camera,
     lights: Lights | ShadowMaps = STUDIO,
-    options: RenderOptions = RenderOptions(),
+    options: RenderOptions = DEFAULT_OPTIONS,
 ) -> Rendering:
     """Draw a scene from a camera.
 
@@ -95,7 +98,7 @@ def render_batch(
     scenes: Sequence[TriangleScene],
     cameras: Sequence[Camera],
     lights: Sequence[Lights | ShadowMaps],
-    options: RenderOptions = RenderOptions(),
+    options: RenderOptions = DEFAULT_OPTIONS,
 ) -> list[Rendering]:
     """Draw many pictures at once, one CPU thread each: faster than one after another when pictures are small."""
     single = replace(options, threads=1)
@@ -206,10 +209,11 @@ def _shade(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Linear colour, opacity, and the eight material channels (a stub unless asked for)."""
     background = torch.tensor(options.background or (0.0, 0.0, 0.0))
+    interleave = options.supersample if len(lights.dome) >= 4 * options.supersample**2 else 1
     if options.backend == "torch":
         center = view.center.to(scene.vertices)
         background = background.to(scene.vertices)
-        return shade_torch.shade_image(seen.face, seen.barycentrics, center, scene, lights, background)
+        return shade_torch.shade_image(seen.face, seen.barycentrics, center, scene, lights, background, interleave)
     height, width = seen.face.shape
     rgb = np.empty((height, width, 3), dtype=np.float32)
     alpha = np.empty((height, width), dtype=np.float32)
@@ -218,7 +222,7 @@ def _shade(
     mesh = tuple(value.numpy() for value in columns)
     bank = tuple(v.numpy() for v in (scene.bank.factors, scene.bank.kinds, scene.bank.textures, scene.bank.texels))
     maps = tuple(value.numpy() for value in vars(lights).values() if isinstance(value, Tensor))
-    fixed = (view.center.numpy(), mesh, bank, maps, lights.radius, background.numpy(), with_channels)
+    fixed = (view.center.numpy(), mesh, bank, maps, lights.radius, background.numpy(), with_channels, interleave)
 
     def band(first: int, last: int) -> None:
         shade_numba.shade_rows(seen.face.numpy(), seen.barycentrics.numpy(), *fixed, first, last, rgb, alpha, extras)

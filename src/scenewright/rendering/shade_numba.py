@@ -93,11 +93,13 @@ def brdf(nx, ny, nz, vx, vy, vz, lx, ly, lz, nv, roughness):
 
 
 @njit(cache=True, nogil=True)
-def shade_rows(face, bary, center, mesh, bank, lights, radius, background, aux, first, last, rgb, alpha, extras):
+def shade_rows(
+    face, bary, center, mesh, bank, lights, radius, background, aux, interleave, first, last, rgb, alpha, extras
+):
     """Fill rows [first, last) of `rgb` (linear) and `alpha` (opacity of the surface; 0 where nothing is hit).
 
     With `aux`, `extras` [H, W, 8] receives linear base colour (3), world normal facing the camera (3), metallic and
-    roughness.
+    roughness. Each sample of an `interleave`^2 cell looks at its own share of the dome, so a pixel averages all of it.
     Shadow catchers give the background darkened by its share of lost light, with alpha = that share.
     """
     vertices, normals, uv, colors, faces, face_material = mesh
@@ -266,7 +268,8 @@ def shade_rows(face, bary, center, mesh, bank, lights, radius, background, aux, 
                 ox, oy, oz = px + gx * offset, py + gy * offset, pz + gz * offset
                 pixel_u = JITTER_U * column + JITTER_V * row
                 pixel_v = JITTER_V * column + JITTER_U * row
-                for s in range(dome.shape[0]):
+                cell = (row % interleave) * interleave + column % interleave
+                for s in range(cell, dome.shape[0], interleave * interleave):
                     cosine = nx * dome[s, 0] + ny * dome[s, 1] + nz * dome[s, 2]
                     if cosine <= 0:
                         continue

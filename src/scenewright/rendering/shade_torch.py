@@ -31,6 +31,7 @@ def shade_image(
     scene: TriangleScene,
     lights: ShadowMaps,
     background: Float[Tensor, " 3"],
+    interleave: int = 1,
 ) -> tuple[Float[Tensor, "height width 3"], Float[Tensor, "height width"], Float[Tensor, "height width 8"]]:
     """Linear colour, opacity, and (base colour 3, normal 3, metallic, roughness) per pixel, as in `shade_numba`."""
     height, width = face.shape
@@ -41,7 +42,7 @@ def shade_image(
     if len(hit):
         pixel = torch.stack([torch.div(hit, width, rounding_mode="floor"), hit % width], 1)
         points = face.flatten()[hit].long(), barycentrics.reshape(-1, 2)[hit], pixel
-        rgb[hit], alpha[hit], extras[hit] = _shade(*points, center, scene, lights, background)
+        rgb[hit], alpha[hit], extras[hit] = _shade(*points, center, scene, lights, background, interleave)
     return rgb.reshape(height, width, 3), alpha.reshape(height, width), extras.reshape(height, width, 8)
 
 
@@ -53,6 +54,7 @@ def _shade(
     scene: TriangleScene,
     lights: ShadowMaps,
     background: Tensor,
+    interleave: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     material = scene.face_material[face].long()
     factor, kind = scene.bank.factors[material], scene.bank.kinds[material]
@@ -75,7 +77,7 @@ def _shade(
         color += (lit * nl)[:, None] * strength * ((1 - fresnel) * diffuse + specular[:, None] * fresnel)
         energy = nl * strength.sum(1)
         received, lost = received + energy, lost + energy * (1 - lit)
-    open_sky = _open_sky(lights, position, geometric, normal, pixel)
+    open_sky = _open_sky(lights, position, geometric, normal, pixel, interleave)
     sky, ground = (lights.ambient[part] for part in TRIPLE)
     received, lost = received + sky.sum(), lost + sky.sum() * (1 - open_sky)
     color = color + _ambient(normal, view, nv, rough, diffuse, f0, open_sky, sky, ground)
@@ -192,12 +194,22 @@ def _brdf(normal: Tensor, view: Tensor, light: Tensor, nv: Tensor, rough: Tensor
 
 
 def _open_sky(
-    lights: ShadowMaps, position: Tensor, geometric: Tensor, normal: Tensor, pixel: Int[Tensor, "P 2"]
+    lights: ShadowMaps,
+    position: Tensor,
+    geometric: Tensor,
+    normal: Tensor,
+    pixel: Int[Tensor, "P 2"],
+    interleave: int,
 ) -> Float[Tensor, " P"]:
-    """Cosine-weighted share of the sky that a point sees; `pixel` (row, column) shifts the lookups."""
+    """Cosine-weighted share of the sky that a point sees.
+
+    `pixel` (row, column) shifts the lookups; each pixel of an `interleave`^2 cell looks at its own share of the dome.
+    """
     if not len(lights.dome):
         return position.new_ones(len(position))
     cosine = (normal @ lights.dome.T).clamp(min=0)
+    cell = (pixel[:, :1] % interleave) * interleave + pixel[:, 1:] % interleave
+    cosine = cosine * (torch.arange(len(lights.dome), device=cell.device) % interleave**2 == cell)
     texel = 1 / float(lights.dome_views[0, 12])
     moved = position + geometric * ((1.5 + DOME_JITTER) * texel)
     row, column = pixel.to(lights.dome_views.dtype).unbind(1)

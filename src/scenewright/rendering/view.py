@@ -40,8 +40,9 @@ class View:
 
     @property
     def center(self) -> Float[Tensor, " 3"]:
-        """The camera's position (for a parallel view: the origin of its depth)."""
-        return -self.rotation.T @ self.numbers[9:12]
+        """The camera's position (for a parallel view: a point so far back that all rays run parallel)."""
+        center = -self.rotation.T @ self.numbers[9:12]
+        return center - 1e6 * self.rotation[2] if self.ortho else center
 
 
 def view_of_camera(camera: Camera, *, near: float = 0.01) -> View:
@@ -58,7 +59,7 @@ def parallel_view(direction: Float[Tensor, " 3"], bounds: Float[Tensor, "2 3"], 
     center = (low + high) / 2
     radius = max(0.5 * float((high - low).norm()), 1e-6)
     unit = torch.nn.functional.normalize(direction.double().cpu(), dim=0)
-    pose = look_at(center + unit * radius, center)
+    pose = look_at(center + 1.5 * radius * unit, center)  # every depth is positive: 0 stands for nothing
     scale = size / (2 * radius)
     tail = torch.tensor([scale, scale, 0.0, size / 2, size / 2], dtype=torch.float64)
     return View(torch.cat([pose[:3, :3].flatten(), pose[:3, 3], tail]), size, size, ortho=True)
