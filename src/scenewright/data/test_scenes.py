@@ -102,7 +102,7 @@ def read_test_scene(folder: str | Path, *, name: str | None = None) -> TestScene
         points_path = folder / meta.get("gt_points", "gt_points.npz")
         is_single = meta.get("kind") == "single_view"
         image = load_image(folder / meta["image"]) if is_single else None
-        labels = torch.from_numpy(load_label_pixels(folder / meta["instances"])) if is_single else None
+        labels = torch.from_numpy(load_label_pixels(folder / meta["instances"]).copy()) if is_single else None
         with _open_points(points_path) as points:
             objects = tuple(_object(entry, points, labels) for entry in entries)
         return TestScene(

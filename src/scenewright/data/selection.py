@@ -1,0 +1,117 @@
+"""Which model goes where: rules that turn catalogue facts and families into floor, surface and wall pieces.
+
+Catalogue models are sorted by their elevation, size and category; vehicles, gardens, people, stairs, doors and windows
+stay out of rooms. Roles name what a room layout asks for ("bed", "seat", "table", ...); a role is filled from the
+catalogue or from a parametric family.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from scenewright.data.held_out import TrainingAsset
+from scenewright.data.library import ModelRow, TrainingLibrary
+from scenewright.data.parametric.families import FAMILIES
+from scenewright.errors import InputError
+
+__all__ = ["Selector", "role_of", "stand_of"]
+
+_INDOOR = {"Living room", "Bedroom", "Office", "Kitchen", "Bathroom", "Lights", "Miscellaneous", ""}
+_ROLE_WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("bed", ("bed", "crib", "bunk")),
+    ("sofa", ("sofa", "couch", "armchair", "settee")),
+    ("office_chair", ("office chair", "swivel", "desk chair")),
+    ("chair", ("chair", "stool", "bench")),
+    ("desk", ("desk", "work table")),
+    ("table", ("table",)),
+    ("cabinet", ("cabinet", "chest", "commode", "buffet", "sideboard", "drawer", "dresser", "tv stand")),
+    ("shelf", ("bookcase", "shelf", "shelves", "rack")),
+    ("wardrobe", ("wardrobe", "cupboard", "closet", "armoire")),
+    ("rug", ("rug", "carpet", "mat")),
+    ("floor_lamp", ("floor lamp", "floor uplight", "standard lamp")),
+)
+
+
+def stand_of(row: ModelRow) -> str:
+    """Where a catalogue model belongs indoors: "floor", "on" (furniture), or "none"."""
+    if row.is_door_or_window or row.category not in _INDOOR:
+        return "none"
+    longest, (width, depth, height) = max(row.size_m), row.size_m
+    if not 0.03 <= longest <= 3.2:
+        return "none"
+    if row.elevation_m > 0.3:
+        is_small = longest < 0.5 and max(width, depth) < 0.45 and 0.6 <= row.elevation_m <= 1.2
+        return "on" if is_small and height > 0.02 else "none"
+    if longest < 0.5 and max(width, depth) < 0.45:
+        return "on" if height > 0.02 else "none"
+    return "floor"
+
+
+def role_of(row: ModelRow) -> str | None:
+    """The role a catalogue model plays in a room, by words of its name."""
+    name = f" {row.name.lower()} "
+    if "lamp" in name and stand_of(row) == "on":
+        return "table_lamp"
+    for role, words in _ROLE_WORDS:
+        if any(word in name for word in words):
+            return role
+    return None
+
+
+@dataclass(frozen=True)
+class Selector:
+    """Draws assets for a place from a library; `parametric_share` of them are members of our own families."""
+
+    library: TrainingLibrary
+    parametric_share: float = 0.5
+
+    @cached_property
+    def _by_stand(self) -> dict[str, list[str]]:
+        table: dict[str, list[str]] = {}
+        for row in self.library.rows.values():
+            table.setdefault(stand_of(row), []).append(row.id)
+        return {stand: sorted(ids) for stand, ids in table.items()}
+
+    @cached_property
+    def _by_role(self) -> dict[str, list[str]]:
+        table: dict[str, list[str]] = {}
+        for row in self.library.rows.values():
+            role = role_of(row)
+            if role is not None and stand_of(row) != "none":
+                table.setdefault(role, []).append(row.id)
+        return {role: sorted(ids) for role, ids in table.items()}
+
+    def floor(self, rng: np.random.Generator) -> TrainingAsset:
+        """Anything that stands on the floor, rugs apart."""
+        families = [name for name, family in FAMILIES.items() if family.stands == "floor" and name != "rug"]
+        return self._draw(rng, self._by_stand.get("floor", []), families)
+
+    def small(self, rng: np.random.Generator) -> TrainingAsset:
+        """Anything that stands on furniture."""
+        families = [name for name, family in FAMILIES.items() if family.stands == "on"]
+        return self._draw(rng, self._by_stand.get("on", []), families)
+
+    def anything(self, rng: np.random.Generator) -> TrainingAsset:
+        """Any model of the library, indoor or not, and any family."""
+        return self._draw(rng, sorted(self.library.rows), list(FAMILIES))
+
+    def role(self, role: str, rng: np.random.Generator) -> TrainingAsset:
+        """A piece that plays a role; the family of that name stands in where the catalogue has none."""
+        return self._draw(rng, self._by_role.get(role, []), [role] if role in FAMILIES else [])
+
+    def _draw(self, rng: np.random.Generator, ids: Sequence[str], families: Sequence[str]) -> TrainingAsset:
+        families = [name for name in families if name in self.library.families]
+        # A few of the pack's models copy held-out shapes and are refused; the next draw replaces them.
+        for _ in range(16):
+            is_parametric = bool(families) and (not ids or rng.uniform() < self.parametric_share)
+            if is_parametric:
+                return self.library.random_parametric(rng, families)
+            if not ids:
+                break
+            try:
+                return self.library[ids[int(rng.integers(len(ids)))]]
+            except InputError:
+                continue
+        raise InputError("The training library has nothing that fits here; add a model pack or parametric families.")
