@@ -4,6 +4,7 @@ import typer
 
 from scenewright.cli.doctor import doctor
 from scenewright.cli.list_weights import list_weights
+from scenewright.cli.render import render
 
 app = typer.Typer(
     name="scenewright",
@@ -13,6 +14,7 @@ app = typer.Typer(
 )
 app.command()(doctor)
 app.command("list")(list_weights)
+app.command()(render)
 
 
 @app.callback()

@@ -189,7 +189,7 @@ def _front(layers: list[GBuffer]) -> GBuffer:
 def _composite(
     scene: TriangleScene, view: View, layers: list[GBuffer], lights: ShadowMaps, options: RenderOptions
 ) -> tuple[Tensor, Tensor]:
-    """Linear colour and opacity of all layers, far to near."""
+    """Linear colour (multiplied by opacity) and opacity of all layers, far to near."""
     linear, alpha, _ = _shade(scene, view, layers[-1], lights, options)
     for layer in reversed(layers[:-1]):
         color, opacity, _ = _shade(scene, view, layer, lights, options)
@@ -208,12 +208,10 @@ def _shade(
     with_channels: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Linear colour, opacity, and the eight material channels (a stub unless asked for)."""
-    background = torch.tensor(options.background or (0.0, 0.0, 0.0))
     interleave = options.supersample if len(lights.dome) >= 4 * options.supersample**2 else 1
     if options.backend == "torch":
         center = view.center.to(scene.vertices)
-        background = background.to(scene.vertices)
-        return shade_torch.shade_image(seen.face, seen.barycentrics, center, scene, lights, background, interleave)
+        return shade_torch.shade_image(seen.face, seen.barycentrics, center, scene, lights, interleave)
     height, width = seen.face.shape
     rgb = np.empty((height, width, 3), dtype=np.float32)
     alpha = np.empty((height, width), dtype=np.float32)
@@ -222,7 +220,7 @@ def _shade(
     mesh = tuple(value.numpy() for value in columns)
     bank = tuple(v.numpy() for v in (scene.bank.factors, scene.bank.kinds, scene.bank.textures, scene.bank.texels))
     maps = tuple(value.numpy() for value in vars(lights).values() if isinstance(value, Tensor))
-    fixed = (view.center.numpy(), mesh, bank, maps, lights.radius, background.numpy(), with_channels, interleave)
+    fixed = (view.center.numpy(), mesh, bank, maps, lights.radius, with_channels, interleave)
 
     def band(first: int, last: int) -> None:
         shade_numba.shade_rows(seen.face.numpy(), seen.barycentrics.numpy(), *fixed, first, last, rgb, alpha, extras)
@@ -237,16 +235,17 @@ def _dark(lights: ShadowMaps) -> ShadowMaps:
 
 
 def _resolve(linear: Tensor, alpha: Tensor, factor: int, options: RenderOptions) -> tuple[Tensor, Tensor]:
-    how = (factor, options.exposure, options.tone_map, options.background is None)
+    background, over = torch.tensor(options.background or (0.0, 0.0, 0.0)), options.background is not None
+    how = (factor, options.exposure, options.tone_map)
     if options.backend == "torch":
-        return shade_torch.resolve_image(linear, alpha, *how)
+        return shade_torch.resolve_image(linear, alpha, *how, background, over)
     height, width = linear.shape[0] // factor, linear.shape[1] // factor
     rgb = np.empty((height, width, 3), dtype=np.float32)
     coverage = np.empty((height, width), dtype=np.float32)
     source = (linear.contiguous().numpy(), alpha.contiguous().numpy())
 
     def band(first: int, last: int) -> None:
-        shade_numba.resolve_rows(*source, *how, first, last, rgb, coverage)
+        shade_numba.resolve_rows(*source, *how, background.numpy(), over, first, last, rgb, coverage)
 
     run_bands(band, height, options.threads)
     return torch.from_numpy(rgb), torch.from_numpy(coverage)

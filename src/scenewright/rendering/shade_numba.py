@@ -93,14 +93,12 @@ def brdf(nx, ny, nz, vx, vy, vz, lx, ly, lz, nv, roughness):
 
 
 @njit(cache=True, nogil=True)
-def shade_rows(
-    face, bary, center, mesh, bank, lights, radius, background, aux, interleave, first, last, rgb, alpha, extras
-):
+def shade_rows(face, bary, center, mesh, bank, lights, radius, aux, interleave, first, last, rgb, alpha, extras):
     """Fill rows [first, last) of `rgb` (linear) and `alpha` (opacity of the surface; 0 where nothing is hit).
 
     With `aux`, `extras` [H, W, 8] receives linear base colour (3), world normal facing the camera (3), metallic and
     roughness. Each sample of an `interleave`^2 cell looks at its own share of the dome, so a pixel averages all of it.
-    Shadow catchers give the background darkened by its share of lost light, with alpha = that share.
+    Shadow catchers are black, and as opaque as the share of light they lose.
     """
     vertices, normals, uv, colors, faces, face_material = mesh
     factors, kinds, textures, texels = bank
@@ -110,7 +108,7 @@ def shade_rows(
             f = face[row, column]
             if f < 0:
                 for c in range(3):
-                    rgb[row, column, c] = background[c]
+                    rgb[row, column, c] = 0.0
                 alpha[row, column] = 0.0
                 if aux:
                     for c in range(8):
@@ -289,7 +287,7 @@ def shade_rows(
                 share = lost / max(received, 1e-6)
                 alpha[row, column] = share
                 for c in range(3):
-                    rgb[row, column, c] = background[c] * (1 - share)
+                    rgb[row, column, c] = 0.0
                 continue
             open_ground = 0.5 + 0.5 * open_sky
             # Mirror direction, its blurred sky-to-ground gradient, and the fitted Fresnel integral.
@@ -314,10 +312,11 @@ def shade_rows(
 
 
 @njit(cache=True, nogil=True)
-def resolve_rows(linear, alpha, factor, exposure, neutral, straight, first, last, rgb, coverage):
-    """Average `factor`^2 samples per pixel in linear light, tone map, encode as sRGB; rows [first, last) of the result.
+def resolve_rows(linear, alpha, factor, exposure, neutral, background, over, first, last, rgb, coverage):
+    """Average `factor`^2 samples per pixel in linear light, tone map, lay over `background`, encode as sRGB.
 
-    `straight`: the samples lie on black, so colour is divided by coverage (for pictures with transparency).
+    Samples are multiplied by their opacity. The background is not tone mapped: it comes out as it was asked for. With
+    `over` off the colour is what it would be without any background. Rows [first, last) of the result are written.
     """
     scale = 1.0 / (factor * factor)
     for row in range(first, last):
@@ -329,9 +328,7 @@ def resolve_rows(linear, alpha, factor, exposure, neutral, straight, first, last
                     green += linear[i, j, 1]
                     blue += linear[i, j, 2]
                     cover += alpha[i, j]
-            gain = scale * exposure
-            if straight:
-                gain = exposure / max(cover, 1e-6)
+            gain = exposure / max(cover, 1e-6)
             red, green, blue = red * gain, green * gain, blue * gain
             if neutral:
                 low = max(min(red, green, blue), 0.0)
@@ -347,8 +344,13 @@ def resolve_rows(linear, alpha, factor, exposure, neutral, straight, first, last
                     red = red * ratio * mix + new_peak * (1 - mix)
                     green = green * ratio * mix + new_peak * (1 - mix)
                     blue = blue * ratio * mix + new_peak * (1 - mix)
+            cover *= scale
+            if over:
+                red = min(red, 1.0) * cover + background[0] * (1 - cover)
+                green = min(green, 1.0) * cover + background[1] * (1 - cover)
+                blue = min(blue, 1.0) * cover + background[2] * (1 - cover)
             rgb[row, column, 0], rgb[row, column, 1], rgb[row, column, 2] = encode(red), encode(green), encode(blue)
-            coverage[row, column] = cover * scale
+            coverage[row, column] = cover
 
 
 @njit(cache=True, nogil=True)

@@ -30,19 +30,18 @@ def shade_image(
     center: Float[Tensor, " 3"],
     scene: TriangleScene,
     lights: ShadowMaps,
-    background: Float[Tensor, " 3"],
     interleave: int = 1,
 ) -> tuple[Float[Tensor, "height width 3"], Float[Tensor, "height width"], Float[Tensor, "height width 8"]]:
     """Linear colour, opacity, and (base colour 3, normal 3, metallic, roughness) per pixel, as in `shade_numba`."""
     height, width = face.shape
-    rgb = background.repeat(height * width, 1)
+    rgb = torch.zeros(height * width, 3, device=face.device)
     alpha = torch.zeros(height * width, device=face.device)
     extras = torch.zeros(height * width, 8, device=face.device)
     hit = torch.nonzero(face.flatten() >= 0).squeeze(1)
     if len(hit):
         pixel = torch.stack([torch.div(hit, width, rounding_mode="floor"), hit % width], 1)
         points = face.flatten()[hit].long(), barycentrics.reshape(-1, 2)[hit], pixel
-        rgb[hit], alpha[hit], extras[hit] = _shade(*points, center, scene, lights, background, interleave)
+        rgb[hit], alpha[hit], extras[hit] = _shade(*points, center, scene, lights, interleave)
     return rgb.reshape(height, width, 3), alpha.reshape(height, width), extras.reshape(height, width, 8)
 
 
@@ -53,7 +52,6 @@ def _shade(
     center: Tensor,
     scene: TriangleScene,
     lights: ShadowMaps,
-    background: Tensor,
     interleave: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     material = scene.face_material[face].long()
@@ -83,7 +81,7 @@ def _shade(
     color = color + _ambient(normal, view, nv, rough, diffuse, f0, open_sky, sky, ground)
     is_catcher = kind[:, 0] == CATCHER
     share = lost / received.clamp(min=1e-6)
-    color = torch.where(is_catcher[:, None], background * (1 - share)[:, None], color)
+    color = torch.where(is_catcher[:, None], 0.0, color)
     opacity = torch.where(kind[:, 0] == 2, face_alpha(scene, face, bary)[0], 1.0)
     extras = torch.cat([base, normal, metallic[:, None], roughness[:, None]], 1)
     return color, torch.where(is_catcher, share, opacity), extras
@@ -273,12 +271,15 @@ def resolve_image(
     factor: int,
     exposure: float,
     neutral: bool,
-    straight: bool,
+    background: Float[Tensor, " 3"],
+    over: bool,
 ) -> tuple[Float[Tensor, "height width 3"], Float[Tensor, "height width"]]:
-    """Average `factor`^2 samples per pixel in linear light, tone map, encode as sRGB (as in `shade_numba`)."""
+    """Average `factor`^2 samples per pixel, tone map, lay over the background, encode as sRGB (as in `shade_numba`)."""
     stacked = torch.cat([linear, alpha[..., None]], -1).movedim(-1, 0)
     pooled = torch.nn.functional.avg_pool2d(stacked, factor).movedim(0, -1)
-    color = pooled[..., :3] * exposure
-    if straight:
-        color = color / pooled[..., 3:].clamp(min=1e-6 / factor**2)
-    return linear_to_srgb(tone_map_neutral(color) if neutral else color), pooled[..., 3]
+    cover = pooled[..., 3:]
+    color = pooled[..., :3] * (exposure / cover.clamp(min=1e-6 / factor**2))
+    color = tone_map_neutral(color) if neutral else color
+    if over:
+        color = color.clamp(max=1) * cover + background.to(color) * (1 - cover)
+    return linear_to_srgb(color), cover[..., 0]
