@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -23,22 +24,20 @@ def list_weights(
 
     from scenewright.weights.hub import cached_file
 
-    table = Table("name", "repository", "file", "size", "parameters", "licence", "here", box=None, pad_edge=False)
+    table = Table("name", "repository", "size", "parameters", "licence", "here", box=None, pad_edge=False)
     for record in RECORDS.values():
         here = cached_file(record.repository, record.file, revision=record.revision)
         licence = record.licence + (" (non-commercial)" if record.is_non_commercial else "")
         table.add_row(
             record.name,
             record.repository,
-            record.file,
             f"{record.size_bytes / 1e9:.2f} GB" if record.size_bytes else "?",
             f"{record.num_parameters / 1e6:.0f} M" if record.num_parameters else "?",
             licence + (", gated" if record.is_gated else ""),
             "yes" if here else "no",
         )
-    console = Console()
     # Piped into a file or another program, lines are not folded at the width of a terminal.
-    console.print(table, width=None if console.is_terminal else 240)
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 def _described(record: Any) -> dict[str, Any]:

@@ -1,0 +1,53 @@
+import json
+from dataclasses import dataclass
+
+import pytest
+
+from scenewright.errors import InputError
+from scenewright.weights import config_from_json, read_config
+
+
+@dataclass(frozen=True)
+class Inner:
+    channels: tuple[int, ...] = (1,)
+
+
+@dataclass(frozen=True)
+class Config:
+    num_blocks: int
+    mlp_ratio: float = 4
+    channels: tuple[int, ...] = ()
+    inner: Inner = Inner()
+
+
+def test_lists_become_tuples_and_nested_mappings_dataclasses():
+    config = config_from_json(Config, {"num_blocks": 2, "channels": [1, [2, 3]], "inner": {"channels": [4]}})
+    assert config == Config(2, 4, (1, (2, 3)), Inner((4,)))
+
+
+def test_published_arguments_that_do_not_matter_here_are_dropped():
+    assert config_from_json(Config, {"num_blocks": 2, "use_fp16": True, "use_checkpoint": False}) == Config(2)
+
+
+def test_unknown_arguments_suggest_the_nearest():
+    with pytest.raises(InputError, match=r"'num_block' for Config; did you mean 'num_blocks'\?"):
+        config_from_json(Config, {"num_block": 2})
+    with pytest.raises(InputError, match="known are channels, inner, mlp_ratio, num_blocks"):
+        config_from_json(Config, {"num_blocks": 1, "zzz": 2})
+
+
+def test_required_arguments():
+    with pytest.raises(InputError, match="Config needs 'num_blocks'"):
+        config_from_json(Config, {})
+
+
+def test_read_config(tmp_path):
+    path = tmp_path / "net.json"
+    path.write_text(json.dumps({"name": "Net", "args": {"a": 1}}))
+    assert read_config(path) == ("Net", {"a": 1})
+    for content in ("", "[]", '{"name": 3, "args": {}}', '{"name": "x"}', "{", "[" * 100_000):
+        path.write_text(content)
+        with pytest.raises(InputError, match=r"net\.json"):
+            read_config(path)
+    with pytest.raises(InputError, match="was not found"):
+        read_config(tmp_path / "none.json")

@@ -1,0 +1,149 @@
+"""The resolver against local folders and a real little HTTP server that speaks the part of the hub's protocol in use."""
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from scenewright.errors import WeightsError
+from scenewright.weights.hub import cached_file, fetch, find_file, is_local_source
+from scenewright.weights.record import WeightsRecord
+
+CONTENT = b"some weights"
+COMMIT = "a" * 40
+
+
+def record(**changes) -> WeightsRecord:
+    facts = {
+        "name": "test/net",
+        "repository": "owner/repo",
+        "file": "ckpts/net.safetensors",
+        "architecture": "Net",
+        "licence": "MIT",
+        "paper": "none",
+        "sha256": hashlib.sha256(CONTENT).hexdigest(),
+        "size_bytes": len(CONTENT),
+    }
+    return WeightsRecord(**(facts | changes))
+
+
+class _Hub(BaseHTTPRequestHandler):
+    content = CONTENT
+
+    def do_HEAD(self) -> None:
+        self._answer(with_body=False)
+
+    def do_GET(self) -> None:
+        self._answer(with_body=True)
+
+    def _answer(self, with_body: bool) -> None:
+        if self.path.startswith("/owner/gated/"):
+            self.send_response(403)
+            self.send_header("X-Error-Code", "GatedRepo")
+            self.send_header("Content-Length", "0")
+        elif self.path != "/owner/repo/resolve/main/ckpts/net.safetensors":
+            self.send_response(404)
+            missing = "EntryNotFound" if self.path.startswith("/owner/repo/resolve/main/") else "RepoNotFound"
+            self.send_header("X-Error-Code", missing)
+            self.send_header("X-Repo-Commit", COMMIT)
+            self.send_header("Content-Length", "0")
+        else:
+            self.send_response(200)
+            self.send_header("X-Repo-Commit", COMMIT)
+            self.send_header("ETag", f'"{hashlib.sha256(CONTENT).hexdigest()}"')
+            self.send_header("Content-Length", str(len(self.content)))
+        self.end_headers()
+        if with_body and self.path.startswith("/owner/repo/resolve/main/ckpts/"):
+            self.wfile.write(self.content)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def hub() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Hub) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Path:
+    (tmp_path / "model" / "ckpts").mkdir(parents=True)
+    (tmp_path / "model" / "ckpts" / "net.safetensors").write_bytes(CONTENT)
+    return tmp_path / "model"
+
+
+def test_the_argument_decides_what_is_meant(tmp_path):
+    assert is_local_source(Path("owner/repo"))
+    assert is_local_source(str(tmp_path))
+    assert all(map(is_local_source, ("./x", "~/x", "/x/y", "a/b/c", "name", "C:\\x")))
+    assert not is_local_source("owner/repo")
+
+
+def test_a_local_folder_in_the_published_layout(local):
+    assert fetch(record(), local) == local / "ckpts" / "net.safetensors"
+
+
+def test_errors_of_a_local_folder_name_what_was_expected(local):
+    with pytest.raises(WeightsError, match=r"Expected 'ckpts/other\.safetensors' in the folder .*no such file"):
+        fetch(record(file="ckpts/other.safetensors"), local)
+    with pytest.raises(WeightsError, match="does not exist"):
+        fetch(record(), local / "nowhere")
+
+
+def test_wrong_size_and_wrong_hash_are_refused(local):
+    with pytest.raises(WeightsError, match="12 bytes instead of 13"):
+        fetch(record(size_bytes=13), local)
+    with pytest.raises(WeightsError, match=r"SHA-256 .* instead of 000000000000"):
+        fetch(record(sha256="0" * 64), local)
+    assert fetch(record(sha256="0" * 64), local, check_hash=False)
+
+
+def test_download_then_cache(hub, tmp_path):
+    path = fetch(record(), cache_dir=tmp_path, endpoint=hub)
+    assert path.read_bytes() == CONTENT
+    assert cached_file("owner/repo", "ckpts/net.safetensors", cache_dir=tmp_path) == path
+    assert fetch(record(), cache_dir=tmp_path, offline=True) == path
+
+
+def test_download_errors_say_what_happened(hub, tmp_path):
+    def attempt(repository: str, file: str = "ckpts/net.safetensors") -> None:
+        find_file(repository, file, cache_dir=tmp_path, endpoint=hub)
+
+    with pytest.raises(WeightsError, match="is gated: accept its licence"):
+        attempt("owner/gated")
+    with pytest.raises(WeightsError, match=r"no file 'ckpts/none\.safetensors' on the hub"):
+        attempt("owner/repo", "ckpts/none.safetensors")
+    with pytest.raises(WeightsError, match="no repository 'owner/none'"):
+        attempt("owner/none")
+
+
+def test_a_download_with_other_content_is_refused(hub, tmp_path, monkeypatch):
+    monkeypatch.setattr(_Hub, "content", b"evil weights")
+    with pytest.raises(WeightsError, match="are not the published 'test/net'"):
+        fetch(record(), cache_dir=tmp_path, endpoint=hub)
+
+
+def test_without_network(tmp_path):
+    with pytest.raises(WeightsError, match="not in the hub cache and the hub cannot be reached"):
+        fetch(record(), cache_dir=tmp_path, endpoint="http://127.0.0.1:1")
+    with pytest.raises(WeightsError, match="downloading is off"):
+        fetch(record(), cache_dir=tmp_path, offline=True)
+
+
+def test_weights_that_are_on_no_hub():
+    with pytest.raises(WeightsError, match="is not on the hub; download"):
+        fetch(record(repository="somebody's server", url="https://example.org"))
+
+
+def test_names_that_are_neither_folder_nor_repository(tmp_path):
+    with pytest.raises(WeightsError, match="neither a folder here nor a hub name"):
+        find_file("owner/re po", "x", cache_dir=tmp_path)
+    with pytest.raises(WeightsError):
+        find_file("owner/-bad-", "x", cache_dir=tmp_path)
