@@ -2,6 +2,7 @@
 
 import typer
 
+from scenewright.cli.convert import convert
 from scenewright.cli.doctor import doctor
 from scenewright.cli.list_weights import list_weights
 from scenewright.cli.render import render
@@ -12,6 +13,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.command()(convert)
 app.command()(doctor)
 app.command("list")(list_weights)
 app.command()(render)

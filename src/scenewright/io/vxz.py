@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,13 +29,16 @@ from scenewright.io.vxz_codec import (
     parent_decode,
     parent_encode,
 )
-from scenewright.io.vxz_compression import LEVELS, Compression, StreamError, compress, decompress
+from scenewright.io.vxz_compression import LEVELS, StreamError, compress, decompress
 from scenewright.types import SparseVoxels
 
 __all__ = ["VxzOptions", "decode_vxz", "encode_vxz", "read_vxz", "write_vxz"]
 
-Filter = Literal["none", "parent", "neighbor"]
-Interleave = Literal["none", "as_is", "all"]
+_CHOICES = {
+    "filter": ("none", "parent", "neighbor"),
+    "compression": tuple(LEVELS),
+    "interleave": ("none", "as_is", "all"),
+}
 
 _MAGIC = b"VXZ\x00"
 _BYTES_PER_COORDINATE_ROW = 12
@@ -50,23 +53,23 @@ MAX_COORDINATE = 1 << 20
 class VxzOptions:
     """How to write a file; defaults are the published writer's.
 
-    `interleave`: one stream per attribute ("as_is"), per channel ("none"), or one for everything ("all", which the
-    published reader cannot read back). zstd needs the extra `scenewright[zstd]`.
+    `filter` is none, parent or neighbor; `compression` none, deflate, lzma or zstd. `interleave`: one stream per
+    attribute ("as_is"), per channel ("none"), or one for all ("all", which the published reader cannot read back).
     """
 
     chunk_size: int = 256
-    filter: Filter = "none"
-    compression: Compression = "lzma"
-    interleave: Interleave = "as_is"
+    filter: str = "none"
+    compression: str = "lzma"
+    interleave: str = "as_is"
 
     def __post_init__(self) -> None:
         size = self.chunk_size
         if not (2 <= size <= MAX_CHUNK_SIZE and size & (size - 1) == 0):
             raise InputError(f"Expected a chunk size that is a power of two from 2 to {MAX_CHUNK_SIZE}, got {size}.")
-        for name, kind in (("filter", Filter), ("compression", Compression), ("interleave", Interleave)):
-            if getattr(self, name) not in get_args(kind):
-                choices = ", ".join(get_args(kind))
-                raise InputError(f"Expected the {name} of a .vxz to be one of {choices}; got '{getattr(self, name)}'.")
+        for name, choices in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in choices:
+                raise InputError(f"Expected the {name} of a .vxz to be one of {', '.join(choices)}; got '{value:.40}'.")
 
 
 def write_vxz(path: str | Path, voxels: SparseVoxels, options: VxzOptions | None = None) -> Path:
@@ -231,9 +234,8 @@ def _decode(content: bytes) -> SparseVoxels:
         raise _Damaged("its header is not a JSON object")
     num_voxels = _whole(header, "num_voxel", 0, MAX_VOXELS)
     try:
-        choices: dict[str, Any] = {name: header.get(name) for name in ("filter", "compression")}
-        choices["interleave"] = header.get("attr_interleave")
-        options = VxzOptions(_whole(header, "chunk_size", 2, MAX_CHUNK_SIZE), **choices)
+        choices = [str(header.get(name)) for name in ("filter", "compression", "attr_interleave")]
+        options = VxzOptions(_whole(header, "chunk_size", 2, MAX_CHUNK_SIZE), *choices)
     except InputError as error:
         raise _Damaged(str(error).rstrip(".")) from None
     channels = _channels(header)

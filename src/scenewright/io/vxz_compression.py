@@ -3,16 +3,13 @@
 import lzma
 import zlib
 from types import ModuleType
-from typing import Literal
 
 from scenewright.errors import MissingExtraError
 
-__all__ = ["LEVELS", "Compression", "StreamError", "compress", "decompress"]
-
-Compression = Literal["none", "deflate", "lzma", "zstd"]
+__all__ = ["LEVELS", "StreamError", "compress", "decompress"]
 
 # The level each published writer uses; recorded in the header.
-LEVELS: dict[Compression, int] = {"none": 0, "deflate": 9, "lzma": 9, "zstd": 22}
+LEVELS = {"none": 0, "deflate": 9, "lzma": 9, "zstd": 22}
 _MAX_DICTIONARY = 64 << 20
 
 
@@ -20,7 +17,7 @@ class StreamError(Exception):
     """A stream is damaged, or longer than the header allows."""
 
 
-def compress(data: bytes, compression: Compression) -> bytes:
+def compress(data: bytes, compression: str) -> bytes:
     """`data` as one raw stream."""
     if compression == "deflate":
         encoder = zlib.compressobj(LEVELS["deflate"], zlib.DEFLATED, -15)
@@ -35,7 +32,7 @@ def compress(data: bytes, compression: Compression) -> bytes:
     return data
 
 
-def decompress(data: bytes, compression: Compression, max_size: int) -> bytes:
+def decompress(data: bytes, compression: str, max_size: int) -> bytes:
     """The stream's content, at most `max_size` bytes.
 
     Raises:
@@ -81,7 +78,7 @@ def _zstd() -> ModuleType:
         from compression import zstd  # type: ignore[import-not-found]
     except ImportError:
         try:
-            from backports import zstd  # type: ignore[import-not-found]
+            from backports import zstd
         except ImportError:
             raise MissingExtraError("zstd compression of .vxz files", "zstd") from None
     return zstd

@@ -1,0 +1,104 @@
+"""A whole object as O-Voxel and back: the dual grid of its surface and its PBR attributes in one set of voxels.
+
+Stored: `vertices` and `intersected` (see dual_grid_quantize), `base_color`, `metallic`, `roughness`, `alpha`.
+
+Legend: N voxels. Frame: the object fitted to [-0.5, 0.5]^3 (see `fit_unit_cube`), z up; the object's own size and place
+are not part of O-Voxel. Source: sheet sections 2.4, 3.1 and 14.6.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+
+from scenewright.errors import InputError
+from scenewright.geometry.color import linear_from_srgb
+from scenewright.geometry.dual_grid import DualGridConfig, mesh_to_dual_grid
+from scenewright.geometry.dual_grid_mesh import dual_grid_to_mesh
+from scenewright.geometry.dual_grid_quantize import dequantize_dual_grid, quantize_dual_grid
+from scenewright.geometry.volumetric_attributes import mesh_to_voxel_attributes
+from scenewright.geometry.voxelize import fit_unit_cube
+from scenewright.types import Mesh, PBRMaterial, SparseVoxels
+
+__all__ = ["object_to_voxels", "voxels_to_mesh"]
+
+# Below this (of 255) a voxel counts as see-through; sampling leaves opaque surfaces at 254 or 255.
+_OPAQUE_BYTE = 250
+
+
+def object_to_voxels(
+    parts: Sequence[Mesh],
+    resolution: int,
+    config: DualGridConfig | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> SparseVoxels:
+    """Surface and materials of an object, fitted to the cube, as uint8 voxels in ascending (x, y, z) order.
+
+    Args:
+        parts: the object's meshes in one common frame.
+        progress: called with the finished fraction.
+
+    Raises:
+        InputError: no triangles, vertices that are not finite, no extent, or all of it smaller than a voxel.
+    """
+    config = config or DualGridConfig()
+    parts = [part for part in parts if len(part.faces)]
+    if not parts:
+        raise InputError("Expected an object with at least one triangle, got none; check that the file holds geometry.")
+    fitted, _, _ = fit_unit_cube(torch.cat([part.vertices.float() for part in parts]))
+    pieces = fitted.split([len(part.vertices) for part in parts])
+    parts = [replace(part, vertices=piece) for part, piece in zip(parts, pieces, strict=True)]
+    starts = torch.tensor([0, *(len(piece) for piece in pieces[:-1])]).cumsum(0).tolist()
+    faces = torch.cat([part.faces.long() + start for part, start in zip(parts, starts, strict=True)])
+
+    def second_half(done: float) -> None:
+        if progress is not None:
+            progress(0.5 + 0.5 * done)
+
+    grid = mesh_to_dual_grid(
+        Mesh(fitted, faces), resolution, config, None if progress is None else lambda done: progress(0.5 * done)
+    )
+    if not len(grid.coords):
+        raise InputError(f"The object crosses no edge of a {resolution}^3 grid; choose a higher resolution.")
+    materials = mesh_to_voxel_attributes(parts, resolution, config.num_threads, second_half)
+    # Both scans make the same voxels by construction: same triangles, same arithmetic, same order.
+    assert torch.equal(grid.coords, materials.coords), "dual grid and attributes disagree on voxels"
+    stored = quantize_dual_grid(grid)
+    return SparseVoxels(grid.coords, resolution, {**stored.attributes, **materials.attributes})
+
+
+def voxels_to_mesh(voxels: SparseVoxels) -> Mesh:
+    """The surface stored in voxels, with vertex colours where they hold `base_color`; unoriented, so double-sided.
+
+    Each vertex takes the colour and alpha of its voxel; metallic and roughness become the object's medians, since a
+    material has one of each. Vertices that no face uses are dropped.
+
+    Raises:
+        InputError: the voxels hold no dual grid, or attributes that are not uint8 of the expected width.
+    """
+    grid = dequantize_dual_grid(voxels)
+    mesh = dual_grid_to_mesh(grid)
+    used, faces = torch.unique(mesh.faces.long(), return_inverse=True)
+    if not len(used):
+        raise InputError("The voxels hold no surface: no grid edge has all of its four voxels.")
+    values = {}
+    for name, width in (("base_color", 3), ("metallic", 1), ("roughness", 1), ("alpha", 1)):
+        value = voxels.attributes.get(name)
+        if value is None:
+            continue
+        if value.dtype != torch.uint8 or value.reshape(len(value), -1).shape[1] != width:
+            raise InputError(f"Expected uint8 '{name}' of width {width}, got {value.dtype} {tuple(value.shape)}.")
+        values[name] = value.reshape(len(value), width)[used]
+    colors, is_blended = None, False
+    if "base_color" in values:
+        alpha = values.get("alpha", torch.full_like(values["base_color"][:, :1], 255))
+        is_blended = bool((alpha < _OPAQUE_BYTE).any())
+        colors = torch.cat([linear_from_srgb(values["base_color"].float() / 255), alpha.float() / 255], 1)
+    medians = {name: float(values[name].float().median()) / 255 for name in ("metallic", "roughness") if name in values}
+    material = PBRMaterial(
+        metallic_factor=medians.get("metallic", 0.0),
+        roughness_factor=medians.get("roughness", 1.0),
+        alpha_mode="BLEND" if is_blended else "OPAQUE",
+        double_sided=True,
+    )
+    return Mesh(mesh.vertices[used], faces.reshape(-1, 3), vertex_colors=colors, material=material)
