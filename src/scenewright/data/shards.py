@@ -1,0 +1,124 @@
+"""Tar shards in WebDataset's form, byte for byte reproducible, with an index that tells a whole shard from a cut one.
+
+A sample is a run of members `KEY.NAME`; times, owners and modes are fixed, so equal samples give equal bytes. Beside each
+`shard-00000.tar` lies `shard-00000.json` with its length, its SHA-256 and the place of every member; it is written last,
+so a shard without a matching index is unfinished and is made again.
+"""
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from scenewright.errors import InputError
+from scenewright.io.atomic import write_bytes
+
+__all__ = ["Sample", "ShardReader", "is_whole", "shard_paths", "write_shard"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One scene: a key without dots and its files by name (`rgb.jpg`, `scene.json`, ...)."""
+
+    key: str
+    files: Mapping[str, bytes]
+
+
+def shard_paths(folder: str | Path, number: int) -> tuple[Path, Path]:
+    """The tar and the index of a shard."""
+    stem = Path(folder) / f"shard-{number:05d}"
+    return stem.with_suffix(".tar"), stem.with_suffix(".json")
+
+
+def write_shard(folder: str | Path, number: int, samples: Sequence[Sample]) -> Path:
+    """Write a shard and then its index, each whole or not at all; returns the tar's path.
+
+    Raises:
+        InputError: the disk is full or the folder cannot be written.
+    """
+    tar_path, index_path = shard_paths(folder, number)
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for sample in samples:
+            for name in sorted(sample.files):
+                info = tarfile.TarInfo(f"{sample.key}.{name}")
+                info.size, info.mode = len(sample.files[name]), 0o644
+                archive.addfile(info, io.BytesIO(sample.files[name]))
+    content = buffer.getvalue()
+    index = {
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "samples": _offsets(content),
+    }
+    index_path.unlink(missing_ok=True)
+    write_bytes(tar_path, content)
+    write_bytes(index_path, json.dumps(index, indent=0, sort_keys=True).encode())
+    return tar_path
+
+
+def _offsets(content: bytes) -> dict[str, dict[str, list[int]]]:
+    """Where each member's data lies: [offset, size] by key and name."""
+    places: dict[str, dict[str, list[int]]] = {}
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        for info in archive:
+            key, _, name = info.name.partition(".")
+            places.setdefault(key, {})[name] = [info.offset_data, info.size]
+    return places
+
+
+def is_whole(folder: str | Path, number: int) -> bool:
+    """Whether a shard and its index are there and agree."""
+    tar_path, index_path = shard_paths(folder, number)
+    try:
+        index = json.loads(index_path.read_text())
+        if tar_path.stat().st_size != index["bytes"]:
+            return False
+        return hashlib.sha256(tar_path.read_bytes()).hexdigest() == index["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+class ShardReader:
+    """Random access to the samples of a folder of shards, without unpacking.
+
+    Raises:
+        InputError: there is no shard, or one lacks its index or has another length than its index says.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self._places: dict[str, tuple[Path, dict[str, list[int]]]] = {}
+        tars = sorted(self.folder.glob("shard-*.tar"))
+        if not tars:
+            raise InputError(f"Expected shards (shard-00000.tar, ...) in '{self.folder}', found none; make them first.")
+        for tar_path in tars:
+            try:
+                index = json.loads(tar_path.with_suffix(".json").read_text())
+                expected, samples = index["bytes"], index["samples"]
+            except (OSError, ValueError, KeyError) as error:
+                raise InputError(f"Shard '{tar_path}' has no readable index; make it again to finish it.") from error
+            if tar_path.stat().st_size != expected:
+                raise InputError(
+                    f"Shard '{tar_path}' has {tar_path.stat().st_size:,} bytes instead of {expected:,}: it was cut off. "
+                    "Run the same command again to finish it."
+                )
+            self._places.update({key: (tar_path, places) for key, places in samples.items()})
+        self.keys = tuple(sorted(self._places))
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[key] for key in self.keys)
+
+    def __getitem__(self, key: str) -> Sample:
+        path, places = self._places[key]
+        with path.open("rb") as file:
+            files = {}
+            for name, (offset, size) in places.items():
+                file.seek(offset)
+                files[name] = file.read(size)
+        return Sample(key, files)
