@@ -1,6 +1,8 @@
 """Object masks in the forms people have them: label pictures, folders, cut-outs, COCO files, prompts for SAM."""
 
+from scenewright.encoders.masks.finding import find_masks
 from scenewright.encoders.masks.loading import load_masks
 from scenewright.encoders.masks.object_masks import NamedMask, ObjectMasks, checked_masks
+from scenewright.encoders.masks.prompts import MaskPrompts
 
-__all__ = ["NamedMask", "ObjectMasks", "checked_masks", "load_masks"]
+__all__ = ["MaskPrompts", "NamedMask", "ObjectMasks", "checked_masks", "find_masks", "load_masks"]

@@ -1,0 +1,62 @@
+"""`find_masks`: the masks of a picture from any source a person may name, files or SAM.
+
+| source | what happens |
+|---|---|
+| `"auto"` | SAM segments everything that looks like an object |
+| a `.json` file with `boxes` or `points` | SAM segments what is marked |
+| anything else | `load_masks` |
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from scenewright.encoders.masks.loading import load_masks
+from scenewright.encoders.masks.object_masks import ObjectMasks
+from scenewright.encoders.masks.prompts import read_prompts
+from scenewright.encoders.masks.sam import SAM2_REPOSITORY, load_segmenter
+
+__all__ = ["AUTOMATIC", "find_masks"]
+
+AUTOMATIC = "auto"
+
+
+def find_masks(
+    image: Image.Image,
+    source: str | Path | Sequence[str | Path],
+    *,
+    image_name: str | None = None,
+    segmenter: str | Path = SAM2_REPOSITORY,
+    device: torch.device | str = "cpu",
+) -> ObjectMasks:
+    """Masks of the objects in `image`, at its size.
+
+    Args:
+        source: "auto", a file of boxes and points, or anything that `load_masks` reads.
+        image_name: file name of the picture, for COCO files that annotate several.
+        segmenter: folder or hub repository of SAM 2 or SAM 3; read only where the source needs it.
+        device: where the segmenter runs.
+
+    Raises:
+        InputError: a file is missing or cannot be read, a prompt is outside the picture, or no mask is usable.
+        WeightsError: the segmenter is needed and cannot be read.
+    """
+    if source == AUTOMATIC:
+        return load_segmenter(segmenter, device=device).everything(image)
+    if isinstance(source, (str, Path)) and _holds_prompts(Path(source).expanduser()):
+        prompts = read_prompts(Path(source).expanduser()).checked(image.height, image.width)
+        return load_segmenter(segmenter, device=device).from_prompts(image, prompts)
+    return load_masks(source, (image.height, image.width), image_name=image_name)
+
+
+def _holds_prompts(path: Path) -> bool:
+    if path.suffix.lower() != ".json":
+        return False
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False  # load_masks says what is wrong with the file
+    return isinstance(content, dict) and "annotations" not in content and bool({"boxes", "points"} & content.keys())

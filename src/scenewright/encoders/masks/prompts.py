@@ -1,0 +1,89 @@
+"""Boxes and points a person drew on a picture, from which SAM makes masks; and the file they are kept in.
+
+    {"boxes": [[x0, y0, x1, y1], ...], "points": [[[x, y], [x, y, 0], ...], ...], "names": ["sofa", ...]}
+
+Coordinates are pixels of the picture. Each entry of `points` is one object; a third number of 0 marks a point that is
+not on the object. Names belong to the boxes first, then to the points.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scenewright.errors import InputError
+
+__all__ = ["MaskPrompts", "read_prompts"]
+
+Number = float | int
+Box = tuple[Number, Number, Number, Number]
+Point = tuple[Number, Number, bool]
+
+
+@dataclass(frozen=True)
+class MaskPrompts:
+    """Objects marked by boxes (left, upper, right, lower) and by points (x, y, is on the object), in pixels."""
+
+    boxes: tuple[Box, ...] = ()
+    points: tuple[tuple[Point, ...], ...] = ()
+    names: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.boxes) + len(self.points)
+
+    def name(self, index: int) -> str:
+        """The name of object `index`: boxes first, then points."""
+        return self.names[index] if index < len(self.names) else f"object_{index + 1}"
+
+    def checked(self, height: int, width: int) -> "MaskPrompts":
+        """The prompts, if each of them lies in a picture of this size.
+
+        Raises:
+            InputError: there is none, a box is empty or outside, an object has no point on it, or a point is outside.
+        """
+        if not len(self):
+            raise InputError("Expected at least one box or point, got none.")
+        for index, (left, upper, right, lower) in enumerate(self.boxes):
+            if not (max(left, 0) < min(right, width) and max(upper, 0) < min(lower, height)):
+                raise InputError(
+                    f"Box {index + 1} [{left:g}, {upper:g}, {right:g}, {lower:g}] covers nothing of a picture of "
+                    f"{width}x{height}; give left, upper, right, lower in pixels."
+                )
+        for index, points in enumerate(self.points):
+            outside = [point for point in points if not (0 <= point[0] < width and 0 <= point[1] < height)]
+            if outside or not any(is_on for _, _, is_on in points):
+                reason = f"a point outside of {width}x{height}" if outside else "no point on it"
+                raise InputError(f"Object {index + 1} of the points has {reason}; give x, y in pixels of the picture.")
+        return self
+
+
+def read_prompts(path: str | Path) -> MaskPrompts:
+    """The boxes and points of a JSON file.
+
+    Raises:
+        InputError: the file is missing, is not JSON, or has another form.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        return _prompts(content)
+    except FileNotFoundError as error:
+        raise InputError(f"Prompt file '{path}' was not found.") from error
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise InputError(f"'{path}' is not readable JSON ({error}).") from error
+    except (AttributeError, TypeError, ValueError, IndexError) as error:
+        raise InputError(
+            f'Expected {{"boxes": [[x0, y0, x1, y1], ...], "points": [[[x, y], ...], ...]}} in \'{path}\' ({error}).'
+        ) from error
+
+
+def _prompts(content: Any) -> MaskPrompts:
+    boxes = [tuple(float(side) for side in box) for box in content.get("boxes", [])]
+    if any(len(box) != 4 for box in boxes):
+        raise ValueError("a box needs four numbers")
+    points = tuple(tuple(_point(point) for point in marked) for marked in content.get("points", []))
+    return MaskPrompts(tuple(boxes), points, tuple(str(name) for name in content.get("names", [])))  # type: ignore[arg-type]
+
+
+def _point(numbers: Sequence[Any]) -> Point:
+    return float(numbers[0]), float(numbers[1]), bool(numbers[2]) if len(numbers) > 2 else True
