@@ -64,10 +64,10 @@ class Lights:
 
 STUDIO = Lights(
     suns=(
-        SunLight((-0.55, -0.75, 1.15), (0.74, 0.72, 0.69)),
+        SunLight((-0.55, -0.75, 1.15), (0.86, 0.84, 0.8)),
         SunLight((0.9, -0.5, 0.6), (0.12, 0.13, 0.15), has_shadow=False),
     ),
-    ambient=Ambient(sky=(0.62, 0.64, 0.67), ground=(0.34, 0.33, 0.32), occlusion_directions=48),
+    ambient=Ambient(sky=(0.68, 0.7, 0.73), ground=(0.4, 0.39, 0.38), occlusion_directions=48),
     shadow_size=1536,
     shadow_radius=2,
 )
@@ -140,9 +140,12 @@ def cast_shadows(scene: TriangleScene, lights: Lights, draw: Callable[..., Tenso
 
 
 def dome_directions(count: int) -> Float[Tensor, "count 3"]:
-    """Unit directions spread evenly over the upper half-space (a Fibonacci lattice, equal areas)."""
+    """Unit directions spread evenly over the sky from 6 degrees up (a Fibonacci lattice, equal areas).
+
+    Light along the horizon would draw long faint streaks on the ground and adds next to nothing there.
+    """
     index = torch.arange(count, dtype=torch.float64)
-    z = (index + 0.5) / max(count, 1)
+    z = 0.1 + 0.9 * (index + 0.5) / max(count, 1)
     angle = index * math.pi * (3 - math.sqrt(5))
     ring = (1 - z * z).sqrt()
     return torch.stack([ring * angle.cos(), ring * angle.sin(), z], -1).float()
