@@ -3,6 +3,7 @@
 import typer
 
 from scenewright.cli.convert import convert
+from scenewright.cli.data import data_app
 from scenewright.cli.doctor import doctor
 from scenewright.cli.list_weights import list_weights
 from scenewright.cli.render import render
@@ -14,6 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(convert)
+app.add_typer(data_app, name="data")
 app.command()(doctor)
 app.command("list")(list_weights)
 app.command()(render)

@@ -1,0 +1,70 @@
+"""`scenewright data`: import models, make training scenes, pack training assets."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["data_app"]
+
+data_app = typer.Typer(help="Import models, make training scenes, pack training assets.", no_args_is_help=True)
+
+
+@data_app.command("make")
+def make(
+    recipe: Annotated[str, typer.Argument(help="A recipe file (.toml) or: floor, random, room, panorama, walk.")],
+    out: Annotated[Path, typer.Option(help="Folder for the shards; run again to finish an interrupted one.")],
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    pack: Annotated[list[Path] | None, typer.Option(help="Model pack (zip or folder); may be repeated.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="Number of scenes.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of every scene.")] = None,
+    size: Annotated[int | None, typer.Option(help="Side or height of the pictures, in pixels.")] = None,
+) -> None:
+    """Make scenes with exact ground truth: the same recipe and seed give the same bytes."""
+    from scenewright.cli.progress import progress_bar
+    from scenewright.data.making import make_data
+    from scenewright.data.recipes import load_recipe
+
+    packs = tuple(str(path) for path in pack) if pack else None
+    chosen = load_recipe(recipe, packs=packs, count=count, seed=seed, size=size)
+    with progress_bar("shards") as advance:
+        made = make_data(chosen, out, workers=workers, progress=advance)
+    typer.echo(f"{made.scenes} scenes in '{out}' ({made.made} shards made, {made.kept} kept); look at sheet.jpg.")
+
+
+@data_app.command("import")
+def import_(
+    source: Annotated[Path, typer.Argument(help="A .sh3f catalogue, an archive, a model, or a folder of these.")],
+    out: Annotated[Path, typer.Option(help="Folder for the model pack.")],
+    creator: Annotated[str, typer.Option(help="Who made models that no catalogue credits.")] = "",
+    licence: Annotated[str, typer.Option(help="The licence of models that no catalogue credits.")] = "",
+) -> None:
+    """Bring models into the canonical frame and metric size, refuse bad ones, and write a model pack with a report."""
+    from scenewright.cli.progress import progress_bar
+    from scenewright.data.asset import Credit
+    from scenewright.data.catalogue import find_models
+    from scenewright.data.importing import import_models
+
+    entries = find_models(source, credit=Credit(creator=creator, licence=licence))
+    with progress_bar("models") as advance:
+        report = import_models(entries, out, progress=advance)
+    counts = ", ".join(f"{number} {verdict}" for verdict, number in report.counts.items())
+    typer.echo(f"{len(report.lines)} models: {counts}. See '{out / 'report.json'}'.")
+
+
+@data_app.command("pack")
+def pack_command(
+    packs: Annotated[list[Path], typer.Argument(help="Model packs; only their training split is taken.")],
+    out: Annotated[Path, typer.Option(help="The compact pack to write (.tar).")],
+    parametric: Annotated[int, typer.Option(min=0, help="Members of our own families to add.")] = 500,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Write the compact training pack: voxels, quantised meshes and small textures of all training assets."""
+    from scenewright.cli.progress import progress_bar
+    from scenewright.data.compact_pack import write_compact_pack
+    from scenewright.data.library import TrainingLibrary
+
+    library = TrainingLibrary(packs)
+    with progress_bar("assets") as advance:
+        summary = write_compact_pack(library, out, parametric=parametric, seed=seed, progress=advance)
+    typer.echo(f"{summary.assets} assets, {summary.bytes / 1e6:.1f} MB in '{out}'.")

@@ -1,0 +1,176 @@
+"""Makes a recipe into a folder of shards, with workers, restartable at shard granularity.
+
+A folder holds `recipe.json`, the shards with their indices, `ATTRIBUTION.csv` for every model that appears, and
+`sheet.jpg` with a look at what was made. Whole shards are kept when the same recipe is run again; missing or cut ones are
+made again. Equal recipes give equal bytes, whatever the number of workers.
+"""
+
+import io
+import json
+import logging
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from scenewright.data.importing import attribution_csv
+from scenewright.data.parametric.families import OWN_CREDIT
+from scenewright.data.recipes import Recipe
+from scenewright.data.samples import sample_of
+from scenewright.data.shards import ShardReader, is_whole, write_shard
+from scenewright.data.stream import SceneStream
+from scenewright.errors import InputError
+from scenewright.io.atomic import write_bytes
+from scenewright.rendering.sheet import picture_sheet
+
+__all__ = ["MadeData", "make_data", "make_shard"]
+
+logger = logging.getLogger(__name__)
+_MAX_BREAKS = 3
+_SHEET_ROWS, _SHEET_COLUMNS = 4, 6
+
+
+@dataclass(frozen=True)
+class MadeData:
+    """What a run left behind: scenes in all shards, shards made now and shards kept from before."""
+
+    scenes: int
+    made: int
+    kept: int
+
+
+def make_data(
+    recipe: Recipe, out: str | Path, *, workers: int = 1, progress: Callable[[int, int], None] | None = None
+) -> MadeData:
+    """Make every missing shard of a recipe below `out`.
+
+    Args:
+        workers: processes; with 1 the work happens in this one.
+        progress: called with (shards ready, shards in all).
+
+    Raises:
+        InputError: `out` holds another recipe's data, cannot be written, or a pack cannot be read.
+    """
+    out = Path(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"Cannot create the folder '{out}': {error.strerror}.") from error
+    stream = SceneStream(recipe)
+    _ = stream.selector  # a pack that is missing or damaged shows before any work starts
+    note = out / "recipe.json"
+    if note.exists() and note.read_text() != recipe.to_json():
+        raise InputError(f"'{out}' holds data of another recipe (see recipe.json); choose another folder or empty it.")
+    write_bytes(note, recipe.to_json().encode())
+    todo = [number for number in range(recipe.num_shards) if not is_whole(out, number)]
+    kept = recipe.num_shards - len(todo)
+    ready = kept
+    if progress is not None:
+        progress(ready, recipe.num_shards)
+
+    def done() -> None:
+        nonlocal ready
+        ready += 1
+        if progress is not None:
+            progress(ready, recipe.num_shards)
+
+    if workers <= 1:
+        for number in todo:
+            make_shard(stream, out, number)
+            done()
+    else:
+        _make_parallel(recipe, out, todo, workers, done)
+    reader = ShardReader(out)
+    _write_attribution(reader, stream, out)
+    _write_sheet(reader, out)
+    return MadeData(len(reader), len(todo), kept)
+
+
+def make_shard(stream: SceneStream, out: Path, number: int) -> None:
+    """One shard of a stream."""
+    recipe = stream.recipe
+    first = number * recipe.scenes_per_shard
+    samples = []
+    for index in range(first, min(first + recipe.scenes_per_shard, recipe.count)):
+        scene = stream.scene(index)
+        if scene is None:
+            logger.warning("Scene %d was left out: no attempt obeyed the visibility rules.", index)
+            continue
+        samples.append(sample_of(scene, index, recipe))
+    write_shard(out, number, samples)
+
+
+_worker_stream: SceneStream | None = None
+
+
+def _start_worker(recipe: Recipe) -> None:
+    import torch
+
+    global _worker_stream
+    torch.set_num_threads(1)
+    _worker_stream = SceneStream(recipe)
+
+
+def _work(out: Path, number: int) -> int:
+    assert _worker_stream is not None
+    make_shard(_worker_stream, out, number)
+    return number
+
+
+def _make_parallel(recipe: Recipe, out: Path, todo: list[int], workers: int, done: Callable[[], None]) -> None:
+    """Shards over processes; when one is killed, the pool starts anew with what is left."""
+    left = set(todo)
+    context = multiprocessing.get_context("spawn")
+    for breaks in range(_MAX_BREAKS + 1):
+        try:
+            with ProcessPoolExecutor(workers, context, _start_worker, (recipe,)) as pool:
+                pending = {pool.submit(_work, out, number) for number in sorted(left)}
+                while pending:
+                    finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+                    for future in finished:
+                        left.discard(future.result())
+                        done()
+            return
+        except BrokenProcessPool as error:
+            # Shards that were finished but not yet reported are whole on disk.
+            for number in [n for n in left if is_whole(out, n)]:
+                left.discard(number)
+                done()
+            if breaks == _MAX_BREAKS:
+                raise InputError(
+                    f"Workers were killed {breaks + 1} times (out of memory?); {len(left)} shards are missing. "
+                    "Run the same command again with fewer workers."
+                ) from error
+            logger.warning("A worker was killed; %d shards are left.", len(left))
+
+
+def _write_attribution(reader: ShardReader, stream: SceneStream, out: Path) -> None:
+    rows = stream.selector.library.rows
+    used = {}
+    for sample in reader:
+        for item in json.loads(sample.files["scene.json"])["objects"]:
+            row = rows.get(item["model_id"])
+            if row is not None:
+                used[row.id] = (row.id, row.name, row.credit)
+    own = ("param_*", "parametric families", OWN_CREDIT)
+    write_bytes(out / "ATTRIBUTION.csv", attribution_csv([*used.values(), own]).encode())
+
+
+def _write_sheet(reader: ShardReader, out: Path) -> None:
+    """Evenly spaced samples, one picture each."""
+    if not reader.keys:
+        return
+    count = min(_SHEET_ROWS * _SHEET_COLUMNS, len(reader))
+    pictures = []
+    for index in range(count):
+        sample = reader[reader.keys[index * len(reader) // count]]
+        name = min(name for name in sample.files if name.endswith("rgb.jpg"))
+        pictures.append(Image.open(io.BytesIO(sample.files[name])).convert("RGB"))
+    rows = [pictures[start : start + _SHEET_COLUMNS] for start in range(0, count, _SHEET_COLUMNS)]
+    buffer = io.BytesIO()
+    picture_sheet(rows, cell=256).save(buffer, "JPEG", quality=88)
+    write_bytes(out / "sheet.jpg", buffer.getvalue())
