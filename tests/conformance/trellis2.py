@@ -1,5 +1,7 @@
 """All adapters of the TRELLIS.2 sheet, merged from one file per topic."""
 
-from tests.conformance.trellis2_encoders import ENCODER_MODULES
+from tests.conformance import trellis2_encoders, trellis2_networks, trellis2_ovoxel, trellis2_remesh
 
-MODULES = {**ENCODER_MODULES}
+MODULES = (
+    trellis2_encoders.ENCODER_MODULES | trellis2_networks.MODULES | trellis2_ovoxel.MODULES | trellis2_remesh.MODULES
+)

@@ -1,12 +1,14 @@
 """Sparse convolution as a layer."""
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
 from scenewright.sparse.conv import sparse_conv
 from scenewright.sparse.kernel_map import submanifold_map
+from scenewright.sparse.row_blocks import blocked_maps
 from scenewright.sparse.tensor import SparseTensor
 
 __all__ = ["SparseConv3d"]
@@ -32,8 +34,16 @@ class SparseConv3d(nn.Module):
         nn.init.uniform_(self.weight, -bound, bound)
         nn.init.uniform_(self.bias, -bound, bound)
 
+    @property
+    def taps(self) -> Tensor:
+        """The weight as `[kernel^3, in, out]`."""
+        return self.weight.flatten(1, 3).permute(1, 2, 0)
+
     def forward(self, x: SparseTensor) -> SparseTensor:
-        taps: Tensor = self.weight.flatten(1, 3).permute(1, 2, 0)
-        return x.replace(
-            sparse_conv(x.feats, taps, self.bias, submanifold_map(x.voxels, self.kernel_size, self.dilation))
-        )
+        kernel_map = submanifold_map(x.voxels, self.kernel_size, self.dilation)
+        return x.replace(sparse_conv(x.feats, self.taps, self.bias, kernel_map))
+
+    def by_rows(self, x: SparseTensor, rows_per_block: int) -> Iterator[tuple[slice, Tensor]]:
+        """The output in blocks of rows, exactly that of `forward`: for voxel sets too large to hold it at once."""
+        for rows, kernel_map in blocked_maps(x.voxels, self.kernel_size, self.dilation, rows_per_block):
+            yield rows, sparse_conv(x.feats, self.taps, self.bias, kernel_map)

@@ -6,7 +6,7 @@ Source: TRELLIS, released sampler and trainer.
 
 from torch import Tensor
 
-__all__ = ["SIGMA_MIN", "clean_sample", "interpolate", "velocity_target"]
+__all__ = ["SIGMA_MIN", "clean_sample", "interpolate", "velocity_target", "velocity_to"]
 
 SIGMA_MIN = 1e-5
 
@@ -24,3 +24,8 @@ def velocity_target(x_0: Tensor, noise: Tensor, sigma_min: float = SIGMA_MIN) ->
 def clean_sample(x_t: Tensor, velocity: Tensor, t: float | Tensor, sigma_min: float = SIGMA_MIN) -> Tensor:
     """The x_0 that `velocity` at (x_t, t) points to."""
     return (1 - sigma_min) * x_t - (sigma_min + (1 - sigma_min) * t) * velocity
+
+
+def velocity_to(x_0: Tensor, x_t: Tensor, t: float | Tensor, sigma_min: float = SIGMA_MIN) -> Tensor:
+    """The velocity at (x_t, t) that points to x_0; the inverse of `clean_sample`."""
+    return ((1 - sigma_min) * x_t - x_0) / (sigma_min + (1 - sigma_min) * t)

@@ -1,0 +1,51 @@
+"""Flow transformer on the tokens of a shape or texture latent; both stages use this network with their own weights.
+
+A texture flow sees the (normalised) shape latent of the same voxels concatenated behind its own channels.
+Source: trellis2 sheet section 6.
+
+Legend: N tokens, B samples, L condition tokens, C channels.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from scenewright.backbones.trellis2.flow_trunk import Condition, FlowTrunk
+from scenewright.nn.embed import absolute_position_embedding
+from scenewright.nn.rope import RotaryPhases, rotary_phases
+from scenewright.sparse.attention import Sequences
+from scenewright.sparse.tensor import SparseTensor, VoxelSet
+
+__all__ = ["LatentFlow"]
+
+
+class LatentFlow(FlowTrunk):
+    """Velocity of a sparse latent at flow time t, given condition tokens."""
+
+    def forward(
+        self,
+        x: SparseTensor,
+        t: Float[Tensor, " B"],
+        cond: Condition,
+        concat: Float[Tensor, "N C"] | None = None,
+    ) -> SparseTensor:
+        """Velocity at (x, t) on the voxels of `x`; arguments as in `FlowTrunk.trunk`.
+
+        Args:
+            concat: what stands behind the channels of `x` in the input, row by row.
+        """
+        voxels = x.voxels
+        h = self.input_layer(x.feats if concat is None else torch.cat([x.feats, concat], 1))
+        phases = None
+        if self.config.pe_mode == "ape":
+            h = h + absolute_position_embedding(voxels.coords[:, 1:], h.shape[1])
+        else:
+            phases = self._phases(voxels)
+        return x.replace(self.trunk(h, t, cond, Sequences(voxels.lengths), phases))
+
+    def _phases(self, voxels: VoxelSet) -> RotaryPhases:
+        head_channels, frequencies = self.config.model_channels // self.config.heads, self.config.rope_freq
+        return voxels.cached(
+            ("rotary", head_channels, frequencies),
+            lambda: rotary_phases(voxels.coords[:, 1:], head_channels, frequencies),
+        )

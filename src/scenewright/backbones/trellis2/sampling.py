@@ -1,0 +1,250 @@
+"""Stages of TRELLIS.2 from condition tokens: structure, shape latent, texture latent.
+
+Every stage takes its noise as an argument: `structure_noise` and `latent_noise` draw it on the CPU whatever the device,
+so that a seed gives the same object everywhere. The published order of draws is structure, shape at low resolution,
+shape at high resolution (cascades only), texture. Noise rows follow the order of coordinates.
+Source: trellis2 sheet sections 10 and 11.1.
+
+Legend: B samples, L condition tokens, N latent tokens, C channels.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from scenewright.backbones.structure_vae import StructureDecoder, occupied_coords
+from scenewright.backbones.trellis2.config import DOWNSAMPLING, MAX_NUM_TOKENS, IntervalSamplerConfig
+from scenewright.backbones.trellis2.latent_flow import LatentFlow
+from scenewright.backbones.trellis2.sparse_unet import SparseUNetDecoder
+from scenewright.backbones.trellis2.structure_flow import StructureFlow
+from scenewright.errors import EmptyStructureError, OutOfMemoryBudgetError
+from scenewright.nn.flow_context import FlowContext
+from scenewright.samplers.euler import euler
+from scenewright.samplers.guidance import Velocity, dense_deviation, packed_deviation, rescaled_guidance
+from scenewright.samplers.schedule import rescaled_times
+from scenewright.sparse.tensor import SparseTensor, VoxelSet
+from scenewright.weights.record import LatentStatistics
+
+__all__ = [
+    "cascade_coords",
+    "decode_structure",
+    "denormalized",
+    "latent_noise",
+    "normalized",
+    "sample_shape_latent",
+    "sample_structure_latent",
+    "sample_texture_latent",
+    "structure_coords",
+    "structure_noise",
+    "upsampled_cascade",
+]
+
+Progress = Callable[[int, int], None]
+# A cascade lowers its resolution in these steps, down to the one that needs no lowering.
+_RESOLUTION_STEP = 128
+_CASCADE_FLOOR = 1024
+
+
+def structure_noise(flow: StructureFlow, num_samples: int, generator: torch.Generator) -> Float[Tensor, "B C R R R"]:
+    """Noise on the dense latent, on the CPU."""
+    size = flow.config
+    return torch.randn(num_samples, size.in_channels, *[size.resolution] * 3, generator=generator)
+
+
+def latent_noise(num_tokens: int, channels: int, generator: torch.Generator) -> Float[Tensor, "N C"]:
+    """Noise on the tokens of a sparse latent, on the CPU."""
+    return torch.randn(num_tokens, channels, generator=generator)
+
+
+@torch.no_grad()
+def sample_structure_latent(
+    flow: StructureFlow,
+    tokens: Float[Tensor, "B L C"],
+    noise: Float[Tensor, "B2 Cz R R R"],
+    config: IntervalSamplerConfig,
+    *,
+    progress: Progress | None = None,
+) -> Float[Tensor, "B2 Cz R R R"]:
+    """Structure latent of every sample.
+
+    Args:
+        tokens: condition of every sample, or of one for all.
+        noise: taken to the device of `tokens`.
+        progress: called with (steps done, steps).
+    """
+
+    def velocity_given(context: FlowContext | None) -> Velocity:
+        return lambda x, t, step: flow(x, _times(t, len(x), x.device), context)
+
+    context = flow.project_context(tokens.expand(len(noise), -1, -1))
+    velocity = _guided(velocity_given(context), velocity_given(None), config, dense_deviation)
+    return _integrated(velocity, noise.to(tokens.device), config, progress)
+
+
+@torch.no_grad()
+def decode_structure(
+    decoder: StructureDecoder, latent: Float[Tensor, "B C r r r"], resolution: int
+) -> Int[Tensor, "N 4"]:
+    """Latent tokens (batch, x, y, z) on a grid of `resolution` wherever the decoder finds an occupied voxel.
+
+    Raises:
+        EmptyStructureError: a sample has no occupied voxel, so that there is no object.
+    """
+    coords = structure_coords(decoder(latent), resolution)
+    counts = torch.bincount(coords[:, 0].long(), minlength=len(latent))
+    if bool((counts == 0).any()):
+        empty = int((counts == 0).nonzero()[0])
+        raise EmptyStructureError(
+            f"Sample {empty} has no occupied voxel, so there is no object; try another seed, or check that the image "
+            "shows the object on a clean background."
+        )
+    return coords
+
+
+def structure_coords(logits: Float[Tensor, "B 1 r r r"], resolution: int) -> Int[Tensor, "N 4"]:
+    """Cells of a grid of `resolution` (which divides r) that hold an occupied voxel, lexicographic, int32."""
+    factor = logits.shape[-1] // resolution
+    return occupied_coords(F.max_pool3d(logits, factor) if factor > 1 else logits)
+
+
+@torch.no_grad()
+def sample_shape_latent(
+    flow: LatentFlow,
+    tokens: Float[Tensor, "B L C"],
+    voxels: VoxelSet,
+    noise: Float[Tensor, "N Cz"],
+    config: IntervalSamplerConfig,
+    statistics: LatentStatistics,
+    *,
+    progress: Progress | None = None,
+) -> SparseTensor:
+    """Shape latent on the given tokens, denormalised; arguments as in `sample_structure_latent`."""
+    latent = _sample_on_voxels(flow, tokens, voxels, noise, None, config, progress)
+    return denormalized(SparseTensor(latent, voxels), statistics)
+
+
+@torch.no_grad()
+def sample_texture_latent(
+    flow: LatentFlow,
+    tokens: Float[Tensor, "B L C"],
+    shape_latent: SparseTensor,
+    noise: Float[Tensor, "N Cz"],
+    config: IntervalSamplerConfig,
+    statistics: LatentStatistics,
+    shape_statistics: LatentStatistics,
+    *,
+    progress: Progress | None = None,
+) -> SparseTensor:
+    """Texture latent on the tokens of a (denormalised) shape latent, denormalised with its own `statistics`."""
+    concat = normalized(shape_latent, shape_statistics).feats
+    latent = _sample_on_voxels(flow, tokens, shape_latent.voxels, noise, concat, config, progress)
+    return denormalized(shape_latent.replace(latent), statistics)
+
+
+def upsampled_cascade(
+    decoder: SparseUNetDecoder,
+    latent: SparseTensor,
+    resolution: int,
+    *,
+    lowest_resolution: int = 512,
+    max_num_tokens: int = MAX_NUM_TOKENS,
+) -> tuple[Int[Tensor, "N 4"], int]:
+    """Tokens of the second flow of a cascade, and the resolution they stand for; see `cascade_coords`."""
+    fine_coords = decoder.upsampled_coords(latent, decoder.num_steps)
+    return cascade_coords(fine_coords, lowest_resolution, resolution, max_num_tokens)
+
+
+def cascade_coords(
+    fine_coords: Int[Tensor, "M 4"], fine_resolution: int, resolution: int, max_num_tokens: int = MAX_NUM_TOKENS
+) -> tuple[Int[Tensor, "N 4"], int]:
+    """Latent tokens at the highest resolution up to `resolution` that needs fewer than `max_num_tokens` of them.
+
+    The resolution falls in steps of 128. At exactly 1024 any number of tokens is accepted; a target from which the
+    steps miss 1024 has no such floor, as published. The count is over the whole batch.
+
+    Args:
+        fine_coords: voxels (batch, x, y, z) of the first flow's decoded shape, on a grid of `fine_resolution`.
+
+    Returns:
+        Lexicographic tokens on a grid of (resolution // 16), int32, and the resolution used.
+
+    Raises:
+        OutOfMemoryBudgetError: not even the coarsest grid has few enough tokens.
+    """
+    for candidate in range(resolution, 0, -_RESOLUTION_STEP):
+        side = candidate // DOWNSAMPLING
+        cells = ((fine_coords[:, 1:] + 0.5) / fine_resolution * side).int()
+        tokens = torch.cat([fine_coords[:, :1].int(), cells], 1).unique(dim=0)
+        if len(tokens) < max_num_tokens or candidate == _CASCADE_FLOOR:
+            return tokens, candidate
+    raise OutOfMemoryBudgetError(
+        f"No resolution up to {resolution} needs fewer than {max_num_tokens} tokens; raise the limit."
+    )
+
+
+def normalized(latent: SparseTensor, statistics: LatentStatistics) -> SparseTensor:
+    """(z - mean) / std per channel: what flows work on."""
+    mean, std = _statistics(latent.feats, statistics)
+    return latent.replace((latent.feats - mean) / std)
+
+
+def denormalized(latent: SparseTensor, statistics: LatentStatistics) -> SparseTensor:
+    """z * std + mean per channel: what decoders work on."""
+    mean, std = _statistics(latent.feats, statistics)
+    return latent.replace(latent.feats * std + mean)
+
+
+def _statistics(feats: Tensor, statistics: LatentStatistics) -> tuple[Tensor, Tensor]:
+    return feats.new_tensor(statistics.mean), feats.new_tensor(statistics.std)
+
+
+def _sample_on_voxels(
+    flow: LatentFlow,
+    tokens: Tensor,
+    voxels: VoxelSet,
+    noise: Tensor,
+    concat: Tensor | None,
+    config: IntervalSamplerConfig,
+    progress: Progress | None,
+) -> Tensor:
+    size = voxels.batch_size
+
+    def velocity_given(context: FlowContext | None) -> Velocity:
+        return lambda x, t, step: flow(SparseTensor(x, voxels), _times(t, size, x.device), context, concat).feats
+
+    context = flow.project_context(tokens.expand(size, -1, -1))
+    deviation = packed_deviation(voxels.batch_index, size)
+    velocity = _guided(velocity_given(context), velocity_given(None), config, deviation)
+    return _integrated(velocity, noise.to(tokens.device), config, progress)
+
+
+def _times(t: float, count: int, device: torch.device) -> Tensor:
+    return torch.full((count,), 1000 * t, device=device)
+
+
+def _guided(
+    conditional: Velocity,
+    unconditional: Velocity,
+    config: IntervalSamplerConfig,
+    deviation: Callable[[Tensor], Tensor],
+) -> Velocity:
+    return rescaled_guidance(
+        conditional,
+        unconditional,
+        config.guidance_strength,
+        interval=config.guidance_interval,
+        rescale=config.guidance_rescale,
+        deviation=deviation,
+        sigma_min=config.sigma_min,
+    )
+
+
+def _integrated(velocity: Velocity, noise: Tensor, config: IntervalSamplerConfig, progress: Progress | None) -> Tensor:
+    def report(step: int, t: float, x: Tensor, v: Tensor) -> None:
+        if progress is not None:
+            progress(step + 1, config.steps)
+
+    return euler(velocity, noise, rescaled_times(config.steps, config.rescale_t), on_step=report)
