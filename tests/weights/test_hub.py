@@ -1,4 +1,4 @@
-"""The resolver against local folders and a real little HTTP server that speaks the part of the hub's protocol in use."""
+"""The resolver against local folders and a real little HTTP server that speaks the hub's protocol as far as needed."""
 
 import hashlib
 import threading

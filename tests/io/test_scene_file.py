@@ -1,0 +1,51 @@
+import pytest
+import torch
+
+from scenewright.errors import InputError
+from scenewright.geometry.rotation import quaternion_wxyz_to_matrix
+from scenewright.io.mesh_file import save_mesh
+from scenewright.io.scene_file import load_scene, merged_splats, save_scene
+from scenewright.types import Gaussians, Scene, SceneObject
+from tests.io.scenes import gaussians, placed, rich_scene, tetrahedron
+
+
+def covariances(splats: Gaussians) -> torch.Tensor:
+    axes = quaternion_wxyz_to_matrix(splats.quaternions_wxyz) * splats.scales[:, None, :]
+    return axes @ axes.mT
+
+
+def test_scene_save_chooses_by_suffix(tmp_path):
+    assert len(load_scene(rich_scene().save(tmp_path / "a.glb")).objects) == 2
+    splats = Scene((SceneObject("cloud", splats=gaussians(5)),))
+    assert len(load_scene(splats.save(tmp_path / "a.ply")).objects[0].splats.means) == 5
+    with pytest.raises(InputError, match=r"use \.glb for meshes"):
+        rich_scene().save(tmp_path / "a.fbx")
+
+
+def test_a_ply_is_splats_or_a_mesh_by_what_it_holds(tmp_path):
+    save_mesh(tetrahedron(), tmp_path / "chair.ply")
+    loaded = load_scene(tmp_path / "chair.ply").objects[0]
+    assert loaded.name == "chair"
+    assert len(loaded.parts[0].faces) == 4
+
+
+def test_splats_of_several_objects_are_placed_and_merged():
+    """Means move with the placement, and covariances turn and grow with it."""
+    placement = placed(0.8, [1.0, 2.0, 3.0], 2.0)
+    splats = gaussians(6)
+    scene = Scene((SceneObject("a", splats=splats), SceneObject("b", splats=splats, world_from_object=placement)))
+    merged = merged_splats(scene)
+    linear = placement[:3, :3]
+    torch.testing.assert_close(merged.means[6:], splats.means @ linear.T + placement[:3, 3])
+    torch.testing.assert_close(covariances(merged)[6:], linear @ covariances(splats) @ linear.T, atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(covariances(merged)[:6], covariances(splats))
+
+
+def test_what_does_not_fit_is_said(tmp_path):
+    with pytest.raises(InputError, match="no splats"):
+        save_scene(rich_scene(), tmp_path / "a.ply")
+    with pytest.raises(InputError, match=r"Expected a scene as \.glb"):
+        load_scene(tmp_path / "a.blend")
+    with pytest.raises(InputError, match="does not exist"):
+        load_scene(tmp_path / "none.ply")
+    assert not list(tmp_path.iterdir())
