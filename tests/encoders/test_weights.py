@@ -11,8 +11,8 @@ from scenewright.encoders.dinov2 import Dinov2, Dinov2Config
 from scenewright.encoders.dinov2_names import to_transformers
 from scenewright.encoders.dinov3 import Dinov3, Dinov3Config
 from scenewright.encoders.vggt import VGGTAggregator, VGGTConfig
+from scenewright.encoders.records import RECORDS
 from scenewright.encoders.weights import (
-    RECORDS,
     encoder_from_pretrained,
     load_dinov2,
     load_dinov3,

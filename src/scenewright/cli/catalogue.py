@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from scenewright.backbones.trellis1.weights import RECORDS as TRELLIS1
 from scenewright.backbones.trellis2.weights import RECORDS as TRELLIS2
-from scenewright.encoders.weights import RECORDS as ENCODERS
+from scenewright.encoders.records import RECORDS as ENCODERS
 from scenewright.systems.genrecon.weights import RECORDS as GENRECON
 from scenewright.systems.inspace.weights import RECORDS as INSPACE
 from scenewright.systems.iscene.weights import RECORDS as ISCENE

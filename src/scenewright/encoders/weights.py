@@ -1,4 +1,4 @@
-"""Published weights of the image encoders: their records, and strict loading from any of the layouts they come in.
+"""Strict loading of the image encoders from any of the layouts their published weights come in.
 
     encoder = load_dinov2("dinov2_vitl14_reg4_pretrain.pth")            # torch hub's names
     encoder = load_dinov2("model.safetensors")                          # transformers' names
@@ -18,17 +18,13 @@ from torch import Tensor, nn
 from scenewright.encoders.dinov2 import Dinov2, Dinov2Config
 from scenewright.encoders.dinov2_names import attention_names, to_published
 from scenewright.encoders.dinov3 import Dinov3, Dinov3Config
+from scenewright.encoders.records import DINOV2_VITL14_REG, DINOV3_VITL16, VGGT_1B
 from scenewright.encoders.vggt import VGGTAggregator, VGGTConfig
 from scenewright.errors import WeightsError
 from scenewright.weights.checkpoint import open_checkpoint
 from scenewright.weights.hub import fetch
-from scenewright.weights.record import WeightsRecord, imagenet_statistics
 
 __all__ = [
-    "DINOV2_VITL14_REG",
-    "DINOV3_VITL16",
-    "RECORDS",
-    "VGGT_1B",
     "encoder_from_pretrained",
     "load_dinov2",
     "load_dinov3",
@@ -39,44 +35,6 @@ __all__ = [
 M = TypeVar("M", bound=nn.Module)
 Progress = Callable[[int, int], None]
 
-DINOV2_VITL14_REG = WeightsRecord(
-    name="dinov2-vitl14-reg",
-    repository="facebook/dinov2-with-registers-large",
-    file="model.safetensors",
-    architecture="Dinov2WithRegistersModel",
-    licence="Apache-2.0",
-    paper="arXiv:2309.16588",
-    num_parameters=304_372_736,
-    stored_dtype="float32",
-    image=imagenet_statistics(518),
-    url="https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/dinov2_vitl14_reg4_pretrain.pth",
-)
-DINOV3_VITL16 = WeightsRecord(
-    name="dinov3-vitl16",
-    repository="facebook/dinov3-vitl16-pretrain-lvd1689m",
-    file="model.safetensors",
-    architecture="DINOv3ViTModel",
-    licence="DINOv3 License",
-    paper="arXiv:2508.10104",
-    num_parameters=303_129_600,
-    stored_dtype="float32",
-    image=imagenet_statistics(512),
-    is_gated=True,
-)
-VGGT_1B = WeightsRecord(
-    name="vggt-1b",
-    repository="facebook/VGGT-1B",
-    file="model.safetensors",
-    architecture="VGGT",
-    licence="CC-BY-NC-4.0",
-    paper="arXiv:2503.11651",
-    num_parameters=909_112_320,  # of the aggregator, the part used here
-    stored_dtype="float32",
-    image=imagenet_statistics(518),
-    ignore=("camera_head.*", "depth_head.*", "point_head.*", "track_head.*"),
-    is_non_commercial=True,
-)
-RECORDS = (DINOV2_VITL14_REG, DINOV3_VITL16, VGGT_1B)
 _RECORD_OF = {"dinov2": DINOV2_VITL14_REG, "dinov3": DINOV3_VITL16, "vggt": VGGT_1B}
 
 

@@ -1,6 +1,6 @@
 """What is known about each published weight file: where it lives, its hash, its network, its statistics, its licence.
 
-Tables of records stand beside the networks they feed (`backbones/*/weights.py`, `encoders/weights.py`,
+Tables of records stand beside the networks they feed (`backbones/*/weights.py`, `encoders/records.py`,
 `systems/*/weights.py`); `scenewright list` prints them all. Facts come from the publishers' repositories and model
 cards; None means that no trustworthy source was found, never a guess.
 """

@@ -1,0 +1,44 @@
+"""Published weights of the image encoders; apart from the loading code, so that listing them imports no network."""
+
+from scenewright.weights.record import WeightsRecord, imagenet_statistics
+
+__all__ = ["DINOV2_VITL14_REG", "DINOV3_VITL16", "RECORDS", "VGGT_1B"]
+
+DINOV2_VITL14_REG = WeightsRecord(
+    name="dinov2-vitl14-reg",
+    repository="facebook/dinov2-with-registers-large",
+    file="model.safetensors",
+    architecture="Dinov2WithRegistersModel",
+    licence="Apache-2.0",
+    paper="arXiv:2309.16588",
+    num_parameters=304_372_736,
+    stored_dtype="float32",
+    image=imagenet_statistics(518),
+    url="https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/dinov2_vitl14_reg4_pretrain.pth",
+)
+DINOV3_VITL16 = WeightsRecord(
+    name="dinov3-vitl16",
+    repository="facebook/dinov3-vitl16-pretrain-lvd1689m",
+    file="model.safetensors",
+    architecture="DINOv3ViTModel",
+    licence="DINOv3 License",
+    paper="arXiv:2508.10104",
+    num_parameters=303_129_600,
+    stored_dtype="float32",
+    image=imagenet_statistics(512),
+    is_gated=True,
+)
+VGGT_1B = WeightsRecord(
+    name="vggt-1b",
+    repository="facebook/VGGT-1B",
+    file="model.safetensors",
+    architecture="VGGT",
+    licence="CC-BY-NC-4.0",
+    paper="arXiv:2503.11651",
+    num_parameters=909_112_320,  # of the aggregator, the part used here
+    stored_dtype="float32",
+    image=imagenet_statistics(518),
+    ignore=("camera_head.*", "depth_head.*", "point_head.*", "track_head.*"),
+    is_non_commercial=True,
+)
+RECORDS = (DINOV2_VITL14_REG, DINOV3_VITL16, VGGT_1B)
