@@ -8,9 +8,10 @@ import trimesh
 
 from scenewright.errors import InputError
 from scenewright.geometry.components import remove_floaters, split_components
-from scenewright.geometry.edges import boundary_loops, face_components
+from scenewright.geometry.edges import boundary_loops, edge_table, face_components
 from scenewright.geometry.holes import fill_holes
 from scenewright.geometry.invisible_faces import invisible_faces, remove_invisible_faces
+from scenewright.geometry.manifold import orient_faces, split_non_manifold
 from scenewright.geometry.mesh_parts import (
     check_mesh,
     face_areas,
@@ -216,3 +217,45 @@ class TestInvisibleFaces:
         assert not invisible_faces(sphere, seen, max_hole_area=0.04).any()
         hidden = invisible_faces(sphere, seen, max_hole_area=math.inf)
         assert (hidden == below).float().mean() > 0.9
+
+
+class TestManifold:
+    def test_two_boxes_on_one_edge_fall_apart(self):
+        """Two boxes that share one edge: that edge has four faces until each box gets its own."""
+        boxes = [trimesh.creation.box((1, 1, 1)), trimesh.creation.box((1, 1, 1)).apply_translation((1, 1, 0))]
+        joined = weld_vertices(from_trimesh(trimesh.util.concatenate(boxes)))
+        assert edge_table(joined.faces).count.max() == 4
+        split = split_non_manifold(joined)
+        assert (edge_table(split.faces).count == 2).all()
+        assert to_trimesh(split).body_count == 2
+        torch.testing.assert_close(split.vertices[split.faces], joined.vertices[joined.faces])
+
+    def test_manifold_mesh_is_returned_as_it_is(self):
+        sphere = icosphere(2)
+        assert split_non_manifold(sphere) is sphere
+
+    def test_random_winding_becomes_outward(self):
+        sphere = icosphere(3)
+        flip = torch.rand(len(sphere.faces), generator=torch.Generator().manual_seed(0)) < 0.5
+        mixed = Mesh(sphere.vertices, torch.where(flip[:, None], sphere.faces.flip(1), sphere.faces))
+        result = to_trimesh(orient_faces(mixed))
+        assert result.is_winding_consistent
+        assert result.volume > 0
+
+    def test_a_bowl_faces_outwards(self):
+        sphere = icosphere(3)
+        bowl = select_faces(sphere, (sphere.vertices[sphere.faces][..., 2] < 0).all(1))
+        oriented = orient_faces(Mesh(bowl.vertices, bowl.faces.flip(1)))
+        assert torch.equal(oriented.faces.sort(1).values, bowl.faces.sort(1).values)
+        normals = vertex_normals(oriented)
+        assert (normals * oriented.vertices).sum(1).mean() > 0
+
+    def test_moebius_strip_keeps_its_winding(self):
+        angle = torch.arange(12) * (2 * math.pi / 12)
+        ring = torch.stack([angle.cos(), angle.sin(), torch.zeros(12)], 1)
+        lean = torch.stack([angle.cos() * (angle / 2).cos(), angle.sin() * (angle / 2).cos(), (angle / 2).sin()], 1)
+        vertices = torch.cat([ring + 0.2 * lean, ring - 0.2 * lean])
+        row, following = torch.arange(12), (torch.arange(12) + 1) % 12
+        top, bottom = torch.where(following == 0, 12, following), torch.where(following == 0, 0, following + 12)
+        faces = torch.cat([torch.stack([row, row + 12, top], 1), torch.stack([top, row + 12, bottom], 1)])
+        assert torch.equal(orient_faces(Mesh(vertices, faces)).faces, faces)

@@ -21,6 +21,7 @@ from scenewright.geometry.bake import Progress, bake, texel_surface
 from scenewright.geometry.components import remove_floaters
 from scenewright.geometry.holes import fill_holes
 from scenewright.geometry.invisible_faces import remove_invisible_faces
+from scenewright.geometry.manifold import orient_faces, split_non_manifold
 from scenewright.geometry.material_bake import material_from_bake
 from scenewright.geometry.mesh_parts import check_mesh, remove_degenerate_faces, remove_duplicate_faces, weld_vertices
 from scenewright.geometry.normal_map import bake_normal_map, smooth_vertex_normals
@@ -52,6 +53,7 @@ class FinishOptions:
         num_views, view_size: views and pixels for that; the published setting is 1000 and 1024.
         remesh_resolution: rebuild the surface as a closed shell on a grid of so many cells; None keeps the surface.
         remesh_project: how far the rebuilt surface is pulled back on to the original, 0 to 1.
+        orient: wind all faces outwards; decoders of dual grids (TRELLIS.2) leave the winding open.
         smooth_steps: Taubin smoothing steps before simplification, against staircases.
         unwrap_method, uv_padding: see `unwrap`.
         normal_map: bake the fine surface's normals.
@@ -68,6 +70,7 @@ class FinishOptions:
     view_size: int = 512
     remesh_resolution: int | None = None
     remesh_project: float = 0.0
+    orient: bool = False
     smooth_steps: int = 0
     unwrap_method: UnwrapMethod = "auto"
     uv_padding: int = 2
@@ -125,6 +128,8 @@ def clean_surface(mesh: Mesh, options: FinishOptions) -> Mesh:
             f"Expected a mesh with a surface, got {len(mesh.faces)} faces of which none has an area; "
             "check the decoder's output or the file."
         )
+    if options.orient:
+        clean = orient_faces(split_non_manifold(clean))
     return fill_holes(clean, max_perimeter=options.max_hole_perimeter)
 
 
@@ -133,7 +138,7 @@ def reduce_surface(mesh: Mesh, options: FinishOptions) -> Mesh:
     if options.remesh_resolution is not None:
         mesh = remesh_narrow_band(mesh, resolution=options.remesh_resolution, project_back=options.remesh_project)
     mesh = simplify(smooth(mesh, steps=options.smooth_steps), options.max_faces)
-    mesh = fill_holes(mesh, max_perimeter=options.max_hole_perimeter)
+    mesh = fill_holes(split_non_manifold(mesh), max_perimeter=options.max_hole_perimeter)
     if len(mesh.faces) > options.max_faces:
         logger.warning("The mesh keeps %d faces: its topology allows no fewer.", len(mesh.faces))
     return mesh

@@ -59,7 +59,7 @@ def smooth_vertex_normals(mesh: Mesh) -> Float[Tensor, "V 3"]:
 def vertex_tangents(mesh: Mesh) -> Float[Tensor, "V 4"]:
     """Unit dP/du at every vertex and, fourth, the sign that makes sign * cross(normal, tangent) point up the image.
 
-    Needs `uv` and `vertex_normals`. Where texture coordinates are degenerate any direction along the surface is returned.
+    Needs `uv` and `vertex_normals`. Where texture coordinates are degenerate any direction across the normal will do.
     """
     if mesh.uv is None or mesh.vertex_normals is None:
         raise ValueError("Expected a mesh with uv and vertex_normals.")

@@ -1,7 +1,9 @@
 """Remeshing any triangle soup into a closed shell by dual contouring its distance field in a narrow band.
 
 The level set of the unsigned distance at `band` cells is closed and oriented whatever the input: open sheets, holes,
-self-intersections and random winding all give a watertight double shell, the outer and inner side of every sheet.
+self-intersections and random winding all give a double shell without borders, the outer and inner side of every sheet.
+Where two parts of the level set pass through one cell they share its vertex, so single edges may have four faces;
+`split_non_manifold` parts them.
 Cells far from that level set are dropped on every level of a coarse-to-fine grid, so work and memory grow with the
 surface. Vertices can be pulled back on to the input afterwards.
 

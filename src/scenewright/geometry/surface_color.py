@@ -54,9 +54,10 @@ def voxel_field(voxels: SparseVoxels) -> AttributeField:
     """
     names = [name for name in _CHANNELS_OF_ATTRIBUTE if name in voxels.attributes]
     if not names or len(voxels.coords) == 0:
+        got = f"{len(voxels.coords)} voxels with {', '.join(voxels.attributes) or 'no attributes'}"
         raise InputError(
-            f"Expected voxels with at least one of {', '.join(_CHANNELS_OF_ATTRIBUTE)}, got "
-            f"{len(voxels.coords)} voxels with {', '.join(voxels.attributes) or 'no attributes'}; decode the texture latent first."
+            f"Expected voxels with at least one of {', '.join(_CHANNELS_OF_ATTRIBUTE)}, got {got}; "
+            "decode the texture latent first."
         )
     channels = tuple(channel for name in names for channel in _CHANNELS_OF_ATTRIBUTE[name])
     columns = [voxels.attributes[name].float().cpu().reshape(len(voxels.coords), -1) for name in names]
