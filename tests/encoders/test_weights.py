@@ -10,8 +10,8 @@ from torch import Tensor
 from scenewright.encoders.dinov2 import Dinov2, Dinov2Config
 from scenewright.encoders.dinov2_names import to_transformers
 from scenewright.encoders.dinov3 import Dinov3, Dinov3Config
-from scenewright.encoders.vggt import VGGTAggregator, VGGTConfig
 from scenewright.encoders.records import RECORDS
+from scenewright.encoders.vggt import VGGTAggregator, VGGTConfig
 from scenewright.encoders.weights import (
     encoder_from_pretrained,
     load_dinov2,
@@ -110,5 +110,11 @@ def test_truncated_file_is_one_sentence(dinov2: Dinov2, tmp_path: Path) -> None:
 
 def test_records_tell_the_licences() -> None:
     licences = {record.name: record.licence for record in RECORDS}
-    assert licences == {"dinov2-vitl14-reg": "Apache-2.0", "dinov3-vitl16": "DINOv3 License", "vggt-1b": "CC-BY-NC-4.0"}
+    assert licences == {
+        "dinov2-vitl14-reg": "Apache-2.0",
+        "dinov3-vitl16": "DINOv3 License",
+        "sam2.1-hiera-large": "Apache-2.0",
+        "sam3": "SAM License",
+        "vggt-1b": "CC-BY-NC-4.0",
+    }
     assert [record.name for record in RECORDS if record.is_non_commercial] == ["vggt-1b"]
