@@ -28,7 +28,7 @@ def lattice_of(case: Case) -> Lattice:
     sizes = {"cells": config.get("grid_size"), "voxel_size": config.get("voxel_size")}
     if config.get("aabb") is None:
         return Lattice.around(case.inputs["vertices"], **sizes)
-    return Lattice.of_bounds(config["aabb"], **sizes)
+    return Lattice.of_bounds([[float(value) for value in corner] for corner in config["aabb"]], **sizes)
 
 
 def mesh_to_flexible_dual_grid(case: Case) -> dict[str, Tensor]:

@@ -10,6 +10,8 @@ from the voxel's own low corner, which keeps float32 sums exact to 1e-7 of a vox
 Source: sheet O-Voxel, steps 1 to 5.
 """
 
+from typing import no_type_check
+
 import numpy as np
 from numba import njit
 
@@ -23,6 +25,7 @@ _TINY_EDGE = 1e-6
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def slabs_of_simplices(vertices, simplices, size, cells, starts):
     """Which triangles (or edges) reach into which slab: CSR (offsets [S + 1], ids), ids ascending in each slab."""
     num_slabs = starts.shape[0] - 1
@@ -54,6 +57,7 @@ def slabs_of_simplices(vertices, simplices, size, cells, starts):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def boundary_edges(faces, num_vertices):
     """Edges that belong to exactly one triangle, as vertex pairs [E, 2]. Vertices are not welded by position."""
     # Bucket every edge by its smaller vertex; in a sorted bucket, equal edges are neighbours.
@@ -96,6 +100,7 @@ def boundary_edges(faces, num_vertices):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _load_triangle(vertices, faces, f, triangle, normal):
     """Fill `triangle` [3, 3] and its unit `normal` (zero for a triangle without area)."""
     for corner in range(3):
@@ -110,6 +115,7 @@ def _load_triangle(vertices, faces, f, triangle, normal):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _add_plane(rows, row, nx, ny, nz, d):
     rows[row, 0] += nx * nx
     rows[row, 1] += nx * ny
@@ -123,6 +129,7 @@ def _add_plane(rows, row, nx, ny, nz, d):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _room(rows, flags, used, spare):
     if used + spare <= rows.shape[0]:
         return rows, flags
@@ -135,6 +142,7 @@ def _room(rows, flags, used, spare):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _add_crossings(vertices, faces, ids, size, cells, x0, x1, weight, top, bricks, counters, rows, flags):
     """Step 1 and the regulariser: make the four voxels around every crossed grid edge. Returns the grown arrays."""
     nby, nbz = (cells[1] + 7) >> 3, (cells[2] + 7) >> 3
@@ -191,6 +199,7 @@ def _add_crossings(vertices, faces, ids, size, cells, x0, x1, weight, top, brick
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _edge_lines(triangle, normal, size, lines):
     """Fill `lines` [3, 3, 3]: in the projection along axis m, edge e keeps cells (i, j) with a i + b j + c >= 0."""
     for m in range(3):
@@ -205,6 +214,7 @@ def _edge_lines(triangle, normal, size, lines):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _inside(lines, m, i, j):
     is_inside = True
     for e in range(3):
@@ -213,6 +223,7 @@ def _inside(lines, m, i, j):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _add_overlaps(vertices, faces, ids, size, cells, x0, x1, top, bricks, rows):
     """Step 2: every triangle's plane once more, for each existing voxel it overlaps (touching counts)."""
     nby, nbz = (cells[1] + 7) >> 3, (cells[2] + 7) >> 3
@@ -263,6 +274,7 @@ def _add_overlaps(vertices, faces, ids, size, cells, x0, x1, top, bricks, rows):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _add_boundary(vertices, edges, ids, size, cells, x0, x1, weight, top, bricks, rows):
     """Step 3: the squared distance to a boundary edge, for each existing voxel on the edge's path through the grid."""
     nby, nbz = (cells[1] + 7) >> 3, (cells[2] + 7) >> 3
@@ -318,6 +330,7 @@ def _add_boundary(vertices, edges, ids, size, cells, x0, x1, weight, top, bricks
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _solve_sorted(size, cells, x0, x1, top, bricks, counters, rows, flags):
     """Steps 4 and 5, written in ascending (x, y, z) order: (coords, dual vertices in voxels, flags)."""
     coords, order = sorted_voxels(top, bricks, counters[0], cells, x0, x1)
@@ -336,6 +349,7 @@ def _solve_sorted(size, cells, x0, x1, top, bricks, counters, rows, flags):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def slab_dual_grid(vertices, faces, face_ids, edges, edge_ids, size, cells, x0, x1, weights):
     """Coords, dual vertices in voxels, flags of the voxels with x0 <= x < x1; `weights` = (face, boundary, reg)."""
     top = np.full(((x1 - x0 + 7) >> 3) * ((cells[1] + 7) >> 3) * ((cells[2] + 7) >> 3), np.int32(-1), np.int32)

@@ -8,6 +8,8 @@ Legend: N voxels, Q quads, V vertices, F triangles. Frame: [-0.5, 0.5]^3, see do
 Source: O-Voxel of TRELLIS.2; sheet section 2.5. Work and memory are linear in N.
 """
 
+from typing import no_type_check
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Int
@@ -98,6 +100,7 @@ def _quads_by_sorting(coords: Int[Tensor, "N 3"], intersected: Bool[Tensor, "N 3
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _quads_by_index(coords, intersected, shape):
     """The fast path on the CPU: the same quads from the brick index."""
     top, bricks, _ = index_coords(coords, shape)

@@ -8,7 +8,7 @@ Legend: N voxels, B batch, M queries per batch item, C channels. Frame: voxel un
 Source: the published sampler's definition, sheet section 3.3.
 """
 
-from typing import Literal
+from typing import Literal, no_type_check
 
 import numpy as np
 import torch
@@ -107,6 +107,7 @@ def _sample_by_sorting(coords: Tensor, feats: Tensor, query: Tensor, mode: Mode)
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _row(top, bricks, shape, x, y, z):
     if x < 0 or y < 0 or z < 0 or x >= shape[0] or y >= shape[1] or z >= shape[2]:
         return np.int64(-1)
@@ -114,6 +115,7 @@ def _row(top, bricks, shape, x, y, z):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _nearest_by_index(top, bricks, shape, values, points, out):
     for n in range(points.shape[0]):
         row = _row(top, bricks, shape, np.trunc(points[n, 0]), np.trunc(points[n, 1]), np.trunc(points[n, 2]))
@@ -122,6 +124,7 @@ def _nearest_by_index(top, bricks, shape, values, points, out):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _trilinear_by_index(top, bricks, shape, values, points, out):
     for n in range(points.shape[0]):
         x, y, z = points[n, 0], points[n, 1], points[n, 2]

@@ -7,6 +7,8 @@ winning (sheet O-Voxel, step 5; Ju et al., Dual Contouring of Hermite Data, 2002
 Legend: A symmetric 3x3 given by its upper triangle, s box size, o the box's low corner in the frame of the whole grid.
 """
 
+from typing import no_type_check
+
 import numpy as np
 from numba import njit
 
@@ -17,6 +19,7 @@ _SINGULAR = 1e-6
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _energy(a00, a01, a02, a11, a12, a22, b0, b1, b2, x, y, z):
     return (
         x * (a00 * x + 2.0 * (a01 * y + a02 * z + b0)) + y * (a11 * y + 2.0 * (a12 * z + b1)) + z * (a22 * z + 2.0 * b2)
@@ -24,6 +27,7 @@ def _energy(a00, a01, a02, a11, a12, a22, b0, b1, b2, x, y, z):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _pivoted_solution(a, rhs):
     """A solution of the singular system a x = rhs by elimination with full pivoting; free unknowns are zero."""
     x = np.zeros(3)
@@ -58,6 +62,7 @@ def _pivoted_solution(a, rhs):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _free_minimum(a00, a01, a02, a11, a12, a22, b0, b1, b2, o0, o1, o2):
     c00, c01, c02 = a11 * a22 - a12 * a12, a02 * a12 - a01 * a22, a01 * a12 - a02 * a11
     determinant = a00 * c00 + a01 * c01 + a02 * c02
@@ -83,6 +88,7 @@ def _free_minimum(a00, a01, a02, a11, a12, a22, b0, b1, b2, o0, o1, o2):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def minimise_in_box(a00, a01, a02, a11, a12, a22, b0, b1, b2, s0, s1, s2, o0, o1, o2):
     """The point (x, y, z) of the box [0, s] with the smallest x.A.x + 2 b.x."""
     x, y, z = _free_minimum(a00, a01, a02, a11, a12, a22, b0, b1, b2, o0, o1, o2)

@@ -11,6 +11,8 @@ cutoff; `choices` int64 [M, 10] = alpha mode, filter, wrap, four textures (-1: n
 the last three. Source: sheet section 3.2.
 """
 
+from typing import no_type_check
+
 import numpy as np
 from numba import njit
 
@@ -24,6 +26,7 @@ _CHANNELS = 10
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _room(sums, owner, used, spare):
     if used + spare <= sums.shape[0]:
         return sums, owner
@@ -36,6 +39,7 @@ def _room(sums, owner, used, spare):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _read_material(factors, choices, buffer, table, levels, u, v, out):
     """Fill `out` [6] with base colour, metallic, roughness and alpha at (u, v)."""
     is_linear, wrap = choices[1] == 1, choices[2]
@@ -54,6 +58,7 @@ def _read_material(factors, choices, buffer, table, levels, u, v, out):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def slab_attributes(
     corners,
     normals,

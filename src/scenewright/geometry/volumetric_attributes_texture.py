@@ -8,6 +8,7 @@ Source: sheet section 3.2.
 """
 
 from collections.abc import Sequence
+from typing import no_type_check
 
 import numpy as np
 from numba import njit
@@ -55,6 +56,7 @@ def pack_textures(textures: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarra
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def mip_level(triangle, uv, voxel_size, side, offset):
     """Level of detail at which a voxel sees a texture of the given side, for one triangle."""
     du1, dv1, du2, dv2 = uv[1, 0] - uv[0, 0], uv[1, 1] - uv[0, 1], uv[2, 0] - uv[0, 0], uv[2, 1] - uv[0, 1]
@@ -75,6 +77,7 @@ def mip_level(triangle, uv, voxel_size, side, offset):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _wrapped(index, side, wrap):
     if wrap == 1:
         return min(max(index, 0), side - 1)
@@ -85,6 +88,7 @@ def _wrapped(index, side, wrap):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _bilinear(buffer, offset, side, channels, channel, u, v, wrap):
     x, y = u * side - 0.5, (1.0 - v) * side - 0.5
     x_floor, y_floor = np.floor(x), np.floor(y)
@@ -99,6 +103,7 @@ def _bilinear(buffer, offset, side, channels, channel, u, v, wrap):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def lookup(buffer, row, channel, u, v, is_linear, wrap, level):
     """Value in [0, 1] of one channel at (u, v); `row` is the texture's row of the table."""
     channels, last, side = row[0], row[1] - 1, row[3]

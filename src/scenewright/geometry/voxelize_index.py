@@ -9,6 +9,8 @@ Legend: `top` int32 [bricks in the box], -1 where empty; `bricks` int32 [B, 512]
 bricks.
 """
 
+from typing import no_type_check
+
 import numpy as np
 from numba import njit
 
@@ -18,6 +20,7 @@ _EMPTY = np.int32(-1)
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def row_at(top, bricks, x0, nby, nbz, x, y, z):
     """Row of voxel (x, y, z), or -1. The voxel must lie in the box."""
     brick = top[(((x - x0) >> 3) * nby + (y >> 3)) * nbz + (z >> 3)]
@@ -27,6 +30,7 @@ def row_at(top, bricks, x0, nby, nbz, x, y, z):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def touch_row(top, bricks, counters, x0, nby, nbz, x, y, z):
     """Row of voxel (x, y, z), made when missing. The caller keeps one spare brick per call (see `brick_rows`)."""
     at = (((x - x0) >> 3) * nby + (y >> 3)) * nbz + (z >> 3)
@@ -46,6 +50,7 @@ def touch_row(top, bricks, counters, x0, nby, nbz, x, y, z):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def brick_rows(bricks, used, spare):
     """`bricks` itself, or a copy at least half as large again, with room for `spare` more than `used`."""
     if used + spare <= bricks.shape[0]:
@@ -56,6 +61,7 @@ def brick_rows(bricks, used, spare):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def index_coords(coords, shape):
     """Index of the given voxels: (top, bricks, duplicates). A row is a position in `coords`; the last one wins."""
     nbx, nby, nbz = (shape[0] + 7) >> 3, (shape[1] + 7) >> 3, (shape[2] + 7) >> 3
@@ -78,6 +84,7 @@ def index_coords(coords, shape):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def sorted_voxels(top, bricks, num_rows, cells, x0, x1):
     """Coordinates int32 [N, 3] in ascending (x, y, z) order, with the row of each; the box is x0 <= x < x1."""
     nby, nbz = (cells[1] + 7) >> 3, (cells[2] + 7) >> 3

@@ -8,6 +8,8 @@ step 1.
 Legend: s voxel size, n grid cells, t0 <= t1 <= t2 the triangle's vertices by their a1 value; rows are (a0, a1, a2).
 """
 
+from typing import no_type_check
+
 import numpy as np
 from numba import njit
 
@@ -15,6 +17,7 @@ __all__ = ["cell_of", "row_crossings", "sorted_rows"]
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def cell_of(value, size, cells):
     """Cell of `value`, rounded towards zero and kept inside the grid."""
     # Compare as floats: an integer conversion of a huge value is undefined.
@@ -27,6 +30,7 @@ def cell_of(value, size, cells):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _between(a, b, x, value_a, value_b):
     if a == b:
         return value_a
@@ -35,6 +39,7 @@ def _between(a, b, x, value_a, value_b):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def sorted_rows(triangle, a2, size, cells, t):
     """Fill `t` with the vertices as (a0, a1, a2), sorted by a1 (stable); return the first, middle and end row."""
     a0, a1 = (a2 + 1) % 3, (a2 + 2) % 3
@@ -57,6 +62,7 @@ def sorted_rows(triangle, a2, size, cells, t):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def row_crossings(t, j, is_first_half, a2, size, cells, low, high, heights):
     """First column of row j in [low, high) and the number of columns; `heights[c]` is the a2 value of the c-th."""
     a0, a1 = (a2 + 1) % 3, (a2 + 2) % 3

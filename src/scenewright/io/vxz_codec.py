@@ -7,6 +7,8 @@ bit b says that the child with 3-bit digit b exists; the bits of the last level 
 Legend: n voxels of the chunk, C channels. Arithmetic on attributes is modulo 256. Source: sheet section 4.2.
 """
 
+from typing import no_type_check
+
 import numpy as np
 from numba import njit
 
@@ -16,6 +18,7 @@ __all__ = ["neighbor_decode", "neighbor_encode", "octree_decode", "octree_encode
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _level_of_difference(code, previous, depth):
     """The first level (0 is the root) at which the paths to two leaves part."""
     level = 0
@@ -25,6 +28,7 @@ def _level_of_difference(code, previous, depth):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def octree_encode(codes, depth):
     """Octree bytes of ascending, distinct Z-order codes."""
     nodes = np.zeros(codes.shape[0] * depth, np.uint8)
@@ -44,6 +48,7 @@ def octree_encode(codes, depth):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def octree_decode(nodes, depth, limit):
     """Z-order codes of the leaves, or an empty array when the bytes are no octree or hold more than `limit` leaves."""
     codes = np.empty(min(limit, 8 * nodes.shape[0]), np.int64)
@@ -81,6 +86,7 @@ def octree_decode(nodes, depth, limit):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _first_delta_rows(nodes):
     """Row of each node's first difference: row 0 is the root's value, then every node has one row per further child."""
     rows = np.empty(nodes.shape[0], np.int64)
@@ -96,6 +102,7 @@ def _first_delta_rows(nodes):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _parent_filter(values, codes, nodes, depth, is_decoding):
     """Differences between sibling subtrees, each standing for its first leaf; or the leaves from such differences."""
     rows = _first_delta_rows(nodes)
@@ -125,18 +132,21 @@ def _parent_filter(values, codes, nodes, depth, is_decoding):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def parent_encode(values, codes, nodes, depth):
     """Attribute rows [n, C] in leaf order as differences in node order."""
     return _parent_filter(values, codes, nodes, depth, False)
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def parent_decode(deltas, codes, nodes, depth):
     """Inverse of `parent_encode`."""
     return _parent_filter(deltas, codes, nodes, depth, True)
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _neighbor_filter(values, coords, is_decoding):
     """Differences to a neighbour of lower coordinates: the last one of a fixed list that exists."""
     shape = np.empty(3, np.int64)
@@ -164,12 +174,14 @@ def _neighbor_filter(values, coords, is_decoding):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def neighbor_encode(values, coords):
     """Attribute rows [n, C] as differences to a lower neighbour; `coords` [n, 3] in Z-order."""
     return _neighbor_filter(values, coords, False)
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def neighbor_decode(deltas, coords):
     """Inverse of `neighbor_encode`: lower neighbours come earlier in Z-order, so one pass suffices."""
     return _neighbor_filter(deltas, coords, True)
