@@ -164,5 +164,5 @@ def random_backdrop(height: int, width: int, generator: torch.Generator) -> Floa
     return (torch.lerp(colors[0], colors[1], ramp[..., None]) + 0.3 * strength * noise).clamp(0, 1)
 
 
-def _between(limits: tuple[float, float], share: float) -> float:
+def _between(limits: tuple[float, float] | tuple[int, int], share: float) -> float:
     return limits[0] + (limits[1] - limits[0]) * share

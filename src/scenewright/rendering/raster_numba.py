@@ -10,6 +10,8 @@ triangle counts from both sides. Kernels release the interpreter lock and write 
 A `view` is 17 float64: rotation (9, row-major), translation (3), fx, fy, skew, cx, cy.
 """
 
+from typing import no_type_check
+
 import numpy as np
 from numba import njit
 
@@ -22,6 +24,7 @@ GUARD_PX = 8192.0  # triangles reaching further than this beyond the image are c
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def project_vertices(vertices, view, ortho, projected):
     """`projected` rows: u * w, v * w, w, z in float64, with w = z in perspective and 1 in parallel projection."""
     for i in range(vertices.shape[0]):
@@ -37,6 +40,7 @@ def project_vertices(vertices, view, ortho, projected):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def setup_triangles(projected, faces, selected, near, ortho, width, height, corners, keys, owner, clipped, weights):
     """Emit screen triangles; returns their count and the number of clipped ones.
 
@@ -113,6 +117,7 @@ def setup_triangles(projected, faces, selected, near, ortho, width, height, corn
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def plane_distance(row, plane, near, width, height):
     if plane == 0:
         return row[3] - near
@@ -126,6 +131,7 @@ def plane_distance(row, plane, near, width, height):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def clip_polygon(polygon, count, out, plane, near, width, height):
     """Sutherland-Hodgman against one plane in homogeneous space; returns the new corner count."""
     written = 0
@@ -149,6 +155,7 @@ def clip_polygon(polygon, count, out, plane, near, width, height):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def emit(
     rows, a, b, c, face, clip_row, ortho, width, height, counting, slot, corners, keys, owner, clipped, weights
 ):  # fmt: skip
@@ -195,6 +202,7 @@ def emit(
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def fill_band(
     corners, keys, owner, clipped, weights, count, ortho, first_row, last_row, depth_key, triangle, limit_key, peel,
     alpha_test, uv, colors, faces, face_material, factors, kinds, textures, texels,
@@ -256,6 +264,7 @@ def fill_band(
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def barycentrics(edge_a, edge_b, edge_c, key, clip_row, weights, inverse_area, ortho):
     """Perspective-correct weights of the face's corners 1 and 2 from screen-space edge values."""
     wa, wb, wc = edge_a * inverse_area, edge_b * inverse_area, edge_c * inverse_area
@@ -272,6 +281,7 @@ def barycentrics(edge_a, edge_b, edge_c, key, clip_row, weights, inverse_area, o
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def resolve_band(
     corners, keys, owner, clipped, weights, ortho, first_row, last_row, depth_key, triangle, face, bary, depth
 ):  # fmt: skip

@@ -231,7 +231,8 @@ def _shade(
 
 def _dark(lights: ShadowMaps) -> ShadowMaps:
     """No light at all: what is left of shading is the material channels."""
-    return replace(lights, suns=lights.suns[:0], points=lights.points[:0], dome=lights.dome[:0])
+    dome = {name: getattr(lights, name)[:0] for name in ("dome", "dome_views", "dome_depths")}
+    return replace(lights, suns=lights.suns[:0], points=lights.points[:0], **dome)
 
 
 def _resolve(linear: Tensor, alpha: Tensor, factor: int, options: RenderOptions) -> tuple[Tensor, Tensor]:

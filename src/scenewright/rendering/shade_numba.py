@@ -10,6 +10,7 @@ bank = (factors, kinds, textures, texels); lights = the arrays of `ShadowMaps` i
 """
 
 import math
+from typing import no_type_check
 
 import numpy as np
 from numba import njit
@@ -23,6 +24,7 @@ JITTER_U, JITTER_V, JITTER_S = 0.7548776662466927, 0.5698402909980532, 0.6180339
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def is_lit(view, ortho, depths, x, y, z, radius, bias):
     """Fraction of the light that reaches a point past one shadow map: bilinear percentage-closer filtering."""
     cam_x = view[0] * x + view[1] * y + view[2] * z + view[9]
@@ -52,6 +54,7 @@ def is_lit(view, ortho, depths, x, y, z, radius, bias):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def sees_sky(view, depths, x, y, z, shift_u, shift_v, bias):
     """Whether one dome direction is free, looked up `shift` texels aside: many hard tests blur into a soft shadow."""
     cam_z = view[6] * x + view[7] * y + view[8] * z + view[11]
@@ -65,6 +68,7 @@ def sees_sky(view, depths, x, y, z, shift_u, shift_v, bias):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def cube_face(x, y, z):
     """Cube face that a direction (in the cube's axes) falls on; order of `geometry.cubemap`."""
     ax, ay, az = abs(x), abs(y), abs(z)
@@ -76,6 +80,7 @@ def cube_face(x, y, z):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def brdf(nx, ny, nz, vx, vy, vz, lx, ly, lz, nv, roughness):
     """(n.l, specular without Fresnel times pi, Schlick's power term) for one light direction."""
     nl = nx * lx + ny * ly + nz * lz
@@ -93,6 +98,7 @@ def brdf(nx, ny, nz, vx, vy, vz, lx, ly, lz, nv, roughness):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def shade_rows(face, bary, center, mesh, bank, lights, radius, aux, interleave, first, last, rgb, alpha, extras):
     """Fill rows [first, last) of `rgb` (linear) and `alpha` (opacity of the surface; 0 where nothing is hit).
 
@@ -312,6 +318,7 @@ def shade_rows(face, bary, center, mesh, bank, lights, radius, aux, interleave, 
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def resolve_rows(linear, alpha, factor, exposure, neutral, background, over, first, last, rgb, coverage):
     """Average `factor`^2 samples per pixel in linear light, tone map, lay over `background`, encode as sRGB.
 
@@ -354,6 +361,7 @@ def resolve_rows(linear, alpha, factor, exposure, neutral, background, over, fir
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def encode(value):
     """sRGB encoding of a linear value, clamped to [0, 1]."""
     if value <= 0.0031308:

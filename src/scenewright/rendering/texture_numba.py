@@ -4,6 +4,7 @@
 """
 
 import math
+from typing import no_type_check
 
 import numpy as np
 from numba import njit
@@ -17,6 +18,7 @@ SRGB_TABLE = np.where(
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def texel_taps(u, v, height, width):
     """Indices (within the texture) and weights of the four texels around (u, v)."""
     x = (u - math.floor(u)) * width - 0.5
@@ -32,6 +34,7 @@ def texel_taps(u, v, height, width):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def fetch(textures, texels, index, u, v, table):
     """The first three channels of texture `index` at (u, v), decoded through `table` before filtering."""
     start = textures[index, 0]
@@ -45,6 +48,7 @@ def fetch(textures, texels, index, u, v, table):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def fetch_alpha(textures, texels, index, u, v):
     start = textures[index, 0]
     a, b, c, d, fx, fy = texel_taps(u, v, textures[index, 1], textures[index, 2])
@@ -54,6 +58,7 @@ def fetch_alpha(textures, texels, index, u, v):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def face_alpha(face, b1, b2, uv, colors, faces, face_material, factors, kinds, textures, texels):
     """Opacity at a point of a face, and the value below which the point is not there at all."""
     material = face_material[face]
