@@ -91,6 +91,11 @@ def test_the_same_scene_gives_the_same_bytes():
     assert glb_bytes(rich_scene()) == glb_bytes(rich_scene())
 
 
+def test_reading_and_writing_again_changes_no_byte():
+    content = glb_bytes(rich_scene())
+    assert glb_bytes(parse_glb(content)) == content
+
+
 def test_files_are_y_up_and_front_is_plus_z():
     """Our up is +z and our front -y; in the file these are +y and +z."""
     corners = torch.tensor([[0.0, 0.0, 1.0], [0.0, -1.0, 0.0], [1.0, 0.0, 0.0]])

@@ -273,4 +273,6 @@ def _unit(normals: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
     """Unit normals; those without a direction point up, because glTF allows no zero normal."""
     length = normals.norm(dim=1, keepdim=True)
     up = torch.tensor([0.0, 0.0, 1.0], dtype=normals.dtype, device=normals.device)
-    return torch.where(length > 1e-12, normals / length.clamp(min=1e-12), up)
+    # What is a unit vector already stays bit for bit, so that reading and writing a file again changes nothing.
+    scaled = torch.where((length - 1).abs() < 1e-5, normals, normals / length.clamp(min=1e-12))
+    return torch.where(length > 1e-12, scaled, up)
