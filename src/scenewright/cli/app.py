@@ -2,10 +2,13 @@
 
 import typer
 
+from scenewright.cli.compare import compare
 from scenewright.cli.convert import convert
 from scenewright.cli.data import data_app
 from scenewright.cli.doctor import doctor
+from scenewright.cli.evaluate import evaluate
 from scenewright.cli.list_weights import list_weights
+from scenewright.cli.object import object_command
 from scenewright.cli.render import render
 
 app = typer.Typer(
@@ -14,10 +17,13 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.command()(compare)
 app.command()(convert)
 app.add_typer(data_app, name="data")
 app.command()(doctor)
+app.command()(evaluate)
 app.command("list")(list_weights)
+app.command("object")(object_command)
 app.command()(render)
 
 

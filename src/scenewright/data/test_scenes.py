@@ -74,7 +74,7 @@ class TestScene:
 
 
 def find_test_scenes(folder: str | Path) -> list[Path]:
-    """Folders with a `scene.json` at or below `folder`, sorted.
+    """Folders with a `scene.json`, `folder` itself or up to two levels below, sorted; links are followed.
 
     Raises:
         InputError: there is none.
@@ -82,7 +82,7 @@ def find_test_scenes(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"Expected a folder of test scenes, but '{folder}' is not a folder; check the path.")
-    found = sorted(path.parent for path in folder.rglob("scene.json"))
+    found = sorted(path.parent for depth in ("", "*/", "*/*/") for path in folder.glob(f"{depth}scene.json"))
     if not found:
         raise InputError(f"No scene.json below '{folder}'; give the folder that holds the test scenes.")
     return found

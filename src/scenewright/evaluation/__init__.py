@@ -1,1 +1,1 @@
-"""Generate, score, report and compare whole folders of scenes under a named protocol."""
+"""Scoring scenes under named protocols: alignment, matching, metrics, uncertainty, reports, gates."""

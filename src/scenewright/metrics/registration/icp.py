@@ -15,6 +15,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from scenewright.errors import InputError
+from scenewright.metrics.nearest import build_tree
 from scenewright.metrics.registration.similarity import Points, Similarity, fit_similarity
 
 __all__ = ["IcpResult", "check_cloud", "estimate_normals", "icp", "icp_point_to_plane", "icp_point_to_point"]
@@ -63,7 +64,7 @@ def icp(
     """
     source, target = check_cloud("source", source), check_cloud("target", target)
     return icp_point_to_point(
-        source, cKDTree(target), Similarity(), max_distance, max_iterations, estimate_scale=estimate_scale
+        source, build_tree(target), Similarity(), max_distance, max_iterations, estimate_scale=estimate_scale
     ).transform
 
 
@@ -125,7 +126,7 @@ def estimate_normals(points: Points, num_neighbours: int) -> Float[np.ndarray, "
     """Unit normals (sign arbitrary) from the smallest principal axis of each neighbourhood; None below four points."""
     if len(points) < 4:
         return None
-    _, indices = cKDTree(points).query(points, k=min(num_neighbours, len(points)), workers=-1)
+    _, indices = build_tree(points).query(points, k=min(num_neighbours, len(points)), workers=-1)
     neighbours = points[indices]
     centred = neighbours - neighbours.mean(1, keepdims=True)
     return np.linalg.eigh(np.einsum("nki,nkj->nij", centred, centred))[1][:, :, 0]

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from scipy.spatial import cKDTree
 
+from scenewright.metrics.nearest import build_tree
 from scenewright.metrics.registration.icp import check_cloud, estimate_normals, icp_point_to_plane, icp_point_to_point
 from scenewright.metrics.registration.similarity import Points, Similarity, nearest_rotation
 
@@ -81,9 +82,9 @@ def _coarse(
     rng: np.random.Generator,
 ) -> Similarity:
     source, target = _voxel_means(source, config.voxel_size), _voxel_means(target, config.voxel_size)
-    tree = cKDTree(target)
+    tree = build_tree(target)
     scored = _subset(target, config.num_score_points, rng)
-    scored_tree = cKDTree(scored)
+    scored_tree = build_tree(scored)
     sample = _subset(source, config.num_score_points, rng)
     starts = [Similarity(_turn(axis, yaw)) for yaw in np.arange(0.0, 360.0, config.yaw_step_deg)]
     starts.sort(key=lambda start: _trimmed_chamfer(start(sample), scored, scored_tree, config.trim_fraction))
@@ -111,7 +112,7 @@ def _fine(
     start, after = coarse, Similarity()
     if estimate_scale:
         source, start, after = coarse(source), Similarity(), coarse
-    tree, normals = cKDTree(target), estimate_normals(target, config.num_normal_neighbours)
+    tree, normals = build_tree(target), estimate_normals(target, config.num_normal_neighbours)
     if normals is None:
         reach = config.fine_distance_without_normals_voxels * config.voxel_size
         result = icp_point_to_point(source, tree, start, reach, budget).transform @ after
@@ -151,5 +152,5 @@ def _turn(axis, yaw_deg):
 def _trimmed_chamfer(source: Points, target: Points, target_tree: cKDTree, trim: float) -> float:
     return sum(
         float(np.sort(distances)[: max(1, int(np.ceil((1 - trim) * len(distances))))].mean())
-        for distances in (target_tree.query(source)[0], cKDTree(source).query(target)[0])
+        for distances in (target_tree.query(source)[0], build_tree(source).query(target)[0])
     )

@@ -33,6 +33,11 @@ class Similarity:
             self.scale * other.scale,
         )
 
+    def inverse(self) -> "Similarity":
+        """The transform that undoes this one; the scale must not be zero."""
+        back = self.rotation.T
+        return Similarity(back, -(back @ self.translation) / self.scale, 1 / self.scale)
+
     @property
     def matrix(self) -> Float[np.ndarray, "4 4"]:
         matrix = np.eye(4)

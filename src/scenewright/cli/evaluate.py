@@ -1,0 +1,98 @@
+"""`scenewright evaluate`: score a folder of scene files, or let a system generate test scenes and score those."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["evaluate"]
+
+EXIT_GATE = 1
+
+
+def evaluate(
+    predictions: Annotated[Path | None, typer.Option(help="Folder of scene files to score (NAME.glb or NAME/*.glb).")] = None,
+    ground_truth: Annotated[Path | None, typer.Option(help="Folder of true scenes of the same names.")] = None,
+    scenes: Annotated[Path | None, typer.Option(help="Folder of test scenes to generate and score.")] = None,
+    system: Annotated[str | None, typer.Option(help="System that generates: see 'scenewright evaluate --list'.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Preset of the system.")] = None,
+    protocol: Annotated[list[str] | None, typer.Option(help="Evaluation protocol; may be given more than once.")] = None,
+    json_path: Annotated[Path | None, typer.Option("--json", help="Where to write the numbers.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Where to write the HTML report.")] = None,
+    gate: Annotated[Path | None, typer.Option(help="Baseline OUT.json; exit 1 if a metric is significantly worse.")] = None,
+    gate_tolerance: Annotated[float, typer.Option(help="Relative loss of layout and collisions the gate lets pass.")] = 0.01,
+    work: Annotated[Path | None, typer.Option(help="Folder for records and generated scenes, to resume from.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed passed to the system.")] = 0,
+    device: Annotated[str, typer.Option(help="Device the system runs on: auto, cpu, cuda, mps.")] = "auto",
+    pictures: Annotated[bool, typer.Option(help="Draw pictures for the report.")] = True,
+    list_all: Annotated[bool, typer.Option("--list", help="List protocols and systems.")] = False,
+) -> None:
+    """Score scenes under a named protocol: F-scores in percent, collision rates in [0, 1], 95 % intervals."""
+    from scenewright.cli.evaluation_tables import print_gate, print_list, print_summary, progress_bar
+    from scenewright.errors import InputError
+    from scenewright.evaluation.compare import compare_results, failures_of_gate, read_result
+    from scenewright.evaluation.protocols import find_protocol
+    from scenewright.evaluation.records import to_json
+    from scenewright.evaluation.report import save_report
+    from scenewright.evaluation.run import evaluate_folders, evaluate_system
+    from scenewright.evaluation.systems import find_system
+    from scenewright.io.atomic import write_bytes
+
+    if list_all:
+        print_list()
+        return
+    scores_files = predictions is not None and ground_truth is not None
+    if scores_files == (scenes is not None and system is not None):
+        raise InputError("Give either --predictions and --ground-truth, or --scenes and --system.")
+    for path in (json_path, report):
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+    protocols = [find_protocol(name) for name in protocol or ["scenewright-1"]]
+    baseline = read_result(gate) if gate is not None else None
+    results = []
+    for chosen in protocols:
+        folder = (work or _default_work(json_path, report)) / chosen.name
+        with progress_bar(chosen.name) as progress:
+            if scores_files:
+                assert predictions is not None and ground_truth is not None
+                result = evaluate_folders(
+                    predictions, ground_truth, chosen, work=folder, pictures=pictures, progress=progress
+                )
+            else:
+                assert scenes is not None and system is not None
+                built = find_system(system).build(preset, _device(device))
+                result = evaluate_system(
+                    built, scenes, chosen, work=folder, seed=seed, preset=preset, pictures=pictures, progress=progress
+                )
+        results.append(result)
+        suffix = "" if len(protocols) == 1 else f".{chosen.name}"
+        if json_path is not None:
+            write_bytes(_with_stem_suffix(json_path, suffix), to_json(result.to_dict()))
+        if report is not None:
+            save_report(result, _with_stem_suffix(report, suffix))
+    print_summary(results)
+    if baseline is not None:
+        current = next((r for r in results if r.protocol.name == baseline["protocol"]), results[0])
+        failures = failures_of_gate(compare_results(baseline, current.to_dict()), tolerance=gate_tolerance)
+        print_gate(failures)
+        if failures:
+            raise typer.Exit(EXIT_GATE)
+
+
+def _default_work(json_path: Path | None, report: Path | None) -> Path:
+    beside = json_path or report
+    return beside.with_name(f"{beside.stem}_work") if beside is not None else Path("scenewright_evaluation")
+
+
+def _with_stem_suffix(path: Path, suffix: str) -> Path:
+    return path.with_name(f"{path.stem}{suffix}{path.suffix}")
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name != "auto":
+        return name
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"

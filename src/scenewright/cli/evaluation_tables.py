@@ -1,0 +1,77 @@
+"""What `evaluate` and `compare` print: tables, the gate's verdict, a progress bar."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from scenewright.evaluation.compare import Difference
+from scenewright.evaluation.protocols import PROTOCOLS
+from scenewright.evaluation.report import LABELS
+from scenewright.evaluation.run import Evaluation
+from scenewright.evaluation.systems import SYSTEMS
+
+__all__ = ["print_comparison", "print_gate", "print_list", "print_summary", "progress_bar"]
+
+
+def print_summary(results: Sequence[Evaluation]) -> None:
+    """One column per protocol: mean and interval of every metric, then the scenes that failed or raised a warning."""
+    console = Console()
+    table = Table(title=results[0].system)
+    table.add_column("metric")
+    for result in results:
+        table.add_column(f"{result.protocol.name} ({len(result.records)} scenes)", justify="right")
+    for name, label in LABELS.items():
+        cells = [f"{_number(r.mean[name])}  [dim]{_number(r.ci95[name][0])} .. {_number(r.ci95[name][1])}" for r in results]
+        table.add_row(label, *cells)
+    console.print(table)
+    for record in results[0].records:
+        for warning in record["warnings"]:
+            console.print(f"{record['name']}: {warning}", style="yellow", markup=False)
+
+
+def print_comparison(first: str, second: str, differences: Sequence[Difference]) -> None:
+    table = Table(title=f"{second} against {first}")
+    for column in ("metric", first, second, "difference", "95 % interval", "p", "verdict"):
+        table.add_column(column, justify="left" if column in ("metric", "verdict") else "right")
+    colours = {"better": "green", "worse": "red", "no difference": "dim"}
+    for item in differences:
+        numbers = (item.first, item.second, item.difference)
+        interval = f"{_number(item.low)} .. {_number(item.high)}"
+        verdict = f"[{colours[item.verdict]}]{item.verdict}"
+        table.add_row(LABELS[item.metric], *map(_number, numbers), interval, _number(item.p_value), verdict)
+    Console().print(table)
+
+
+def print_gate(failures: Sequence[str]) -> None:
+    console = Console()
+    console.print("Gate failed:" if failures else "Gate passed.", style="red" if failures else "green")
+    for failure in failures:
+        console.print(f"  {failure}", markup=False)
+
+
+def print_list() -> None:
+    console = Console()
+    console.print("Protocols:", *PROTOCOLS, sep="\n  ")
+    console.print("Systems:", *(f"{name}: {entry.summary}" for name, entry in SYSTEMS.items()), sep="\n  ")
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar on stderr; the yielded function takes (done, total, name of the scene in work)."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+
+        def update(done: int, total: int, name: str) -> None:
+            bar.update(task, completed=done, total=total, description=f"{title} {name}")
+
+        yield update
+
+
+def _number(value: float) -> str:
+    if value != value:
+        return "-"
+    return f"{value:.4f}" if abs(value) < 1 else f"{value:.2f}"

@@ -1,0 +1,120 @@
+"""Two evaluations of the same scenes side by side, and the gate that refuses to let quality slip.
+
+The difference of every metric is bootstrapped over the scenes both runs have, with the same resamples on both sides
+(paired bootstrap, Efron and Tibshirani 1993). A difference is called significant when its interval excludes zero.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from scenewright.errors import InputError
+from scenewright.evaluation.protocols import EvaluationProtocol, find_protocol
+from scenewright.evaluation.summary import HIGHER_IS_BETTER, METRICS, bootstrap_means, means
+
+__all__ = ["GUARDED", "Difference", "compare_results", "failures_of_gate", "read_result"]
+
+GUARDED = ("layout_iou", "col_o", "col_s")
+"""Metrics whose loss beyond the gate's tolerance fails even when it is not significant."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """`second - first` of one metric over the common scenes, with its interval and two-sided p-value."""
+
+    metric: str
+    first: float
+    second: float
+    low: float
+    high: float
+    p_value: float
+
+    @property
+    def difference(self) -> float:
+        return self.second - self.first
+
+    @property
+    def verdict(self) -> Literal["better", "worse", "no difference"]:
+        """How the second compares with the first."""
+        if not (self.low > 0 or self.high < 0):
+            return "no difference"
+        return "better" if (self.difference > 0) == HIGHER_IS_BETTER[self.metric] else "worse"
+
+    @property
+    def relative_loss(self) -> float:
+        """How much worse the second is, relative to the first; negative where it is better."""
+        loss = -self.difference if HIGHER_IS_BETTER[self.metric] else self.difference
+        if loss == 0:
+            return 0.0
+        return loss / abs(self.first) if self.first else math.copysign(math.inf, loss)
+
+
+def read_result(path: str | Path) -> dict[str, Any]:
+    """The content of an OUT.json.
+
+    Raises:
+        InputError: it is missing or not the result of `scenewright evaluate`.
+    """
+    path = Path(path)
+    try:
+        result = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise InputError(f"Result '{path}' does not exist; check the path.") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"'{path}' is not a readable JSON file ({error}).") from error
+    if not isinstance(result, dict) or not {"protocol", "scenes", "mean"} <= result.keys() or not result["scenes"]:
+        raise InputError(f"'{path}' is not a result of 'scenewright evaluate' (it lacks protocol, scenes or mean).")
+    return result
+
+
+def compare_results(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference]:
+    """Every metric of `second` against `first`, on the scenes both have.
+
+    Raises:
+        InputError: the protocols differ, or there is no common scene.
+    """
+    if first["protocol"] != second["protocol"]:
+        protocols = f"'{first['protocol']}' and '{second['protocol']}'"
+        raise InputError(f"Expected two results under one protocol, got {protocols}; evaluate one of them again.")
+    protocol = find_protocol(first["protocol"])
+    by_name = [{record["name"]: record for record in result["scenes"]} for result in (first, second)]
+    common = sorted(by_name[0].keys() & by_name[1].keys())
+    if not common:
+        raise InputError("The two results have no scene in common; evaluate both on the same folder.")
+    sides = [[side[name] for name in common] for side in by_name]
+    return _differences(sides[0], sides[1], protocol)
+
+
+def failures_of_gate(differences: list[Difference], *, tolerance: float = 0.01) -> list[str]:
+    """Sentences for what got worse: significantly, or (layout and collisions) by more than `tolerance` relative."""
+    found = []
+    for item in differences:
+        if item.verdict == "worse":
+            found.append(f"{item.metric} is significantly worse: {item.first:.4g} -> {item.second:.4g}.")
+        elif item.metric in GUARDED and item.relative_loss > tolerance:
+            found.append(
+                f"{item.metric} lost more than {100 * tolerance:g} %: {item.first:.4g} -> {item.second:.4g}."
+            )
+    return found
+
+
+def _differences(first: list, second: list, protocol: EvaluationProtocol) -> list[Difference]:
+    draws = bootstrap_means(first, protocol), bootstrap_means(second, protocol)
+    values = means(first, protocol), means(second, protocol)
+    tail = (1 - protocol.confidence_level) / 2
+    found = []
+    for metric in METRICS:
+        gap = draws[1][metric] - draws[0][metric]
+        gap = gap[np.isfinite(gap)]
+        if len(gap) == 0:
+            low = high = p_value = math.nan
+        else:
+            low, high = (float(q) for q in np.quantile(gap, [tail, 1 - tail]))
+            p_value = min(1.0, 2 * float(min((gap <= 0).mean(), (gap >= 0).mean())))
+        found.append(Difference(metric, values[0][metric], values[1][metric], low, high, p_value))
+    return found

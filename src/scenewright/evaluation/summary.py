@@ -1,0 +1,113 @@
+"""From scene records to means with bootstrap intervals.
+
+A record is the plain JSON of one scene (see `records`). Scene metrics are averaged over scenes, object metrics over all
+objects of all scenes (SceneGen's rule), collision rates pooled (I-Scene's), AP computed on all detections at once.
+Intervals are percentile bootstrap over scenes: a scene is drawn with all its objects, because objects of one scene are
+not independent (Efron and Tibshirani 1993).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from scenewright.evaluation.protocols import EvaluationProtocol
+from scenewright.evaluation.scoring import AP_THRESHOLDS
+from scenewright.metrics.boxes import average_precision
+
+__all__ = ["HIGHER_IS_BETTER", "METRICS", "bootstrap_means", "means", "summarize"]
+
+Record = Mapping[str, Any]
+
+HIGHER_IS_BETTER = {
+    "cd_s": False,
+    "cd_o": False,
+    "f_s": True,
+    "f_o": True,
+    "iou_b": True,
+    "iou_o": True,
+    "layout_iou": True,
+    "col_o": False,
+    "col_s": False,
+    "accuracy": False,
+    "completeness": False,
+    "box_ap_25": True,
+    "box_ap_50": True,
+}
+METRICS = tuple(HIGHER_IS_BETTER)
+
+
+def _scene(key: str, factor: float = 1.0) -> Callable[[Record], tuple[float, int]]:
+    return lambda record: (factor * record["scene"][key], 1)
+
+
+def _objects(key: str, factor: float = 1.0) -> Callable[[Record], tuple[float, int]]:
+    return lambda record: (factor * sum(o[key] for o in record["objects"]), len(record["objects"]))
+
+
+# Each metric as (sum, count) of one record, so that any set of records averages by adding both up.
+_PARTS: dict[str, Callable[[Record], tuple[float, int]]] = {
+    "cd_s": _scene("cd_s"),
+    "cd_o": _objects("cd_o"),
+    "f_s": _scene("f_s", 100.0),
+    "f_o": _objects("f_o", 100.0),
+    "iou_o": _objects("iou_o"),
+    "layout_iou": _objects("layout_iou"),
+    "col_o": lambda record: (float(sum(record["collisions"])), len(record["collisions"])),
+    "col_s": lambda record: (float(any(record["collisions"])), int(bool(record["collisions"]))),
+    "accuracy": _scene("accuracy"),
+    "completeness": _scene("completeness"),
+}
+
+
+def means(records: Sequence[Record], protocol: EvaluationProtocol) -> dict[str, float]:
+    """Every metric over all records; F in percent, the rest as they are; NaN where there is nothing to count."""
+    return {name: float(values[0]) for name, values in _draws(records, protocol, np.ones((1, len(records)))).items()}
+
+
+def bootstrap_means(
+    records: Sequence[Record], protocol: EvaluationProtocol, *, num_draws: int | None = None, seed: int | None = None
+) -> dict[str, Float[np.ndarray, " draws"]]:
+    """Every metric on `num_draws` resamples of the scenes; equal seeds give equal resamples (for paired comparison)."""
+    rng = np.random.default_rng(protocol.seed if seed is None else seed)
+    count = len(records)
+    weights = rng.multinomial(count, np.full(count, 1 / count), size=num_draws or protocol.num_bootstrap)
+    return _draws(records, protocol, weights.astype(float))
+
+
+def summarize(records: Sequence[Record], protocol: EvaluationProtocol) -> tuple[dict, dict]:
+    """(mean, interval) of every metric; the interval is (low, high) at the protocol's level."""
+    tail = (1 - protocol.confidence_level) / 2
+    draws = bootstrap_means(records, protocol)
+    intervals = {}
+    for name, values in draws.items():
+        finite = values[np.isfinite(values)]
+        intervals[name] = [float(q) for q in np.quantile(finite, [tail, 1 - tail])] if len(finite) else [np.nan, np.nan]
+    return means(records, protocol), intervals
+
+
+def _draws(
+    records: Sequence[Record], protocol: EvaluationProtocol, weights: Float[np.ndarray, "draws scenes"]
+) -> dict[str, Float[np.ndarray, " draws"]]:
+    parts = dict(_PARTS)
+    parts["iou_b"] = _scene("iou_b_scene") if protocol.iou_b_of == "scene" else _objects("iou_o")
+    result = {}
+    for name in METRICS:
+        if name in parts:
+            table = np.array([parts[name](record) for record in records], float).reshape(-1, 2)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                result[name] = (weights @ table[:, 0]) / (weights @ table[:, 1])
+    for level, threshold in enumerate(AP_THRESHOLDS):
+        result[f"box_ap_{round(100 * threshold)}"] = np.array([_pooled_ap(records, level, w) for w in weights])
+    return result
+
+
+def _pooled_ap(records: Sequence[Record], level: int, weight: Float[np.ndarray, " scenes"]) -> float:
+    hits, confidences, truths = [], [], 0
+    for record, times in zip(records, weight.astype(int), strict=True):
+        truths += int(times) * record["num_truths"]
+        for confidence, flags in record["detections"]:
+            hits += [flags[level]] * times
+            confidences += [confidence] * times
+    return average_precision(np.array(hits, bool), np.array(confidences, float), truths)

@@ -1,0 +1,106 @@
+"""The upright box on the floor whose outline fills the bounding rectangle of a mask, for a known camera.
+
+The lowest pixels of the mask are taken to touch the floor; the box faces the camera's heading. Its width follows from
+the left and right edge of the mask, its height from the top edge, and its depth, which one mask does not show, is set
+to a share of its width. The result is found by a few fixed-point rounds, because a deeper box shows its far edge.
+
+Frame: z-up world, camera OpenCV. Legend: H, W the picture's size.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from scenewright.errors import InputError
+from scenewright.types import Camera
+
+__all__ = ["FloorBox", "box_from_mask", "world_from_unit_box"]
+
+_ROUNDS = 12
+_MAX_DISTANCE = 50.0
+_MIN_SIZE = 0.02
+
+
+@dataclass(frozen=True)
+class FloorBox:
+    """`centre` in the world; `size` = width across the view, depth along it, height; `yaw` turns x to the width's axis."""
+
+    centre: tuple[float, float, float]
+    size: tuple[float, float, float]
+    yaw: float
+
+
+def box_from_mask(
+    mask: Bool[Tensor, "H W"], camera: Camera, *, floor_z: float = 0.0, depth_share: float = 1.0
+) -> FloorBox:
+    """The box for one mask.
+
+    Args:
+        depth_share: depth of the box divided by its width.
+
+    A mask whose lowest pixels look above the horizon is placed at the far end of the range (50 units).
+
+    Raises:
+        InputError: the mask is empty, its size is not the camera's, or the camera is not above the floor.
+    """
+    if tuple(mask.shape) != (camera.height, camera.width):
+        size = f"{mask.shape[1]}x{mask.shape[0]}"
+        raise InputError(f"Expected a mask of {camera.width}x{camera.height} pixels, the camera's size, got {size}.")
+    rows, columns = torch.nonzero(mask, as_tuple=True)
+    if len(rows) == 0:
+        raise InputError("Expected a mask with at least one pixel, got an empty one; drop it from the list.")
+    cam_from_world = camera.cam_from_world.detach().double().cpu().numpy()
+    origin = -cam_from_world[:3, :3].T @ cam_from_world[:3, 3]
+    if origin[2] <= floor_z:
+        raise InputError(f"Expected a camera above the floor (z = {floor_z:g}), got one at z = {origin[2]:g}.")
+
+    top, bottom = float(rows.min()), float(rows.max()) + 1
+    left, right = float(columns.min()), float(columns.max()) + 1
+    foot = float(columns[rows == rows.max()].double().mean()) + 0.5
+    forward = cam_from_world[2, :3]
+    heading = forward[:2] if np.hypot(*forward[:2]) > 1e-6 else -cam_from_world[1, :2]
+    heading = heading / np.hypot(*heading)
+    across = np.array([heading[1], -heading[0]])
+
+    def slopes(u: float, v: float) -> tuple[float, float]:
+        """Sideways and upward travel of a pixel's ray per unit along the heading."""
+        pixel = np.linalg.solve(camera.intrinsics_px.detach().double().cpu().numpy(), np.array([u, v, 1.0]))
+        ray = cam_from_world[:3, :3].T @ pixel
+        ahead = max(float(ray[:2] @ heading), 1e-6)
+        return float(ray[:2] @ across) / ahead, float(ray[2]) / ahead
+
+    middle = (top + bottom) / 2
+    side_low, side_high = sorted((slopes(left, middle)[0], slopes(right, middle)[0]))
+    fall, rise = slopes(foot, bottom)[1], slopes((left + right) / 2, top)[1]
+    drop = float(origin[2]) - floor_z
+    near = min(drop / -fall, _MAX_DISTANCE) if fall < 0 else _MAX_DISTANCE
+
+    width = _MIN_SIZE
+    low = high = 0.0
+    for _ in range(_ROUNDS):
+        far = near + depth_share * width
+        # Of the two corners on each side, the one that sticks out in the picture decides.
+        low = max(side_low * near, side_low * far) if side_low < 0 else side_low * far
+        high = min(side_high * near, side_high * far) if side_high > 0 else side_high * far
+        width = max(high - low, _MIN_SIZE)
+    far = near + depth_share * width
+    height = max(drop + min(rise * near, rise * far), _MIN_SIZE)
+    ahead, sideways = (near + far) / 2, (low + high) / 2
+    ground = origin[:2] + ahead * heading + sideways * across
+    return FloorBox(
+        (float(ground[0]), float(ground[1]), floor_z + height / 2),
+        (width, depth_share * width, height),
+        float(np.arctan2(across[1], across[0])),
+    )
+
+
+def world_from_unit_box(box: FloorBox) -> Float[Tensor, "4 4"]:
+    """Maps [-0.5, 0.5]^3 onto the box (stretched per axis)."""
+    c, s = np.cos(box.yaw), np.sin(box.yaw)
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) * np.array(box.size)
+    matrix[:3, 3] = box.centre
+    return torch.from_numpy(matrix).float()
