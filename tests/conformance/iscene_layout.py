@@ -27,7 +27,9 @@ def layout_checker(case: Case) -> dict[str, Tensor]:
     for key in case.inputs:
         if key.endswith("_centres"):
             name = key.removesuffix("_centres")
-            centres, radii, gap = (case.inputs[f"{name}_{part}"].double().numpy() for part in ("centres", "radii", "gap"))
+            centres, radii, gap = (
+                case.inputs[f"{name}_{part}"].double().numpy() for part in ("centres", "radii", "gap")
+            )
             slack = layout_slack(centres, radii, float(gap[0]))
             result[f"{name}_min_slack"] = torch.tensor([slack])
             result[f"{name}_valid"] = torch.tensor([int(slack >= 0)])
@@ -54,9 +56,7 @@ def layout_stacking(case: Case) -> dict[str, Tensor]:
 def view_centric(case: Case) -> dict[str, Tensor]:
     inputs = {name: tensor.double() for name, tensor in case.inputs.items()}
     points = inputs["points_world"]
-    transform = view_centric_transform(
-        points, inputs["camera_position"], inputs["camera_target"], inputs["camera_up"]
-    )
+    transform = view_centric_transform(points, inputs["camera_position"], inputs["camera_target"], inputs["camera_up"])
     centred = transform.apply(points)
     return {
         "points_view_centric": centred,
