@@ -60,6 +60,8 @@ def _block_bounds(kernel_map: KernelMap, row_bytes: int, device: torch.device) -
 
 def _gather_gemm_scatter(feats: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
     channels_in, channels_out = weight.shape[1:]
+    # Stored kernels interleave the taps; rows that lie far apart make the products several times slower.
+    weight = weight.contiguous()
     if kernel_map.identity_tap is None:
         out = feats.new_zeros(kernel_map.num_targets, channels_out)
     else:

@@ -1,0 +1,1 @@
+"""One picture (or several of the same thing) to one textured object, by either backbone."""

@@ -1,0 +1,174 @@
+"""Materials for a given mesh from a picture, with TRELLIS.2: the mesh's own voxels condition the texture flow.
+
+    mesh -> voxels -> shape encoder -> texture flow (picture) -> texture decoder on the same voxels -> bake
+
+Source: trellis2 sheet section 11.2. Geometry is not changed: the result has the input's surface and frame.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+import scenewright
+from scenewright.backbones.trellis2.config import MAX_NUM_TOKENS, IntervalSamplerConfig
+from scenewright.backbones.trellis2.decoding import decode_materials
+from scenewright.backbones.trellis2.pretrained import Trellis2
+from scenewright.backbones.trellis2.sampling import latent_noise, sample_texture_latent
+from scenewright.backbones.trellis2.shape_vae import shape_features
+from scenewright.backbones.trellis2.sparse_unet import Posterior
+from scenewright.encoders.dinov3 import Dinov3
+from scenewright.encoders.preprocess.crop import BackgroundRemover
+from scenewright.encoders.preprocess.trellis2 import prepare_object
+from scenewright.errors import InputError, OutOfMemoryBudgetError
+from scenewright.geometry.dual_grid import mesh_to_dual_grid
+from scenewright.geometry.finish import FinishOptions, bake_material
+from scenewright.geometry.mesh_parts import weld_vertices
+from scenewright.geometry.normal_map import smooth_vertex_normals
+from scenewright.geometry.surface_color import AttributeField, voxel_field
+from scenewright.geometry.uv import unwrap
+from scenewright.geometry.voxelize import fit_unit_cube
+from scenewright.sparse.tensor import VoxelSet
+from scenewright.systems.single_object.trellis2 import StageProgress, encode_picture
+from scenewright.types import Mesh, Scene, SceneObject
+
+__all__ = ["TexturingOptions", "encode_mesh", "texture_mesh"]
+
+
+@dataclass(frozen=True)
+class TexturingOptions:
+    """How to texture; a sampler of None is the one published with the weights.
+
+    `keep_uv` bakes into the mesh's own texture coordinates where it has them.
+    """
+
+    seed: int = 42
+    resolution: int = 1024
+    texture_size: int = 2048
+    keep_uv: bool = True
+    max_num_tokens: int = MAX_NUM_TOKENS
+    sampler: IntervalSamplerConfig | None = None
+
+
+def texture_mesh(
+    parts: Sequence[Mesh],
+    picture: Image.Image,
+    networks: Trellis2,
+    encoder: Dinov3,
+    options: TexturingOptions = TexturingOptions(),
+    *,
+    remove_background: BackgroundRemover | None = None,
+    progress: StageProgress | None = None,
+) -> Scene:
+    """The object with one new material, in its own frame.
+
+    Args:
+        parts: the object's meshes in one common frame, z up; they become one.
+        networks: of `texturing_pipeline.json`.
+        progress: called with a stage's name and the fraction of it that is done.
+
+    Raises:
+        InputError: no geometry, or no object in the picture.
+        OutOfMemoryBudgetError: the object has too many tokens at this resolution.
+    """
+    report = progress or (lambda stage, done: None)
+    mesh = _merged(parts)
+    crop = prepare_object(picture, remove_background=remove_background)
+    report("encode picture", 0.0)
+    size = min(options.resolution, 1024)
+    tokens = encode_picture(crop, encoder, (size,), device=networks.device)[size]
+
+    fitted, centre, scale = fit_unit_cube(mesh.vertices.float())
+    posterior = encode_mesh(replace(mesh, vertices=fitted), options.resolution, networks, report)
+    latent = posterior.mean
+    if len(latent.feats) >= options.max_num_tokens:
+        raise OutOfMemoryBudgetError(
+            f"The mesh has {len(latent.feats)} tokens at resolution {options.resolution}, the limit is "
+            f"{options.max_num_tokens}; use a lower resolution."
+        )
+    generator = torch.Generator().manual_seed(options.seed)
+    sampler = options.sampler or networks.sampler("texture")
+    flow = networks.network(f"tex_slat_flow_model_{size}")
+    noise = latent_noise(len(latent.feats), flow.config.in_channels - latent.feats.shape[1], generator)
+    texture = sample_texture_latent(
+        flow,
+        tokens,
+        latent,
+        noise,
+        sampler,
+        networks.texture_statistics,
+        networks.shape_statistics,
+        progress=lambda step, steps: report("texture", step / steps),
+    )
+    del flow
+    report("decode", 0.0)
+    decoder = networks.network("tex_slat_decoder")
+    field = voxel_field(decode_materials(decoder, texture, posterior.pyramid, options.resolution)[0])
+    textured = _baked(mesh, field, centre, scale, options, report)
+    provenance = {
+        "generator": f"scenewright {scenewright.__version__}",
+        "system": "single_object/texturing",
+        "weights": networks.source,
+        "pictures_sha256": [hashlib.sha256(crop.tobytes()).hexdigest()],
+        "sampler": asdict(sampler),
+        **{name: value for name, value in asdict(options).items() if name != "sampler"},
+    }
+    return Scene((SceneObject(name="object", parts=(textured,)),), provenance=provenance)
+
+
+@torch.no_grad()
+def encode_mesh(mesh: Mesh, resolution: int, networks: Trellis2, progress: StageProgress | None = None) -> Posterior:
+    """Shape latent of a mesh inside [-0.5, 0.5]^3, with the voxel pyramid a texture decoder follows.
+
+    Raises:
+        InputError: the mesh is empty, or all of it is smaller than a voxel.
+    """
+    report = progress or (lambda stage, done: None)
+    on_cpu = Mesh(mesh.vertices.detach().cpu(), mesh.faces.cpu())
+    grid = mesh_to_dual_grid(on_cpu, resolution, progress=lambda done: report("voxelize", done))
+    if not len(grid.coords):
+        raise InputError(
+            f"The mesh crosses no edge of a grid of {resolution} cells, so it has no voxels; use a higher resolution."
+        )
+    report("encode mesh", 0.0)
+    device = networks.device
+    voxels = VoxelSet(torch.nn.functional.pad(grid.coords, (1, 0)).int().to(device))
+    features = shape_features(voxels, grid.dual_vertices.to(device), grid.intersected.to(device))
+    return networks.network("shape_slat_encoder")(features)
+
+
+def _merged(parts: Sequence[Mesh]) -> Mesh:
+    parts = [part for part in parts if len(part.faces)]
+    if not parts:
+        raise InputError("Expected a mesh with at least one triangle, got none; check that the file holds geometry.")
+    starts = torch.tensor([0, *(len(part.vertices) for part in parts[:-1])]).cumsum(0).tolist()
+    faces = torch.cat([part.faces.long() + start for part, start in zip(parts, starts, strict=True)])
+    uvs = [part.uv for part in parts if part.uv is not None]
+    # Several parts usually share one texture square: their coordinates would overlap in a single new texture.
+    uv = uvs[0] if len(parts) == len(uvs) == 1 else None
+    return Mesh(torch.cat([part.vertices.float() for part in parts]), faces, uv=uv)
+
+
+def _baked(
+    mesh: Mesh,
+    field: AttributeField,
+    centre: Float[Tensor, " 3"],
+    scale: float,
+    options: TexturingOptions,
+    report: StageProgress,
+) -> Mesh:
+    def sample(points: Float[Tensor, "M 3"]) -> Float[Tensor, "M C"]:
+        return field.sample(((points - centre.to(points)) * scale).to(points))
+
+    source = mesh
+    if mesh.uv is None or not options.keep_uv:
+        report("unwrap", 0.0)
+        source = unwrap(weld_vertices(replace(mesh, uv=None)), texture_size=options.texture_size)
+    source = replace(source, vertex_normals=smooth_vertex_normals(source))
+    finish = FinishOptions(texture_size=options.texture_size, double_sided=True)
+    attributes = AttributeField(field.channels, sample)
+    return bake_material(source, mesh, attributes, finish, lambda done: report("bake", done))

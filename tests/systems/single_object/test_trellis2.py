@@ -1,0 +1,140 @@
+"""Picture to object and texturing with TRELLIS.2, end to end with tiny networks of every real class."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from scenewright.backbones.trellis2.config import IntervalSamplerConfig
+from scenewright.backbones.trellis2.pretrained import Trellis2
+from scenewright.errors import EmptyStructureError, InputError, OutOfMemoryBudgetError, WeightsError
+from scenewright.io.scene_file import load_scene, save_scene
+from scenewright.systems.single_object.texturing import TexturingOptions, texture_mesh
+from scenewright.systems.single_object.trellis2 import (
+    TRELLIS2_FINISH,
+    ObjectOptions,
+    load_image_encoder,
+    object_from_picture,
+)
+from scenewright.types import Mesh
+from tests.tiny_trellis2 import write_tiny_trellis2
+
+FINISH = replace(TRELLIS2_FINISH, max_faces=500, texture_size=64, normal_map=False)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_trellis2(tmp_path_factory.mktemp("weights") / "tiny")
+
+
+def cut_out() -> Image.Image:
+    picture = Image.new("RGBA", (80, 60), (0, 0, 0, 0))
+    ImageDraw.Draw(picture).ellipse((20, 10, 60, 50), fill=(200, 120, 40, 255))
+    return picture
+
+
+def rod() -> Mesh:
+    corners = torch.cartesian_prod(*[torch.tensor([0.0, side]) for side in (3.0, 0.05, 0.02)])
+    quads = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
+    faces = torch.tensor([face for a, b, c, d in quads for face in ((a, b, c), (a, c, d))])
+    return Mesh(corners + 5, faces)
+
+
+@pytest.mark.parametrize("plan", ["512", "1024_cascade"])
+def test_a_picture_becomes_a_textured_object_that_can_be_written(plan, weights, tmp_path):
+    networks = Trellis2(weights)
+    encoder = load_image_encoder(networks)
+    stages = []
+    scene = object_from_picture(
+        cut_out(),
+        networks,
+        encoder,
+        ObjectOptions(plan=plan, finish=FINISH),
+        progress=lambda stage, done: stages.append(stage),
+    )
+    (part,) = scene.objects[0].parts
+    assert part.uv is not None
+    assert part.material.base_color_texture.shape[:2] == (64, 64)
+    assert len(part.faces) > 0
+    assert part.vertices.abs().max() <= 1.0  # vertices may leave their voxel by half a voxel
+    assert {"structure", "shape", "texture", "bake"} <= set(stages)
+    assert scene.provenance["resolution"] == (512 if plan == "512" else 1024)
+    again = load_scene(save_scene(scene, tmp_path / "object.glb"))
+    assert len(again.objects) == 1
+
+
+def test_the_same_seed_gives_the_same_object_and_another_seed_another(weights):
+    networks = Trellis2(weights, keep_loaded=True)
+    encoder = load_image_encoder(networks)
+
+    def vertices(seed: int) -> torch.Tensor:
+        options = ObjectOptions(seed=seed, plan="512", finish=FINISH)
+        return object_from_picture(cut_out(), networks, encoder, options).objects[0].parts[0].vertices
+
+    first, again, other = vertices(3), vertices(3), vertices(4)
+    assert torch.equal(first, again)
+    assert first.shape != other.shape or not torch.equal(first, other)
+
+
+def test_only_one_network_is_kept_unless_asked_for(weights):
+    networks = Trellis2(weights)
+    first = networks.network("shape_slat_decoder")
+    assert networks.network("shape_slat_decoder") is first
+    networks.network("tex_slat_decoder")
+    assert networks.network("shape_slat_decoder") is not first
+    keeping = Trellis2(weights, keep_loaded=True)
+    first = keeping.network("shape_slat_decoder")
+    keeping.network("tex_slat_decoder")
+    assert keeping.network("shape_slat_decoder") is first
+
+
+def test_a_structure_without_voxels_is_a_clear_error(weights):
+    networks = Trellis2(weights, keep_loaded=True)
+    decoder = networks.network("sparse_structure_decoder")
+    decoder.out_layer[2].bias.data.fill_(-1e6)
+    with pytest.raises(EmptyStructureError, match="no occupied voxel"):
+        object_from_picture(cut_out(), networks, load_image_encoder(networks), ObjectOptions(plan="512"))
+
+
+def test_unknown_networks_and_broken_folders_are_named(weights, tmp_path):
+    with pytest.raises(WeightsError, match="names no 'banana'"):
+        Trellis2(weights).network("banana")
+    (tmp_path / "pipeline.json").write_text('{"args": {"models": {}}}')
+    with pytest.raises(WeightsError, match="lacks 'image_cond_model'"):
+        Trellis2(tmp_path)
+    (tmp_path / "pipeline.json").write_text("not json")
+    with pytest.raises(WeightsError, match="not a pipeline description"):
+        Trellis2(tmp_path)
+    with pytest.raises(WeightsError, match="no sampler for the shape stage"):
+        Trellis2(weights, pipeline="texturing_pipeline.json").sampler("shape")
+
+
+def test_published_sampler_settings_are_read(weights):
+    structure = Trellis2(weights).samplers.structure
+    assert structure == IntervalSamplerConfig(2, 7.5, 0.7, (0.6, 1.0), 5.0, 1e-5)
+
+
+def test_texturing_keeps_the_surface_and_its_frame(weights):
+    networks = Trellis2(weights, pipeline="texturing_pipeline.json")
+    mesh = rod()
+    options = TexturingOptions(resolution=512, texture_size=64)
+    scene = texture_mesh([mesh], cut_out(), networks, load_image_encoder(networks), options)
+    (part,) = scene.objects[0].parts
+    torch.testing.assert_close(part.vertices.amin(0), mesh.vertices.amin(0))
+    torch.testing.assert_close(part.vertices.amax(0), mesh.vertices.amax(0))
+    assert len(part.faces) == len(mesh.faces)
+    texture = part.material.base_color_texture
+    assert np.unique(texture.reshape(-1, texture.shape[-1]), axis=0).shape[0] > 10  # materials vary over the surface
+
+
+def test_texturing_refuses_an_empty_mesh_and_one_with_too_many_tokens(weights):
+    networks = Trellis2(weights, pipeline="texturing_pipeline.json")
+    encoder = load_image_encoder(networks)
+    empty = Mesh(torch.zeros(3, 3), torch.zeros(0, 3, dtype=torch.long))
+    with pytest.raises(InputError, match="at least one triangle"):
+        texture_mesh([empty], cut_out(), networks, encoder)
+    with pytest.raises(OutOfMemoryBudgetError, match="use a lower resolution"):
+        texture_mesh([rod()], cut_out(), networks, encoder, TexturingOptions(resolution=512, max_num_tokens=10))
