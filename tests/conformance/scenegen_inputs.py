@@ -30,7 +30,7 @@ def vggt_aggregator(case: Case) -> dict[str, Tensor]:
             depth=config["depth"],
             num_heads=config["num_heads"],
             num_registers=config["num_register_tokens"],
-            rotary_frequency=config["rope_freq"],
+            rotary_frequency=float(config["rope_freq"]),
             patch_embed_depth=embed["depth"],
             patch_embed_num_heads=embed["num_heads"],
             patch_embed_num_registers=embed["num_register_tokens"],
@@ -58,6 +58,7 @@ def condition_assembly(case: Case) -> dict[str, Tensor]:
     return {
         "cond": condition,
         "cond_no_mask": assemble_condition(assets, None, scene, vggt),
+        "cond_no_scene": assemble_condition(assets, masks, None, vggt),
         "cond_no_vggt": assemble_condition(assets, masks, scene),
         "neg_cond_abs_sum": torch.zeros_like(condition).abs().sum(),
     }

@@ -1,8 +1,8 @@
 """Published weights of the image encoders; apart from the loading code, so that listing them imports no network."""
 
-from scenewright.weights.record import WeightsRecord, imagenet_statistics
+from scenewright.weights.record import ImageStatistics, WeightsRecord, imagenet_statistics
 
-__all__ = ["DINOV2_VITL14_REG", "DINOV3_VITL16", "RECORDS", "VGGT_1B"]
+__all__ = ["DINOV2_VITL14_REG", "DINOV3_VITL16", "RECORDS", "SAM2_LARGE", "SAM3", "VGGT_1B"]
 
 DINOV2_VITL14_REG = WeightsRecord(
     name="dinov2-vitl14-reg",
@@ -41,4 +41,25 @@ VGGT_1B = WeightsRecord(
     ignore=("camera_head.*", "depth_head.*", "point_head.*", "track_head.*"),
     is_non_commercial=True,
 )
-RECORDS = (DINOV2_VITL14_REG, DINOV3_VITL16, VGGT_1B)
+SAM2_LARGE = WeightsRecord(
+    name="sam2.1-hiera-large",
+    repository="facebook/sam2.1-hiera-large",
+    file="model.safetensors",
+    architecture="Sam2Model",
+    licence="Apache-2.0",
+    paper="arXiv:2408.00714",
+    stored_dtype="float32",
+    image=imagenet_statistics(1024),
+)
+SAM3 = WeightsRecord(
+    name="sam3",
+    repository="facebook/sam3",
+    file="model.safetensors",
+    architecture="Sam3TrackerModel",
+    licence="SAM License",
+    paper="arXiv:2511.16719",
+    stored_dtype="float32",
+    image=ImageStatistics(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), size_px=1008),
+    is_gated=True,
+)
+RECORDS = (DINOV2_VITL14_REG, DINOV3_VITL16, VGGT_1B, SAM2_LARGE, SAM3)

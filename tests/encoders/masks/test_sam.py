@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from transformers import Sam2Config, Sam2Model
+from transformers import Sam2Config, Sam2Model, Sam3TrackerConfig, Sam3TrackerModel
 
 from scenewright.encoders.masks import find_masks
 from scenewright.encoders.masks.prompts import MaskPrompts, read_prompts
@@ -30,6 +30,25 @@ TINY = {
     },
     "prompt_encoder_config": {"hidden_size": 32, "image_size": 128, "mask_input_channels": 8},
     "mask_decoder_config": {"hidden_size": 32, "mlp_dim": 32, "num_attention_heads": 4, "iou_head_hidden_dim": 16},
+}
+TINY_SAM3 = {
+    "vision_config": {
+        "backbone_config": {
+            "model_type": "sam3_vit_model",
+            "hidden_size": 32,
+            "intermediate_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "image_size": 112,
+            "window_size": 4,
+            "global_attn_indexes": [1],
+            "pretrain_image_size": 56,
+        },
+        "backbone_feature_sizes": [[32, 32], [16, 16], [8, 8]],
+        "fpn_hidden_size": 32,
+    },
+    "prompt_encoder_config": {"hidden_size": 32, "image_size": 112, "mask_input_channels": 8},
+    "mask_decoder_config": TINY["mask_decoder_config"],
 }
 
 
@@ -69,6 +88,16 @@ def test_boxes_are_scaled_to_the_network(network: Sam2Model, image: Image.Image)
     expected = torch.nn.functional.interpolate(logits[0], (60, 90), mode="bilinear", align_corners=False)[0, 0] > 0
     found = segmenter.from_prompts(image, MaskPrompts(boxes=PROMPTS.boxes))
     assert torch.equal(found.masks[0], expected)
+
+
+def test_sam3_takes_the_same_prompts(image: Image.Image) -> None:
+    torch.manual_seed(0)
+    segmenter = Segmenter(Sam3TrackerModel(Sam3TrackerConfig(**TINY_SAM3)))
+    embeddings = segmenter._embed(image)
+    assert [tuple(level.shape[-2:]) for level in embeddings] == [(32, 32), (16, 16), (8, 8)]
+    logits, scores = segmenter._predict(embeddings, is_several=True, input_points=torch.rand(1, 3, 1, 2) * 112)
+    assert logits.shape == (3, 3, 32, 32)
+    assert scores.shape == (3, 3)
 
 
 def test_whole_objects_absorb_their_parts() -> None:

@@ -17,7 +17,8 @@ from PIL import Image
 from scenewright.encoders.masks.loading import load_masks
 from scenewright.encoders.masks.object_masks import ObjectMasks
 from scenewright.encoders.masks.prompts import read_prompts
-from scenewright.encoders.masks.sam import SAM2_REPOSITORY, load_segmenter
+from scenewright.encoders.masks.sam import load_segmenter
+from scenewright.encoders.records import SAM2_LARGE
 
 __all__ = ["AUTOMATIC", "find_masks"]
 
@@ -29,7 +30,7 @@ def find_masks(
     source: str | Path | Sequence[str | Path],
     *,
     image_name: str | None = None,
-    segmenter: str | Path = SAM2_REPOSITORY,
+    segmenter: str | Path = SAM2_LARGE.repository,
     device: torch.device | str = "cpu",
 ) -> ObjectMasks:
     """Masks of the objects in `image`, at its size.

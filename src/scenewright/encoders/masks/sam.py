@@ -26,14 +26,12 @@ from scenewright.encoders.masks.object_masks import NamedMask, ObjectMasks, chec
 from scenewright.encoders.masks.prompts import MaskPrompts
 from scenewright.encoders.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from scenewright.encoders.preprocess.crop import image_to_tensor
+from scenewright.encoders.records import SAM2_LARGE
 from scenewright.errors import WeightsError
 
-__all__ = ["SAM2_REPOSITORY", "SAM3_REPOSITORY", "Segmenter", "load_segmenter"]
+__all__ = ["Segmenter", "load_segmenter"]
 
 logger = logging.getLogger(__name__)
-
-SAM2_REPOSITORY = "facebook/sam2.1-hiera-large"  # Apache-2.0
-SAM3_REPOSITORY = "facebook/sam3"  # gated; Meta's SAM License
 
 _GRID_SIDE = 32
 _POINTS_AT_ONCE = 64
@@ -134,7 +132,7 @@ class Segmenter:
         return NamedMask(name, (full > 0).numpy().astype(np.bool_))
 
 
-def load_segmenter(source: str | Path = SAM2_REPOSITORY, *, device: torch.device | str = "cpu") -> Segmenter:
+def load_segmenter(source: str | Path = SAM2_LARGE.repository, *, device: torch.device | str = "cpu") -> Segmenter:
     """SAM 2 (any size) or SAM 3 from a folder or hub repository in transformers' format.
 
     Raises:
