@@ -1,12 +1,20 @@
 """Adapters for I-Scene's random layout, its view-centric space and its output frames."""
 
+import io
+
 import numpy as np
 import torch
+import trimesh
 from torch import Tensor
 
 from scenewright.data.random_layout import accept_candidates, layout_slack
 from scenewright.data.support_surface import find_support, footprint_radius, largest_scale
+from scenewright.geometry.dual_marching_cubes import average_corners
+from scenewright.geometry.mesh_extraction import FEATURE_CHANNELS, extract_mesh
+from scenewright.io.gaussian_ply import gaussian_columns
+from scenewright.io.glb import glb_bytes
 from scenewright.systems.iscene.view_centric import view_centric_transform, view_centric_voxels
+from scenewright.types import Gaussians, Mesh, Scene, SceneObject
 from tests.conformance.case import Case
 
 __all__ = ["LAYOUT_MODULES"]
@@ -66,9 +74,58 @@ def view_centric(case: Case) -> dict[str, Tensor]:
     }
 
 
+def mesh_grid_affine(case: Case) -> dict[str, Tensor]:
+    """Grid vertices of the mesh extraction at the decoder's own 256 cells and at the 320 of the released I-Scene."""
+    coords, sdf, deform = (case.inputs[name] for name in ("cube_coords", "sdf", "deform"))
+    rest = torch.zeros(
+        len(coords), sum(FEATURE_CHANNELS[name] for name in ("edge_weight", "corner_weight", "split_weight"))
+    )
+    feats = torch.cat([sdf.flatten(1), deform.flatten(1), rest], 1)
+    size = case.config["upsampled"] + 1
+    ids = average_corners(coords, sdf, size - 1)[0]
+    outputs = {"grid_vertices": torch.stack([ids // size**2, ids // size % size, ids % size], 1)}
+    for factor in (4, 5):
+        mesh = extract_mesh(coords, feats, factor * case.config["resolution"], training=True)
+        assert mesh.grid_positions is not None
+        assert mesh.grid_sdf is not None
+        outputs |= {f"x{factor}_pos": mesh.grid_positions, f"x{factor}_sdf": mesh.grid_sdf}
+    return outputs
+
+
+def export_axes(case: Case) -> dict[str, Tensor]:
+    """Where points of our frame end up in the files we write."""
+    points = case.inputs["points_zup"]
+    centres = (case.inputs["voxels"] + 0.5) / 64 - 0.5
+    count = len(points)
+    splats = Gaussians(
+        points,
+        torch.ones(count, 3),
+        torch.eye(4)[:1].repeat(count, 1),
+        torch.full((count,), 0.5),
+        torch.zeros(count, 1, 3),
+    )
+    return {
+        "glb_yup": _written_positions(points),
+        "gaussian_ply": gaussian_columns(splats)[:, :3],
+        "voxel_centre_zup": centres,
+        "debug_ply": 2 * _written_positions(centres),
+    }
+
+
+def _written_positions(points: Tensor) -> Tensor:
+    """Vertex positions as they stand in a GLB file."""
+    faces = torch.arange(len(points) - len(points) % 3).reshape(-1, 3)
+    faces = torch.cat([faces, torch.arange(len(points) - 3, len(points))[None]])
+    content = glb_bytes(Scene((SceneObject("points", (Mesh(points, faces),)),)))
+    loaded = trimesh.load(io.BytesIO(content), file_type="glb", process=False)
+    return torch.from_numpy(np.array(next(iter(loaded.geometry.values())).vertices))
+
+
 LAYOUT_MODULES = {
+    "export_axes": export_axes,
     "layout_acceptance": layout_acceptance,
     "layout_checker": layout_checker,
     "layout_stacking": layout_stacking,
+    "mesh_grid_affine": mesh_grid_affine,
     "view_centric_transform": view_centric,
 }

@@ -1,7 +1,7 @@
 """Importers: furniture catalogues (`.sh3f`, Debian's sweethome3d-furniture) and folders or archives of models.
 
-A catalogue is a zip or folder with `PluginFurnitureCatalog.properties`, whose numbered keys describe each model (sizes in
-centimetres). Everything is read through `Files`, which opens nothing outside the archive and bounds what it reads.
+A catalogue is a zip or folder with `PluginFurnitureCatalog.properties`, whose numbered keys describe each model (sizes
+in centimetres). Everything is read through `Files`, which opens nothing outside the archive and bounds what it reads.
 Source: Sweet Home 3D furniture library format. Frame: files y up, front +z; results canonical (z up, front -y, metres).
 """
 

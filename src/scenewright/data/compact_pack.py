@@ -1,9 +1,9 @@
 """The compact training pack: all training assets in one small file that travels to the machine that trains.
 
-Per asset: surface occupancy at 32^3 and 64^3 (bit-packed), and a simplified mesh with 16-bit positions, 8-bit normals,
-16-bit texture coordinates, its materials and small JPEG textures, from which scenes are composed and rendered on the fly.
-The file is a plain tar with fixed times: `index.json`, `ATTRIBUTION.csv`, then one `assets/<id>.bin` (deflated npz) each;
-the same library and seed give the same bytes. Only `TrainingAsset`s can be written, and reading admits each again.
+Per asset: surface occupancy at 32^3 and 64^3 (bit-packed), and a simplified mesh with 16-bit positions, 8-bit
+normals, 16-bit texture coordinates, its materials and small JPEG textures, from which scenes are composed and rendered.
+The file is a plain tar with fixed times: `index.json`, `ATTRIBUTION.csv`, then one `assets/<id>.bin` (deflated npz)
+each; the same library and seed give the same bytes. Only `TrainingAsset`s are written, and reading admits each again.
 
 Frame: canonical (z up, front -y, metres). Occupancy covers the cube [-0.5, 0.5]^3 that the longest side fills, centred.
 Legend: V vertices, F faces, R grid side.
@@ -126,14 +126,13 @@ def write_compact_pack(
             progress(count, total)
     credits = [(row["id"], row["name"], Credit(**row["credit"])) for row in index]
     header = json.dumps({"version": _VERSION, "split": "train", "assets": index}, sort_keys=True).encode()
-    with atomic_path(path) as temporary:
-        with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as archive:
-            members = [("index.json", header), ("ATTRIBUTION.csv", attribution_csv(credits).encode())]
-            members += [(f"assets/{name}.bin", body) for name, body in bodies]
-            for name, content in members:
-                info = tarfile.TarInfo(name)
-                info.size, info.mode = len(content), 0o644
-                archive.addfile(info, io.BytesIO(content))
+    with atomic_path(path) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as archive:
+        members = [("index.json", header), ("ATTRIBUTION.csv", attribution_csv(credits).encode())]
+        members += [(f"assets/{name}.bin", body) for name, body in bodies]
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(content), 0o644
+            archive.addfile(info, io.BytesIO(content))
     return PackSummary(len(bodies), Path(path).stat().st_size)
 
 
@@ -242,7 +241,7 @@ def _encode(asset: Asset) -> bytes:
         )
     arrays["materials"] = np.frombuffer(json.dumps(materials).encode(), np.uint8)
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer, allow_pickle=False, **arrays)
     # numpy stamps no times into plain npz members; deflating the whole keeps the bytes reproducible.
     return zlib.compress(buffer.getvalue(), 9)
 
@@ -286,7 +285,8 @@ def _decode_parts(arrays: dict[str, np.ndarray]) -> tuple[Mesh, ...]:
         if f"{number}_t" in arrays:
             texture = torch.from_numpy(np.array(Image.open(io.BytesIO(arrays[f"{number}_t"].tobytes()))))
             scale, start = arrays[f"{number}_uv_span"], arrays[f"{number}_uv_low"]
-            uv = torch.from_numpy((arrays[f"{number}_uv"].astype(np.float32) / 65535 * scale + start).astype(np.float32))
+            stretched = arrays[f"{number}_uv"].astype(np.float32) / 65535 * scale + start
+            uv = torch.from_numpy(stretched.astype(np.float32))
         normals = None
         if f"{number}_n" in arrays:
             normals = torch.nn.functional.normalize(torch.from_numpy(arrays[f"{number}_n"].astype(np.float32)), dim=1)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from scenewright.data.composition import ComposedScene, Composer, PlacedAsset
+from scenewright.data.held_out import TrainingAsset
 from scenewright.data.room_shell import RoomShell, build_shell
 from scenewright.data.selection import Selector
 from scenewright.data.viewpoints import sample_single_view
@@ -36,7 +37,8 @@ def compose_floor_scene(
                 break
     for _ in range(stacked):
         carriers = [index for index in range(len(composer.objects)) if composer.support(index) is not None]
-        if not any(composer.place_on(selector.small(rng), int(rng.choice(carriers)), rng) for _ in range(6) if carriers):
+        tries = 6 if carriers else 0
+        if not any(composer.place_on(selector.small(rng), int(rng.choice(carriers)), rng) for _ in range(tries)):
             _place_near(composer, selector.floor(rng), float(rng.uniform(-math.pi, math.pi)), spread, rng)
     corners = object_corners(composer.objects)
     camera = sample_single_view(corners, rng, size=size)
@@ -61,7 +63,7 @@ def object_corners(objects: list[PlacedAsset] | tuple[PlacedAsset, ...]) -> np.n
     return np.concatenate(corners)
 
 
-def _place_near(composer: Composer, source, yaw: float, spread: float, rng: np.random.Generator) -> bool:
+def _place_near(composer: Composer, source: TrainingAsset, yaw: float, spread: float, rng: np.random.Generator) -> bool:
     """The asset on the floor, as near to the others as a random direction and gap allow."""
     direction = float(rng.uniform(0, 2 * math.pi))
     distance = 0.0

@@ -1,7 +1,7 @@
 """Model packs on disk, and the library that training draws from.
 
-A pack is a zip or a folder with `index.csv`, `ATTRIBUTION.csv` and `glb/<id>.glb` (y up, metres, canonical). `ModelPack`
-reads any model; `TrainingLibrary` hands out `TrainingAsset`s and nothing else (see `held_out.py`).
+A pack is a zip or a folder with `index.csv`, `ATTRIBUTION.csv` and `glb/<id>.glb` (y up, metres, canonical).
+`ModelPack` reads any model; `TrainingLibrary` hands out `TrainingAsset`s and nothing else (see `held_out.py`).
 """
 
 import csv

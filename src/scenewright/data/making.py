@@ -1,8 +1,8 @@
 """Makes a recipe into a folder of shards, with workers, restartable at shard granularity.
 
 A folder holds `recipe.json`, the shards with their indices, `ATTRIBUTION.csv` for every model that appears, and
-`sheet.jpg` with a look at what was made. Whole shards are kept when the same recipe is run again; missing or cut ones are
-made again. Equal recipes give equal bytes, whatever the number of workers.
+`sheet.jpg` with a look at what was made. Whole shards are kept when the same recipe is run again; missing or cut ones
+are made again. Equal recipes give equal bytes, whatever the number of workers.
 """
 
 import io

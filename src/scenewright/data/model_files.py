@@ -176,7 +176,7 @@ def _phong_material(visual: Any, flags: set[str]) -> tuple[PBRMaterial, np.ndarr
         flags.add("texture_without_uv")
     flipped = None
     if texture is not None:
-        flipped = np.asarray(uv, dtype=np.float32) * np.float32([1, -1]) + np.float32([0, 1])
+        flipped = np.asarray(uv, dtype=np.float32) * np.array([1, -1], np.float32) + np.array([0, 1], np.float32)
     material = PBRMaterial(
         base_color_factor=(float(rgba[0]), float(rgba[1]), float(rgba[2]), float(rgba[3])),
         roughness_factor=float(np.clip(1 - (source.glossiness or 0) / 500, 0.2, 0.9)),

@@ -1,8 +1,8 @@
 """I-Scene's non-semantic random layout: discs on the ground by variable-radius Poisson-disk sampling.
 
-Every object is a disc (half the diagonal of its footprint). Discs are placed largest first at the first random candidate
-that keeps `r_i + r_j + gap` from all others; a region that is too tight grows by ten percent. Source: I-Scene, supplement
-("random non-semantic scenes"); numbers the text leaves open are the defaults of `RandomLayoutConfig` and marked there.
+Every object is a disc (half the diagonal of its footprint). Discs are placed largest first at the first random
+candidate that keeps `r_i + r_j + gap` from all others; a region that is too tight grows by ten percent. Source:
+I-Scene, supplement ("random non-semantic scenes"); numbers the text leaves open are defaults of `RandomLayoutConfig`.
 Objects stacked on tables: see `support_surface.py`.
 
 Legend: N objects, K candidates. Frame: ground plane of the z-up world, (x, y).
@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from scenewright.errors import InputError
 
 __all__ = [
+    "DEFAULT_LAYOUT",
     "DiskGrid",
     "Layout",
     "RandomLayoutConfig",
@@ -25,8 +26,6 @@ __all__ = [
     "placement_order",
     "sample_layout",
 ]
-
-UNPLACED = -9999.0
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,10 @@ class RandomLayoutConfig:
     candidates: int = 200
     region_ratio: float = 2.5
     max_enlargements: int = 50
+
+
+DEFAULT_LAYOUT = RandomLayoutConfig()
+UNPLACED = -9999.0
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class DiskGrid:
         """
         reach = math.ceil((radius + self._largest_radius + self.gap) / self._cell)
         if (2 * reach + 1) ** 2 > len(self._discs):
-            near = range(len(self._discs))
+            near = list(range(len(self._discs)))
         else:
             column, row = self._key(x, y)
             near = [
@@ -134,7 +137,7 @@ def accept_candidates(
 
 
 def layout_slack(centres: Float[np.ndarray, "N 2"], radii: Float[np.ndarray, " N"], gap: float) -> float:
-    """Smallest surplus of a pair's distance over `r_i + r_j + gap`; not negative for a valid layout, 9999 below two discs."""
+    """Smallest surplus of a pair's distance over `r_i + r_j + gap`: not negative if valid, 9999 below two discs."""
     if len(radii) < 2:
         return -UNPLACED
     centres, radii = np.asarray(centres, dtype=np.float64), np.asarray(radii, dtype=np.float64)
@@ -146,7 +149,7 @@ def layout_slack(centres: Float[np.ndarray, "N 2"], radii: Float[np.ndarray, " N
 def sample_layout(
     radii: Float[np.ndarray, " N"],
     rng: np.random.Generator,
-    config: RandomLayoutConfig = RandomLayoutConfig(),
+    config: RandomLayoutConfig = DEFAULT_LAYOUT,
     *,
     gap: float | None = None,
 ) -> Layout:

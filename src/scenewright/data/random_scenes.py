@@ -1,7 +1,7 @@
 """I-Scene's non-semantic random scenes: any assets, scaled and strewn over the ground, some stacked on flat tops.
 
-Source: I-Scene, supplement; layout in `random_layout.py`, stacking in `support_surface.py`. Views are spread evenly over
-all directions and look at the scene's centre (150 per scene in the paper).
+Source: I-Scene, supplement; layout in `random_layout.py`, stacking in `support_surface.py`. Views are spread evenly
+over all directions and look at the scene's centre (150 per scene in the paper).
 """
 
 import math
@@ -11,7 +11,7 @@ import numpy as np
 from scenewright.data.composition import RESTING_GAP_M, ComposedScene, Composer, PlacedAsset
 from scenewright.data.floor_scenes import object_corners
 from scenewright.data.held_out import TrainingAsset
-from scenewright.data.random_layout import RandomLayoutConfig, sample_layout
+from scenewright.data.random_layout import DEFAULT_LAYOUT, RandomLayoutConfig, sample_layout
 from scenewright.data.selection import Selector
 from scenewright.data.support_surface import Support, footprint_radius, largest_scale
 from scenewright.data.viewpoints import sample_sphere_view
@@ -29,7 +29,7 @@ def compose_random_scene(
     *,
     size: int = 512,
     views: int = 4,
-    config: RandomLayoutConfig = RandomLayoutConfig(),
+    config: RandomLayoutConfig = DEFAULT_LAYOUT,
 ) -> ComposedScene:
     """A scene with `views` of the 150 cameras; all randomness comes from `rng`."""
     count = int(rng.integers(config.num_objects[0], config.num_objects[1] + 1))

@@ -26,7 +26,7 @@ Kind = Literal["floor", "random", "room", "panorama", "walk"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """What to make. `size` is the side of square pictures or the height of others; `views` per scene where there are several."""
+    """What to make. `size` is the side of square pictures or the height of others; `views` are counted per scene."""
 
     kind: Kind = "floor"
     count: int = 100

@@ -87,7 +87,7 @@ def build_shell(shell: RoomShell, rng: np.random.Generator, *, with_ceiling: boo
     floor = finish_mesh(flat, triangles, sample_material("floor", rng), float(rng.uniform(0.5, 1.4)))
     parts = [("floor", floor)]
     if with_ceiling:
-        lifted = flat + [0, 0, shell.height]
+        lifted = flat + np.array([0, 0, shell.height])
         parts.append(("ceiling", finish_mesh(lifted, triangles[:, ::-1].copy(), sample_material("ceiling", rng), 1.0)))
     paint, tile = sample_material("wall", rng), float(rng.uniform(0.4, 1.2))
     for index in range(len(shell.corners)):

@@ -1,4 +1,4 @@
-"""Furnished closed rooms: walls with door and windows, furniture by theme along walls and in groups, things on surfaces.
+"""Furnished closed rooms: walls with door and windows, furniture along walls and in groups, things on surfaces.
 
 Rectangles and L-shapes as in the public panoramas. Every piece goes through `Composer`, so nothing touches; doors keep
 their swing free and tall pieces stay out of windows. Frame: world, z up, metres, floor at z = 0.
@@ -62,11 +62,10 @@ def sample_shell(rng: np.random.Generator) -> RoomShell:
     corners = np.array([[0, 0], [width, 0], [width, depth], [0, depth]])
     if rng.uniform() < 0.4:
         cut_x, cut_y = width * float(rng.uniform(0.3, 0.5)), depth * float(rng.uniform(0.3, 0.5))
-        corners = np.array(
-            [[0, 0], [width, 0], [width, depth - cut_y], [width - cut_x, depth - cut_y], [width - cut_x, depth], [0, depth]]
-        )
+        step_x, step_y = width - cut_x, depth - cut_y
+        corners = np.array([[0, 0], [width, 0], [width, step_y], [step_x, step_y], [step_x, depth], [0, depth]])
     if rng.uniform() < 0.5:
-        corners = (corners * [-1, 1])[::-1] + [width, 0]
+        corners = (corners * [-1, 1])[::-1] + np.array([width, 0])
     shell = RoomShell(corners, float(rng.uniform(2.4, 3.0)))
     walls = list(rng.permutation(len(corners)))
     openings: list[Opening] = []
@@ -226,8 +225,9 @@ class RoomFurnisher:
                     break
         elif role == "table" and height > 0.6 and (source := self._role("chair")) is not None:
             self.seats_around(index, source)
-        elif role == "sofa" and rng.uniform() < 0.7 and (source := self._role("table")) is not None:
-            if source.asset.size_m[2] < 0.6 and source.asset.size_m[0] < 1.6:
+        elif role == "sofa" and rng.uniform() < 0.7:
+            source = self._role("table")
+            if source is not None and source.asset.size_m[2] < 0.6 and source.asset.size_m[0] < 1.6:
                 self.in_front(source, index, gap=float(rng.uniform(0.25, 0.5)))
 
     def is_free(self, x: float, y: float) -> bool:

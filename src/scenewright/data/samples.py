@@ -1,8 +1,8 @@
 """A composed scene as the files of one sample: pictures, masks, depth, meshes and a JSON with all poses and boxes.
 
 Names: `scene.json`, `gt.glb` (geometry in the world frame), and per picture `rgb.jpg`, `instances.png`, `depth_mm.png`
-(with a prefix `view_KK_` where there are several). JSON matrices are row-major; frames as docs/conventions.md says: world
-z up, metres, cameras OpenCV. Depth is 16-bit millimetres, 0 where nothing is hit.
+(with a prefix `view_KK_` where there are several). JSON matrices are row-major; frames as docs/conventions.md says:
+world z up, metres, cameras OpenCV. Depth is 16-bit millimetres, 0 where nothing is hit.
 """
 
 import io

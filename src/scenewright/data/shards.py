@@ -1,8 +1,8 @@
 """Tar shards in WebDataset's form, byte for byte reproducible, with an index that tells a whole shard from a cut one.
 
-A sample is a run of members `KEY.NAME`; times, owners and modes are fixed, so equal samples give equal bytes. Beside each
-`shard-00000.tar` lies `shard-00000.json` with its length, its SHA-256 and the place of every member; it is written last,
-so a shard without a matching index is unfinished and is made again.
+A sample is a run of members `KEY.NAME`; times, owners and modes are fixed, so equal samples give equal bytes. Beside
+each `shard-00000.tar` lies `shard-00000.json` with its length, its SHA-256 and the place of every member; it is written
+last, so a shard without a matching index is unfinished and is made again.
 """
 
 import hashlib
@@ -102,8 +102,8 @@ class ShardReader:
                 raise InputError(f"Shard '{tar_path}' has no readable index; make it again to finish it.") from error
             if tar_path.stat().st_size != expected:
                 raise InputError(
-                    f"Shard '{tar_path}' has {tar_path.stat().st_size:,} bytes instead of {expected:,}: it was cut off. "
-                    "Run the same command again to finish it."
+                    f"Shard '{tar_path}' has {tar_path.stat().st_size:,} bytes instead of {expected:,}: it was cut "
+                    "off. Run the same command again to finish it."
                 )
             self._places.update({key: (tar_path, places) for key, places in samples.items()})
         self.keys = tuple(sorted(self._places))

@@ -20,7 +20,7 @@ __all__ = ["Support", "find_support", "footprint_radius", "largest_scale"]
 class Support:
     """The top polygon of a table: area centroid `anchor_xy`, `height` of the top, distance to the nearest edge.
 
-    `footprint_share` is the polygon's area over the area of the mesh's horizontal bounding box, `flat_share` the area of
+    `footprint_share` is the polygon's area over that of the mesh's horizontal bounding box, `flat_share` the area of
     level faces at the very top over the polygon's.
     """
 

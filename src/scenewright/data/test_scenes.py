@@ -116,7 +116,9 @@ def read_test_scene(folder: str | Path, *, name: str | None = None) -> TestScene
             floor_z_m=float(meta.get("floor_y", 0.0)),
         )
     except (KeyError, TypeError, IndexError, AttributeError) as error:
-        raise InputError(f"'{folder / 'scene.json'}' lacks or mangles the entry {error}; is it a test scene?") from error
+        raise InputError(
+            f"'{folder / 'scene.json'}' lacks or mangles the entry {error}; is it a test scene?"
+        ) from error
 
 
 def zup_from_yup_points(points: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:

@@ -87,7 +87,7 @@ def sample_sphere_view(
 def level_pose(position: tuple[float, float, float], heading_rad: float) -> Float[Tensor, "4 4"]:
     """`cam_from_world` of a level camera that looks along (cos, sin) of the heading."""
     eye = np.array(position)
-    return _pose(eye, eye + [math.cos(heading_rad), math.sin(heading_rad), 0.0])
+    return _pose(eye, eye + np.array([math.cos(heading_rad), math.sin(heading_rad), 0.0]))
 
 
 def walk_poses(
@@ -133,7 +133,7 @@ def walk_poses(
         heading = math.atan2(center[1] - y, center[0] - x) + float(rng.uniform(-1.2, 1.2))
         drop = math.tan(math.radians(rng.uniform(*pitch_down_deg)))
         eye = np.array([x, y, rng.uniform(1.3, 1.6)])
-        poses.append(_pose(eye, eye + [math.cos(heading), math.sin(heading), -drop]))
+        poses.append(_pose(eye, eye + np.array([math.cos(heading), math.sin(heading), -drop])))
     return poses
 
 
@@ -145,4 +145,4 @@ def _rotation(away: np.ndarray) -> np.ndarray:
 
 
 def _pose(eye: np.ndarray, target: np.ndarray) -> Float[Tensor, "4 4"]:
-    return look_at(torch.from_numpy(np.asarray(eye, dtype=np.float64)), torch.from_numpy(np.asarray(target, np.float64)))
+    return look_at(torch.from_numpy(eye.astype(np.float64)), torch.from_numpy(target.astype(np.float64)))

@@ -23,7 +23,7 @@ OWN_CREDIT = Credit(creator="Scenewright", rights_holder="The Scenewright author
 
 @dataclass(frozen=True)
 class Family:
-    """`stands` says where members belong: on the floor, or on furniture ("on"); `against_wall`: with their back to one."""
+    """`stands` says where members belong: on the floor or on furniture ("on"); `against_wall`: back to one."""
 
     build: Callable[[Kit], None]
     size_m: tuple[Range, Range, Range]

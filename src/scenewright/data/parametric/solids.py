@@ -81,7 +81,7 @@ def cylinder(radius: float, height: float, base: Sequence[float] = (0.0, 0.0, 0.
 
 
 def lathe(profile: Sequence[tuple[float, float]], base: Sequence[float] = (0.0, 0.0, 0.0), segments: int = 20) -> Shell:
-    """A body of revolution about z from (radius, height) points; a profile may go up the outside and down the inside."""
+    """A body of revolution about z from (radius, height) points; a profile may go up outside and down inside."""
     angles = np.linspace(0, 2 * math.pi, segments, endpoint=False)
     circle = np.stack([np.cos(angles), np.sin(angles)], 1)
     return loft(_stack(circle, [(max(radius, 1e-4), height) for radius, height in profile]) + np.asarray(base))

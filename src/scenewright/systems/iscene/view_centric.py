@@ -1,7 +1,7 @@
-"""I-Scene's view-centric space: the whole scene in one cube, turned about the vertical so that the camera looks along +y.
+"""I-Scene's view-centric space: the whole scene in one cube, turned about the vertical so the camera looks along +y.
 
-Gravity is kept (yaw only); image right is +x, away from the camera is +y, up is +z. One uniform normalisation serves the
-whole scene: instances are neither re-centred nor re-scaled. The convention is inferred from published renders.
+Gravity is kept (yaw only); image right is +x, away from the camera is +y, up is +z. One uniform normalisation serves
+the whole scene: instances are neither re-centred nor re-scaled. The convention is inferred from published renders.
 
 Legend: N points. Frame: z-up world in, the cube [-0.5, 0.5]^3 out; docs/conventions.md#grid.
 """
