@@ -5,11 +5,13 @@ import typer
 from scenewright.cli.compare import compare
 from scenewright.cli.convert import convert
 from scenewright.cli.data import data_app
+from scenewright.cli.demo import demo
 from scenewright.cli.doctor import doctor
 from scenewright.cli.evaluate import evaluate
 from scenewright.cli.list_weights import list_weights
 from scenewright.cli.object import object_command
 from scenewright.cli.render import render
+from scenewright.cli.texture import texture
 
 app = typer.Typer(
     name="scenewright",
@@ -20,11 +22,13 @@ app = typer.Typer(
 app.command()(compare)
 app.command()(convert)
 app.add_typer(data_app, name="data")
+app.command()(demo)
 app.command()(doctor)
 app.command()(evaluate)
 app.command("list")(list_weights)
 app.command("object")(object_command)
 app.command()(render)
+app.command()(texture)
 
 
 @app.callback()
