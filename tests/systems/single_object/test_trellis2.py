@@ -9,6 +9,8 @@ import torch
 from PIL import Image, ImageDraw
 
 from scenewright.backbones.trellis2.config import IntervalSamplerConfig
+from scenewright.backbones.trellis2.decoding import decode_materials, decode_shape
+from scenewright.backbones.trellis2.object_sampling import PLANS, sample_object
 from scenewright.backbones.trellis2.pretrained import Trellis2
 from scenewright.errors import EmptyStructureError, InputError, OutOfMemoryBudgetError, WeightsError
 from scenewright.io.scene_file import load_scene, save_scene
@@ -16,6 +18,7 @@ from scenewright.systems.single_object.texturing import TexturingOptions, textur
 from scenewright.systems.single_object.trellis2 import (
     TRELLIS2_FINISH,
     ObjectOptions,
+    encode_picture,
     load_image_encoder,
     object_from_picture,
 )
@@ -70,13 +73,27 @@ def test_the_same_seed_gives_the_same_object_and_another_seed_another(weights):
     networks = Trellis2(weights, keep_loaded=True)
     encoder = load_image_encoder(networks)
 
-    def vertices(seed: int) -> torch.Tensor:
-        options = ObjectOptions(seed=seed, plan="512", finish=FINISH)
-        return object_from_picture(cut_out(), networks, encoder, options).objects[0].parts[0].vertices
+    tokens = encode_picture(cut_out().convert("RGB"), encoder, (512,))
 
-    first, again, other = vertices(3), vertices(3), vertices(4)
+    def latent(seed: int) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        return sample_object(networks, tokens, PLANS["512"], networks.samplers, generator).texture.feats
+
+    first, again, other = latent(3), latent(3), latent(4)
     assert torch.equal(first, again)
     assert first.shape != other.shape or not torch.equal(first, other)
+
+
+def test_several_samples_share_one_picture(weights):
+    networks = Trellis2(weights, keep_loaded=True)
+    tokens = encode_picture(cut_out().convert("RGB"), load_image_encoder(networks), (512,))
+    generator = torch.Generator().manual_seed(1)
+    latents = sample_object(networks, tokens, PLANS["512"], networks.samplers, generator, num_samples=2)
+    assert latents.shape.batch_size == 2
+    grids, pyramid = decode_shape(networks.network("shape_slat_decoder"), latents.shape, 512)
+    voxels = decode_materials(networks.network("tex_slat_decoder"), latents.texture, pyramid, 512)
+    assert [len(grid.coords) for grid in grids] == [len(item.coords) for item in voxels]
+    assert all(torch.equal(grid.coords, item.coords) for grid, item in zip(grids, voxels, strict=True))
 
 
 def test_only_one_network_is_kept_unless_asked_for(weights):

@@ -36,7 +36,7 @@ from scenewright.sparse.tensor import VoxelSet
 from scenewright.systems.single_object.trellis2 import StageProgress, encode_picture
 from scenewright.types import Mesh, Scene, SceneObject
 
-__all__ = ["TexturingOptions", "encode_mesh", "texture_mesh"]
+__all__ = ["TexturingOptions", "encode_mesh", "scene_parts", "texture_mesh"]
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,23 @@ def encode_mesh(mesh: Mesh, resolution: int, networks: Trellis2, progress: Stage
     voxels = VoxelSet(torch.nn.functional.pad(grid.coords, (1, 0)).int().to(device))
     features = shape_features(voxels, grid.dual_vertices.to(device), grid.intersected.to(device))
     return networks.network("shape_slat_encoder")(features)
+
+
+def scene_parts(scene: Scene) -> tuple[Mesh, ...]:
+    """All meshes of a scene in its world frame.
+
+    Raises:
+        InputError: the scene has no mesh.
+    """
+    parts = []
+    for placed in scene.objects:
+        matrix = placed.world_from_object
+        for part in placed.parts:
+            transform = matrix.to(part.vertices)
+            parts.append(replace(part, vertices=part.vertices @ transform[:3, :3].T + transform[:3, 3]))
+    if not parts:
+        raise InputError("Expected a file with at least one mesh, got none; is it a point cloud or a set of splats?")
+    return tuple(parts)
 
 
 def _merged(parts: Sequence[Mesh]) -> Mesh:
