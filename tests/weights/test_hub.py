@@ -130,9 +130,13 @@ def test_a_download_with_other_content_is_refused(hub, tmp_path, monkeypatch):
         fetch(record(), cache_dir=tmp_path, endpoint=hub)
 
 
+@pytest.mark.slow  # the hub library tries again for about twenty seconds
 def test_without_network(tmp_path):
     with pytest.raises(WeightsError, match="not in the hub cache and the hub cannot be reached"):
         fetch(record(), cache_dir=tmp_path, endpoint="http://127.0.0.1:1")
+
+
+def test_offline_never_asks_the_network(tmp_path):
     with pytest.raises(WeightsError, match="downloading is off"):
         fetch(record(), cache_dir=tmp_path, offline=True)
 

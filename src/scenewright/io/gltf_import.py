@@ -141,6 +141,8 @@ def _camera(camera: Mapping[str, Any], yup_from_node: Float[Tensor, "4 4"]) -> C
         rows = ours["intrinsics_px"] if isinstance(ours["intrinsics_px"], list) else []
         flat = [value for row in rows for value in (row if isinstance(row, list) else [row])]
         intrinsics = torch.tensor(_numbers(flat, 9, "a camera's intrinsics_px")).reshape(3, 3)
+        if min(width, height, float(intrinsics[0, 0]), float(intrinsics[1, 1])) <= 0 or max(width, height) > 1 << 16:
+            raise InputError("a camera's size or focal length is out of range")
     else:
         yfov, aspect = _numbers([perspective.get("yfov"), perspective.get("aspectRatio", 1.0)], 2, "a camera's lens")
         if not 0 < yfov < math.pi or aspect <= 0:
