@@ -11,16 +11,26 @@ EXIT_GATE = 1
 
 
 def evaluate(
-    predictions: Annotated[Path | None, typer.Option(help="Folder of scene files to score (NAME.glb or NAME/*.glb).")] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Folder of scene files to score (NAME.glb or NAME/*.glb).")
+    ] = None,
     ground_truth: Annotated[Path | None, typer.Option(help="Folder of true scenes of the same names.")] = None,
     scenes: Annotated[Path | None, typer.Option(help="Folder of test scenes to generate and score.")] = None,
-    system: Annotated[str | None, typer.Option(help="System that generates: see 'scenewright evaluate --list'.")] = None,
+    system: Annotated[
+        str | None, typer.Option(help="System that generates: see 'scenewright evaluate --list'.")
+    ] = None,
     preset: Annotated[str | None, typer.Option(help="Preset of the system.")] = None,
-    protocol: Annotated[list[str] | None, typer.Option(help="Evaluation protocol; may be given more than once.")] = None,
+    protocol: Annotated[
+        list[str] | None, typer.Option(help="Evaluation protocol; may be given more than once.")
+    ] = None,
     json_path: Annotated[Path | None, typer.Option("--json", help="Where to write the numbers.")] = None,
     report: Annotated[Path | None, typer.Option(help="Where to write the HTML report.")] = None,
-    gate: Annotated[Path | None, typer.Option(help="Baseline OUT.json; exit 1 if a metric is significantly worse.")] = None,
-    gate_tolerance: Annotated[float, typer.Option(help="Relative loss of layout and collisions the gate lets pass.")] = 0.01,
+    gate: Annotated[
+        Path | None, typer.Option(help="Baseline OUT.json; exit 1 if a metric is significantly worse.")
+    ] = None,
+    gate_tolerance: Annotated[
+        float, typer.Option(help="Relative loss of layout and collisions the gate lets pass.")
+    ] = 0.01,
     work: Annotated[Path | None, typer.Option(help="Folder for records and generated scenes, to resume from.")] = None,
     seed: Annotated[int, typer.Option(help="Seed passed to the system.")] = 0,
     device: Annotated[str, typer.Option(help="Device the system runs on: auto, cpu, cuda, mps.")] = "auto",
@@ -54,12 +64,14 @@ def evaluate(
         folder = (work or _default_work(json_path, report)) / chosen.name
         with progress_bar(chosen.name) as progress:
             if scores_files:
-                assert predictions is not None and ground_truth is not None
+                assert predictions is not None
+                assert ground_truth is not None
                 result = evaluate_folders(
                     predictions, ground_truth, chosen, work=folder, pictures=pictures, progress=progress
                 )
             else:
-                assert scenes is not None and system is not None
+                assert scenes is not None
+                assert system is not None
                 built = find_system(system).build(preset, _device(device))
                 result = evaluate_system(
                     built, scenes, chosen, work=folder, seed=seed, preset=preset, pictures=pictures, progress=progress

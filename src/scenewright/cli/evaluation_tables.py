@@ -24,7 +24,9 @@ def print_summary(results: Sequence[Evaluation]) -> None:
     for result in results:
         table.add_column(f"{result.protocol.name} ({len(result.records)} scenes)", justify="right")
     for name, label in LABELS.items():
-        cells = [f"{_number(r.mean[name])}  [dim]{_number(r.ci95[name][0])} .. {_number(r.ci95[name][1])}" for r in results]
+        cells = [
+            f"{_number(r.mean[name])}  [dim]{_number(r.ci95[name][0])} .. {_number(r.ci95[name][1])}" for r in results
+        ]
         table.add_row(label, *cells)
     console.print(table)
     for record in results[0].records:

@@ -53,7 +53,7 @@ class TestObject:
 class TestScene:
     """A scene with its truth. `image` and `camera` are None where the folder is not a single view.
 
-    `truth` holds the meshes of `gt.glb`, room parts included where the file has them; `floor_z_m` is the floor's height.
+    `truth` holds the meshes of `gt.glb`, room parts included where the file has them.
     """
 
     __test__ = False

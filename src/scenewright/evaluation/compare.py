@@ -97,9 +97,7 @@ def failures_of_gate(differences: list[Difference], *, tolerance: float = 0.01) 
         if item.verdict == "worse":
             found.append(f"{item.metric} is significantly worse: {item.first:.4g} -> {item.second:.4g}.")
         elif item.metric in GUARDED and item.relative_loss > tolerance:
-            found.append(
-                f"{item.metric} lost more than {100 * tolerance:g} %: {item.first:.4g} -> {item.second:.4g}."
-            )
+            found.append(f"{item.metric} lost more than {100 * tolerance:g} %: {item.first:.4g} -> {item.second:.4g}.")
     return found
 
 

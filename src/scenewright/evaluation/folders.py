@@ -44,7 +44,9 @@ class ScenePair:
             InputError: there is no prediction, or it cannot be read.
         """
         if self.prediction is None:
-            raise InputError(f"There is no prediction for '{self.name}'; expected {self.name}.glb or {self.name}/*.glb.")
+            raise InputError(
+                f"There is no prediction for '{self.name}'; expected {self.name}.glb or {self.name}/*.glb."
+            )
         return shapes_from_file(self.prediction, self.name)
 
 

@@ -53,7 +53,10 @@ def match_by_name(predictions: Sequence[str], truths: Sequence[str]) -> Matching
 
 def match_by_place(predictions: Sequence[Float[Tensor, "N 3"]], truths: Sequence[Float[Tensor, "M 3"]]) -> Matching:
     """The cheapest assignment of aligned clouds; empty clouds stay unmatched."""
-    filled = [i for i, cloud in enumerate(predictions) if len(cloud)], [j for j, cloud in enumerate(truths) if len(cloud)]
+    filled = (
+        [i for i, cloud in enumerate(predictions) if len(cloud)],
+        [j for j, cloud in enumerate(truths) if len(cloud)],
+    )
     left, right = [bounds_of(predictions[i]) for i in filled[0]], [bounds_of(truths[j]) for j in filled[1]]
     pairs: tuple[tuple[int, int], ...] = ()
     if left and right:

@@ -7,7 +7,7 @@ score differently under different protocols, so a number means nothing without t
 All of them score missing and extra objects (the published tools drop such scenes; see `scoring`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from scenewright.errors import InputError
@@ -45,7 +45,7 @@ class EvaluationProtocol:
     fscore_threshold: float = 0.1
     icp_iterations: int = 100
     max_alignment_points: int | None = None
-    collision: CollisionConfig = CollisionConfig()
+    collision: CollisionConfig = field(default_factory=CollisionConfig)
     seed: int = 0
     num_bootstrap: int = 2000
     confidence_level: float = 0.95

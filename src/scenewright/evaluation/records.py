@@ -25,9 +25,7 @@ def record_of(name: str, score: SceneScore, *, error: str | None = None, **more:
         "status": "failed" if error else "scored",
         "error": error,
         "warnings": list(score.warnings),
-        "scene": {
-            key: getattr(score, key) for key in ("cd_s", "f_s", "accuracy", "completeness", "iou_b_scene")
-        },
+        "scene": {key: getattr(score, key) for key in ("cd_s", "f_s", "accuracy", "completeness", "iou_b_scene")},
         "objects": [dataclasses.asdict(item) for item in score.objects],
         "collisions": list(score.hits),
         "detections": [[confidence, list(flags)] for confidence, flags in score.detections],

@@ -99,7 +99,9 @@ def _timing_table(records: Sequence[Mapping[str, Any]]) -> str:
     for device in ("cpu", "gpu"):
         peaks = [r["peak_memory_mb"][device] for r in records if device in r.get("peak_memory_mb", {})]
         if peaks:
-            rows.append(f"<tr><td>peak {device.upper()} memory, MB</td><td></td><td>{_number(max(peaks))}</td><td></td></tr>")
+            rows.append(
+                f"<tr><td>peak {device.upper()} memory, MB</td><td></td><td>{_number(max(peaks))}</td><td></td></tr>"
+            )
     header = "<tr><th></th><th>mean per scene</th><th>largest</th><th>total</th></tr>"
     return f"<div class='wide'><table>{header}{''.join(rows)}</table></div>"
 
@@ -135,8 +137,11 @@ def _objects(record: Mapping[str, Any]) -> str:
         faces = quality.get("num_faces", "")
         numbers = "".join(f"<td>{_number(cell)}</td>" for cell in cells)
         rows.append(f"<tr><td>{names}</td>{numbers}<td>{faces}</td><td>{watertight}</td></tr>")
-    header = "<tr><th>Object</th><th>CD-O</th><th>F-O %</th><th>IoU-O</th><th>Layout IoU</th><th>Faces</th><th>Watertight</th></tr>"
-    return f"<details><summary>Objects</summary><div class='wide'><table>{header}{''.join(rows)}</table></div></details>"
+    titles = ("Object", "CD-O", "F-O %", "IoU-O", "Layout IoU", "Faces", "Watertight")
+    header = f"<tr>{''.join(f'<th>{title}</th>' for title in titles)}</tr>"
+    return (
+        f"<details><summary>Objects</summary><div class='wide'><table>{header}{''.join(rows)}</table></div></details>"
+    )
 
 
 def _picture(record: Mapping[str, Any], role: str, work: Path) -> str | None:

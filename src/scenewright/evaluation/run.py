@@ -222,7 +222,12 @@ def _score(
         return score_scene(read(), truth, protocol), None
     except ScenewrightError as error:
         message = str(error)
-    except (RuntimeError, ValueError, ArithmeticError, MemoryError) as error:  # a system's own failure ends one scene only
+    except (
+        RuntimeError,
+        ValueError,
+        ArithmeticError,
+        MemoryError,
+    ) as error:  # a system's own failure ends one scene only
         message = f"{type(error).__name__}: {error}"
     logger.warning("Scene '%s' is scored as failed: %s", truth.name, message)
     return failed_scene(truth, protocol, [message]), message

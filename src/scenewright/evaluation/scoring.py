@@ -10,15 +10,18 @@ and for itself; collision rates then have nothing to count.
 Frame: z up. Clouds are float64; legend: N points.
 """
 
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from scenewright.errors import InputError
 from scenewright.evaluation.matching import Matching, match_by_name, match_by_place
 from scenewright.evaluation.protocols import Alignment, EvaluationProtocol, Normalization
 from scenewright.evaluation.shapes import Shape, ShapeScene, total_points
@@ -34,6 +37,22 @@ AP_THRESHOLDS = (0.25, 0.5)
 _SCENEGEN_SIDE = 1.96
 
 Cloud = Float[Tensor, "N 3"]
+
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """One way to bring the prediction to the truth; the least `misfit` wins."""
+
+    name: str
+    misfit: float
+    distances: CloudDistances
+    truth_from_prediction: Similarity
+    placed: list[Tensor]
+    moved: list[Tensor]
 
 
 @dataclass(frozen=True)
@@ -52,8 +71,8 @@ class ObjectScore:
 class SceneScore:
     """All numbers of one scene, F and rates in [0, 1], lengths in the protocol's normalised frame.
 
-    `hits` says which predicted objects collide; `detections` holds (confidence, true at each AP threshold) per predicted
-    object; `candidate` names the normalisation and alignment that won; `truth_from_prediction` (4x4) takes the
+    `hits` says which predicted objects collide; `detections` holds (confidence, true at each AP threshold) per
+    predicted object; `candidate` names the normalisation and alignment that won; `truth_from_prediction` (4x4) takes the
     prediction's own frame to the truth's.
     """
 
@@ -74,8 +93,12 @@ class SceneScore:
 
 
 def score_scene(prediction: ShapeScene, truth: ShapeScene, protocol: EvaluationProtocol) -> SceneScore:
-    """Scores `prediction`; a prediction without any surface scores as `failed_scene`."""
-    wanted = [shape.sample(protocol.points_per_object, protocol.seed) for shape in truth.shapes]
+    """Scores `prediction`; a prediction without any surface scores as `failed_scene`.
+
+    Raises:
+        InputError: the truth has no surface.
+    """
+    wanted = _truth_clouds(truth, protocol)
     sampled = [shape.sample(protocol.points_per_object, protocol.seed + 1) for shape in prediction.shapes]
     warnings = [*prediction.warnings, *frame_warnings(total_points(sampled), total_points(wanted))]
     if sum(map(len, sampled)) == 0:
@@ -86,21 +109,21 @@ def score_scene(prediction: ShapeScene, truth: ShapeScene, protocol: EvaluationP
     whole_goal = total_points(goal)
     names = [shape.name for shape in prediction.shapes], [shape.name for shape in truth.shapes]
     named = match_by_name(*names)
-    best: tuple | None = None
-    for name, how in protocol.scene_candidates:
+
+    def place(way: tuple[Normalization, Alignment]) -> _Candidate:
+        name, how = way
         rule = to_cube if name == "as_truth" else _normalization(name, total_points(sampled))
         placed = [_moved(rule, cloud) for cloud in sampled]
         motion = align(total_points(placed), whole_goal, how, protocol)
         moved = [_moved(motion, cloud) for cloud in placed]
         distances = cloud_distances(total_points(moved), whole_goal)
-        misfit = distances.chamfer
-        if protocol.choose_by == "objects" and named is not None:
-            misfit = _mean_object_chamfer(named, moved, goal)
-        if best is None or misfit < best[0]:
-            best = (misfit, distances, f"{name}+{how}", to_cube.inverse() @ motion @ rule, moved, placed)
-    assert best is not None
-    _, distances, candidate, motion, moved, placed = best
+        by_objects = protocol.choose_by == "objects" and named is not None
+        misfit = _mean_object_chamfer(named, moved, goal) if by_objects and named else distances.chamfer
+        back = to_cube.inverse() @ motion @ rule
+        return _Candidate(f"{name}+{how}", misfit, distances, back, placed, moved)
 
+    best = min(_parallel(place, protocol.scene_candidates), key=lambda candidate: candidate.misfit)
+    distances, placed, moved = best.distances, best.placed, best.moved
     matching = named or match_by_place(moved, goal)
     starts = moved if protocol.object_start == "aligned" else placed
     collisions = scene_collisions([(shape.vertices, shape.faces) for shape in prediction.shapes], protocol.collision)
@@ -114,20 +137,26 @@ def score_scene(prediction: ShapeScene, truth: ShapeScene, protocol: EvaluationP
         hits=tuple(bool(hit) for hit in collisions.hit),
         detections=_detections(prediction.shapes, moved, goal),
         num_truths=len(truth.shapes),
-        candidate=candidate,
+        candidate=best.name,
         matched_by=matching.by,
-        truth_from_prediction=tuple(tuple(float(v) for v in row) for row in motion.matrix),
+        truth_from_prediction=tuple(tuple(float(v) for v in row) for row in best.truth_from_prediction.matrix),
         quality={s.name: mesh_quality(joined) for s in prediction.shapes if (joined := _one_mesh(s)) is not None},
         warnings=tuple(warnings),
     )
 
 
 def failed_scene(truth: ShapeScene, protocol: EvaluationProtocol, warnings: Sequence[str] = ()) -> SceneScore:
-    """What a scene without a usable prediction scores: every object missing."""
-    wanted = [shape.sample(protocol.points_per_object, protocol.seed) for shape in truth.shapes]
+    """What a scene without a usable prediction scores: every object missing.
+
+    Raises:
+        InputError: the truth has no surface.
+    """
+    wanted = _truth_clouds(truth, protocol)
     everything = total_points(wanted)
     goal = _moved(_normalization(protocol.truth_normalization, everything), everything)
-    missing = tuple(_unmatched(cloud, protocol, truth=shape.name) for cloud, shape in zip(wanted, truth.shapes, strict=True))
+    missing = tuple(
+        _unmatched(cloud, protocol, truth=shape.name) for cloud, shape in zip(wanted, truth.shapes, strict=True)
+    )
     distances = _against_centre(goal)
     return SceneScore(
         cd_s=distances.chamfer,
@@ -177,7 +206,9 @@ def frame_warnings(prediction: Cloud, truth: Cloud) -> list[str]:
 
     # Exchanging y and z is what reading a z-up file as y up does to the extents.
     if misfit([0, 1, 2]) > 1.0 and misfit([0, 2, 1]) < 0.3:
-        found.append("The prediction's extents fit the truth with y and z exchanged; was it exported with another up axis?")
+        found.append(
+            "The prediction's extents fit the truth with y and z exchanged; was it exported with another up axis?"
+        )
     return found
 
 
@@ -189,29 +220,35 @@ def _object_scores(
     names: tuple[list[str], list[str]],
     protocol: EvaluationProtocol,
 ) -> tuple[ObjectScore, ...]:
-    scores = []
-    for p, t in matching.pairs:
+    cube = _object_cube(protocol)
+
+    def score(pair: tuple[int, int]) -> ObjectScore:
+        p, t = pair
         if len(starts[p]) == 0 or len(goal[t]) == 0:
             full = goal[t] if len(goal[t]) else starts[p]
-            scores.append(_unmatched(full, protocol, truth=names[1][t], prediction=names[0][p]))
-            continue
-        cube = _object_cube(protocol)
+            return _unmatched(full, protocol, truth=names[1][t], prediction=names[0][p])
         left, right = cube(starts[p]), cube(goal[t])
         motion = align(left, right, protocol.object_alignment, protocol)
         distances = cloud_distances(_moved(motion, left), right)
-        scores.append(
-            ObjectScore(
-                truth=names[1][t],
-                prediction=names[0][p],
-                cd_o=distances.chamfer,
-                f_o=distances.fscore(protocol.fscore_threshold),
-                iou_o=aabb_iou(bounds_of(moved[p]), bounds_of(goal[t])),
-                layout_iou=layout_iou(fit_oriented_box(moved[p]), fit_oriented_box(goal[t])),
-            )
+        return ObjectScore(
+            truth=names[1][t],
+            prediction=names[0][p],
+            cd_o=distances.chamfer,
+            f_o=distances.fscore(protocol.fscore_threshold),
+            iou_o=aabb_iou(bounds_of(moved[p]), bounds_of(goal[t])),
+            layout_iou=layout_iou(fit_oriented_box(moved[p]), fit_oriented_box(goal[t])),
         )
+
+    scores = _parallel(score, matching.pairs)
     scores += [_unmatched(goal[t], protocol, truth=names[1][t]) for t in matching.missing]
     scores += [_unmatched(starts[p], protocol, prediction=names[0][p]) for p in matching.extra]
     return tuple(scores)
+
+
+def _parallel(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """The results in order; tree queries and compiled kernels release the interpreter, so threads suffice."""
+    with ThreadPoolExecutor(max(1, min(len(items), os.cpu_count() or 1))) as pool:
+        return list(pool.map(function, items))
 
 
 def _mean_object_chamfer(matching: Matching, moved: list[Tensor], goal: list[Tensor]) -> float:
@@ -230,12 +267,21 @@ def _against_centre(cloud: Tensor) -> CloudDistances:
     return cloud_distances(cloud.new_zeros(1, 3), cloud)
 
 
+def _truth_clouds(truth: ShapeScene, protocol: EvaluationProtocol) -> list[Tensor]:
+    clouds = [shape.sample(protocol.points_per_object, protocol.seed) for shape in truth.shapes]
+    if sum(map(len, clouds)) == 0:
+        raise InputError(f"The true scene '{truth.name}' has no surface, so nothing can be scored; check its file.")
+    return clouds
+
+
 def _detections(
     shapes: Sequence[Shape], moved: list[Tensor], goal: list[Tensor]
 ) -> tuple[tuple[float, tuple[bool, ...]], ...]:
     boxes = [fit_oriented_box(cloud) if len(cloud) else None for cloud in moved]
     truths = [fit_oriented_box(cloud) for cloud in goal if len(cloud)]
-    iou = np.array([[layout_iou(box, t) if box else 0.0 for t in truths] for box in boxes]).reshape(len(boxes), len(truths))
+    iou = np.array([[layout_iou(box, t) if box else 0.0 for t in truths] for box in boxes]).reshape(
+        len(boxes), len(truths)
+    )
     confidences = np.array([shape.confidence for shape in shapes])
     hits = [match_detections(iou, confidences, threshold) for threshold in AP_THRESHOLDS]
     return tuple((float(c), tuple(bool(h[i]) for h in hits)) for i, c in enumerate(confidences))

@@ -62,7 +62,9 @@ class ShapeScene:
     warnings: tuple[str, ...] = ()
 
 
-def sample_surface(vertices: Vertices, faces: Faces, num_points: int, rng: np.random.Generator) -> Float[np.ndarray, "N 3"]:
+def sample_surface(
+    vertices: Vertices, faces: Faces, num_points: int, rng: np.random.Generator
+) -> Float[np.ndarray, "N 3"]:
     """`num_points` points uniform by area; none if the mesh has no area."""
     areas = _areas(vertices, faces)
     if areas.sum() == 0:

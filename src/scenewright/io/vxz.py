@@ -161,7 +161,8 @@ def _arrays(coords: Tensor, attributes: Mapping[str, Tensor]) -> tuple[np.ndarra
             )
         if name in ("idx", "ptr", "svo"):
             raise InputError(f"An attribute of a .vxz cannot be called '{name}'; rename it.")
-        columns[name] = np.ascontiguousarray(values.detach().cpu().numpy().reshape(len(rows), -1))
+        values = values[:, None] if values.ndim == 1 else values
+        columns[name] = np.ascontiguousarray(values.detach().cpu().numpy())
     return rows, columns
 
 

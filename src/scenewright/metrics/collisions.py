@@ -155,7 +155,7 @@ def _bounds(vertices, faces):
     return used.min(0), used.max(0)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _crossings(triangles, num_x, num_y, num_z):
     """Signed surface crossings [num_x, num_y, num_z + 1]: entry z counts those below cell centre z and above z - 1."""
     crossings = np.zeros((num_x, num_y, num_z + 1), np.int32)

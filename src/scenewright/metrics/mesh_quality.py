@@ -105,7 +105,7 @@ def _range(texture: torch.Tensor) -> tuple[int, int]:
     return int(texture.min()), int(texture.max())
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _covered(triangles, size):
     cells = np.zeros((size, size), np.bool_)
     for f in range(triangles.shape[0]):

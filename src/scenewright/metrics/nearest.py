@@ -54,7 +54,7 @@ def build_tree(points: Float[np.ndarray, "M 3"]) -> cKDTree:
 
 def _nearest_by_tree(query: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
     tree = build_tree(reference.detach().numpy())
-    distances, indices = tree.query(query.detach().numpy(), workers=-1)
+    distances, indices = tree.query(query.detach().numpy(), workers=-1 if len(query) > 16_384 else 1)
     return torch.from_numpy(np.atleast_1d(distances)).to(query.dtype), torch.from_numpy(np.atleast_1d(indices))
 
 

@@ -116,22 +116,34 @@ def _rasterize_numba(
 
 
 def _setup(vertices: np.ndarray, faces: np.ndarray, chosen: np.ndarray, view: View) -> tuple[np.ndarray, ...]:
-    projected = np.empty((len(vertices), 4))
-    raster_numba.project_vertices(vertices, view.numbers.numpy(), view.ortho, projected)
+    """Screen triangles; clipping may turn one into several, so the buffers grow until they fit."""
     near = -1e30 if view.ortho else view.near
-    sizes = (near, view.ortho, view.width, view.height)
-
-    def buffers(count: int, clipped: int) -> tuple[np.ndarray, ...]:
-        return (
-            np.empty((count, 6), np.int32), np.empty((count, 3)), np.empty(count, np.int32),
-            np.empty(count, np.int32), np.empty((clipped, 9)),
+    projected, fixed = np.empty((len(vertices), 4)), np.empty((len(vertices), 2), np.int64)
+    vertex_key, is_plain = np.empty(len(vertices)), np.empty(len(vertices), np.bool_)
+    raster_numba.project_vertices(
+        vertices,
+        view.numbers.numpy(),
+        view.ortho,
+        near,
+        view.width,
+        view.height,
+        projected,
+        fixed,
+        vertex_key,
+        is_plain,
+    )
+    rows, clips = len(faces) + 64, 256
+    while True:
+        buffers = (
+            np.empty((rows, 6), np.int32), np.empty((rows, 3)), np.empty(rows, np.int32), np.empty(rows, np.int32),
+            np.empty((clips, 9)),
         )  # fmt: skip
-
-    count, clipped = raster_numba.setup_triangles(projected, faces, chosen, *sizes, *buffers(0, 0))
-    filled = buffers(count, clipped)
-    if count:
-        raster_numba.setup_triangles(projected, faces, chosen, *sizes, *filled)
-    return filled
+        count, clipped = raster_numba.setup_triangles(
+            projected, fixed, vertex_key, is_plain, faces, chosen, near, view.ortho, view.width, view.height, *buffers
+        )
+        if count >= 0:
+            return (*(buffer[:count] for buffer in buffers[:4]), buffers[4][:clipped])
+        rows, clips = rows + 4 * clips, 8 * clips
 
 
 def _limit_key(depth: Tensor, view: View, *, unlimited: float) -> np.ndarray:

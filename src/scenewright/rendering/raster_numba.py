@@ -19,101 +19,139 @@ from scenewright.rendering.texture_numba import face_alpha
 
 __all__ = ["fill_band", "project_vertices", "resolve_band", "setup_triangles"]
 
-SUBPIXEL = 256
+SHIFT = 8
+SUBPIXEL = 1 << SHIFT
 GUARD_PX = 8192.0  # triangles reaching further than this beyond the image are clipped so that integers stay small
 
 
 @njit(cache=True, nogil=True)
 @no_type_check
-def project_vertices(vertices, view, ortho, projected):
-    """`projected` rows: u * w, v * w, w, z in float64, with w = z in perspective and 1 in parallel projection."""
+def project_vertices(vertices, view, ortho, near, width, height, projected, fixed, vertex_key, is_plain):
+    """Vertices on the screen.
+
+    `projected` rows: u * w, v * w, w, z in float64, with w = z in perspective and 1 in parallel projection. `is_plain`
+    marks those beyond the near plane and inside the guard band, whose snapped pixel position `fixed` and depth key
+    `vertex_key` may be used.
+    """
     for i in range(vertices.shape[0]):
         x, y, z = float(vertices[i, 0]), float(vertices[i, 1]), float(vertices[i, 2])
         cam_x = view[0] * x + view[1] * y + view[2] * z + view[9]
         cam_y = view[3] * x + view[4] * y + view[5] * z + view[10]
         cam_z = view[6] * x + view[7] * y + view[8] * z + view[11]
         w = 1.0 if ortho else cam_z
-        projected[i, 0] = view[12] * cam_x + view[14] * cam_y + view[15] * w
-        projected[i, 1] = view[13] * cam_y + view[16] * w
-        projected[i, 2] = w
-        projected[i, 3] = cam_z
+        u = view[12] * cam_x + view[14] * cam_y + view[15] * w
+        v = view[13] * cam_y + view[16] * w
+        projected[i, 0], projected[i, 1], projected[i, 2], projected[i, 3] = u, v, w, cam_z
+        # Written so that a coordinate that is not a number is never plain.
+        plain = near <= cam_z < 1e30 and -GUARD_PX * w <= u <= (width + GUARD_PX) * w
+        plain = plain and -GUARD_PX * w <= v <= (height + GUARD_PX) * w
+        is_plain[i] = plain
+        if plain:
+            vertex_key[i] = -cam_z if ortho else 1.0 / cam_z
+            fixed[i, 0], fixed[i, 1] = int(np.rint(u / w * SUBPIXEL)), int(np.rint(v / w * SUBPIXEL))
 
 
 @njit(cache=True, nogil=True)
 @no_type_check
-def setup_triangles(projected, faces, selected, near, ortho, width, height, corners, keys, owner, clipped, weights):
-    """Emit screen triangles; returns their count and the number of clipped ones.
+def setup_triangles(
+    projected,
+    fixed,
+    vertex_key,
+    is_plain,
+    faces,
+    selected,
+    near,
+    ortho,
+    width,
+    height,
+    corners,
+    keys,
+    owner,
+    clipped,
+    weights,
+):
+    """Emit screen triangles; returns their count and the number of clipped ones, or (-1, -1) if the buffers are full.
 
     `corners` [T, 6] int32 fixed-point x, y of three corners in counter-clockwise order of the integer edge test;
     `keys` [T, 3] depth keys; `owner` [T] face; `clipped` [T] row into `weights` [C, 9] (barycentrics of the corners on
     the face) or -1 for an unclipped triangle in its own order, -2 for one with corners 1 and 2 swapped.
-    With buffers of size zero nothing is written: the count says how large they must be (an upper bound).
     """
-    counting = owner.shape[0] == 0
     emitted = 0
     num_clipped = 0
     polygon = np.empty((9, 7))
     other = np.empty((9, 7))
-    single = np.empty((3, 7))
     for f in range(faces.shape[0]):
         if not selected[f]:
             continue
-        behind = 0
-        left = 0
-        right = 0
-        above = 0
-        below = 0
-        needs_clip = False
-        for k in range(3):
-            i = faces[f, k]
-            u, v, w, z = projected[i, 0], projected[i, 1], projected[i, 2], projected[i, 3]
-            if not (abs(u) < 1e30 and abs(v) < 1e30 and abs(z) < 1e30):
-                behind = 3  # not a number: never drawn
-                break
-            if z < near:
-                behind += 1
-            left += u < 0
-            right += u > width * w
-            above += v < 0
-            below += v > height * w
-            if z < near or u < -GUARD_PX * w or u > (width + GUARD_PX) * w:
-                needs_clip = True
-            if v < -GUARD_PX * w or v > (height + GUARD_PX) * w:
-                needs_clip = True
-        if behind == 3:
-            continue
-        # With w > 0 the four sides are exact half-space tests; a corner behind the camera keeps its sign convention.
-        if left == 3 or right == 3 or above == 3 or below == 3:
-            continue
-        if not needs_clip:
-            for k in range(3):
-                i = faces[f, k]
-                single[k, 0], single[k, 1] = projected[i, 0], projected[i, 1]
-                single[k, 2], single[k, 3] = projected[i, 2], projected[i, 3]
+        i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
+        if emitted + 8 > owner.shape[0] or num_clipped + 8 > weights.shape[0]:
+            return -1, -1
+        if is_plain[i] and is_plain[j] and is_plain[k]:
             emitted += emit(
-                single, 0, 1, 2, f, -1, ortho, width, height, counting, emitted, corners, keys, owner, clipped, weights
-            )
+                fixed[i, 0], fixed[i, 1], fixed[j, 0], fixed[j, 1], fixed[k, 0], fixed[k, 1],
+                vertex_key[i], vertex_key[j], vertex_key[k], f, width, height, emitted, corners, keys,
+                owner, clipped,
+            )  # fmt: skip
             continue
-        for k in range(3):
-            i = faces[f, k]
-            for c in range(4):
-                polygon[k, c] = projected[i, c]
+        if is_out_of_sight(projected, i, j, k, near, width, height):
+            continue
+        for c in range(4):
+            polygon[0, c], polygon[1, c], polygon[2, c] = projected[i, c], projected[j, c], projected[k, c]
+        for row in range(3):
             for c in range(3):
-                polygon[k, 4 + c] = 1.0 if c == k else 0.0
+                polygon[row, 4 + c] = 1.0 if c == row else 0.0
         count = 3
         for plane in range(5):
             count = clip_polygon(polygon, count, other, plane, near, width, height)
             polygon, other = other, polygon
             if count < 3:
                 break
-        for k in range(1, count - 1):
+        for corner in range(1, count - 1):
+            first, second, third = polygon[0], polygon[corner], polygon[corner + 1]
             drawn = emit(
-                polygon, 0, k, k + 1, f, num_clipped, ortho, width, height, counting, emitted, corners, keys, owner,
-                clipped, weights,
+                int(np.rint(first[0] / first[2] * SUBPIXEL)), int(np.rint(first[1] / first[2] * SUBPIXEL)),
+                int(np.rint(second[0] / second[2] * SUBPIXEL)), int(np.rint(second[1] / second[2] * SUBPIXEL)),
+                int(np.rint(third[0] / third[2] * SUBPIXEL)), int(np.rint(third[1] / third[2] * SUBPIXEL)),
+                depth_key(first[3], ortho), depth_key(second[3], ortho), depth_key(third[3], ortho), f, width, height, emitted, corners, keys, owner,
+                clipped,
             )  # fmt: skip
-            emitted += drawn
-            num_clipped += drawn
+            if drawn:
+                # `emit` makes the order counter-clockwise; the weights follow it.
+                swapped = clipped[emitted] == -2
+                clipped[emitted] = num_clipped
+                for c in range(3):
+                    weights[num_clipped, c] = first[4 + c]
+                    weights[num_clipped, 3 + c] = third[4 + c] if swapped else second[4 + c]
+                    weights[num_clipped, 6 + c] = second[4 + c] if swapped else third[4 + c]
+                emitted += 1
+                num_clipped += 1
     return emitted, num_clipped
+
+
+@njit(cache=True, nogil=True)
+@no_type_check
+def depth_key(depth, ortho):
+    return -depth if ortho else 1.0 / depth
+
+
+@njit(cache=True, nogil=True)
+@no_type_check
+def is_out_of_sight(projected, i, j, k, near, width, height):
+    """Whether a triangle has a broken corner or lies wholly behind one side of the view.
+
+    The sides are half-spaces through the camera, so the tests hold for corners behind it too.
+    """
+    behind, left, right, above, below = 0, 0, 0, 0, 0
+    for corner in (i, j, k):
+        u, v, w, z = projected[corner, 0], projected[corner, 1], projected[corner, 2], projected[corner, 3]
+        if not (abs(u) < 1e30 and abs(v) < 1e30 and abs(z) < 1e30):
+            return True
+        behind += z < near
+        left += u < 0
+        right += u > width * w
+        above += v < 0
+        below += v > height * w
+    return behind == 3 or left == 3 or right == 3 or above == 3 or below == 3
 
 
 @njit(cache=True, nogil=True)
@@ -154,50 +192,34 @@ def clip_polygon(polygon, count, out, plane, near, width, height):
     return written
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 @no_type_check
 def emit(
-    rows, a, b, c, face, clip_row, ortho, width, height, counting, slot, corners, keys, owner, clipped, weights
+    ax, ay, bx, by, cx, cy, key_a, key_b, key_c, face, width, height, slot, corners, keys, owner,
+    clipped,
 ):  # fmt: skip
     """Write one screen triangle if it can cover a pixel centre; returns 1 or 0."""
-    ax = int(np.rint(rows[a, 0] / rows[a, 2] * SUBPIXEL))
-    ay = int(np.rint(rows[a, 1] / rows[a, 2] * SUBPIXEL))
-    bx = int(np.rint(rows[b, 0] / rows[b, 2] * SUBPIXEL))
-    by = int(np.rint(rows[b, 1] / rows[b, 2] * SUBPIXEL))
-    cx = int(np.rint(rows[c, 0] / rows[c, 2] * SUBPIXEL))
-    cy = int(np.rint(rows[c, 1] / rows[c, 2] * SUBPIXEL))
     half = SUBPIXEL // 2
-    first_x = max((min(ax, bx, cx) - half + SUBPIXEL - 1) // SUBPIXEL, 0)
-    last_x = min((max(ax, bx, cx) - half) // SUBPIXEL, width - 1)
+    first_x = max((min(ax, bx, cx) + half - 1) >> SHIFT, 0)
+    last_x = min((max(ax, bx, cx) - half) >> SHIFT, width - 1)
     if first_x > last_x:
         return 0
-    first_y = max((min(ay, by, cy) - half + SUBPIXEL - 1) // SUBPIXEL, 0)
-    last_y = min((max(ay, by, cy) - half) // SUBPIXEL, height - 1)
+    first_y = max((min(ay, by, cy) + half - 1) >> SHIFT, 0)
+    last_y = min((max(ay, by, cy) - half) >> SHIFT, height - 1)
     if first_y > last_y:
         return 0
     area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
     if area == 0:
         return 0
-    if counting:
-        return 1
-    swapped = area < 0
-    if swapped:
-        b, c, bx, by, cx, cy = c, b, cx, cy, bx, by
+    clipped[slot] = -1
+    if area < 0:
+        bx, by, cx, cy, key_b, key_c = cx, cy, bx, by, key_c, key_b
+        clipped[slot] = -2
     corners[slot, 0], corners[slot, 1] = ax, ay
     corners[slot, 2], corners[slot, 3] = bx, by
     corners[slot, 4], corners[slot, 5] = cx, cy
-    keys[slot, 0] = -rows[a, 3] if ortho else 1.0 / rows[a, 2]
-    keys[slot, 1] = -rows[b, 3] if ortho else 1.0 / rows[b, 2]
-    keys[slot, 2] = -rows[c, 3] if ortho else 1.0 / rows[c, 2]
+    keys[slot, 0], keys[slot, 1], keys[slot, 2] = key_a, key_b, key_c
     owner[slot] = face
-    if clip_row < 0:
-        clipped[slot] = -2 if swapped else -1
-    else:
-        clipped[slot] = clip_row
-        for k in range(3):
-            weights[clip_row, k] = rows[a, 4 + k]
-            weights[clip_row, 3 + k] = rows[b, 4 + k]
-            weights[clip_row, 6 + k] = rows[c, 4 + k]
     return 1
 
 
@@ -218,12 +240,12 @@ def fill_band(
         ax, ay = int(corners[t, 0]), int(corners[t, 1])
         bx, by = int(corners[t, 2]), int(corners[t, 3])
         cx, cy = int(corners[t, 4]), int(corners[t, 5])
-        first_y = max((min(ay, by, cy) - half + SUBPIXEL - 1) // SUBPIXEL, first_row)
-        last_y = min((max(ay, by, cy) - half) // SUBPIXEL, last_row - 1)
+        first_y = max((min(ay, by, cy) + half - 1) >> SHIFT, first_row)
+        last_y = min((max(ay, by, cy) - half) >> SHIFT, last_row - 1)
         if first_y > last_y:
             continue
-        first_x = max((min(ax, bx, cx) - half + SUBPIXEL - 1) // SUBPIXEL, 0)
-        last_x = min((max(ax, bx, cx) - half) // SUBPIXEL, width - 1)
+        first_x = max((min(ax, bx, cx) + half - 1) >> SHIFT, 0)
+        last_x = min((max(ax, bx, cx) - half) >> SHIFT, width - 1)
         face = owner[t]
         tested = alpha_test and kinds[face_material[face], 0] in (1, 2)
         # Edge k faces corner k; a pixel centre exactly on a right or bottom edge belongs to the neighbour.

@@ -130,7 +130,11 @@ def render_view(scene: TriangleScene, view: View, lights: Lights | ShadowMaps, o
     factor = max(options.supersample, 1)
     fine = view.supersampled(factor)
     layers = _visible_layers(scene, fine, options)
-    linear, alpha = _composite(scene, fine, layers, lights, options)
+    at_once = factor == 1 and len(layers) == 1 and options.with_channels
+    if at_once:
+        linear, alpha, extras = _shade(scene, fine, layers[0], lights, options, with_channels=True)
+    else:
+        linear, alpha = _composite(scene, fine, layers, lights, options)
     rgb, alpha = _resolve(linear, alpha, factor, options)
     if not options.with_channels:
         blank = torch.zeros_like(alpha)
@@ -139,7 +143,8 @@ def render_view(scene: TriangleScene, view: View, lights: Lights | ShadowMaps, o
     if factor > 1:
         layers = _visible_layers(scene, view, replace(options, blend_layers=min(options.blend_layers, 1)))
     front = _front(layers)
-    extras = _shade(scene, view, front, _dark(lights), options, with_channels=True)[2]
+    if not at_once:
+        extras = _shade(scene, view, front, _dark(lights), options, with_channels=True)[2]
     if not len(scene.faces):
         return Rendering(rgb, alpha, front.face + 1, front.depth, extras[..., 3:6], extras[..., :3], extras[..., 6:8])
     face = front.face.clamp(min=0).long()

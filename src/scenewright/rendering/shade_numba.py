@@ -19,6 +19,8 @@ from scenewright.rendering.texture_numba import LINEAR_TABLE, SRGB_TABLE, face_a
 
 __all__ = ["DOME_JITTER", "JITTER_S", "JITTER_U", "JITTER_V", "resolve_rows", "shade_rows"]
 
+ENCODE_STEPS = 4096
+ENCODE_TABLE = 1.055 * (np.arange(ENCODE_STEPS + 2) / ENCODE_STEPS) ** (1 / 2.4) - 0.055
 DOME_JITTER = 1.5  # texels by which sky lookups wander from pixel to pixel
 JITTER_U, JITTER_V, JITTER_S = 0.7548776662466927, 0.5698402909980532, 0.6180339887498949  # low-discrepancy steps
 
@@ -363,7 +365,11 @@ def resolve_rows(linear, alpha, factor, exposure, neutral, background, over, fir
 @njit(cache=True, nogil=True)
 @no_type_check
 def encode(value):
-    """sRGB encoding of a linear value, clamped to [0, 1]."""
+    """sRGB encoding of a linear value, clamped to [0, 1]; read from a table to within 2e-5."""
     if value <= 0.0031308:
         return max(12.92 * value, 0.0)
-    return min(1.055 * value ** (1 / 2.4) - 0.055, 1.0)
+    if value >= 1.0:
+        return 1.0
+    place = value * ENCODE_STEPS
+    index = int(place)
+    return ENCODE_TABLE[index] + (place - index) * (ENCODE_TABLE[index + 1] - ENCODE_TABLE[index])

@@ -71,8 +71,12 @@ class TriangleScene:
 
     def bounds(self) -> Float[Tensor, "2 3"]:
         """Low and high corner of everything but shadow catchers; zeros if there is nothing."""
-        shown = self.bank.kinds[self.face_material.long(), 0] != CATCHER
-        used = self.vertices[self.faces[shown].flatten().long()]
+        is_used = torch.zeros(len(self.vertices), dtype=torch.bool, device=self.vertices.device)
+        faces = self.faces
+        if bool((self.bank.kinds[:, 0] == CATCHER).any()):
+            faces = faces[self.bank.kinds[:, 0][self.face_material.long()] != CATCHER]
+        is_used[faces.flatten()] = True
+        used = self.vertices[is_used]
         return torch.stack([used.amin(0), used.amax(0)]) if len(used) else self.vertices.new_zeros(2, 3)
 
 

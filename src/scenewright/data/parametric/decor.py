@@ -1,6 +1,7 @@
 """Families of lamps, plants and things that stand on furniture. Each builds one random member into a `Kit`."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -36,7 +37,7 @@ __all__ = [
 ]
 
 
-def _vessel(kit: Kit, outline: list[tuple[float, float]], wall: float) -> Shell:
+def _vessel(kit: Kit, outline: Sequence[tuple[float | int, float | int]], wall: float) -> Shell:
     """An open vessel: the outline from the bottom up, then down the inside."""
     inside = [(max(radius - wall, 1e-3), max(height, outline[0][1] + wall)) for radius, height in outline[::-1]]
     return lathe([*outline, *inside], segments=kit.integer(14, 28))

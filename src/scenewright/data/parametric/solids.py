@@ -15,6 +15,8 @@ from jaxtyping import Float, Int
 
 __all__ = ["Shell", "box", "cushion", "cylinder", "lathe", "loft", "rounded_box", "transformed", "tube"]
 
+Numbers = Sequence[float | int] | np.ndarray
+
 
 class Shell(NamedTuple):
     """One closed surface."""
@@ -46,16 +48,14 @@ def loft(rings: Float[np.ndarray, "S K 3"]) -> Shell:
     return Shell(vertices, triangles)
 
 
-def box(size: Sequence[float], base: Sequence[float] = (0.0, 0.0, 0.0)) -> Shell:
+def box(size: Numbers, base: Numbers = (0.0, 0.0, 0.0)) -> Shell:
     """A box of `size`; `base` is the centre of its underside."""
     half_x, half_y = size[0] / 2, size[1] / 2
     square = np.array([[-half_x, -half_y], [half_x, -half_y], [half_x, half_y], [-half_x, half_y]])
     return loft(_stack(square, [(1.0, 0.0), (1.0, size[2])]) + np.asarray(base))
 
 
-def rounded_box(
-    size: Sequence[float], base: Sequence[float] = (0.0, 0.0, 0.0), radius: float = 0.02, steps: int = 3
-) -> Shell:
+def rounded_box(size: Numbers, base: Numbers = (0.0, 0.0, 0.0), radius: float = 0.02, steps: int = 3) -> Shell:
     """A box with rounded vertical edges and softened top and bottom edges."""
     radius = min(radius, 0.49 * min(size))
     quarter = np.linspace(0, math.pi / 2, steps + 1)
@@ -75,19 +75,21 @@ def rounded_box(
     return loft(np.stack(rings) + np.asarray(base))
 
 
-def cylinder(radius: float, height: float, base: Sequence[float] = (0.0, 0.0, 0.0), top: float | None = None) -> Shell:
+def cylinder(radius: float, height: float, base: Numbers = (0.0, 0.0, 0.0), top: float | None = None) -> Shell:
     """An upright cylinder or, with another `top` radius, a truncated cone."""
     return lathe([(radius, 0.0), (radius if top is None else top, height)], base)
 
 
-def lathe(profile: Sequence[tuple[float, float]], base: Sequence[float] = (0.0, 0.0, 0.0), segments: int = 20) -> Shell:
+def lathe(
+    profile: Sequence[tuple[float | int, float | int]], base: Numbers = (0.0, 0.0, 0.0), segments: int = 20
+) -> Shell:
     """A body of revolution about z from (radius, height) points; a profile may go up outside and down inside."""
     angles = np.linspace(0, 2 * math.pi, segments, endpoint=False)
     circle = np.stack([np.cos(angles), np.sin(angles)], 1)
     return loft(_stack(circle, [(max(radius, 1e-4), height) for radius, height in profile]) + np.asarray(base))
 
 
-def tube(path: Float[np.ndarray, "S 3"], radius: float | Sequence[float], segments: int = 8) -> Shell:
+def tube(path: Float[np.ndarray, "S 3"], radius: float | Numbers, segments: int = 8) -> Shell:
     """A round bar along a polyline, its rings square to the bisector of each bend."""
     path = np.asarray(path, dtype=np.float64)
     radii = np.broadcast_to(np.asarray(radius, dtype=np.float64), (len(path),))
@@ -110,7 +112,7 @@ def tube(path: Float[np.ndarray, "S 3"], radius: float | Sequence[float], segmen
     return loft(np.stack(rings))
 
 
-def cushion(size: Sequence[float], base: Sequence[float] = (0.0, 0.0, 0.0), squareness: float = 4.0) -> Shell:
+def cushion(size: Numbers, base: Numbers = (0.0, 0.0, 0.0), squareness: float = 4.0) -> Shell:
     """A pillow: superellipse rings that swell in the middle, filling `size`."""
     angles = np.linspace(0, 2 * math.pi, 20, endpoint=False)
     power = 2.0 / squareness
@@ -124,13 +126,13 @@ def cushion(size: Sequence[float], base: Sequence[float] = (0.0, 0.0, 0.0), squa
     return loft(_stack(ring, levels) + np.asarray(base))
 
 
-def transformed(shell: Shell, yaw: float = 0.0, pitch: float = 0.0, shift: Sequence[float] = (0.0, 0.0, 0.0)) -> Shell:
+def transformed(shell: Shell, yaw: float = 0.0, pitch: float = 0.0, shift: Numbers = (0.0, 0.0, 0.0)) -> Shell:
     """The shell pitched about x, then turned about z (radians), then shifted."""
     cp, sp, cy, sy = math.cos(pitch), math.sin(pitch), math.cos(yaw), math.sin(yaw)
     turn = np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]]) @ np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
     return Shell(shell.vertices @ turn.T + np.asarray(shift), shell.faces)
 
 
-def _stack(ring: np.ndarray, levels: Sequence[tuple[float, float]]) -> np.ndarray:
+def _stack(ring: np.ndarray, levels: Sequence[tuple[float | int, float | int]]) -> np.ndarray:
     """Copies of a flat ring, each scaled and lifted."""
     return np.stack([np.column_stack([ring * scale, np.full(len(ring), height)]) for scale, height in levels])

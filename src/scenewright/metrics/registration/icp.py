@@ -126,18 +126,23 @@ def estimate_normals(points: Points, num_neighbours: int) -> Float[np.ndarray, "
     """Unit normals (sign arbitrary) from the smallest principal axis of each neighbourhood; None below four points."""
     if len(points) < 4:
         return None
-    _, indices = build_tree(points).query(points, k=min(num_neighbours, len(points)), workers=-1)
+    _, indices = build_tree(points).query(points, k=min(num_neighbours, len(points)), workers=_workers(points))
     neighbours = points[indices]
     centred = neighbours - neighbours.mean(1, keepdims=True)
     return np.linalg.eigh(np.einsum("nki,nkj->nij", centred, centred))[1][:, :, 0]
 
 
 def _match(points, tree, max_distance):
-    distances, indices = tree.query(points, distance_upper_bound=max_distance, workers=-1)
+    distances, indices = tree.query(points, distance_upper_bound=max_distance, workers=_workers(points))
     matched = np.isfinite(distances)
     inliers = distances[matched]
     rmse = float(np.sqrt(np.square(inliers).mean())) if len(inliers) else np.inf
     return matched, indices[matched], float(matched.mean()), rmse
+
+
+def _workers(points: Points) -> int:
+    # Starting threads for every query costs more than a small query itself.
+    return -1 if len(points) > 16_384 else 1
 
 
 def _settled(fitness: float, rmse: float, new_fitness: float, new_rmse: float) -> bool:

@@ -54,7 +54,7 @@ def gaussian_sums(source: Points, target: Points, sigma: float, *, blur: bool | 
     return GaussianSums(sums[:, 0], sums[:, 1:], int(size))
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _embed(features, axes):
     """Lattice keys int32 [N, 4, 3] and barycentric weights float32 [N, 4] of every point."""
     num = features.shape[0]
@@ -104,7 +104,7 @@ def _embed(features, axes):
     return keys, weights
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _find(table, vertices, x, y, z):
     """Slot of a key in the open-addressing table: its entry is the vertex number, or -1 where the key is free."""
     mask = table.shape[0] - 1
@@ -117,7 +117,7 @@ def _find(table, vertices, x, y, z):
     return slot
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _filter(keys, weights, target, num_source, blur):
     """Splat (1, coordinates) of the target, blur along the four lattice axes, slice at the source."""
     table = np.full(1024, -1, np.int64)

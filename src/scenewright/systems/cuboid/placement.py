@@ -26,7 +26,7 @@ _MIN_SIZE = 0.02
 
 @dataclass(frozen=True)
 class FloorBox:
-    """`centre` in the world; `size` = width across the view, depth along it, height; `yaw` turns x to the width's axis."""
+    """`size` is (width across the view, depth along it, height); `yaw` turns x to the width's axis."""
 
     centre: tuple[float, float, float]
     size: tuple[float, float, float]

@@ -60,7 +60,8 @@ def build_library(
     Raises:
         InputError: there is no picture at all.
     """
-    stored, rows, model_of, yaws = [], [], [], []
+    stored: list[StoredModel] = []
+    rows, model_of, yaws = [], [], []
     for model, pictures in models:
         for yaw, picture in pictures:
             rows.append(features(picture).detach().float().cpu())

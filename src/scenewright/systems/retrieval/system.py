@@ -1,4 +1,4 @@
-"""The retrieval baseline as a system: the most similar stored model for every mask, placed as the cuboid baseline does."""
+"""The retrieval baseline: the most similar stored model for every mask, placed as the cuboid baseline does."""
 
 from collections.abc import Sequence
 from dataclasses import replace

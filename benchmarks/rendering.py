@@ -1,0 +1,99 @@
+"""Rendering speed: images per second for training data, stills and panoramas.
+
+Scenes are made here: five spheres-and-boxes-like objects of 10 k faces each with textures, placed at random, one camera
+per scene. "Everything" is colour with a sun shadow, coverage, masks, depth, normals and materials at 256x256. Moving
+objects into place, shadow maps and every channel are inside the timing; compilation (cached on disk) is reported apart.
+
+    python benchmarks/rendering.py [--images 100] [--threads 2]
+"""
+
+import argparse
+import math
+import time
+
+import torch
+
+from scenewright.geometry.projection import orbit_camera
+from scenewright.geometry.rotation import compose_similarity, yaw_to_matrix
+from scenewright.rendering.lights import Ambient, Lights, SunLight
+from scenewright.rendering.panorama import render_panorama
+from scenewright.rendering.render import RenderOptions, render, render_batch
+from scenewright.rendering.triangles import TriangleScene, add_ground, pack_objects, place
+from scenewright.types import Camera, Mesh, PBRMaterial, SceneObject
+
+SUN = Lights(suns=(SunLight((-0.5, -0.6, 1.0)),), ambient=Ambient(), shadow_size=256, shadow_radius=1)
+
+
+def bumpy_ball(seed: int, rings: int = 50, sectors: int = 100) -> Mesh:
+    """A closed textured surface of 2 rings sectors faces (10 k), radius about 0.4."""
+    generator = torch.Generator().manual_seed(seed)
+    v, u = torch.meshgrid(torch.linspace(0, 1, rings + 1), torch.linspace(0, 1, sectors + 1), indexing="ij")
+    theta, phi = math.pi * v, 2 * math.pi * u
+    waves = torch.randint(1, 6, (3, 2), generator=generator)
+    radius = 0.4 * (1 + 0.15 * sum(torch.sin(int(a) * phi) * torch.sin(int(b) * theta) for a, b in waves))
+    points = torch.stack([theta.sin() * phi.cos(), theta.sin() * phi.sin(), theta.cos()], -1)
+    normals = points.reshape(-1, 3)
+    points = (points * radius[..., None]).reshape(-1, 3)
+    corner = (torch.arange(rings)[:, None] * (sectors + 1) + torch.arange(sectors)).reshape(-1)
+    faces = torch.cat(
+        [
+            torch.stack([corner, corner + sectors + 1, corner + 1], 1),
+            torch.stack([corner + 1, corner + sectors + 1, corner + sectors + 2], 1),
+        ]
+    )
+    texture = torch.randint(0, 256, (256, 256, 3), generator=generator).byte()
+    material = PBRMaterial(roughness_factor=0.6, base_color_texture=texture)
+    return Mesh(points, faces, vertex_normals=normals, uv=torch.stack([u, v], -1).reshape(-1, 2), material=material)
+
+
+def compose(assets: list[TriangleScene], seed: int, size: int) -> tuple[TriangleScene, Camera]:
+    generator = torch.Generator().manual_seed(seed)
+    choice = torch.randint(0, len(assets), (5,), generator=generator).tolist()
+    spots = 1.6 * torch.rand(5, 3, generator=generator) - 0.8
+    spots[:, 2] = 0.4
+    yaws = 6.28 * torch.rand(5, generator=generator)
+    matrices = [compose_similarity(yaw_to_matrix(yaw), spot) for yaw, spot in zip(yaws, spots, strict=True)]
+    camera = orbit_camera(
+        torch.tensor([0.0, 0.0, 0.3]), 4.0, yaw_deg=float(yaws[0]) * 57, pitch_deg=25.0, width=size, height=size
+    )
+    return place([assets[i] for i in choice], matrices), camera
+
+
+def images_per_second(assets: list[TriangleScene], images: int, options: RenderOptions) -> float:
+    start = time.perf_counter()
+    scenes, cameras = zip(*(compose(assets, seed, 256) for seed in range(images)), strict=True)
+    render_batch(scenes, cameras, [SUN] * images, options)
+    return images / (time.perf_counter() - start)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--images", type=int, default=100)
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    start = time.perf_counter()
+    assets = pack_objects([SceneObject(f"ball_{i}", (bumpy_ball(i),)) for i in range(16)])
+    faces = 5 * len(assets[0].faces)
+    scene, camera = compose(assets, 0, 256)
+    render(scene, camera, SUN, RenderOptions(threads=1))
+    print(f"first call, compilation or its cache: {time.perf_counter() - start:.1f} s")
+    for name, supersample, channels in (
+        ("everything, 1 sample per pixel", 1, True),
+        ("everything, colour 2x2 samples", 2, True),
+        ("colour only, 2x2 samples", 2, False),
+    ):
+        options = RenderOptions(supersample=supersample, with_channels=channels, threads=arguments.threads)
+        rate = images_per_second(assets, arguments.images, options)
+        print(f"256x256, {faces} faces, {name}: {rate:.0f} images/s on {arguments.threads} threads")
+    grounded = add_ground(scene)
+    start = time.perf_counter()
+    render(grounded, orbit_camera(torch.zeros(3), 4.0, yaw_deg=30.0, pitch_deg=25.0, width=768, height=768))
+    print(f"still 768x768 with studio light and sky occlusion: {time.perf_counter() - start:.2f} s")
+    start = time.perf_counter()
+    render_panorama(scene, camera.cam_from_world, 512, SUN, RenderOptions(supersample=1))
+    print(f"panorama 1024x512: {time.perf_counter() - start:.2f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""Where things can stand, by hand."""
+
+import numpy as np
+import pytest
+
+from scenewright.data.parametric.solids import Shell, box, cushion, cylinder
+from scenewright.data.support_surface import find_support, footprint_radius, largest_scale
+
+
+def joined(*shells: Shell) -> tuple[np.ndarray, np.ndarray]:
+    starts = np.cumsum([0, *(len(shell.vertices) for shell in shells[:-1])])
+    vertices = np.concatenate([shell.vertices for shell in shells])
+    return vertices, np.concatenate([shell.faces + start for shell, start in zip(shells, starts, strict=True)])
+
+
+def test_a_table_top() -> None:
+    legs = [box((0.05, 0.05, 0.7), (x, y, 0)) for x in (-0.7, 0.7) for y in (-0.4, 0.4)]
+    support = find_support(*joined(box((1.6, 1.0, 0.05), (0.3, 0, 0.7)), *legs))
+    assert support is not None
+    assert support.anchor_xy == pytest.approx((0.3, 0.0))
+    assert support.height == pytest.approx(0.75)
+    assert support.distance_to_edge == pytest.approx(0.5)
+    assert support.is_usable()
+    assert largest_scale(support, footprint_radius(0.6, 0.8)) == pytest.approx(1.0)
+
+
+def test_the_largest_of_two_tops_wins() -> None:
+    support = find_support(*joined(box((1, 1, 1), (0, 0, 0)), box((0.5, 0.5, 1), (3, 0, 0))))
+    assert support is not None
+    assert support.area == pytest.approx(1.0)
+    assert support.anchor_xy == pytest.approx((0.0, 0.0))
+
+
+def test_a_round_pillow_is_no_place_to_stand() -> None:
+    support = find_support(*cushion((1, 1, 0.4), squareness=2.0))
+    assert support is None or not support.is_usable()
+
+
+def test_a_disc_and_a_mesh_without_faces() -> None:
+    support = find_support(*cylinder(0.5, 0.02))
+    assert support is not None
+    assert support.distance_to_edge == pytest.approx(0.5 * np.cos(np.pi / 20), rel=1e-6)
+    assert find_support(np.zeros((3, 3)), np.zeros((0, 3), dtype=np.int64)) is None
