@@ -11,6 +11,7 @@ grid, which published files lack (and published readers do not look at).
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +114,11 @@ def encode_vxz(
     order = np.lexsort((_z_order(rows % size), chunk_of[:, 2], chunk_of[:, 1], chunk_of[:, 0]))
     rows, chunk_of = rows[order], chunk_of[order]
     columns = {name: values[order] for name, values in columns.items()}
-    borders = np.flatnonzero(np.r_[True, (chunk_of[1:] != chunk_of[:-1]).any(1)]) if len(rows) else np.empty(0, int)
+    borders = np.flatnonzero((chunk_of[1:] != chunk_of[:-1]).any(1)) + 1
+    borders = np.r_[0, borders, len(rows)] if len(rows) else np.zeros(1, np.int64)
     chunks: list[dict[str, Any]] = []
     body = bytearray()
-    for begin, end in zip(borders, np.r_[borders[1:], len(rows)], strict=True):
+    for begin, end in pairwise(borders.tolist()):
         of_chunk = {name: values[begin:end] for name, values in columns.items()}
         streams = _encode_chunk(rows[begin:end] % size, of_chunk, options)
         entry: dict[str, Any] = {"idx": chunk_of[begin].tolist()}

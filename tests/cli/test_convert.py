@@ -1,0 +1,43 @@
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from scenewright.cli.app import app
+from scenewright.errors import InputError
+from scenewright.io.glb import load_glb
+from scenewright.io.voxel_file import read_voxels
+
+TABLE = Path(__file__).parents[1] / "data" / "furniture" / "b0_technicaltable1.glb"
+
+
+def run(*arguments) -> str:
+    result = CliRunner().invoke(app, ["convert", *map(str, arguments)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.mark.parametrize("suffix", [".vxz", ".npz"])
+def test_mesh_to_voxels_and_back(tmp_path, suffix):
+    voxels, back = tmp_path / f"table{suffix}", tmp_path / "back.glb"
+    assert "voxels at 48^3" in run(TABLE, voxels, "--resolution", 48, "--compression", "zstd")
+    assert read_voxels(voxels).resolution == 48
+    assert "triangles" in run(voxels, back)
+    (part,) = load_glb(back).objects[0].parts
+    assert part.vertex_colors is not None
+    assert len(part.faces) > 500
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "message"),
+    [
+        ("a.glb", "b.glb", "Cannot convert"),
+        ("a.vxz", "b.npz", "Cannot convert"),
+        ("a.vxz", "b.obj", "Cannot convert"),
+        ("missing.glb", "b.vxz", "missing.glb"),
+        ("missing.vxz", "b.glb", "missing.vxz"),
+    ],
+)
+def test_what_cannot_be_converted_is_named(tmp_path, source, target, message):
+    with pytest.raises(InputError, match=message):
+        CliRunner().invoke(app, ["convert", source, str(tmp_path / target)], catch_exceptions=False)
