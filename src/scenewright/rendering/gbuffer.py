@@ -116,34 +116,31 @@ def _rasterize_numba(
 
 
 def _setup(vertices: np.ndarray, faces: np.ndarray, chosen: np.ndarray, view: View) -> tuple[np.ndarray, ...]:
-    """Screen triangles; clipping may turn one into several, so the buffers grow until they fit."""
+    """Screen triangles: corners, depth keys, faces, clip rows, and the clipped corners' weights."""
     near = -1e30 if view.ortho else view.near
+    size = (view.width, view.height)
     projected, fixed = np.empty((len(vertices), 4)), np.empty((len(vertices), 2), np.int64)
     vertex_key, is_plain = np.empty(len(vertices)), np.empty(len(vertices), np.bool_)
     raster_numba.project_vertices(
-        vertices,
-        view.numbers.numpy(),
-        view.ortho,
-        near,
-        view.width,
-        view.height,
-        projected,
-        fixed,
-        vertex_key,
-        is_plain,
+        vertices, view.numbers.numpy(), view.ortho, near, *size, projected, fixed, vertex_key, is_plain
     )
-    rows, clips = len(faces) + 64, 256
-    while True:
-        buffers = (
-            np.empty((rows, 6), np.int32), np.empty((rows, 3)), np.empty(rows, np.int32), np.empty(rows, np.int32),
-            np.empty((clips, 9)),
-        )  # fmt: skip
-        count, clipped = raster_numba.setup_triangles(
-            projected, fixed, vertex_key, is_plain, faces, chosen, near, view.ortho, view.width, view.height, *buffers
-        )
-        if count >= 0:
-            return (*(buffer[:count] for buffer in buffers[:4]), buffers[4][:clipped])
-        rows, clips = rows + 4 * clips, 8 * clips
+    rest = np.empty(len(faces), np.int32)
+    plain = _triangle_buffers(len(faces))
+    count, left_over = raster_numba.setup_plain(
+        fixed, vertex_key, is_plain, faces, chosen, *size, *plain, rest
+    )  # fmt: skip
+    kept = tuple(buffer[:count] for buffer in plain)
+    if not left_over:
+        return (*kept, np.empty((0, 9)))
+    clipped, weights = _triangle_buffers(6 * left_over), np.empty((6 * left_over, 9))
+    count = raster_numba.setup_clipped(
+        projected, faces, rest[:left_over], near, view.ortho, *size, *clipped, weights
+    )  # fmt: skip
+    return (*(np.concatenate([a, b[:count]]) for a, b in zip(kept, clipped, strict=True)), weights[:count])
+
+
+def _triangle_buffers(count: int) -> tuple[np.ndarray, ...]:
+    return (np.empty((count, 6), np.int32), np.empty((count, 3)), np.empty(count, np.int32), np.empty(count, np.int32))
 
 
 def _limit_key(depth: Tensor, view: View, *, unlimited: float) -> np.ndarray:

@@ -105,7 +105,10 @@ def cast_shadows(scene: TriangleScene, lights: Lights, draw: Callable[..., Tenso
     """
     kind = scene.bank.kinds[:, 0][scene.face_material.long()] if len(scene.faces) else scene.face_material
     casters = (kind != 2) & (kind != CATCHER)
-    bounds = scene.bounds()
+    # All vertices, used or not, unless something in them is out of the ordinary: exact bounds cost as much as drawing.
+    bounds = torch.stack(scene.vertices.aminmax(dim=0)) if len(scene.vertices) else scene.bounds()
+    if not bool(torch.isfinite(bounds).all()) or bool((scene.bank.kinds[:, 0] == CATCHER).any()):
+        bounds = scene.bounds()
 
     def maps(views: list[View], size: int) -> tuple[Tensor, Tensor]:
         numbers = torch.stack([v.numbers for v in views]) if views else torch.zeros(0, 17, dtype=torch.float64)

@@ -2,8 +2,8 @@
 `raster_numba` honest.
 
 Same integers as there: corners snapped to 1/256 pixel, exact edge functions, top-left rule, key 1/z (or -z in parallel
-projection), the lower triangle wins on equal keys. Every (triangle, pixel of its bounding box) pair is tested at
-once, in chunks of bounded memory, and the winners are found by scatter-max.
+projection), the first triangle wins on equal keys (clipped ones come last). Every (triangle, pixel of its bounding box)
+pair is tested at once, in chunks of bounded memory, and the winners are found by scatter-max.
 
 Legend: T screen triangles, P pairs. On devices without float64 (MPS) projection falls back to float32.
 """
@@ -160,8 +160,7 @@ def _screen_triangles(
     cut, cut_face = _clip(rows[shown & crossing], face[shown & crossing], near, view)
     corners = torch.cat([corners, cut])
     owner = torch.cat([face[whole], cut_face])
-    order = torch.argsort(owner, stable=True)
-    return _snap(corners[order], owner[order], view)
+    return _snap(corners, owner, view)
 
 
 def _snap(corners: Tensor, owner: Tensor, view: View) -> tuple[Tensor, Tensor, Tensor, Tensor]:
