@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from scenewright.data.asset import Asset, canonical_parts
+from scenewright.data.asset import Asset, canonical_parts, merged_geometry
 from scenewright.data.fingerprint import FINGERPRINT_SIDE, fingerprint
 from scenewright.data.held_out import HeldOutError, TrainingAsset, held_out_registry, simple_name
 from scenewright.data.library import ModelPack, TrainingLibrary
+from scenewright.data.parametric import make_object
 from scenewright.data.parametric.solids import box
 from scenewright.errors import InputError
 from scenewright.types import Mesh
@@ -34,8 +35,10 @@ def copy_of(row: int, scale: float, turns: int) -> Asset:
         shell = box((0.999, 0.999, 0.999), cell + [0.5, 0.5, 0.0005])
         vertices.append(shell.vertices)
         faces.append(shell.faces + number * len(shell.vertices))
-    points = np.concatenate(vertices)
-    points = (points - points.min(0)) / np.ptp(points, axis=0) * registry.sizes_m[row] * scale
+    size = registry.sizes_m[row]
+    half = 0.5 * size / size.max()
+    # Cells at the border reach beyond the model; its box has the model's own proportions.
+    points = np.clip(np.concatenate(vertices) / side - 0.5, -half, half) * size.max() * scale
     for _ in range(turns):
         points = np.stack([-points[:, 1], points[:, 0], points[:, 2]], 1)
     mesh = Mesh(torch.from_numpy(points).float(), torch.from_numpy(np.concatenate(faces)))
@@ -106,8 +109,9 @@ def test_an_edited_index_is_refused(tmp_path: Path) -> None:
 
 
 def test_fingerprints_do_not_depend_on_the_unit() -> None:
-    shell = box((1.0, 2.0, 0.5))
-    assert (fingerprint(*shell) == fingerprint(shell.vertices * 100, shell.faces)).all()
+    vertices, faces = merged_geometry(make_object("chair", 0).parts)
+    metres, inches = (fingerprint(vertices * scale, faces).astype(float) for scale in (1.0, 39.37))
+    assert (metres * inches).sum() > 0.98 * np.sqrt(metres.sum() * inches.sum())
     assert not fingerprint(np.zeros((3, 3)), np.zeros((0, 3), dtype=np.int64)).any()
 
 

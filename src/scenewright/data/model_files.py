@@ -53,6 +53,9 @@ class _ArchiveFiles:
         self.missing: list[str] = []
         self.escapes: list[str] = []
 
+    def __getitem__(self, name: str) -> bytes:
+        return self.get(name)
+
     def get(self, name: str) -> bytes:
         try:
             path = archive_path(self.folder, name)

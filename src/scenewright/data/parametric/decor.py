@@ -121,7 +121,7 @@ def plant(kit: Kit) -> None:
     stems = kit.integer(1, 4)
     for _ in range(stems):
         reach = size * kit.uniform(0.0, 0.4) if stems > 1 else 0.0
-        angle = kit.uniform(0, 2 * math.pi)
+        angle = kit.uniform(0.0, 2 * math.pi)
         root = np.array([0.3 * reach * math.cos(angle), 0.3 * reach * math.sin(angle), tall * 0.8])
         head = np.array([reach * math.cos(angle), reach * math.sin(angle), tall * 0.9 + size * kit.uniform(0.1, 1.6)])
         kit.add(green, tube(np.stack([root, head]), 0.02 * size + 0.002, 6))
@@ -281,17 +281,17 @@ def toy(kit: Kit) -> None:
         height = width * kit.uniform(0.3, 1.3)
         kind = kit.integer(0, 5)
         if kind == 0:
-            shell = box((width, width * kit.uniform(0.5, 1), height))
+            shell = box((width, width * kit.uniform(0.5, 1.0), height))
         elif kind == 1:
-            shell = rounded_box((width, width * kit.uniform(0.5, 1), height), radius=width * 0.2)
+            shell = rounded_box((width, width * kit.uniform(0.5, 1.0), height), radius=width * 0.2)
         elif kind == 2:
-            shell = cylinder(width / 2, height, top=width / 2 * kit.uniform(0.3, 1))
+            shell = cylinder(width / 2, height, top=width / 2 * kit.uniform(0.3, 1.0))
         elif kind == 3:
             shell = cushion((width, width, height), squareness=2.0)
         elif kind == 4:
             shell = lathe(_curve(kit, height, width * 0.2, width * 0.5, 10))
         else:
             shell = lathe([(width / 2, 0), (width * kit.uniform(0.15, 0.35), height)], segments=kit.integer(3, 6))
-        kit.add(slot, transformed(shell, yaw=kit.uniform(0, 2 * math.pi), shift=(0, 0, level)))
+        kit.add(slot, transformed(shell, yaw=kit.uniform(0.0, 2 * math.pi), shift=(0, 0, level)))
         level += height
         width *= kit.uniform(0.5, 0.95)
