@@ -17,9 +17,6 @@ class LayerNorm32(nn.LayerNorm):
     """Layer norm over the last axis. `elementwise_affine` as in torch; the affine parameters stay fp32."""
 
     def forward(self, x: Float[Tensor, "*rows C"]) -> Float[Tensor, "*rows C"]:
-        if x.dtype == torch.float32 or self.weight is None:
-            # Half-precision input without parameters: torch already accumulates in fp32 and rounds once at the end.
-            return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
         return F.layer_norm(x.float(), self.normalized_shape, self.weight, self.bias, self.eps).to(x.dtype)
 
 

@@ -1,0 +1,55 @@
+"""The checks a reviewer would run first: format, lint, types, import layers, exported names, a quiet import."""
+
+import importlib
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import scenewright
+
+ROOT = Path(__file__).parent.parent
+TOOLS = {
+    "format": ["ruff", "format", "--check", "."],
+    "lint": ["ruff", "check", "."],
+    "types": ["mypy"],
+    "layers": ["importlinter.cli", "--no-cache"],
+}
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_tool_is_satisfied(name: str) -> None:
+    module, *arguments = TOOLS[name]
+    if name == "layers":
+        code = "import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())"
+        command = [sys.executable, "-c", code, *arguments]
+    else:
+        command = [sys.executable, "-m", module, *arguments]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-1000:]
+
+
+def modules() -> list[str]:
+    return [module.name for module in pkgutil.walk_packages(scenewright.__path__, "scenewright.")]
+
+
+@pytest.mark.parametrize("name", ["scenewright", *modules()])
+def test_exported_names_exist_and_are_sorted(name: str) -> None:
+    module = importlib.import_module(name)
+    exported = getattr(module, "__all__", [])
+    assert sorted(exported) == list(exported)
+    assert [public for public in exported if not hasattr(module, public)] == []
+
+
+def test_importing_prints_nothing_and_makes_nothing(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", "import scenewright"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    assert list(tmp_path.iterdir()) == []
