@@ -1,0 +1,156 @@
+"""The structure stage of I-Scene: the latents of all objects of a picture and of the scene, sampled together.
+
+What is exact and cheaper than running every slot of every object (I-Scene sheet, section 8): the scene's row runs once
+for all objects; condition keys and values are projected once; the unconditional pass needs no cross-attention; while
+all objects still share their noise, their unconditional velocity is computed once.
+
+Legend: N objects, S slots, C channels, R latent resolution, T condition tokens.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from scenewright.backbones.trellis1.structure_flow import FlowContext
+from scenewright.samplers.config import SamplerConfig
+from scenewright.samplers.euler import euler
+from scenewright.samplers.guidance import Velocity, guided
+from scenewright.samplers.schedule import rescaled_times
+from scenewright.systems.iscene.config import SceneContextConfig
+from scenewright.systems.iscene.structure_flow import SceneContextFlow
+
+__all__ = ["SlotConditions", "SlotLatents", "latent_noise", "object_coords", "sample_structure", "structure_noise"]
+
+OnStep = Callable[[int, float, "SlotLatents", "SlotLatents"], None]
+
+
+@dataclass(frozen=True)
+class SlotConditions:
+    """Condition tokens: the scene's, which all objects share, and those of each object's other slots (0, and 2)."""
+
+    scene: Float[Tensor, "T C"]
+    objects: Float[Tensor, "N S_less_1 T C"]
+
+    @classmethod
+    def from_slots(cls, tokens: Float[Tensor, "N S T C"]) -> "SlotConditions":
+        """From the published arrangement, where every object brings its copy of the scene in slot 1."""
+        return cls(tokens[0, 1], torch.cat([tokens[:, :1], tokens[:, 2:]], 1))
+
+
+@dataclass(frozen=True)
+class SlotLatents:
+    """Structure latents of the scene and of each object's other slots."""
+
+    scene: Float[Tensor, "C R R R"]
+    objects: Float[Tensor, "N S_less_1 C R R R"]
+
+    def slots(self) -> Float[Tensor, "N S C R R R"]:
+        """The published arrangement, with a copy of the scene in slot 1 of every object."""
+        scene = self.scene.expand(len(self.objects), 1, *self.scene.shape)
+        return torch.cat([self.objects[:, :1], scene, self.objects[:, 1:]], 1)
+
+
+def structure_noise(config: SceneContextConfig, generator: torch.Generator) -> Float[Tensor, "S C R R R"]:
+    """Noise of every slot, on the CPU; all objects start from the same (I-Scene sheet, section 5.1)."""
+    flow = config.flow
+    return torch.randn((1, config.num_slots, flow.in_channels, *[flow.resolution] * 3), generator=generator)[0]
+
+
+def latent_noise(counts: Sequence[int], channels: int, generator: torch.Generator) -> list[Float[Tensor, "_ C"]]:
+    """Noise of the latent stage for every row of the published arrangement, whose voxel counts are given.
+
+    It continues the structure's generator and is one draw over all rows, those that are dropped included: a normal
+    draw in parts would not give the same numbers.
+    """
+    return list(torch.randn(sum(counts), channels, generator=generator).split(list(counts)))
+
+
+@torch.no_grad()
+def sample_structure(
+    flow: SceneContextFlow,
+    conditions: SlotConditions,
+    noise: Float[Tensor, "S C R R R"],
+    config: SamplerConfig,
+    *,
+    objects_at_once: int | None = None,
+    on_step: OnStep | None = None,
+) -> SlotLatents:
+    """Latents of all slots; every object starts from the same noise.
+
+    Args:
+        noise: of slots 0 (objects), 1 (scene) and, in a network of three slots, 2 (objects in their own crops).
+        objects_at_once: bounds the memory by running the objects in parts against the scene; their condition is then
+            projected anew at every step. None runs all together.
+        on_step: called with (step, t, state at t, velocity at t).
+    """
+    noise = noise.to(conditions.scene.device)
+    count = len(conditions.objects)
+    conditional = _velocity(flow, conditions, count, objects_at_once)
+    if config.guidance_strength == 0:
+        velocity = conditional
+    else:
+        unconditional = _velocity(flow, None, count, objects_at_once)
+        velocity = guided(conditional, unconditional, config.guidance_strength, config.guidance_interval)
+    alike = torch.cat([noise[:1], noise[2:]]).repeat(count, 1, 1, 1, 1)
+    times = rescaled_times(config.steps, config.rescale_t)
+
+    def report(step: int, t: float, x: Tensor, v: Tensor) -> None:
+        if on_step is not None:
+            on_step(step, t, _unpacked(x, count), _unpacked(v, count))
+
+    return _unpacked(euler(velocity, torch.cat([noise[1:2], alike]), times, on_step=report), count)
+
+
+def object_coords(coords: Int[Tensor, "V 4"], num_slots: int) -> tuple[Int[Tensor, "V_objects 4"], tuple[int, ...]]:
+    """Voxels of slot 0 with the object's index as batch index, and the voxel count of every row.
+
+    Args:
+        coords: (row, x, y, z) in the published arrangement, row = object * slots + slot.
+
+    Rows without a voxel at the end are not counted: coordinates do not tell how many there were.
+    """
+    rows = coords[:, 0].long()
+    objects = coords[rows % num_slots == 0].clone()
+    objects[:, 0] //= num_slots
+    return objects, tuple(torch.bincount(rows).tolist())
+
+
+def _velocity(
+    flow: SceneContextFlow, conditions: SlotConditions | None, count: int, objects_at_once: int | None
+) -> Velocity:
+    """Velocity of the packed state; None stands for the all-zero condition of every slot."""
+    scene_context = None if conditions is None else flow.project_context(conditions.scene[None])
+    everything: FlowContext | None = None
+    if conditions is not None and objects_at_once is None:
+        everything = flow.project_context(conditions.objects.flatten(0, 1))
+
+    def parts(alike: bool) -> Iterator[tuple[slice, FlowContext | None]]:
+        if conditions is None:
+            last = 1 if alike else count
+            size = objects_at_once or last
+            yield from ((slice(begin, min(begin + size, last)), None) for begin in range(0, last, size))
+        elif objects_at_once is None:
+            yield slice(0, count), everything
+        else:
+            for begin in range(0, count, objects_at_once):
+                part = slice(begin, begin + objects_at_once)
+                yield part, flow.project_context(conditions.objects[part].flatten(0, 1))
+
+    def velocity(x: Tensor, t: float, step: int) -> Tensor:
+        state = x[1:].unflatten(0, (count, -1))
+        time = torch.full((count,), 1000 * t, device=x.device)
+        scene, memory = flow.scene_velocity(x[:1], time[:1], scene_context)
+        # Before the first step all objects are the same noise, and without a condition nothing tells them apart.
+        done = [
+            flow.object_velocity(state[part], time[part], context, memory) for part, context in parts(alike=step == 0)
+        ]
+        return torch.cat([scene, torch.cat(done).expand(count, *state.shape[1:]).flatten(0, 1)])
+
+    return velocity
+
+
+def _unpacked(x: Tensor, count: int) -> SlotLatents:
+    return SlotLatents(x[0], x[1:].unflatten(0, (count, -1)))
