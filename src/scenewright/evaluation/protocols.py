@@ -27,9 +27,9 @@ class EvaluationProtocol:
     metrics are taken from the best: the one with the least CD-S, or, with `choose_by` "objects" and objects that can be
     matched by name, the least mean CD of matched objects where they stand (so that a flip that merely fills the space
     does not win). "as_truth" applies the truth's own normalisation, for predictions made in the truth's frame;
-    "min_max" doubles the generator's cube. The truth is normalised by `truth_normalization`. `object_start` says which prediction the object
-    metrics begin with. `iou_b_of` is what the published column IoU-B means. `max_alignment_points` bounds the cloud
-    that registration sees (never the one that is scored).
+    "min_max" doubles the generator's cube. The truth is normalised by `truth_normalization`. `object_start` says
+    which prediction the object metrics begin with. `iou_b_of` is what the published column IoU-B means.
+    `max_alignment_points` bounds the cloud that registration sees (never the one that is scored).
     """
 
     name: str

@@ -72,8 +72,8 @@ class SceneScore:
     """All numbers of one scene, F and rates in [0, 1], lengths in the protocol's normalised frame.
 
     `hits` says which predicted objects collide; `detections` holds (confidence, true at each AP threshold) per
-    predicted object; `candidate` names the normalisation and alignment that won; `truth_from_prediction` (4x4) takes the
-    prediction's own frame to the truth's.
+    predicted object; `candidate` names the normalisation and alignment that won; `truth_from_prediction` (4x4)
+    takes the prediction's own frame to the truth's.
     """
 
     cd_s: float

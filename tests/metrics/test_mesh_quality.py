@@ -1,0 +1,71 @@
+"""Mesh checks on shapes whose answers are known."""
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+
+from scenewright.metrics.mesh_quality import mesh_quality
+from scenewright.types import Mesh, PBRMaterial
+
+
+def to_mesh(shape: trimesh.Trimesh) -> Mesh:
+    return Mesh(torch.tensor(np.asarray(shape.vertices)).float(), torch.tensor(np.asarray(shape.faces)))
+
+
+def test_a_box_is_sound() -> None:
+    found = mesh_quality(to_mesh(trimesh.creation.box()))
+    assert found.is_watertight
+    assert (found.num_faces, found.num_components, found.num_floaters) == (12, 1, 0)
+    assert (found.num_boundary_edges, found.num_nonmanifold_edges, found.num_degenerate_faces) == (0, 0, 0)
+    assert found.uv_coverage is None
+
+
+def test_split_vertices_are_no_holes() -> None:
+    box = to_mesh(trimesh.creation.box())
+    soup = Mesh(box.vertices[box.faces.flatten()], torch.arange(36).reshape(12, 3))
+    assert mesh_quality(soup).is_watertight
+
+
+def test_a_missing_face_opens_three_edges() -> None:
+    box = to_mesh(trimesh.creation.box())
+    found = mesh_quality(Mesh(box.vertices, box.faces[1:]))
+    assert not found.is_watertight
+    assert found.num_boundary_edges == 3
+
+
+def test_a_fin_is_not_manifold_and_a_line_is_degenerate() -> None:
+    box = to_mesh(trimesh.creation.box())
+    a, b = box.faces[0, 0], box.faces[0, 1]
+    fin = torch.stack([a, b, torch.tensor(8)])[None]
+    line = torch.stack([a, b, a])[None]
+    vertices = torch.cat([box.vertices, torch.tensor([[5.0, 5, 5]])])
+    found = mesh_quality(Mesh(vertices, torch.cat([box.faces, fin, line])))
+    assert found.num_nonmanifold_edges == 1
+    assert found.num_degenerate_faces == 1
+
+
+def test_a_crumb_is_a_floater() -> None:
+    box, crumb = trimesh.creation.box(), trimesh.creation.box(extents=[0.01] * 3)
+    found = mesh_quality(to_mesh(trimesh.util.concatenate([box, crumb.apply_translation([3, 0, 0])])))
+    assert (found.num_components, found.num_floaters) == (2, 1)
+
+
+def test_budget_uv_and_texture() -> None:
+    triangle = Mesh(
+        torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]]),
+        torch.tensor([[0, 1, 2]]),
+        uv=torch.tensor([[0.0, 0], [1, 0], [0, 1]]),
+        material=PBRMaterial(base_color_texture=torch.tensor([10, 200, 30], dtype=torch.uint8).reshape(1, 1, 3)),
+    )
+    found = mesh_quality(triangle, face_budget=0)
+    assert not found.is_within_budget
+    assert found.uv_coverage == pytest.approx(0.5, abs=0.01)
+    assert found.is_uv_in_range
+    assert found.texture_range == (10, 200)
+
+
+def test_an_empty_mesh_is_not_watertight() -> None:
+    found = mesh_quality(Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.long)))
+    assert not found.is_watertight
+    assert found.num_components == 0
