@@ -1,0 +1,86 @@
+"""What SceneGen's flow is conditioned on, split into what each asset has of its own and what the scene shares.
+
+The published layout repeats the scene's tokens (whole picture, VGGT) for every asset. Attention does not see the order
+of its keys, so they are kept once here, projected to keys and values once, and joined to each asset's own only where
+the attention reads them. Source: scenegen sheet sections 2.1, 3.2 and 7.
+
+Legend: N assets, C channels, To own tokens of an asset, Ts shared tokens, H heads, D width of a head.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from scenewright.nn.attention import ContextKeyValues
+from scenewright.sparse.attention import Sequences
+
+__all__ = ["BlockContext", "SceneCondition", "SceneContext", "scene_condition"]
+
+
+@dataclass(frozen=True)
+class SceneCondition:
+    """Condition tokens of all assets of a scene.
+
+    `own` begins with the asset's cut-out, the only tokens its own cross-attention reads; `shared` (None where all
+    tokens are the assets' own) is read by the scene cross-attention of every asset.
+    """
+
+    own: Float[Tensor, "N To C"]
+    shared: Float[Tensor, "Ts C"] | None = None
+
+    @property
+    def num_assets(self) -> int:
+        return len(self.own)
+
+    def to(self, device: torch.device | str) -> "SceneCondition":
+        """The same tokens on another device."""
+        return SceneCondition(self.own.to(device), None if self.shared is None else self.shared.to(device))
+
+
+@dataclass(frozen=True)
+class BlockContext:
+    """Keys and values of one block: for the asset's cross-attention, and for the scene's, own and shared part."""
+
+    asset: ContextKeyValues
+    scene_own: ContextKeyValues
+    scene_shared: ContextKeyValues | None
+
+    def scene(self) -> ContextKeyValues:
+        """Keys and values of the scene cross-attention: each asset's own, then the shared ones."""
+        shared = self.scene_shared
+        if shared is None:
+            return self.scene_own
+        count = len(self.scene_own.sequences.lengths)
+
+        def joined(own: Tensor, common: Tensor) -> Tensor:
+            return torch.cat([own.unflatten(0, (count, -1)), common.expand(count, -1, -1, -1)], 1)
+
+        keys, values = joined(self.scene_own.keys, shared.keys), joined(self.scene_own.values, shared.values)
+        return ContextKeyValues(keys.flatten(0, 1), values.flatten(0, 1), Sequences.uniform(*keys.shape[:2]))
+
+
+@dataclass(frozen=True)
+class SceneContext:
+    """A condition projected to keys and values by every block, for reuse over all steps of a sampling run."""
+
+    blocks: tuple[BlockContext, ...]
+    num_assets: int
+
+
+def scene_condition(
+    asset_tokens: Float[Tensor, "N Ta C"],
+    mask_tokens: Float[Tensor, "N Tm C"] | None = None,
+    scene_tokens: Float[Tensor, "1 Ts C"] | None = None,
+    vggt_tokens: Float[Tensor, "1 Tv twice_C"] | None = None,
+) -> SceneCondition:
+    """`SceneCondition` of the encoders' tokens; a run given as None is left out.
+
+    The same tokens as `encoders.scene_condition.assemble_condition`, which repeats the shared ones.
+    """
+    own = asset_tokens if mask_tokens is None else torch.cat([asset_tokens, mask_tokens], 1)
+    shared = [] if scene_tokens is None else [scene_tokens[0]]
+    if vggt_tokens is not None:
+        shared.extend(vggt_tokens[0].chunk(2, dim=-1))
+    return SceneCondition(own, torch.cat(shared) if shared else None)
