@@ -96,9 +96,9 @@ class SparseVoxels:
 class DualGrid:
     """A flexible dual grid (the geometry half of O-Voxel): one vertex per voxel, one flag per grid edge.
 
-    `dual_vertices` are offsets from the voxel's low corner in voxels, in [0, 1]. `intersected[:, a]` says that the
-    edge along axis a, starting at the voxel's own low corner, is crossed by the surface. `split_weight` chooses the
-    diagonal of each quad (None: the shorter one).
+    `dual_vertices` are offsets from the voxel's low corner in voxels, in [0, 1] (decoded ones may leave it).
+    `intersected[:, a]` says that the surface crosses the edge along axis a at the voxel's maximum corner in the two
+    other axes. `split_weight` chooses the diagonal of each quad (None: always the first, as published).
     """
 
     coords: Int[Tensor, "N 3"]
@@ -167,7 +167,7 @@ class Scene:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def save(self, path: str | Path) -> Path:
-        """Write the scene to `path`: `.glb` (meshes, named nodes, camera, extras) or `.ply` (splats). Returns the path."""
+        """Write `.glb` (meshes, named nodes, camera, extras) or `.ply` (splats) and return the path."""
         from scenewright.io.scene_file import save_scene
 
         return save_scene(self, path)

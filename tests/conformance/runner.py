@@ -1,9 +1,9 @@
 """Dispatches a golden case to the adapter of its spec sheet and compares every expected output.
 
-An adapter is a function `(Case) -> {output name: tensor}` listed in the `MODULES` dict of `tests/conformance/<spec>.py`.
-It builds the module from `case.config`, loads `case.params` strictly through the weight loader, and calls it. A case
-passes when every `out/*` is produced with the same shape and differs by at most the file's tolerance; an output that
-is missing, an unknown module name, or an exception fails the case.
+An adapter is a function `(Case) -> {output name: tensor}` listed in the `MODULES` dict of
+`tests/conformance/<spec>.py`. It builds the module from `case.config`, loads `case.params` strictly through the
+weight loader, and calls it. A case passes when every `out/*` is produced with the same shape and differs by at most
+the file's tolerance; an output that is missing, an unknown module name, or an exception fails the case.
 """
 
 import importlib
@@ -36,7 +36,8 @@ class Result:
     def __str__(self) -> str:
         verdict = "ok  " if self.passed else "FAIL"
         name = f"{self.path.parent.name}/{self.path.stem}"
-        return f"{verdict} {name} [{self.module}] error {self.error:.3g} tolerance {self.tolerance:.3g} {self.message}".rstrip()
+        figures = f"error {self.error:.3g} tolerance {self.tolerance:.3g}"
+        return f"{verdict} {name} [{self.module}] {figures} {self.message}".rstrip()
 
 
 def adapters(spec: str) -> dict[str, Adapter]:

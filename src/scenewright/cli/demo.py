@@ -29,7 +29,7 @@ def demo(
     from scenewright.rendering.sheet import mask_overlay, picture_sheet, top_view
     from scenewright.systems.cuboid.system import CuboidSystem
 
-    timings = {}
+    timings: dict[str, float] = {}
 
     def lap(stage: str) -> None:
         timings[stage] = time.perf_counter() - begin - sum(timings.values())

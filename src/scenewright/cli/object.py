@@ -62,12 +62,10 @@ def object_command(
             report=lambda line: progress(line, 0.0),
         )
         encoder = load_image_encoder(networks, device=place, offline=offline)
-        changes = {"steps": steps, "guidance_strength": guidance}
-        given = {name: value for name, value in changes.items() if value is not None}
         options = ObjectOptions(
             seed=seed,
-            structure_sampler=replace(networks.structure_sampler, **given),
-            slat_sampler=replace(networks.slat_sampler, **given),
+            structure_sampler=networks.structure_sampler.overridden(steps=steps, guidance_strength=guidance),
+            slat_sampler=networks.slat_sampler.overridden(steps=steps, guidance_strength=guidance),
             multi_image=multi_image.value,
             finish=replace(TRELLIS1_FINISH, max_faces=faces, texture_size=texture_size),
         )
@@ -88,7 +86,7 @@ def _check_outputs(out: Path, splats: Path | None) -> None:
             raise InputError(f"The folder of '{path}' does not exist; create it first.")
 
 
-def _remover_if_needed(pictures, paths, is_wanted):  # type: ignore[no-untyped-def]
+def _remover_if_needed(pictures, paths, is_wanted):
     """A background remover where a picture has no cut-out, before any network is loaded."""
     from scenewright.encoders.background import background_remover
     from scenewright.encoders.preprocess.crop import has_cut_out, with_alpha

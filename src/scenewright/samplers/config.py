@@ -1,6 +1,6 @@
 """What a flow is sampled with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scenewright.samplers.flow import SIGMA_MIN
 
@@ -25,3 +25,11 @@ class SamplerConfig:
             raise ValueError(f"A sampler needs at least one step, got {self.steps}.")
         if self.rescale_t <= 0:
             raise ValueError(f"The time rescaling must be positive, got {self.rescale_t}.")
+
+    def overridden(self, *, steps: int | None = None, guidance_strength: float | None = None) -> "SamplerConfig":
+        """This configuration with what a user has set; None keeps what the weights were published with."""
+        return replace(
+            self,
+            steps=self.steps if steps is None else steps,
+            guidance_strength=self.guidance_strength if guidance_strength is None else guidance_strength,
+        )

@@ -332,7 +332,9 @@ def bed(kit: Kit) -> None:
     if lift > 0.03:
         _legs(kit, frame, width, length, lift + 0.01, 0.06)
     head = kit.uniform(0.6, 1.2)
-    kit.add(frame, rounded_box((width + kit.uniform(0.0, 0.08), kit.uniform(0.04, 0.1), head), (0, length / 2, 0), 0.02))
+    kit.add(
+        frame, rounded_box((width + kit.uniform(0.0, 0.08), kit.uniform(0.04, 0.1), head), (0, length / 2, 0), 0.02)
+    )
     top = lift + rail
     mattress = kit.uniform(0.14, 0.24)
     kit.add(linen, rounded_box((width - 0.06, length - 0.08, mattress), (0, -0.01, top), 0.05))
