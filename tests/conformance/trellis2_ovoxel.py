@@ -82,12 +82,13 @@ def flexible_dual_grid_to_mesh(case: Case) -> dict[str, Tensor]:
 def serialize(case: Case) -> dict[str, Tensor]:
     outputs = {}
     for name in case.outputs:
+        order, _, digits = name.removeprefix("dec_").partition("_perm")
+        curve = "hilbert" if order.startswith("h") else "z_order"
+        permute = tuple(int(digit) for digit in digits) or (0, 1, 2)
         if name.startswith("dec_"):
-            outputs[name] = decode_curve(case.inputs["codes"], "hilbert" if name == "dec_h" else "z_order")
+            outputs[name] = decode_curve(case.inputs["codes"], curve, permute)
         else:
-            curve, _, digits = name.partition("_perm")
-            permute = tuple(int(digit) for digit in digits) or (0, 1, 2)
-            outputs[name] = encode_curve(case.inputs["coords"], "hilbert" if curve == "hilbert" else "z_order", permute)
+            outputs[name] = encode_curve(case.inputs["coords"], curve, permute)
     return outputs
 
 

@@ -33,9 +33,7 @@ def convert(
 
 
 def _to_voxels(source: Path, target: Path, resolution: int, compression: str) -> None:
-    from rich.console import Console
-    from rich.progress import Progress
-
+    from scenewright.cli.progress import stage_progress
     from scenewright.geometry.voxelize_object import object_to_voxels
     from scenewright.io.glb import load_glb
     from scenewright.io.mesh_file import load_mesh
@@ -50,9 +48,8 @@ def _to_voxels(source: Path, target: Path, resolution: int, compression: str) ->
             parts += [replace(part, vertices=part.vertices @ linear.T + translation) for part in scene_object.parts]
     else:
         parts = [load_mesh(source)]
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(f"voxels at {resolution}", total=1.0)
-        voxels = object_to_voxels(parts, resolution, progress=lambda done: bar.update(task, completed=done))
+    with stage_progress() as report:
+        voxels = object_to_voxels(parts, resolution, progress=lambda done: report(f"voxels at {resolution}", done))
     write_voxels(target, voxels, options)
     typer.echo(f"{target}: {len(voxels.coords):,} voxels at {resolution}^3")
 

@@ -8,6 +8,8 @@ Legend: N voxels, B batch, M queries per batch item, C channels. Frame: voxel un
 Source: the published sampler's definition, sheet section 3.3.
 """
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, no_type_check
 
 import numpy as np
@@ -26,6 +28,7 @@ Mode = Literal["trilinear", "nearest"]
 
 _TINY_WEIGHT = 1e-12
 _MAX_BRICKS = 1 << 27
+_CHUNK = 1 << 16
 
 
 def sample_voxels(
@@ -77,7 +80,14 @@ def _sample_item(coords: Tensor, feats: Tensor, query: Tensor, item: int, mode: 
     top, bricks, _ = index_coords(own, shape)
     out = np.zeros((len(points), values.shape[1]), np.float32)
     sample = _trilinear_by_index if mode == "trilinear" else _nearest_by_index
-    sample(top, bricks, shape, values, points, out)
+    if len(points) <= _CHUNK:
+        sample(top, bricks, shape, values, points, out)
+        return torch.from_numpy(out)
+    # The kernels release the interpreter lock; slices of `out` are written in place.
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        starts = range(0, len(points), _CHUNK)
+        pieces = [(points[at : at + _CHUNK], out[at : at + _CHUNK]) for at in starts]
+        list(pool.map(lambda piece: sample(top, bricks, shape, values, *piece), pieces))
     return torch.from_numpy(out)
 
 

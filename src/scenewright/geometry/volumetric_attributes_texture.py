@@ -79,12 +79,13 @@ def mip_level(triangle, uv, voxel_size, side, offset):
 @njit(cache=True, nogil=True)
 @no_type_check
 def _wrapped(index, side, wrap):
+    # Sides are powers of two, so masks stand for remainders, also of negative indices.
     if wrap == 1:
         return min(max(index, 0), side - 1)
     if wrap == 2:
-        index %= 2 * side
+        index &= 2 * side - 1
         return index if index < side else 2 * side - 1 - index
-    return index % side
+    return index & (side - 1)
 
 
 @njit(cache=True, nogil=True)

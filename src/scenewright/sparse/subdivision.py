@@ -94,15 +94,16 @@ def children_where(coarse: VoxelSet, keep: Bool[Tensor, "M 8"]) -> Subdivision:
 def space_to_channel(x: SparseTensor) -> SparseTensor:
     """Coarse voxels with their children's features one after another (8 C channels), zeros where a child is missing."""
     division = grouped_by_parent(x.voxels)
-    table = x.feats.new_zeros(len(division.coarse) * NUM_CHILDREN, x.feats.shape[1])
-    feats: Float[Tensor, "M C8"] = table.index_copy(0, division.slots, x.feats).view(len(division.coarse), -1)
+    width = x.feats.shape[1]
+    table = x.feats.new_zeros(len(division.coarse) * NUM_CHILDREN, width).index_copy(0, division.slots, x.feats)
+    feats: Float[Tensor, "M C8"] = table.view(len(division.coarse), NUM_CHILDREN * width)
     return SparseTensor(feats, division.coarse)
 
 
 def channel_to_space(x: SparseTensor, division: Subdivision) -> SparseTensor:
     """Every child takes its block of its parent's channels; the inverse of `space_to_channel` where a child exists."""
     division.check(x.voxels)
-    blocks: Float[Tensor, "M8 C"] = x.feats.reshape(len(x.feats) * NUM_CHILDREN, -1)
+    blocks: Float[Tensor, "M8 C"] = x.feats.reshape(-1, x.feats.shape[1] // NUM_CHILDREN)
     return SparseTensor(blocks[division.slots], division.fine)
 
 

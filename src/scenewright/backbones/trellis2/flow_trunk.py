@@ -24,7 +24,7 @@ from scenewright.sparse.attention import Sequences
 
 __all__ = ["Condition", "FlowTrunk", "flow_block"]
 
-Condition = Float[Tensor, "B L C"] | Sequence[Tensor] | FlowContext | None
+Condition = Float[Tensor, "B L Ccond"] | Sequence[Tensor] | FlowContext | None
 
 
 class FlowTrunk(nn.Module):
@@ -59,7 +59,7 @@ class FlowTrunk(nn.Module):
         else:
             initialize_flow_vanilla(self, self.t_embedder, zeroed)
 
-    def project_context(self, cond: Float[Tensor, "B L C"] | Sequence[Tensor]) -> FlowContext:
+    def project_context(self, cond: Float[Tensor, "B L Ccond"] | Sequence[Tensor]) -> FlowContext:
         """Keys and values of the condition in every block; they do not depend on the latent or the time."""
         return project_context([block.cross_attn for block in self.blocks], cond)  # type: ignore[misc]
 

@@ -27,7 +27,7 @@ class LatentFlow(FlowTrunk):
         x: SparseTensor,
         t: Float[Tensor, " B"],
         cond: Condition,
-        concat: Float[Tensor, "N C"] | None = None,
+        concat: Float[Tensor, "N Cconcat"] | None = None,
     ) -> SparseTensor:
         """Velocity at (x, t) on the voxels of `x`; arguments as in `FlowTrunk.trunk`.
 

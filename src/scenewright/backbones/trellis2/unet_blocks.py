@@ -103,7 +103,7 @@ class UpBlock(_Subdividing):
     def forward(self, x: SparseTensor, division: Subdivision) -> SparseTensor:
         division.check(x.voxels)
         h = SparseTensor(assembled(len(division.fine), self._children(x, division)), division.fine)
-        blocks: Float[Tensor, "M8 Cskip"] = x.feats.reshape(len(x.feats) * NUM_CHILDREN, -1)
+        blocks: Float[Tensor, "M8 Cskip"] = x.feats.reshape(-1, x.feats.shape[1] // NUM_CHILDREN)
         repeats = self.out_channels // blocks.shape[1]
 
         def add_skip(y: Tensor, rows: slice) -> Tensor:

@@ -1,0 +1,148 @@
+"""Seconds and peak memory of O-Voxel: mesh -> dual grid, dual grid -> mesh, PBR voxels, sampling.
+
+    uv run python benchmarks/ovoxel.py [--faces 81920 1310720] [--resolutions 256 512 1024] [--huge]
+
+The mesh is the one the published converter was measured on (icosphere of radius 0.35, each vertex scaled by
+1 + 0.12 sin(27 x) sin(24 y) sin(21 z)); PEER holds that converter's voxel counts and seconds on a similar machine
+(compiled C++, one thread). Each case runs in a process of its own, so peaks are its own; figures are the fastest
+of three calls after one for compilation. One thread is CPU time, which other work on the machine does not stretch; all
+else is wall time. `--huge` adds 10.5 million faces (eight nested surfaces) at 1024^3.
+"""
+
+import argparse
+import json
+import math
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+import torch
+import trimesh
+
+from benchmarks.measure import machine
+from scenewright.geometry.dual_grid import DualGridConfig, mesh_to_dual_grid
+from scenewright.geometry.dual_grid_mesh import _quads_by_sorting, dual_grid_to_mesh
+from scenewright.geometry.grid_sample import sample_sparse_grid
+from scenewright.geometry.volumetric_attributes import mesh_to_voxel_attributes
+from scenewright.types import Mesh, PBRMaterial
+
+PEER = {
+    (81920, 256): (167536, 0.46),
+    (81920, 512): (670628, 1.31),
+    (81920, 1024): (2682080, 5.46),
+    (1310720, 256): (167620, 1.55),
+    (1310720, 512): (670948, 2.47),
+    (1310720, 1024): (2683258, 6.85),
+}
+
+
+def bumpy_sphere(num_faces: int) -> Mesh:
+    sphere = trimesh.creation.icosphere(subdivisions=round(math.log(num_faces / 20, 4)), radius=0.35)
+    x, y, z = np.asarray(sphere.vertices).T
+    bumps = 1 + 0.12 * np.sin(27 * x) * np.sin(24 * y) * np.sin(21 * z)
+    return Mesh(torch.tensor(sphere.vertices * bumps[:, None]).float(), torch.tensor(sphere.faces).int())
+
+
+def nested_spheres(num_faces: int) -> Mesh:
+    """Eight bumpy spheres inside one another."""
+    one = bumpy_sphere(num_faces // 8)
+    scales = torch.linspace(1.0, 0.8, 8)
+    faces = torch.cat([one.faces + layer * len(one.vertices) for layer in range(8)])
+    return Mesh((scales[:, None, None] * one.vertices).reshape(-1, 3), faces)
+
+
+def textured(mesh: Mesh) -> Mesh:
+    """The mesh with cylindrical UVs and noise textures of 1024 x 1024."""
+    uv = torch.stack([torch.atan2(mesh.vertices[:, 1], mesh.vertices[:, 0]) / (2 * math.pi), mesh.vertices[:, 2]], 1)
+    noise = torch.randint(0, 256, (1024, 1024, 3), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    return Mesh(
+        mesh.vertices,
+        mesh.faces,
+        uv=uv,
+        material=PBRMaterial(base_color_texture=noise, metallic_roughness_texture=noise),
+    )
+
+
+def timed(function, repeats: int = 3, clock=time.perf_counter):
+    best, result = math.inf, None
+    for _ in range(repeats):
+        begin = clock()
+        result = function()
+        best = min(best, clock() - begin)
+    return best, result
+
+
+def measure(num_faces: int, resolution: int, with_all: bool) -> dict:
+    """All figures of one case; run in a fresh process."""
+    warm = bumpy_sphere(320)
+    begin = time.perf_counter()
+    small = mesh_to_dual_grid(warm, 16)
+    figures: dict = {"first_call_s": time.perf_counter() - begin}
+    mesh = bumpy_sphere(num_faces) if with_all else nested_spheres(num_faces)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    repeats = 3 if num_faces < 1e7 else 1
+    single = DualGridConfig(num_threads=1)
+    figures["one_thread_s"], _ = timed(lambda: mesh_to_dual_grid(mesh, resolution, single), repeats, time.process_time)
+    figures["all_threads_s"], grid = timed(lambda: mesh_to_dual_grid(mesh, resolution), repeats)
+    figures["voxels"] = len(grid.coords)
+    figures["peak_mb"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    if with_all:
+        dual_grid_to_mesh(small)
+        figures["to_mesh_s"], _ = timed(lambda: dual_grid_to_mesh(grid))
+        figures["to_mesh_plain_s"], _ = timed(lambda: _quads_by_sorting(grid.coords, grid.intersected), 1)
+        painted = textured(mesh)
+        mesh_to_voxel_attributes([textured(warm)], 16)
+        figures["attributes_s"], voxels = timed(lambda: mesh_to_voxel_attributes([painted], resolution))
+        coords = torch.nn.functional.pad(voxels.coords, (1, 0))
+        feats = torch.cat([value.float() for value in voxels.attributes.values()], 1)
+        points = ((mesh.vertices + 0.5) * resolution).repeat(4_000_000 // len(mesh.vertices) + 1, 1)[:4_000_000]
+        sample_sparse_grid(coords[:9], feats[:9], points[None, :9])
+        figures["sample_4m_s"], _ = timed(lambda: sample_sparse_grid(coords, feats, points[None]), 1)
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--faces", type=int, nargs="+", default=[81920, 1310720])
+    parser.add_argument("--resolutions", type=int, nargs="+", default=[256, 512, 1024])
+    parser.add_argument("--huge", action="store_true", help="also 10.5 million faces at 1024^3")
+    parser.add_argument("--case", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.case:
+        print(json.dumps(measure(*json.loads(arguments.case))))
+        return
+    print(machine())
+    cases = [(faces, resolution, True) for faces in arguments.faces for resolution in arguments.resolutions]
+    if arguments.huge:
+        cases.append((8 * 1310720, 1024, False))
+    print(
+        "| faces | grid | voxels | peer s | one thread CPU s | ratio | all threads s | ratio | peak MB | first call s |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    rest = []
+    for case in cases:
+        command = [sys.executable, "-m", "benchmarks.ovoxel", "--case", json.dumps(case)]
+        figures = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        voxels, peer = PEER.get(case[:2], (figures["voxels"], math.nan))
+        if voxels != figures["voxels"]:
+            raise SystemExit(f"{case}: {figures['voxels']} voxels, but the published converter makes {voxels}")
+        one, many = figures["one_thread_s"], figures["all_threads_s"]
+        row = (case[0], case[1], voxels, peer, f"{one:.2f}", f"{one / peer:.2f}", f"{many:.2f}", f"{many / peer:.2f}")
+        print(
+            "|", " | ".join(map(str, row)), f"| {figures['peak_mb']:.0f} | {figures['first_call_s']:.1f} |", flush=True
+        )
+        rest.append((case, figures))
+    print("\n| faces | grid | voxels | to mesh s | plain quads s | PBR attributes s | 4 M samples s |")
+    print("|---|---|---|---|---|---|---|")
+    for (faces, resolution, with_all), figures in rest:
+        if with_all:
+            names = ("to_mesh_s", "to_mesh_plain_s", "attributes_s", "sample_4m_s")
+            print(
+                f"| {faces} | {resolution} | {figures['voxels']} |", " | ".join(f"{figures[n]:.2f}" for n in names), "|"
+            )
+
+
+if __name__ == "__main__":
+    main()
