@@ -58,7 +58,8 @@ def setup_plain(fixed, vertex_key, is_plain, faces, selected, width, height, cor
     """Screen triangles of the faces that need no clipping; returns their count and how many faces went to `rest`.
 
     `corners` [T, 6] fixed-point x, y of three corners in counter-clockwise order of the integer edge test; `keys`
-    [T, 3] depth keys; `owner` [T] face; `order` [T] -1 for a triangle in its face's order, -2 with corners 1 and 2 swapped.
+    [T, 3] depth keys; `owner` [T] face; `order` [T] -1 for a triangle in its face's order, -2 with corners 1 and 2
+    swapped.
     Kept apart from `setup_clipped` because this loop, alone, compiles to code five times as fast.
     """
     half = SUBPIXEL // 2
