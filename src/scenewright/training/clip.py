@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 __all__ = ["AdaptiveGradClipper"]
 
@@ -32,6 +33,8 @@ class AdaptiveGradClipper:
         """Clips the gradients in place to the current limit, then updates it; returns the norm before clipping."""
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         norm = nn.utils.get_total_norm(gradients)
+        if isinstance(norm, DTensor):  # sharded gradients: every process gets the norm of the whole
+            norm = norm.full_tensor()
         value = float(norm)
         if math.isfinite(value):
             _scale(gradients, norm, self.limit)
@@ -55,5 +58,4 @@ def _scale(gradients: list[Tensor], norm: Tensor, limit: float) -> None:
     # The small constant is torch's own (clip_grad_norm_), which the published limit acts through.
     factor = (limit / (norm + 1e-6)).clamp(max=1.0)
     with torch.no_grad():
-        for gradient in gradients:
-            gradient.mul_(factor.to(gradient.device, gradient.dtype))
+        torch._foreach_mul_(gradients, factor)

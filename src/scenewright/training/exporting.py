@@ -1,0 +1,53 @@
+"""What a run leaves for others: the averaged network with its low-rank updates folded in, under published names."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from scenewright.io.atomic import atomic_path
+from scenewright.training.lora import LoraLinear, is_lora_name
+from scenewright.training.parallel import whole
+from scenewright.training.task import Task
+from scenewright.weights.keymap import IDENTITY, KeyMap
+
+__all__ = ["export_network", "merged_state"]
+
+
+@torch.no_grad()
+def merged_state(network: nn.Module) -> dict[str, Tensor]:
+    """The network's state on the host with every low-rank update folded into its weight."""
+    updated = {name for name, module in network.named_modules() if isinstance(module, LoraLinear)}
+    state: dict[str, Tensor] = {}
+    for name, tensor in network.state_dict().items():
+        if is_lora_name(name):
+            continue
+        state[name] = whole(tensor)
+        owner = name.removesuffix(".weight")
+        if name.endswith(".weight") and owner in updated:
+            layer = network.get_submodule(owner)
+            assert isinstance(layer, LoraLinear)
+            change = layer.scaling * whole(layer.lora_up) @ whole(layer.lora_down)
+            state[name] = state[name] + change.to(state[name].dtype)
+    return state
+
+
+def export_network(task: Task, run: Path, state: Mapping[str, Tensor]) -> tuple[Path, ...]:
+    """Writes `network.safetensors`, or one file per part where the network is a ModuleDict; returns the paths."""
+    if not isinstance(task.network, nn.ModuleDict):
+        return (_export(run / "network.safetensors", state, getattr(task, "keymap", IDENTITY)),)
+    keymaps = getattr(task, "keymap", {})
+    paths = []
+    for part in task.network:
+        own = {name.removeprefix(f"{part}."): t for name, t in state.items() if name.startswith(f"{part}.")}
+        paths.append(_export(run / f"{part}.safetensors", own, keymaps.get(part, IDENTITY)))
+    return tuple(paths)
+
+
+def _export(path: Path, state: Mapping[str, Tensor], keymap: KeyMap) -> Path:
+    published = keymap.reversed().rename_all(state)
+    with atomic_path(path) as temporary:
+        save_file({name: state[ours].contiguous() for name, ours in published.items()}, temporary)
+    return path

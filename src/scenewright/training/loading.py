@@ -1,0 +1,173 @@
+"""Batches by position: what step s sees depends on the seed and on s, not on workers, restarts or luck.
+
+Position p of the stream of samples is sample p mod n of a permutation drawn for epoch p div n; its random numbers come
+from a generator seeded with (seed, p). Resuming is therefore starting at a position, and a killed worker is replaced
+without a trace. Process r of w takes the r-th of w equal parts of each step's positions.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from scenewright.errors import InputError, ScenewrightError
+from scenewright.training.task import Batch
+
+__all__ = ["BatchStream", "TrainingSet", "collate_stacked", "derived_seed", "sample_order"]
+
+logger = logging.getLogger(__name__)
+_MAX_RESTARTS = 3
+_MAX_SHUFFLED = 1 << 24
+"""Longer sets are streams: their samples are taken in order (a permutation would cost memory and gain nothing)."""
+
+
+@runtime_checkable
+class TrainingSet(Protocol):
+    """Random access to samples. Optional: `collate(samples)`, and `batch(indices, generator)` in place of both."""
+
+    def __len__(self) -> int: ...
+
+    def sample(self, index: int, generator: torch.Generator) -> dict[str, Any]:
+        """Sample `index`; every random choice comes from `generator`."""
+        ...
+
+
+def derived_seed(*numbers: int) -> int:
+    """A 63-bit seed that depends on every number and their order."""
+    high, low = np.random.SeedSequence([number % (1 << 64) for number in numbers]).generate_state(2)
+    return (int(high) << 32 | int(low)) >> 1
+
+
+def sample_order(length: int, seed: int, epoch: int) -> Tensor | None:
+    """The permutation of an epoch; None where samples come in order."""
+    if length > _MAX_SHUFFLED:
+        return None
+    return torch.randperm(length, generator=torch.Generator().manual_seed(derived_seed(seed, 1, epoch)))
+
+
+def collate_stacked(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Every key stacked along a new first axis."""
+    return {key: torch.stack([torch.as_tensor(sample[key]) for sample in samples]) for key in samples[0]}
+
+
+class _Failure:
+    """An error of a worker on its way to the main process with its class and sentence intact."""
+
+    def __init__(self, error: ScenewrightError) -> None:
+        self.kind, self.message = type(error), str(error)
+
+
+class _Positions(Dataset[Any]):
+    """A training set addressed by lists of positions."""
+
+    def __init__(self, source: TrainingSet, seed: int) -> None:
+        self._source, self._seed = source, seed
+        self._order: tuple[int, Tensor | None] = (-1, None)
+
+    def _index(self, position: int) -> int:
+        length = len(self._source)
+        epoch, place = divmod(position, length)
+        if self._order[0] != epoch:
+            self._order = (epoch, sample_order(length, self._seed, epoch))
+        order = self._order[1]
+        return place if order is None else int(order[place])
+
+    def __getitem__(self, positions: list[int]) -> Batch:
+        try:
+            indices = [self._index(position) for position in positions]
+            generators = [
+                torch.Generator().manual_seed(derived_seed(self._seed, 2, position)) for position in positions
+            ]
+            if hasattr(self._source, "batch"):
+                return self._source.batch(indices, generators[0])
+            samples = [self._source.sample(i, g) for i, g in zip(indices, generators, strict=True)]
+            return getattr(self._source, "collate", collate_stacked)(samples)
+        except ScenewrightError as error:
+            return _Failure(error)
+
+
+class _Schedule(Sampler[list[int]]):
+    """Positions of the micro-batches of one process, from a step onwards."""
+
+    def __init__(self, first_step: int, batch_size: int, batch_split: int, rank: int, world: int) -> None:
+        self._first, self._size, self._split = first_step, batch_size, batch_split
+        self._rank, self._world = rank, world
+
+    def __iter__(self) -> Iterator[list[int]]:
+        step, part = self._first, self._size // self._split
+        while True:
+            start = (step * self._world + self._rank) * self._size
+            for micro in range(self._split):
+                yield list(range(start + micro * part, start + (micro + 1) * part))
+            step += 1
+
+
+class BatchStream:
+    """An endless iterator over micro-batches from `first_step` on; a killed worker is replaced up to three times."""
+
+    def __init__(
+        self,
+        source: TrainingSet,
+        *,
+        batch_size: int,
+        batch_split: int = 1,
+        seed: int = 0,
+        first_step: int = 0,
+        workers: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        pin_memory: bool = False,
+    ) -> None:
+        if not len(source):
+            raise InputError("Expected a training set with at least one sample, got an empty one.")
+        self._positions = _Positions(source, seed)
+        self._batch_size, self._batch_split = batch_size, batch_split
+        self._rank, self._world = rank, world
+        self._workers, self._pin_memory = workers, pin_memory
+        self._taken = first_step * batch_split
+        self._restarts = 0
+        self._iterator = self._start()
+
+    def _start(self) -> Iterator[Batch]:
+        step, micro = divmod(self._taken, self._batch_split)
+        schedule = _Schedule(step, self._batch_size, self._batch_split, self._rank, self._world)
+        loader = DataLoader(
+            self._positions,
+            batch_size=None,
+            sampler=schedule,
+            num_workers=self._workers,
+            prefetch_factor=4 if self._workers else None,
+            pin_memory=self._pin_memory,
+        )
+        iterator = iter(loader)
+        for _ in range(micro):
+            next(iterator)
+        return iterator
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        while True:
+            try:
+                batch = next(self._iterator)
+                break
+            except RuntimeError as error:
+                if "DataLoader worker" not in str(error) or "Caught" in str(error):
+                    raise
+                self._restarts += 1
+                if self._restarts > _MAX_RESTARTS:
+                    raise InputError(
+                        f"Data workers were killed {self._restarts} times (out of memory?); "
+                        "resume with fewer (workers = 0 loads in the main process)."
+                    ) from error
+                logger.warning("A data worker was killed; starting the workers again.")
+                self._iterator = self._start()
+        if isinstance(batch, _Failure):
+            raise batch.kind(batch.message)
+        self._taken += 1
+        return batch

@@ -1,0 +1,98 @@
+"""Recipes: what to train, how and on what, in one short TOML file.
+
+task = "structure_vae"      # one of scenewright.recipes.tasks.TASKS
+summary = "one line for people"
+[model]                     # arguments of the task
+[data]                      # arguments of its training set
+[train] [optimizer] [ema] [clip] [lora] [log]     # scenewright.training.config
+"""
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from scenewright.errors import InputError
+from scenewright.training.config import RunConfig
+from scenewright.weights.config import config_from_json
+
+__all__ = ["Recipe", "parse_recipe", "read_recipe"]
+
+_TABLES = tuple(item.name for item in fields(RunConfig))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A parsed recipe; `model` and `data` are passed on to the task as they are."""
+
+    task: str
+    summary: str = ""
+    model: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    run: RunConfig = field(default_factory=RunConfig)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint shares with every run that may resume it."""
+        content = {"task": self.task, "model": dict(self.model), "lora": asdict(self.run.lora)}
+        return json.loads(json.dumps(content))
+
+
+def read_recipe(path: str | Path, changes: Iterable[str] = ()) -> Recipe:
+    """The recipe in a file, with `changes` like "train.batch_size=64" applied (values are TOML).
+
+    Raises:
+        InputError: the file is missing or not TOML, a key is unknown, or a value is out of range.
+    """
+    path = Path(path)
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"Recipe '{path}' was not found.") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"Cannot read the recipe '{path}': {error}.") from error
+    for change in changes:
+        _apply(content, change)
+    return parse_recipe(content, str(path))
+
+
+def parse_recipe(content: Mapping[str, Any], source: str = "the recipe") -> Recipe:
+    """The recipe in a parsed TOML document.
+
+    Raises:
+        InputError: a key is unknown, the task is missing, or a value has the wrong type or range.
+    """
+    known = ("task", "summary", "model", "data", *_TABLES)
+    for key in content:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}."
+            raise InputError(f"Unknown table or key '{key}' in {source}; {hint}")
+    if not isinstance(content.get("task"), str):
+        raise InputError(f'Expected task = "name" in {source}.')
+    tables = {name: content[name] for name in _TABLES if name in content}
+    try:
+        run = config_from_json(RunConfig, tables, irrelevant=())
+    except TypeError as error:
+        raise InputError(f"A value in {source} has the wrong type: {error}.") from error
+    return Recipe(content["task"], content.get("summary", ""), content.get("model", {}), content.get("data", {}), run)
+
+
+def _apply(content: dict[str, Any], change: str) -> None:
+    name, separator, value = change.partition("=")
+    if not separator:
+        raise InputError(f"Expected a change like train.batch_size=64, got '{change}'.")
+    *tables, key = name.strip().split(".")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()
+    place = content
+    for table in tables:
+        place = place.setdefault(table, {})
+        if not isinstance(place, dict):
+            raise InputError(f"'{table}' in '{change}' is not a table.")
+    place[key] = parsed
