@@ -7,7 +7,7 @@ all objects still share their noise, their unconditional velocity is computed on
 Legend: N objects, S slots, C channels, R latent resolution, T condition tokens.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -75,33 +75,35 @@ def sample_structure(
     noise: Float[Tensor, "S C R R R"],
     config: SamplerConfig,
     *,
+    object_noise: Float[Tensor, "N S_less_1 C R R R"] | None = None,
     objects_at_once: int | None = None,
     on_step: OnStep | None = None,
 ) -> SlotLatents:
-    """Latents of all slots; every object starts from the same noise.
+    """Latents of all slots; every object starts from the same noise unless it is given its own.
 
     Args:
         noise: of slots 0 (objects), 1 (scene) and, in a network of three slots, 2 (objects in their own crops).
+        object_noise: of slots 0 and 2 of each object, in place of the shared one.
         objects_at_once: bounds the memory by running the objects in parts against the scene; their condition is then
             projected anew at every step. None runs all together.
         on_step: called with (step, t, state at t, velocity at t).
     """
-    noise = noise.to(conditions.scene.device)
     count = len(conditions.objects)
+    shared = torch.cat([noise[:1], noise[2:]]).expand(count, -1, -1, -1, -1, -1)
+    start = torch.cat([noise[1:2], (shared if object_noise is None else object_noise).flatten(0, 1)])
     conditional = _velocity(flow, conditions, count, objects_at_once)
     if config.guidance_strength == 0:
         velocity = conditional
     else:
-        unconditional = _velocity(flow, None, count, objects_at_once)
+        unconditional = _velocity(flow, None, count, objects_at_once, starts_alike=object_noise is None)
         velocity = guided(conditional, unconditional, config.guidance_strength, config.guidance_interval)
-    alike = torch.cat([noise[:1], noise[2:]]).repeat(count, 1, 1, 1, 1)
     times = rescaled_times(config.steps, config.rescale_t)
 
     def report(step: int, t: float, x: Tensor, v: Tensor) -> None:
         if on_step is not None:
             on_step(step, t, _unpacked(x, count), _unpacked(v, count))
 
-    return _unpacked(euler(velocity, torch.cat([noise[1:2], alike]), times, on_step=report), count)
+    return _unpacked(euler(velocity, start.to(conditions.scene.device), times, on_step=report), count)
 
 
 def object_coords(coords: Int[Tensor, "V 4"], num_slots: int) -> tuple[Int[Tensor, "V_objects 4"], tuple[int, ...]]:
@@ -119,34 +121,32 @@ def object_coords(coords: Int[Tensor, "V 4"], num_slots: int) -> tuple[Int[Tenso
 
 
 def _velocity(
-    flow: SceneContextFlow, conditions: SlotConditions | None, count: int, objects_at_once: int | None
+    flow: SceneContextFlow,
+    conditions: SlotConditions | None,
+    count: int,
+    objects_at_once: int | None,
+    *,
+    starts_alike: bool = False,
 ) -> Velocity:
-    """Velocity of the packed state; None stands for the all-zero condition of every slot."""
+    """Velocity of the packed state; conditions of None stand for the all-zero condition of every slot."""
     scene_context = None if conditions is None else flow.project_context(conditions.scene[None])
     everything: FlowContext | None = None
     if conditions is not None and objects_at_once is None:
         everything = flow.project_context(conditions.objects.flatten(0, 1))
 
-    def parts(alike: bool) -> Iterator[tuple[slice, FlowContext | None]]:
-        if conditions is None:
-            last = 1 if alike else count
-            size = objects_at_once or last
-            yield from ((slice(begin, min(begin + size, last)), None) for begin in range(0, last, size))
-        elif objects_at_once is None:
-            yield slice(0, count), everything
-        else:
-            for begin in range(0, count, objects_at_once):
-                part = slice(begin, begin + objects_at_once)
-                yield part, flow.project_context(conditions.objects[part].flatten(0, 1))
-
     def velocity(x: Tensor, t: float, step: int) -> Tensor:
         state = x[1:].unflatten(0, (count, -1))
         time = torch.full((count,), 1000 * t, device=x.device)
         scene, memory = flow.scene_velocity(x[:1], time[:1], scene_context)
-        # Before the first step all objects are the same noise, and without a condition nothing tells them apart.
-        done = [
-            flow.object_velocity(state[part], time[part], context, memory) for part, context in parts(alike=step == 0)
-        ]
+        # Without a condition nothing but their noise tells objects apart.
+        needed = 1 if starts_alike and step == 0 else count
+        done = []
+        for begin in range(0, needed, objects_at_once or needed):
+            part = slice(begin, min(begin + (objects_at_once or needed), needed))
+            context = everything
+            if conditions is not None and everything is None:
+                context = flow.project_context(conditions.objects[part].flatten(0, 1))
+            done.append(flow.object_velocity(state[part], time[part], context, memory))
         return torch.cat([scene, torch.cat(done).expand(count, *state.shape[1:]).flatten(0, 1)])
 
     return velocity
