@@ -46,16 +46,20 @@ def load_mesh(path: str | Path, *, up: Up | None = None) -> Mesh:
         # Without a resolver an OBJ cannot make the reader open the files it names.
         loaded = trimesh.load_mesh(io.BytesIO(content), file_type=suffix[1:], process=False, skip_materials=True)
         vertices, faces = np.asarray(loaded.vertices, np.float32), np.asarray(loaded.faces, np.int64)
+        rgba = np.asarray(loaded.visual.vertex_colors, np.float32) if loaded.visual.kind == "vertex" else None
     except Exception as error:  # trimesh raises many kinds for damaged files
         raise InputError(f"'{path}' is not a readable {suffix[1:].upper()} mesh ({error}); export it again.") from error
     if not len(faces):
         raise InputError(f"'{path}' holds no triangles; export a mesh with faces.")
-    if faces.min() < 0 or faces.max() >= len(vertices) or not np.isfinite(vertices).all():
+    shapes_fit = vertices.shape[1:] == (3,) and faces.shape[1:] == (3,)
+    if rgba is not None:
+        shapes_fit &= rgba.shape == (len(vertices), 4)
+    if not (shapes_fit and faces.min() >= 0 and faces.max() < len(vertices) and np.isfinite(vertices).all()):
         raise InputError(f"'{path}' has faces or vertices that are damaged; export it again.")
     colors = None
-    if loaded.visual.kind == "vertex":
-        rgba = torch.from_numpy(np.asarray(loaded.visual.vertex_colors, np.float32) / 255)
-        colors = torch.cat([linear_from_srgb(rgba[:, :3]), rgba[:, 3:]], dim=1)
+    if rgba is not None:
+        encoded = torch.from_numpy(rgba / 255)
+        colors = torch.cat([linear_from_srgb(encoded[:, :3]), encoded[:, 3:]], dim=1)
     if (up or _custom(suffix)) == "y":
         vertices = np.stack([vertices[:, 0], -vertices[:, 2], vertices[:, 1]], axis=1)
     return Mesh(torch.from_numpy(vertices), torch.from_numpy(faces), vertex_colors=colors)

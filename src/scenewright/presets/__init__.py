@@ -1,0 +1,1 @@
+"""Ready-made combinations of systems, sizes and weights that ship with the package."""
