@@ -114,6 +114,11 @@ class Trellis2:
             self._loaded[key] = self._load(self._stems[key])
         return self._loaded[key]
 
+    def weights_file(self, key: str) -> Path:
+        """Where the weights of the network with that key are on this machine; downloads them if they are not."""
+        source, stem = self._located(self._stems[key])
+        return find_file(source, f"{stem}.safetensors", offline=self._offline)
+
     def _load(self, entry: str) -> nn.Module:
         source, stem = self._located(entry)
         class_name, arguments = read_config(find_file(source, f"{stem}.json", offline=self._offline))

@@ -1,0 +1,271 @@
+"""One picture with masks to a placed scene: a system's structure stage, either decoder, finishing, placing, settling.
+
+    SceneRequest -> stage.sample_structures -> decoder.decode -> placed_object (each) -> scene_on_floor
+                 -> fitted camera -> settle -> Scene
+
+Re-rolling runs the same path with another attempt for the wanted objects and takes all others from the scene before,
+which therefore stay as they are to the last bit.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Bool
+from PIL import Image
+from torch import Tensor
+
+import scenewright
+from scenewright.errors import EmptyStructureError, InputError
+from scenewright.geometry.finish import FinishOptions
+from scenewright.systems.scene.camera_fit import fit_camera
+from scenewright.systems.scene.decoding import LatentOptions, ObjectDecoder
+from scenewright.systems.scene.placing import moved_object, placed_object, scene_on_floor, transformed_camera
+from scenewright.systems.scene.settle import settle_scene
+from scenewright.systems.scene.structures import (
+    PlacedStructures,
+    SceneRequest,
+    StageProgress,
+    StructureStage,
+)
+from scenewright.types import Camera, Scene, SceneObject
+from scenewright.weights.hub import sha256_of
+
+__all__ = ["GenerateOptions", "SceneGenerator"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class GenerateOptions:
+    """What a user may change; None is what is published with the weights.
+
+    `guidance_strength` is in TRELLIS v1's form (0 is no guidance) and applies to the structure stage and to the latent
+    stage of the `trellis1` decoder; `steps` to all samplers.
+    """
+
+    steps: int | None = None
+    guidance_strength: float | None = None
+    max_memory_bytes: int | None = None
+    settle: bool = False
+    finish: FinishOptions | None = None
+
+
+AS_PUBLISHED = GenerateOptions()
+
+
+class SceneGenerator:
+    """A scene system with a decoder. Fits `evaluation.systems.SceneSystem`."""
+
+    needs_camera = False
+
+    def __init__(self, stage: StructureStage, decoder: ObjectDecoder) -> None:
+        self.stage, self.decoder = stage, decoder
+        self._hashes: dict[Path, str] = {}
+
+    @property
+    def name(self) -> str:
+        return self.stage.name
+
+    def generate(
+        self,
+        image: Image.Image,
+        masks: Sequence[Bool[Tensor, "H W"]] | Bool[Tensor, "N H W"],
+        *,
+        names: Sequence[str] | None = None,
+        camera: Camera | None = None,
+        seed: int = 0,
+        options: GenerateOptions = AS_PUBLISHED,
+        progress: StageProgress | None = None,
+    ) -> Scene:
+        """The scene, one object per mask in their order; objects that were not found are left out, with a warning.
+
+        Args:
+            masks: at the picture's size, none of them empty.
+            names: distinct; by default obj_01, obj_02, ...
+
+        Raises:
+            InputError: there is no mask, or one is empty or of another size.
+            EmptyStructureError: no object was found at all.
+            OutOfMemoryBudgetError: the work cannot fit the ceiling.
+        """
+        request = _request(image, masks, names, camera, seed, options)
+        made, structures = self._objects(request, options, progress)
+        if not made:
+            raise EmptyStructureError(
+                f"None of the {len(request.names)} objects could be generated; try another --seed, or check the masks."
+            )
+        world_from_system = scene_on_floor(made)
+        objects = [moved_object(item, world_from_system) for item in made]
+        if structures.camera is not None:
+            camera = transformed_camera(structures.camera, world_from_system)
+        else:
+            # A given camera stands in a world of its own; only its lens tells something about this one.
+            lens = None if camera is None else camera.intrinsics_px
+            camera = fit_camera(objects, (image.height, image.width), intrinsics_px=lens)
+        provenance = self._provenance(request, options, structures)
+        provenance["world_from_system"] = world_from_system.tolist()
+        scene = Scene(tuple(objects), camera=camera, provenance=provenance)
+        return _settled(scene, None) if options.settle else scene
+
+    def reroll(
+        self,
+        scene: Scene,
+        wanted: Mapping[str, int],
+        image: Image.Image,
+        masks: Sequence[Bool[Tensor, "H W"]] | Bool[Tensor, "N H W"],
+        names: Sequence[str],
+        *,
+        seed: int = 0,
+        options: GenerateOptions = AS_PUBLISHED,
+        progress: StageProgress | None = None,
+    ) -> Scene:
+        """The scene with the wanted objects made anew; all other objects are those of `scene`, unchanged.
+
+        Args:
+            scene: what `generate` gave for the same picture, masks, names and seed.
+            wanted: attempt number (1 for the first re-roll, ...) of each object to make again, by name.
+
+        Raises:
+            InputError: an object is not among `names`, or `scene` is not of this system.
+            EmptyStructureError: a wanted object was not found this time.
+        """
+        unknown = [name for name in wanted if name not in names]
+        if unknown:
+            raise InputError(f"There is no object '{unknown[0]}'; the masks are named {', '.join(names)}.")
+        if "world_from_system" not in scene.provenance:
+            raise InputError("The given scene does not say how it was placed; re-roll a scene made by `generate`.")
+        request = replace(
+            _request(image, masks, names, scene.camera, seed, options),
+            attempts=tuple(wanted.get(name, 0) for name in names),
+            wanted=tuple(index for index, name in enumerate(names) if name in wanted),
+        )
+        made, structures = self._objects(request, options, progress)
+        anew = {item.name: item for item in made}
+        missing = [name for name in wanted if name not in anew]
+        if missing:
+            raise EmptyStructureError(f"Object '{missing[0]}' was not found this time; re-roll it once more.")
+        world_from_system = torch.tensor(scene.provenance["world_from_system"])
+        before = {item.name: item for item in scene.objects}
+        moved = {name: moved_object(item, world_from_system) for name, item in anew.items()}
+        objects = tuple(moved.get(name, before.get(name)) for name in names)
+        kept = Scene(
+            tuple(item for item in objects if item is not None),
+            camera=scene.camera,
+            is_metric=scene.is_metric,
+            provenance={
+                **self._provenance(request, options, structures),
+                "world_from_system": scene.provenance["world_from_system"],
+            },
+        )
+        return _settled(kept, set(wanted)) if options.settle else kept
+
+    def _objects(
+        self, request: SceneRequest, options: GenerateOptions, progress: StageProgress | None
+    ) -> tuple[list[SceneObject], PlacedStructures]:
+        """The wanted objects in the system's world, and the structures they were made from."""
+        structures = self.stage.sample_structures(request, progress=progress)
+        wanted = request.wanted_indices
+        latent_options = LatentOptions(options.steps, options.guidance_strength, options.max_memory_bytes)
+        raw = self.decoder.decode(
+            structures,
+            lambda place, stage: request.generator(wanted[place], stage),
+            latent_options,
+            progress=progress,
+        )
+        finish = options.finish or self.decoder.finish
+        made = []
+        for place, (index, found) in enumerate(zip(wanted, raw, strict=True)):
+            name = request.names[index]
+            attempt = request.attempts[index] if request.attempts is not None else 0
+            item = None
+            if found is not None:
+                item = placed_object(
+                    found,
+                    structures.world_from_object[place],
+                    finish,
+                    name=name,
+                    mask=request.masks[index],
+                    confidence=None if structures.confidence is None else structures.confidence[place],
+                    extras={"num_voxels": len(structures.coords[place]), "attempt": attempt},
+                    progress=None if progress is None else _within(progress, name),
+                )
+            if item is None:
+                logger.warning("Object '%s' was not found and is left out; try another seed.", name)
+            else:
+                made.append(item)
+        return made, structures
+
+    def _provenance(
+        self, request: SceneRequest, options: GenerateOptions, structures: PlacedStructures
+    ) -> dict[str, Any]:
+        """Plain JSON data that says how the scene was made."""
+        return {
+            "generator": f"scenewright {scenewright.__version__}",
+            "system": self.stage.name,
+            "decoder": self.decoder.name,
+            "sources": {"structure": self.stage.source, "decoder": self.decoder.source},
+            "weights_sha256": self.weights_sha256(),
+            "seed": request.seed,
+            "objects": list(request.names),
+            "parameters": {
+                "steps": options.steps,
+                "guidance_strength": options.guidance_strength,
+                "settle": options.settle,
+                "finish": asdict(options.finish or self.decoder.finish),
+            },
+            "notes": list(structures.notes),
+        }
+
+    def weights_sha256(self) -> dict[str, str]:
+        """Hash of every weight file by its name; read once."""
+        files = {f"structure/{name}": path for name, path in self.stage.weights.items()}
+        files |= {f"decoder/{name}": path for name, path in self.decoder.weights.items()}
+        for path in files.values():
+            if path not in self._hashes:
+                self._hashes[path] = sha256_of(path)
+        return {name: self._hashes[path] for name, path in sorted(files.items())}
+
+
+def _request(
+    image: Image.Image,
+    masks: Sequence[Tensor] | Tensor,
+    names: Sequence[str] | None,
+    camera: Camera | None,
+    seed: int,
+    options: GenerateOptions,
+) -> SceneRequest:
+    if not len(masks):
+        raise InputError("Expected at least one object mask, got none.")
+    stacked = masks if isinstance(masks, Tensor) else torch.stack(list(masks))
+    called = tuple(names) if names is not None else tuple(f"obj_{index + 1:02d}" for index in range(len(stacked)))
+    if tuple(stacked.shape[1:]) != (image.height, image.width):
+        size = f"{stacked.shape[2]}x{stacked.shape[1]}"
+        raise InputError(f"Expected masks of the picture's {image.width}x{image.height} pixels, got {size}.")
+    if len(called) != len(stacked) or len(set(called)) != len(called):
+        raise InputError(f"Expected {len(stacked)} distinct names, one per mask, got {', '.join(called)}.")
+    for name, mask in zip(called, stacked, strict=True):
+        if not bool(mask.any()):
+            raise InputError(f"Mask '{name}' is empty; drop it.")
+    return SceneRequest(
+        image.convert("RGB"),
+        stacked.cpu(),
+        called,
+        seed=seed,
+        steps=options.steps,
+        guidance_strength=options.guidance_strength,
+        max_memory_bytes=options.max_memory_bytes,
+        camera=camera,
+    )
+
+
+def _settled(scene: Scene, movable: set[str] | None) -> Scene:
+    settled, report = settle_scene(scene, movable=movable)
+    return replace(settled, provenance={**settled.provenance, "settle": report.as_json()})
+
+
+def _within(progress: StageProgress, name: str) -> StageProgress:
+    return lambda stage, done: progress(f"{name}: {stage}", done)
