@@ -12,6 +12,7 @@ from scenewright.cli.list_weights import list_weights
 from scenewright.cli.object import object_command
 from scenewright.cli.render import render
 from scenewright.cli.texture import texture
+from scenewright.cli.train import train
 
 app = typer.Typer(
     name="scenewright",
@@ -29,6 +30,7 @@ app.command("list")(list_weights)
 app.command("object")(object_command)
 app.command()(render)
 app.command()(texture)
+app.command()(train)
 
 
 @app.callback()

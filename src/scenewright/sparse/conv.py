@@ -33,6 +33,10 @@ def sparse_conv(
     """Sum over taps k of feats[sources_k] @ weight[k] added at targets_k, plus the bias; differentiable."""
     if len(weight) != len(kernel_map.sources):
         raise ValueError(f"The kernel has {len(weight)} taps, the map {len(kernel_map.sources)}.")
+    kind = feats.device.type
+    if torch.is_autocast_enabled(kind):  # autocast does not reach the backward pass of a custom function
+        dtype = torch.get_autocast_dtype(kind)
+        feats, weight = feats.to(dtype), weight.to(dtype)
     out = _SparseConv.apply(feats, weight, kernel_map)
     return out if bias is None else out + bias
 
@@ -79,7 +83,8 @@ def _gather_gemm_scatter(feats: Tensor, weight: Tensor, kernel_map: KernelMap) -
 
 
 def _weight_gradient(feats: Tensor, grad_out: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
-    grad = torch.zeros_like(weight)
+    # Sums over many blocks are kept in fp32.
+    grad = torch.zeros_like(weight, dtype=torch.promote_types(weight.dtype, torch.float32))
     row_bytes = feats.element_size() * sum(weight.shape[1:])
     bounds = _block_bounds(kernel_map, row_bytes, feats.device)
     for tap, tap_bounds in enumerate(bounds):
@@ -90,8 +95,11 @@ def _weight_gradient(feats: Tensor, grad_out: Tensor, weight: Tensor, kernel_map
             if begin < end:
                 source = feats.index_select(0, kernel_map.sources[tap][begin:end])
                 target = grad_out.index_select(0, kernel_map.targets[tap][begin:end])
-                grad[tap].addmm_(source.T, target)
-    return grad
+                if grad.dtype == source.dtype:
+                    grad[tap].addmm_(source.T, target)
+                else:
+                    grad[tap] += source.T @ target
+    return grad.to(weight.dtype)
 
 
 class _SparseConv(torch.autograd.Function):

@@ -21,7 +21,10 @@ class Task(Protocol):
     `state_dict()` and `load_state_dict(state)` (what else resuming needs, JSON-able).
     """
 
-    network: nn.Module
+    @property
+    def network(self) -> nn.Module:
+        """What is trained, averaged and saved."""
+        ...
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Scalars by name; "loss" is differentiated. Randomness comes from torch's global generator only."""

@@ -1,0 +1,52 @@
+"""`scenewright train`: train or fine-tune one network by a recipe."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["train"]
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name or a .toml file (docs/training.md).")],
+    data: Annotated[Path, typer.Option(help="Folder with the training samples.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run: checkpoints, metrics, sheets, final weights.")],
+    budget_minutes: Annotated[float | None, typer.Option(min=0, help="Stop and save after this time.")] = None,
+    resume: Annotated[bool, typer.Option(help="Go on from the newest checkpoint in --out, if there is one.")] = False,
+    init_from: Annotated[
+        list[str] | None, typer.Option(help="Start from these weights: FILE, or PART=FILE; may be repeated.")
+    ] = None,
+    change: Annotated[
+        list[str] | None, typer.Option("--set", help="Change the recipe, e.g. train.batch_size=4; may be repeated.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of initialisation, order of samples and noise.")] = 0,
+) -> None:
+    """Train a network, or fine-tune it fully or with low-rank updates; interrupted runs go on with --resume.
+
+    The same command runs under torchrun or `accelerate launch` on several devices.
+    """
+    from dataclasses import replace
+
+    from scenewright.cli.progress import stage_progress
+    from scenewright.recipes.running import find_recipe, trainer_of
+
+    chosen = find_recipe(recipe, change or ())
+    if init_from:
+        settings = replace(chosen.run.train, init_from=tuple(init_from))
+        chosen = replace(chosen, run=replace(chosen.run, train=settings))
+    trainer = trainer_of(chosen, data, out, seed=seed, device=device)
+    with stage_progress() as advance:
+
+        def show(step: int, steps: int, metrics: Mapping[str, float]) -> None:
+            advance(f"step {step:,} of {steps:,}  loss {metrics['loss']:.4f}", step / max(steps, 1))
+
+        result = trainer.fit(budget_minutes=budget_minutes, resume=resume, progress=show)
+    reasons = {"max_steps": "all steps done", "budget": "the time budget is spent", "stopped": "asked to stop"}
+    typer.echo(f"Step {result.step:,}, loss {result.loss:.4f} ({reasons[result.reason]}).")
+    for path in result.weights:
+        typer.echo(f"Weights: {path}")
+    if result.reason != "max_steps":
+        typer.echo("Go on with the same command and --resume.")

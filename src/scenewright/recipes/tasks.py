@@ -1,0 +1,110 @@
+"""The tasks that recipes name: how to build each from its [model] table, and its training set from a folder.
+
+A new task is one function here and one line in `TASKS`; what it needs is imported when it is asked for.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scenewright.errors import InputError
+from scenewright.training.loading import TrainingSet
+from scenewright.training.task import Task
+from scenewright.weights.config import config_from_json
+
+__all__ = ["TASKS", "TaskKind", "task_kind"]
+
+Sets = tuple[TrainingSet, TrainingSet | None]
+
+
+@dataclass(frozen=True)
+class TaskKind:
+    """`build(**model table)` makes the task; `open_data(folder, **data table)` the training and the validation set."""
+
+    build: Callable[..., Task]
+    open_data: Callable[..., Sets]
+
+
+def task_kind(name: str) -> TaskKind:
+    """The task of that name.
+
+    Raises:
+        InputError: there is none; the nearest is suggested.
+    """
+    if name not in TASKS:
+        near = difflib.get_close_matches(name, TASKS, 1)
+        hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(TASKS)}."
+        raise InputError(f"There is no task '{name}'; {hint}")
+    return TASKS[name]()
+
+
+def tensor_sets(*names: str) -> Callable[..., Sets]:
+    """Opens shards of tensors: those in the folder's `train` and `validation`, or in the folder itself."""
+
+    def open_data(folder: Path, limit: int = 0) -> Sets:
+        from scenewright.data.tensor_shards import TensorShardSet
+
+        if not (folder / "train").is_dir():
+            return TensorShardSet(folder, names=names, limit=limit), None
+        train = TensorShardSet(folder / "train", names=names, limit=limit)
+        held_out = folder / "validation"
+        return train, TensorShardSet(held_out, names=names) if held_out.is_dir() else None
+
+    return open_data
+
+
+def _structure_vae() -> TaskKind:
+    from scenewright.systems.single_object.structure_training import StructureVAETask, StructureVAETaskConfig
+
+    def build(**model: Any) -> Task:
+        return StructureVAETask(config_from_json(StructureVAETaskConfig, model))
+
+    return TaskKind(build, tensor_sets("occupancy"))
+
+
+def _structure_flow() -> TaskKind:
+    from scenewright.systems.single_object.structure_training import build_structure_flow
+
+    return TaskKind(build_structure_flow, tensor_sets("latent", "cond"))
+
+
+def _shape_vae() -> TaskKind:
+    from scenewright.systems.single_object.autoencoder_training import ShapeVAETask, ShapeVAETaskConfig
+
+    def build(**model: Any) -> Task:
+        return ShapeVAETask(config_from_json(ShapeVAETaskConfig, model))
+
+    return TaskKind(build, tensor_sets("coords", "dual_vertices", "intersected"))
+
+
+def _texture_vae() -> TaskKind:
+    from scenewright.systems.single_object.autoencoder_training import TextureVAETask, TextureVAETaskConfig
+
+    def build(**model: Any) -> Task:
+        return TextureVAETask(config_from_json(TextureVAETaskConfig, model))
+
+    return TaskKind(build, tensor_sets("coords", "materials"))
+
+
+def _shape_flow() -> TaskKind:
+    from scenewright.systems.single_object.latent_training import build_latent_flow
+
+    return TaskKind(build_latent_flow, tensor_sets("coords", "latent", "cond"))
+
+
+def _texture_flow() -> TaskKind:
+    from scenewright.systems.single_object.latent_training import build_latent_flow
+
+    return TaskKind(build_latent_flow, tensor_sets("coords", "latent", "shape_latent", "cond"))
+
+
+TASKS: Mapping[str, Callable[[], TaskKind]] = {
+    "shape_flow": _shape_flow,
+    "shape_vae": _shape_vae,
+    "structure_flow": _structure_flow,
+    "structure_vae": _structure_vae,
+    "texture_flow": _texture_flow,
+    "texture_vae": _texture_vae,
+}
