@@ -19,11 +19,23 @@ from scenewright.io.glb import glb_bytes
 from scenewright.types import Scene, SceneObject
 
 # A wedge: 2 wide, 1 high, 4 deep, y up; its low edge is at +z, the front.
-WEDGE = "\n".join(
-    ["mtllib wedge.mtl", "usemtl paint"]
-    + ["v 0 0 0", "v 2 0 0", "v 2 0 4", "v 0 0 4", "v 0 1 0", "v 2 1 0", ""]
-    + ["f 1 2 3", "f 1 3 4", "f 1 6 2", "f 1 5 6", "f 5 4 3", "f 5 3 6", "f 1 4 5", "f 2 6 3", ""]
-)
+WEDGE = """mtllib wedge.mtl
+usemtl paint
+v 0 0 0
+v 2 0 0
+v 2 0 4
+v 0 0 4
+v 0 1 0
+v 2 1 0
+f 1 2 3
+f 1 3 4
+f 1 6 2
+f 1 5 6
+f 5 4 3
+f 5 3 6
+f 1 4 5
+f 2 6 3
+"""
 MTL = "newmtl paint\nKd 1.0 0.0 0.0\nNs 10\n"
 
 
@@ -75,7 +87,9 @@ def test_a_folder_of_models_and_archives(tmp_path: Path) -> None:
     assert sizes["wedge"] == pytest.approx((2, 4, 1))
 
 
-@pytest.mark.parametrize("reference", ["../../etc/passwd", "/etc/passwd", "C:\\secret.mtl", "http://host/x.mtl", "a/../../../b"])
+@pytest.mark.parametrize(
+    "reference", ["../../etc/passwd", "/etc/passwd", "C:\\secret.mtl", "http://host/x.mtl", "a/../../../b"]
+)
 def test_references_outside_the_archive_are_refused(reference: str) -> None:
     with pytest.raises(InputError, match="inside the archive"):
         archive_path("models", reference)

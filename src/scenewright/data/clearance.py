@@ -4,11 +4,12 @@ Boxes (turned about the vertical only) that are separated prove separation at on
 under a table, all pairs of triangles in the common region are intersected; a model whose box lies inside the other's is
 counted as colliding, because surfaces alone cannot tell that it is not buried.
 
-Legend: T triangles. Frame: world, z up.
+Legend: T triangles of one soup, U of the other. Frame: world, z up.
 """
 
 import math
 from dataclasses import dataclass
+from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Float
@@ -17,6 +18,7 @@ from numba import njit
 __all__ = ["Footprint", "boxes_apart", "models_apart", "triangles_intersect"]
 
 Triangles = Float[np.ndarray, "T 3 3"]
+OtherTriangles = Float[np.ndarray, "U 3 3"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def boxes_apart(a: Footprint, b: Footprint) -> bool:
     return False
 
 
-def models_apart(a: Triangles, b: Triangles) -> bool:
+def models_apart(a: Triangles, b: OtherTriangles) -> bool:
     """Whether two triangle soups neither intersect nor contain one another's bounding box."""
     if not len(a) or not len(b):
         return True
@@ -71,14 +73,15 @@ def models_apart(a: Triangles, b: Triangles) -> bool:
     return not triangles_intersect(near_a, near_b)
 
 
-def triangles_intersect(a: Triangles, b: Triangles) -> bool:
+def triangles_intersect(a: Triangles, b: OtherTriangles) -> bool:
     """Whether any triangle of one soup crosses one of the other; triangles lying in one plane do not count."""
     a, b = (np.ascontiguousarray(t, dtype=np.float64) for t in (a, b))
     order_a, order_b = np.argsort(a[:, :, 0].min(1)), np.argsort(b[:, :, 0].min(1))
     return bool(_any_pair(a[order_a], b[order_b]))
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
+@no_type_check
 def _crosses(p, q, t):
     """Whether segment p-q crosses triangle t (Moller and Trumbore, 1997)."""
     dx, dy, dz = q[0] - p[0], q[1] - p[1], q[2] - p[2]
@@ -100,7 +103,8 @@ def _crosses(p, q, t):
     return 0 <= share <= 1
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
+@no_type_check
 def _any_pair(a, b):
     """Sweep along x over both lists, sorted by their low x."""
     low_a, high_a = np.empty((len(a), 3)), np.empty((len(a), 3))

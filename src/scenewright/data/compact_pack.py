@@ -157,6 +157,9 @@ class CompactPack:
             raise InputError(f"'{path}' is not a whole compact pack ({error}); write it again.") from error
         if header.get("version") != _VERSION or header.get("split") != "train":
             raise InputError(f"'{path}' is a compact pack of another version or split; write it again.")
+        last = max((offset + size for offset, size in self._places.values()), default=0)
+        if last > len(self._content) or any(f"assets/{name}.bin" not in self._places for name in self.index):
+            raise InputError(f"The compact pack '{path}' is cut off; copy it again.")
         self.ids = tuple(self.index)
 
     def _member(self, name: str) -> bytes:

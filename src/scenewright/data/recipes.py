@@ -40,8 +40,7 @@ class Recipe:
     scenes_per_shard: int = 50
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
-            raise InputError(f"Expected kind to be one of {', '.join(get_args(Kind))}, got '{self.kind}'.")
+        _check_kind(self.kind)
         for name, low, high in (
             ("count", 1, 10**8),
             ("size", 16, 4096),
@@ -62,6 +61,11 @@ class Recipe:
         """The recipe without machine-specific paths: packs are named by their files."""
         content = asdict(self) | {"packs": [Path(pack).name for pack in self.packs]}
         return json.dumps(content, indent=1, sort_keys=True)
+
+
+def _check_kind(kind: object) -> None:
+    if kind not in get_args(Kind):
+        raise InputError(f"Expected kind to be one of {', '.join(get_args(Kind))}, got '{kind}'.")
 
 
 BUILT_IN: dict[str, Recipe] = {
@@ -98,6 +102,7 @@ def load_recipe(source: str, **overrides: Any) -> Recipe:
     # Packs are written relative to the recipe.
     if "packs" in content:
         content["packs"] = tuple(str(path.parent / pack) for pack in content["packs"])
+    _check_kind(content.get("kind", "floor"))
     try:
         return Recipe(**{**content, **changes})
     except TypeError as error:

@@ -71,13 +71,22 @@ def ear_triangles(corners: Float[np.ndarray, "N 2"]) -> list[tuple[int, int, int
             if (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]) <= 1e-12:
                 continue
             others = corners[[i for i in rest if i not in (before, here, after)]]
-            if not polygon_contains(np.stack([a, b, c]), others).any():
+            if not _closed_triangle_contains(a, b, c, others).any():
                 triangles.append((before, here, after))
                 rest.pop(position)
                 break
         else:
             break
     return [*triangles, (rest[0], rest[1], rest[2])]
+
+
+def _closed_triangle_contains(a: np.ndarray, b: np.ndarray, c: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Which points lie in a counter-clockwise triangle or on its rim (a corner on the cut would leave a flat ear)."""
+    inside = np.ones(len(points), dtype=bool)
+    for start, end in ((a, b), (b, c), (c, a)):
+        edge, offset = end - start, points - start
+        inside &= edge[0] * offset[:, 1] - edge[1] * offset[:, 0] >= -1e-9
+    return inside
 
 
 def build_shell(shell: RoomShell, rng: np.random.Generator, *, with_ceiling: bool = True) -> list[tuple[str, Mesh]]:
