@@ -47,6 +47,27 @@ class SceneBlock(ModulatedCrossBlock):
         )
         self.adaLN_modulation_global = adaln_projection(width, 3)
 
+    def initialize_scene_parts(self) -> None:
+        """Published start of what SceneGen adds (scenegen sheet section 3.6); `norm4` starts as the identity."""
+        parts = (self.global_attn, self.global_cross_attn)
+        for linear in (module for part in parts for module in part.modules() if isinstance(module, nn.Linear)):
+            nn.init.xavier_uniform_(linear.weight)
+            nn.init.normal_(linear.bias, std=0.2)
+        nn.init.constant_(self.global_cross_attn.to_kv.bias, 0.1)
+        for parameter in self.adaLN_modulation_global.parameters():
+            nn.init.normal_(parameter, std=0.02)
+
+    @torch.no_grad()
+    def copy_asset_attention(self) -> None:
+        """The other start (off in the published run): each scene attention is a copy of the asset's own."""
+        for scene, asset in ((self.global_attn, self.self_attn), (self.global_cross_attn, self.cross_attn)):
+            inherited = asset.state_dict()
+            scene.load_state_dict({name: inherited[name] for name in scene.state_dict()})
+        if self.adaLN_modulation is not None:
+            modulation = self.adaLN_modulation.parameters()
+            for scene_part, asset_part in zip(self.adaLN_modulation_global.parameters(), modulation, strict=True):
+                scene_part.copy_(asset_part[: len(scene_part)])
+
     def project(self, condition: SceneCondition) -> BlockContext:
         """Keys and values of this block's cross-attentions; the shared tokens are projected once."""
         local = condition.own[:, : self.local_context_tokens]
@@ -65,6 +86,7 @@ class SceneBlock(ModulatedCrossBlock):
         h: Float[Tensor, "N L C"],
         time: Float[Tensor, "B Cmod"],
         context: BlockContext | None,
+        scenes: Sequences | None = None,
         mod: Float[Tensor, "B 6C"] | None = None,
     ) -> Float[Tensor, "N L C"]:
         """Tokens after the block.
@@ -73,6 +95,7 @@ class SceneBlock(ModulatedCrossBlock):
             h: L = S + T tokens of each asset: position, registers, latent.
             time: embedding of the flow time, one row for all assets or one each.
             context: `project(condition)`, or None for the all-zero condition.
+            scenes: division of the N L rows into scenes; None: they are one.
             mod: the model's shared projection of `time`, where it has one.
         """
         special = self.num_special_tokens
@@ -89,8 +112,8 @@ class SceneBlock(ModulatedCrossBlock):
 
         asset = Sequences.uniform(count, length + special)
         rows = torch.cat([h[:, :special], x.unflatten(0, (count, length))], 1).flatten(0, 1)
-        scene = Sequences.uniform(1, len(rows))
-        branch = self.global_attn(modulate(self.norm4(rows), shift_g, scale_g, asset), scene)
+        together = scenes or Sequences.uniform(1, len(rows))
+        branch = self.global_attn(modulate(self.norm4(rows), shift_g, scale_g, asset), together)
         rows = gated_add(rows, gate_g, branch, asset)
         rows = rows + self.global_cross_attn(self.norm5(rows), asset, None if context is None else context.scene())
 
@@ -98,8 +121,3 @@ class SceneBlock(ModulatedCrossBlock):
         x = h[:, special:].flatten(0, 1)
         x = gated_add(x, gate_m, self.mlp(modulate(self.norm3(x), shift_m, scale_m, latent)), latent)
         return torch.cat([h[:, :special], x.unflatten(0, (count, length))], 1)
-
-    def scene_parts(self) -> dict[str, nn.Module]:
-        """The parts that SceneGen adds to TRELLIS's block and trains, by name."""
-        names = ("global_attn", "global_cross_attn", "adaLN_modulation_global")
-        return {name: self.get_submodule(name) for name in names}

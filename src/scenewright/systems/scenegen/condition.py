@@ -34,10 +34,6 @@ class SceneCondition:
     def num_assets(self) -> int:
         return len(self.own)
 
-    def to(self, device: torch.device | str) -> "SceneCondition":
-        """The same tokens on another device."""
-        return SceneCondition(self.own.to(device), None if self.shared is None else self.shared.to(device))
-
 
 @dataclass(frozen=True)
 class BlockContext:

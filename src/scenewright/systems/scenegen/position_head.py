@@ -64,6 +64,12 @@ class PositionHead(nn.Module):
         self.embed_pose = nn.Linear(8, width)
         self.pose_branch = nn.Sequential(nn.Linear(width, width // 2), nn.GELU(), nn.Linear(width // 2, 8))
 
+    def initialize_weights(self) -> None:
+        """Published starting point of training; the empty pose starts as the identity."""
+        for linear in (module for module in self.modules() if isinstance(module, nn.Linear)):
+            nn.init.xavier_uniform_(linear.weight)
+            nn.init.normal_(linear.bias, std=0.01)
+
     def refinements(self, tokens: Float[Tensor, "N C"]) -> list[Float[Tensor, "N 8"]]:
         """What each pass adds to the pose, before activation."""
         # Published: cast to fp16 always. The trunk's own dtype instead: fp32 works, and so do devices without fp16.

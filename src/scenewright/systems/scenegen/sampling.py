@@ -41,8 +41,8 @@ class SceneStructures:
 def sample_scene_structures(
     flow: SceneStructureFlow,
     views: Sequence[SceneCondition],
+    noise: Float[Tensor, "N Cz R R R"],
     config: SamplerConfig,
-    generator: torch.Generator,
     *,
     keep_keys: bool = True,
     progress: Progress | None = None,
@@ -51,7 +51,7 @@ def sample_scene_structures(
 
     Args:
         views: conditions of one or several pictures, with the assets in the same order.
-        generator: a CPU generator; the noise of all assets is one draw.
+        noise: where the latents start, on the device of the views. Published: one draw for all assets, on the CPU.
         keep_keys: project every view once and keep its keys and values (see `project_scene` for what they take);
             False projects again at every step.
         progress: called with (steps done, steps).
@@ -59,16 +59,15 @@ def sample_scene_structures(
     Raises:
         InputError: views have different numbers of assets, or there is none.
     """
-    counts = {view.num_assets for view in views}
-    if len(counts) != 1:
-        raise InputError(f"Expected views with the same assets, got {[view.num_assets for view in views]} assets.")
-    sizes, count = flow.config, counts.pop()
-    noise = torch.randn((count, sizes.in_channels, *[sizes.resolution] * 3), generator=generator)
+    if not views or any(view.num_assets != len(noise) for view in views):
+        raise InputError(
+            f"Expected views of the same {len(noise)} assets, got {[view.num_assets for view in views]} assets."
+        )
     contexts = [flow.project_scene(view) for view in views] if keep_keys else views
     on_step: OnStep | None = None
     if progress is not None:
         on_step = lambda step, t, x, v: progress(step + 1, config.steps)  # noqa: E731
-    latents, poses = integrate_scene(flow, contexts, noise.to(views[0].own.device), config, on_step=on_step)
+    latents, poses = integrate_scene(flow, contexts, noise, config, on_step=on_step)
     return SceneStructures(latents, with_query_at_identity(poses))
 
 

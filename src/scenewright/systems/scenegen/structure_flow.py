@@ -4,9 +4,12 @@ TRELLIS v1's flow on the dense structure latent with one batch item per asset; p
 the latent tokens of each asset, the query asset (the first) having its own. Nothing else tells assets apart.
 Source: scenegen sheet section 3.
 
-Legend: N assets of one scene, R latent resolution, S special tokens, C channels.
+Training may put several scenes into one batch, one after another; nothing passes between them.
+
+Legend: N assets of one scene (or of all scenes of a batch), R latent resolution, S special tokens, C channels.
 """
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -15,6 +18,7 @@ from torch import Tensor, nn
 
 from scenewright.backbones.trellis1.structure_flow import StructureFlow
 from scenewright.nn.precision import torso_dtype
+from scenewright.sparse.attention import Sequences
 from scenewright.systems.scenegen.block import SceneBlock
 from scenewright.systems.scenegen.condition import SceneCondition, SceneContext
 from scenewright.systems.scenegen.config import SceneFlowConfig
@@ -47,11 +51,23 @@ class SceneStructureFlow(StructureFlow):
         blocks = tuple(cast(SceneBlock, block).project(condition) for block in self.blocks)
         return SceneContext(blocks, condition.num_assets)
 
-    def special_tokens(self, num_assets: int) -> Float[Tensor, "N S C"]:
-        """Position and register tokens: kind 0 for the query asset, kind 1 for all others."""
+    def initialize_weights(self) -> None:
+        """Published starting point of training: TRELLIS's, whose weights then replace it, and the scene parts' own.
+
+        The scene parts do not start at zero: they disturb TRELLIS's velocities from the first step on.
+        """
+        super().initialize_weights()
+        nn.init.normal_(self.position_token)
+        nn.init.normal_(self.register_token)
+        for block in self.blocks:
+            cast(SceneBlock, block).initialize_scene_parts()
+        self.position_head.initialize_weights()
+
+    def special_tokens(self, scene_sizes: Sequence[int]) -> Float[Tensor, "N S C"]:
+        """Position and register tokens: kind 0 for the query asset of each scene, kind 1 for all others."""
         tokens = torch.cat([self.position_token, self.register_token], 1)
-        kinds = torch.ones(num_assets, dtype=torch.long, device=tokens.device)
-        kinds[0] = 0
+        kinds = torch.ones(sum(scene_sizes), dtype=torch.long, device=tokens.device)
+        kinds[[sum(scene_sizes[:scene]) for scene in range(len(scene_sizes))]] = 0
         return tokens[kinds]
 
     def forward(  # type: ignore[override]
@@ -61,6 +77,7 @@ class SceneStructureFlow(StructureFlow):
         context: SceneCondition | SceneContext | None,
         *,
         with_poses: bool = True,
+        scene_sizes: Sequence[int] | None = None,
     ) -> tuple[Float[Tensor, "N Cout R R R"], Float[Tensor, "N 8"] | None]:
         """Velocity at (x, t), and the poses unless `with_poses` is False.
 
@@ -69,18 +86,22 @@ class SceneStructureFlow(StructureFlow):
             t: 1000 times the flow time; one value for all assets or one each.
             context: `project_scene(condition)`; a condition, which every block projects when its turn comes (less
                 memory, more work where it is reused); or None for the all-zero condition, which needs no attention.
+            scene_sizes: assets of each scene, the query of each first; None: all are of one scene. Several scenes need
+                a condition without shared tokens.
         """
+        sizes = scene_sizes or [len(x)]
         dtype = torso_dtype(self.torso)
         latent = self.embed(x)
-        h = torch.cat([self.special_tokens(len(x)), latent], 1).to(dtype)
+        h = torch.cat([self.special_tokens(sizes), latent], 1).to(dtype)
+        scenes = Sequences(tuple(size * h.shape[1] for size in sizes))
         time = self.t_embedder(t)
         mod = None if self.adaLN_modulation is None else self.adaLN_modulation(time).to(dtype)
         time = time.to(dtype)
         for index, block in enumerate(self.blocks):
             if isinstance(context, SceneCondition):
-                h = block(h, time, cast(SceneBlock, block).project(context), mod)
+                h = block(h, time, cast(SceneBlock, block).project(context), scenes, mod)
             else:
-                h = block(h, time, None if context is None else context.blocks[index], mod)
+                h = block(h, time, None if context is None else context.blocks[index], scenes, mod)
         h = h.to(x.dtype)
         poses = self.position_head(h[:, 0]) if with_poses else None
         return self.unembed(h[:, self.config.num_special_tokens :]), poses

@@ -1,0 +1,174 @@
+"""Pictures and masks to SceneGen's condition: DINOv2 of cut-outs, masks and the whole picture, VGGT of the picture.
+
+Source: scenegen sheet section 2; with several views, section 4.2.
+
+Legend: N assets, K views, L tokens of one picture, C channels, s side of a prepared picture.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from PIL import Image
+from torch import Tensor, nn
+
+from scenewright.encoders.preprocess.crop import image_to_tensor
+from scenewright.encoders.preprocess.scenegen import asset_cut_out, prepare_frame, prepare_vggt_frame
+from scenewright.encoders.preprocess.trellis1 import prepare_object
+from scenewright.encoders.vggt import VGGTAggregator
+from scenewright.errors import InputError
+from scenewright.systems.scenegen.condition import SceneCondition, scene_condition
+
+__all__ = ["EncodedViews", "GeometryMode", "SceneEncoders", "SceneView", "encode_views", "in_same_order"]
+
+GeometryMode = Literal["per_view", "joint"]
+"""Whether VGGT sees each view alone, as the published code does, or all of them, as the paper describes."""
+
+# Pictures encoded at once; bounds the memory of scenes with many assets.
+_CHUNK = 8
+
+
+@dataclass(frozen=True)
+class SceneView:
+    """One picture of a scene with the masks of its assets; `names` tell the same asset in several views."""
+
+    image: Image.Image
+    masks: Bool[Tensor, "N H W"]
+    names: tuple[str, ...]
+
+    def at(self, indices: Sequence[int]) -> "SceneView":
+        """The same picture with the chosen assets, in the given order."""
+        chosen = list(indices)
+        return SceneView(self.image, self.masks[chosen], tuple(self.names[index] for index in chosen))
+
+    def cut_outs(self, size: int) -> list[Image.Image]:
+        """Each asset on black in a square crop of `size` pixels.
+
+        Raises:
+            InputError: a mask has no pixel, or a single one.
+        """
+        crops = []
+        for name, mask in zip(self.names, self.masks, strict=True):
+            try:
+                crops.append(prepare_object(asset_cut_out(self.image, mask), size=size))
+            except InputError as error:
+                raise InputError(f"Object '{name}' cannot be cut out. {error}") from error
+        return crops
+
+
+@dataclass(frozen=True)
+class SceneEncoders:
+    """The frozen encoders and what is read with them; what is switched off is left out of the condition.
+
+    `picture` takes RGB in [0, 1], `[B, 3, s, s]`, and gives the same number of tokens for every picture. Without
+    `geometry` (VGGT) the scene's geometry is not read.
+    """
+
+    picture: nn.Module
+    picture_size: int = 518
+    geometry: VGGTAggregator | None = None
+    reads_masks: bool = True
+    reads_scene: bool = True
+
+    def to(self, device: torch.device | str) -> "SceneEncoders":
+        """Moves the encoders' parameters (in place) and returns this object."""
+        self.picture.to(device)
+        if self.geometry is not None:
+            self.geometry.to(device)
+        return self
+
+
+@dataclass(frozen=True)
+class EncodedViews:
+    """Conditions of all views; for later stages, the cut-outs of the first view and the cut-outs' tokens of all."""
+
+    conditions: tuple[SceneCondition, ...]
+    asset_tokens: Float[Tensor, "K N L C"]
+    pictures: tuple[Image.Image, ...]
+
+
+def in_same_order(views: Sequence[SceneView]) -> list[SceneView]:
+    """The views with their assets in the order of the first one.
+
+    Raises:
+        InputError: there is no view, or one does not show the same assets by name.
+    """
+    if not views:
+        raise InputError("Expected at least one view of the scene, got none.")
+    order = views[0].names
+    ordered = []
+    for number, view in enumerate(views, 1):
+        if sorted(view.names) != sorted(order):
+            differing = sorted(set(view.names) ^ set(order)) or sorted(view.names)
+            raise InputError(
+                f"Expected the same objects in every view, but view {number} and view 1 differ in "
+                f"{', '.join(repr(name) for name in differing)}; name the masks of an object alike in all views."
+            )
+        ordered.append(view.at([view.names.index(name) for name in order]))
+    return ordered
+
+
+@torch.no_grad()
+def encode_views(
+    views: Sequence[SceneView],
+    encoders: SceneEncoders,
+    *,
+    geometry_mode: GeometryMode = "per_view",
+    progress: Callable[[float], None] | None = None,
+) -> EncodedViews:
+    """Conditions of views that show the same assets in the same order, on the encoders' device.
+
+    Args:
+        progress: called with the fraction done.
+    """
+    size, device = encoders.picture_size, next(encoders.picture.parameters()).device
+    report = progress or (lambda done: None)
+    geometry = _geometry_tokens(views, encoders, geometry_mode)
+    conditions, tokens, pictures = [], [], []
+    for number, view in enumerate(views):
+        crops = view.cut_outs(size)
+        pictures.append(crops)
+        pixels = [image_to_tensor(crop) for crop in crops]
+        count = len(pixels)
+        if encoders.reads_masks:
+            pixels += [prepare_frame(_mask_picture(mask), size=size) for mask in view.masks]
+        if encoders.reads_scene:
+            pixels.append(prepare_frame(view.image, size=size))
+        encoded = []
+        for start in range(0, len(pixels), _CHUNK):
+            encoded.append(encoders.picture(torch.stack(pixels[start : start + _CHUNK]).to(device)))
+            report((number + min(1.0, (start + _CHUNK) / len(pixels))) / len(views))
+        rows = torch.cat(encoded)
+        conditions.append(
+            scene_condition(
+                rows[:count],
+                rows[count : 2 * count] if encoders.reads_masks else None,
+                rows[-1:] if encoders.reads_scene else None,
+                None if geometry is None else geometry[number : number + 1].to(rows.device),
+            )
+        )
+        tokens.append(rows[:count])
+    return EncodedViews(tuple(conditions), torch.stack(tokens), tuple(pictures[0]))
+
+
+def _geometry_tokens(
+    views: Sequence[SceneView], encoders: SceneEncoders, mode: GeometryMode
+) -> Float[Tensor, "K Lv twice_C"] | None:
+    """VGGT's last tokens of every view."""
+    network = encoders.geometry
+    if network is None:
+        return None
+    config, device = network.config, network.camera_token.device
+    frames = torch.stack(
+        [prepare_vggt_frame(view.image, size=config.image_size, patch_size=config.patch_size) for view in views]
+    ).to(device)
+    if mode == "joint":
+        return network(frames[None])[0][0]
+    return torch.cat([network(frame[None, None])[0][0] for frame in frames])
+
+
+def _mask_picture(mask: Bool[Tensor, "H W"]) -> Image.Image:
+    """White on black, as the mask files are."""
+    return Image.fromarray(mask.cpu().numpy().astype("uint8") * 255)

@@ -1,0 +1,192 @@
+"""SceneGen's structure stage: one picture with masks, or several of the same objects, to voxels and poses.
+
+    views -> encode_views -> sample_scene_structures -> structure decoder -> voxels, world_from_objects
+
+The assets are sampled together. The largest is the query, in whose z-up frame all others are placed: the world.
+Source: scenegen sheet section 4.
+
+Legend: N objects of the picture, K views, R latent resolution.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from scenewright.backbones.structure_vae import StructureDecoder, occupied_coords
+from scenewright.errors import ScenewrightError
+from scenewright.samplers.config import SamplerConfig
+from scenewright.systems.scene.structures import PlacedStructures, SceneRequest, StageProgress
+from scenewright.systems.scenegen.encoding import GeometryMode, SceneView, encode_views, in_same_order
+from scenewright.systems.scenegen.memory import keeps_keys, parameter_bytes
+from scenewright.systems.scenegen.poses import MIN_SCALE, world_from_objects
+from scenewright.systems.scenegen.pretrained import Report, SceneGenNetworks
+from scenewright.systems.scenegen.sampling import SceneStructures, sample_scene_structures
+from scenewright.systems.scenegen.weights import REPOSITORY
+
+__all__ = ["SceneGenStage", "decoded_coords", "largest_first", "published_noise", "scene_noise"]
+
+logger = logging.getLogger(__name__)
+
+# Scenes in training were cut to this many assets.
+MAX_TRAINED_ASSETS = 7
+
+
+class SceneGenStage:
+    """The `StructureStage` of SceneGen."""
+
+    name = "scenegen"
+
+    def __init__(self, networks: SceneGenNetworks, *, geometry_mode: GeometryMode = "per_view") -> None:
+        self.networks = networks
+        self.geometry_mode = geometry_mode
+        self.source = networks.source
+        self.decoder_source = networks.source
+        self.weights: Mapping[str, Path] = dict(networks.files)
+
+    @property
+    def device(self) -> torch.device:
+        return self.networks.device
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path = REPOSITORY,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        offline: bool = False,
+        report: Report | None = None,
+    ) -> "SceneGenStage":
+        """The stage with networks from a local folder in the published layout or the hub.
+
+        Raises:
+            WeightsError: files are missing, damaged, or do not fit.
+        """
+        networks = SceneGenNetworks.from_pretrained(source, device=device, dtype=dtype, offline=offline, report=report)
+        return cls(networks)
+
+    def sample_structures(self, request: SceneRequest, *, progress: StageProgress | None = None) -> PlacedStructures:
+        """Voxels and placement of the wanted objects; all objects are sampled, together.
+
+        Raises:
+            InputError: an object cannot be cut out.
+            OutOfMemoryBudgetError: the scene does not fit `request.max_memory_bytes`.
+        """
+        return self.sample_views([request], progress=progress)
+
+    def sample_views(
+        self, requests: Sequence[SceneRequest], *, progress: StageProgress | None = None
+    ) -> PlacedStructures:
+        """As `sample_structures`, from several pictures of the same objects, told apart by their names.
+
+        The first request says everything but pictures and masks.
+
+        Raises:
+            InputError: the requests do not name the same objects, or one cannot be cut out.
+        """
+        report = progress or (lambda stage, done: None)
+        request, networks = requests[0], self.networks
+        flow, decoder, encoders = networks.structure_flow, networks.structure_decoder, networks.encoders
+        views = in_same_order([SceneView(each.image, each.masks, each.names) for each in requests])
+        order = largest_first(request.masks)
+        views = [view.at(order) for view in views]
+        encoded = encode_views(
+            views,
+            encoders.to(self.device),
+            geometry_mode=self.geometry_mode,
+            progress=lambda done: report("encode", done),
+        )
+        conditions, budget = encoded.conditions, request.max_memory_bytes
+        occupied = parameter_bytes(flow, decoder)
+        if budget is not None and self.device.type != "cpu":
+            encoders.to("cpu")  # not needed while sampling
+        else:
+            occupied += parameter_bytes(encoders.picture, encoders.geometry)
+        sampled = sample_scene_structures(
+            flow,
+            conditions,
+            scene_noise(networks, [request.generator(index, "structure") for index in order]).to(self.device),
+            _sampler(networks.structure_sampler, request),
+            keep_keys=keeps_keys(flow, conditions, budget, occupied),
+            progress=lambda step, steps: report("structure", step / steps),
+        )
+        _check_finite(sampled)
+
+        wanted = [order.index(index) for index in request.wanted_indices]
+        coords, resolution = decoded_coords(decoder, sampled.latents[wanted])
+        return PlacedStructures(
+            coords=tuple(rows.cpu() for rows in coords),
+            resolution=resolution,
+            world_from_object=world_from_objects(sampled.poses)[wanted].cpu(),
+            tokens=encoded.asset_tokens[:, wanted],
+            pictures=tuple(encoded.pictures[row] for row in wanted),
+            notes=tuple(_notes(views[0].names, sampled.poses, wanted)),
+        )
+
+
+def largest_first(masks: Bool[Tensor, "N H W"]) -> list[int]:
+    """Indices by area, largest first; the first is the query. Of equal areas the later comes first, as published."""
+    areas = masks.flatten(1).sum(1)
+    return areas.argsort(stable=True).flip(0).tolist()
+
+
+def scene_noise(networks: SceneGenNetworks, generators: Sequence[torch.Generator]) -> Float[Tensor, "N C R R R"]:
+    """Where the latents start, drawn for each asset by its own generator, on the generators' device."""
+    config = networks.structure_flow.config
+    shape = (config.in_channels, *[config.resolution] * 3)
+    return torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+
+
+def published_noise(networks: SceneGenNetworks, num_assets: int, seed: int = 42) -> Float[Tensor, "N C R R R"]:
+    """The published start: one draw for all assets, in query order, on the CPU."""
+    config = networks.structure_flow.config
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn((num_assets, config.in_channels, *[config.resolution] * 3), generator=generator)
+
+
+@torch.no_grad()
+def decoded_coords(
+    decoder: StructureDecoder, latents: Float[Tensor, "N C R R R"]
+) -> tuple[list[Int[Tensor, "_ 3"]], int]:
+    """Occupied voxels (x, y, z) of every asset, decoded one at a time, and the resolution of their grid.
+
+    An asset may have none; it keeps its place in the list.
+    """
+    coords, resolution = [], 0
+    for latent in latents:
+        logits = decoder(latent[None])
+        resolution = logits.shape[-1]
+        coords.append(occupied_coords(logits)[:, 1:])
+    return coords, resolution
+
+
+def _sampler(published: SamplerConfig, request: SceneRequest) -> SamplerConfig:
+    steps = published.steps if request.steps is None else request.steps
+    strength = published.guidance_strength if request.guidance_strength is None else request.guidance_strength
+    return replace(published, steps=steps, guidance_strength=strength)
+
+
+def _check_finite(sampled: SceneStructures) -> None:
+    if not (bool(sampled.latents.isfinite().all()) and bool(sampled.poses.isfinite().all())):
+        raise ScenewrightError(
+            "The structure flow gave numbers beyond its precision; VGGT's tokens are large. "
+            "Run it in bfloat16 or float32 instead of float16."
+        )
+
+
+def _notes(names: Sequence[str], poses: Float[Tensor, "N 8"], wanted: Sequence[int]) -> list[str]:
+    notes = []
+    if len(names) > MAX_TRAINED_ASSETS:
+        notes.append(
+            f"SceneGen was trained with at most {MAX_TRAINED_ASSETS} objects; "
+            f"with {len(names)} their places may be off."
+        )
+    notes += [f"Object '{names[row]}' came out without size." for row in wanted if poses[row, 7] < MIN_SCALE]
+    for note in notes:
+        logger.warning("%s", note)
+    return notes
