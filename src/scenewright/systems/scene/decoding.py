@@ -51,10 +51,12 @@ class RawObject:
 class ObjectDecoder(Protocol):
     """Latent flow and decoders of one backbone. `weights` is by the name to report files under."""
 
-    name: str
-    source: str
-    weights: Mapping[str, Path]
-
+    @property
+    def name(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def weights(self) -> Mapping[str, Path]: ...
     @property
     def finish(self) -> FinishOptions:
         """How this backbone's surfaces are finished unless the caller says otherwise."""

@@ -8,7 +8,7 @@ which therefore stay as they are to the last bit.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from scenewright.systems.scene.structures import (
 from scenewright.types import Camera, Scene, SceneObject
 from scenewright.weights.hub import sha256_of
 
-__all__ = ["GenerateOptions", "SceneGenerator"]
+__all__ = ["AS_PUBLISHED", "GenerateOptions", "SceneGenerator", "checked_request", "settled"]
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class SceneGenerator:
             EmptyStructureError: no object was found at all.
             OutOfMemoryBudgetError: the work cannot fit the ceiling.
         """
-        request = _request(image, masks, names, camera, seed, options)
+        request = checked_request(image, masks, names, camera, seed, options)
         made, structures = self._objects(request, options, progress)
         if not made:
             raise EmptyStructureError(
@@ -109,7 +109,7 @@ class SceneGenerator:
         provenance = self._provenance(request, options, structures)
         provenance["world_from_system"] = world_from_system.tolist()
         scene = Scene(tuple(objects), camera=camera, provenance=provenance)
-        return _settled(scene, None) if options.settle else scene
+        return settled(scene) if options.settle else scene
 
     def reroll(
         self,
@@ -139,7 +139,7 @@ class SceneGenerator:
         if "world_from_system" not in scene.provenance:
             raise InputError("The given scene does not say how it was placed; re-roll a scene made by `generate`.")
         request = replace(
-            _request(image, masks, names, scene.camera, seed, options),
+            checked_request(image, masks, names, scene.camera, seed, options),
             attempts=tuple(wanted.get(name, 0) for name in names),
             wanted=tuple(index for index, name in enumerate(names) if name in wanted),
         )
@@ -161,7 +161,7 @@ class SceneGenerator:
                 "world_from_system": scene.provenance["world_from_system"],
             },
         )
-        return _settled(kept, set(wanted)) if options.settle else kept
+        return settled(kept, set(wanted)) if options.settle else kept
 
     def _objects(
         self, request: SceneRequest, options: GenerateOptions, progress: StageProgress | None
@@ -230,7 +230,7 @@ class SceneGenerator:
         return {name: self._hashes[path] for name, path in sorted(files.items())}
 
 
-def _request(
+def checked_request(
     image: Image.Image,
     masks: Sequence[Tensor] | Tensor,
     names: Sequence[str] | None,
@@ -238,6 +238,11 @@ def _request(
     seed: int,
     options: GenerateOptions,
 ) -> SceneRequest:
+    """The request for a picture and its masks.
+
+    Raises:
+        InputError: there is no mask, one is empty or of another size, or names are not distinct.
+    """
     if not len(masks):
         raise InputError("Expected at least one object mask, got none.")
     stacked = masks if isinstance(masks, Tensor) else torch.stack(list(masks))
@@ -262,9 +267,10 @@ def _request(
     )
 
 
-def _settled(scene: Scene, movable: set[str] | None) -> Scene:
-    settled, report = settle_scene(scene, movable=movable)
-    return replace(settled, provenance={**settled.provenance, "settle": report.as_json()})
+def settled(scene: Scene, movable: Collection[str] | None = None, *, floor_z: float = 0.0) -> Scene:
+    """The scene at rest, with the report of `settle_scene` in its provenance."""
+    rested, report = settle_scene(scene, floor_z=floor_z, movable=movable)
+    return replace(rested, provenance={**rested.provenance, "settle": report.as_json()})
 
 
 def _within(progress: StageProgress, name: str) -> StageProgress:

@@ -4,8 +4,8 @@ Estimates count what grows with the work: the keys and values of each object's c
 voxel. They are upper bounds fitted to measured peaks (tests/systems/scene/test_memory.py), not exact.
 """
 
+import mmap
 import re
-import resource
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,7 +49,11 @@ def memory_in_use(device: torch.device | str) -> int:
         return torch.mps.current_allocated_memory()
     statm = Path("/proc/self/statm")
     if statm.exists():
-        return int(statm.read_text().split()[1]) * resource.getpagesize()
+        return int(statm.read_text().split()[1]) * mmap.PAGESIZE
+    try:
+        import resource
+    except ImportError:  # Windows: unknown, so that only what is added counts
+        return 0
     # No current value is to be had elsewhere without another dependency: the peak so far is the safe answer.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 

@@ -101,11 +101,16 @@ class StructureStage(Protocol):
     `decoder_source` where the decoders of TRELLIS v1 are that fit (often the same folder).
     """
 
-    name: str
-    source: str
-    decoder_source: str
-    device: torch.device
-    weights: Mapping[str, Path]
+    @property
+    def name(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def decoder_source(self) -> str: ...
+    @property
+    def device(self) -> torch.device: ...
+    @property
+    def weights(self) -> Mapping[str, Path]: ...
 
     def sample_structures(self, request: SceneRequest, *, progress: StageProgress | None = None) -> PlacedStructures:
         """Voxels and placement of the wanted objects. The same request gives the same result on the same device.
