@@ -36,7 +36,7 @@ __all__ = ["AP_THRESHOLDS", "ObjectScore", "SceneScore", "align", "failed_scene"
 AP_THRESHOLDS = (0.25, 0.5)
 _SCENEGEN_SIDE = 1.96
 
-Cloud = Float[Tensor, "N 3"]
+Cloud = Float[Tensor, "_ 3"]
 
 
 Item = TypeVar("Item")

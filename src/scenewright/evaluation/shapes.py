@@ -22,8 +22,8 @@ from scenewright.types import Mesh, Scene, SceneObject
 
 __all__ = ["Shape", "ShapeScene", "sample_surface", "shapes_from_file", "shapes_from_scene", "shapes_from_test_scene"]
 
-Vertices = Float[np.ndarray, "V 3"]
-Faces = Int[np.ndarray, "F 3"]
+Vertices = Float[np.ndarray, "_ 3"]
+Faces = Int[np.ndarray, "_ 3"]
 
 
 @dataclass(frozen=True)

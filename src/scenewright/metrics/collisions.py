@@ -14,16 +14,17 @@ Legend: V vertices, F faces, O objects. Cost: O(cells + faces) per pair of overl
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import no_type_check
 
-import numba
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from numba import njit
 from scipy.ndimage import distance_transform_edt
 
 __all__ = ["CollisionConfig", "CollisionRates", "SceneCollisions", "collision_rates", "inside_grid", "scene_collisions"]
 
-Vertices = Float[np.ndarray, "V 3"]
-Faces = Int[np.ndarray, "F 3"]
+Vertices = Float[np.ndarray, "_ 3"]
+Faces = Int[np.ndarray, "_ 3"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class CollisionRates:
     col_s: float
 
 
-def collision_rates(hits: Sequence[Bool[np.ndarray, " O"]]) -> CollisionRates:
+def collision_rates(hits: Sequence[Bool[np.ndarray, " _"]]) -> CollisionRates:
     """Col-O over all objects of all scenes, Col-S over the scenes; `hits` holds one flag per object, scene by scene."""
     num_objects = sum(len(hit) for hit in hits)
     return CollisionRates(
@@ -155,7 +156,8 @@ def _bounds(vertices, faces):
     return used.min(0), used.max(0)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
+@no_type_check
 def _crossings(triangles, num_x, num_y, num_z):
     """Signed surface crossings [num_x, num_y, num_z + 1]: entry z counts those below cell centre z and above z - 1."""
     crossings = np.zeros((num_x, num_y, num_z + 1), np.int32)

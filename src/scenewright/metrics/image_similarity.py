@@ -15,6 +15,9 @@ from scenewright.errors import InputError
 
 __all__ = ["on_white", "psnr", "ssim"]
 
+# The sizes have no name, so that unequal ones reach our own message.
+Picture = Float[Tensor, "_ _ _"]
+
 _WINDOW, _SIGMA, _K1, _K2 = 11, 1.5, 0.01, 0.03
 
 
@@ -24,14 +27,14 @@ def on_white(rgba: Float[Tensor, "4 H W"]) -> Float[Tensor, "3 H W"]:
     return alpha * rgba[:3] + (1 - alpha)
 
 
-def psnr(prediction: Float[Tensor, "C H W"], truth: Float[Tensor, "C H W"]) -> float:
+def psnr(prediction: Picture, truth: Picture) -> float:
     """10 log10(1 / mean squared error) in decibels; infinite for equal images."""
     _check_sizes(prediction, truth)
     error = (prediction.double() - truth.double()).square().mean()
     return float(-10 * torch.log10(error)) if error > 0 else float("inf")
 
 
-def ssim(prediction: Float[Tensor, "C H W"], truth: Float[Tensor, "C H W"]) -> float:
+def ssim(prediction: Picture, truth: Picture) -> float:
     """Structural similarity, at most 1 (equal images).
 
     Raises:

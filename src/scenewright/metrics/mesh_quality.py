@@ -9,10 +9,11 @@ Legend: V vertices, F faces.
 """
 
 from dataclasses import dataclass
+from typing import no_type_check
 
-import numba
 import numpy as np
 import torch
+from numba import njit
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
@@ -105,7 +106,8 @@ def _range(texture: torch.Tensor) -> tuple[int, int]:
     return int(texture.min()), int(texture.max())
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
+@no_type_check
 def _covered(triangles, size):
     cells = np.zeros((size, size), np.bool_)
     for f in range(triangles.shape[0]):

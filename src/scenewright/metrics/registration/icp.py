@@ -97,8 +97,9 @@ def icp_point_to_plane(
     max_iterations: int,
     *,
     tukey: float,
+    estimate_scale: bool = False,
 ) -> IcpResult:
-    """Refines `start` by Gauss-Newton steps on the weighted distances to the target's tangent planes (rigid only).
+    """Refines `start` by Gauss-Newton steps on the weighted distances to the target's tangent planes.
 
     Args:
         tukey: residuals beyond this distance get weight zero (Tukey's biweight).
@@ -113,12 +114,15 @@ def icp_point_to_plane(
         points, normal = moved[matched], normals[indices]
         residual = np.einsum("nd,nd->n", points - target.data[indices], normal)
         weight = np.square(np.clip(1 - np.square(residual / tukey), 0, None))
-        jacobian = np.concatenate([np.cross(points, normal), normal], axis=1)
+        middle = points.mean(0)
+        growth = np.einsum("nd,nd->n", points - middle, normal)[:, None]
+        jacobian = np.concatenate([np.cross(points, normal), normal, growth][: 3 if estimate_scale else 2], axis=1)
         weighted = jacobian * weight[:, None]
         # Minimum-norm solution: directions that a plane or a sphere leaves free do not move.
         step = -np.linalg.lstsq(jacobian.T @ weighted, weighted.T @ residual, rcond=1e-9)[0]
         rotation = Rotation.from_rotvec(step[:3]).as_matrix()
-        transform = Similarity(rotation, step[3:]) @ transform
+        scale = float(np.exp(step[6])) if estimate_scale else 1.0
+        transform = Similarity(rotation, step[3:6] + (1 - scale) * (rotation @ middle), scale) @ transform
     return _final(source, target, transform, max_distance, max_iterations)
 
 

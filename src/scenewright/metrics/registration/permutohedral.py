@@ -8,14 +8,15 @@ Legend: m target points (values are splatted), n source points (queried). Every 
 """
 
 from dataclasses import dataclass
+from typing import no_type_check
 
-import numba
 import numpy as np
 from jaxtyping import Float
+from numba import njit
 
 __all__ = ["GaussianSums", "gaussian_sums"]
 
-Points = Float[np.ndarray, "n 3"]
+Points = Float[np.ndarray, "_ 3"]
 
 # More lattice vertices than this share of the target's points: the cloud is sparse and the blur is left out.
 SPARSE_SHARE = 0.015
@@ -54,7 +55,8 @@ def gaussian_sums(source: Points, target: Points, sigma: float, *, blur: bool | 
     return GaussianSums(sums[:, 0], sums[:, 1:], int(size))
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
+@no_type_check
 def _embed(features, axes):
     """Lattice keys int32 [N, 4, 3] and barycentric weights float32 [N, 4] of every point."""
     num = features.shape[0]
@@ -104,7 +106,8 @@ def _embed(features, axes):
     return keys, weights
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
+@no_type_check
 def _find(table, vertices, x, y, z):
     """Slot of a key in the open-addressing table: its entry is the vertex number, or -1 where the key is free."""
     mask = table.shape[0] - 1
@@ -117,7 +120,8 @@ def _find(table, vertices, x, y, z):
     return slot
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
+@no_type_check
 def _filter(keys, weights, target, num_source, blur):
     """Splat (1, coordinates) of the target, blur along the four lattice axes, slice at the source."""
     table = np.full(1024, -1, np.int64)

@@ -11,7 +11,8 @@ from jaxtyping import Float
 
 __all__ = ["Similarity", "fit_similarity", "nearest_rotation"]
 
-Points = Float[np.ndarray, "N 3"]
+# The axis has no name: functions here take two clouds of different sizes.
+Points = Float[np.ndarray, "_ 3"]
 
 
 @dataclass(frozen=True)
