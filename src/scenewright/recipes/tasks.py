@@ -100,7 +100,21 @@ def _texture_flow() -> TaskKind:
     return TaskKind(build_latent_flow, tensor_sets("coords", "latent", "shape_latent", "cond"))
 
 
+def _mini_structure_vae() -> TaskKind:
+    from scenewright.presets.mini.training_sets import open_shapes
+
+    return TaskKind(_structure_vae().build, open_shapes)
+
+
+def _mini_structure_flow() -> TaskKind:
+    from scenewright.presets.mini.training_sets import open_objects
+
+    return TaskKind(_structure_flow().build, open_objects)
+
+
 TASKS: Mapping[str, Callable[[], TaskKind]] = {
+    "mini_structure_flow": _mini_structure_flow,
+    "mini_structure_vae": _mini_structure_vae,
     "shape_flow": _shape_flow,
     "shape_vae": _shape_vae,
     "structure_flow": _structure_flow,

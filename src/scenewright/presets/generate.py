@@ -1,0 +1,64 @@
+"""`scenewright.generate`: a picture and its masks, as files or in memory, to a placed scene, in one call."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool
+from PIL import Image
+from torch import Tensor
+
+from scenewright.encoders.masks import ObjectMasks, find_masks
+from scenewright.io.images import load_image
+from scenewright.presets.loading import DEFAULT_SYSTEM, DecoderName, load
+from scenewright.systems.scene.generator import GenerateOptions
+from scenewright.types import Camera, Scene
+
+__all__ = ["generate"]
+
+
+def generate(
+    image: str | Path | Image.Image,
+    masks: str | Path | Sequence[str | Path] | ObjectMasks | Bool[Tensor, "N H W"],
+    *,
+    system: str = DEFAULT_SYSTEM,
+    preset: str | None = None,
+    decoder: DecoderName | None = None,
+    seed: int = 0,
+    steps: int | None = None,
+    guidance: float | None = None,
+    settle: bool = False,
+    camera: Camera | None = None,
+    device: torch.device | str = "cpu",
+) -> Scene:
+    """The scene in one picture: every masked object, placed, with the camera that sees it as the picture does.
+
+    To generate several scenes, `load` the system once and call its `generate`.
+
+    Args:
+        image: a file, or a picture in memory.
+        masks: any form that `find_masks` reads (a file of labels, a folder, COCO, boxes or points, "auto"), or masks in
+            memory at the picture's size.
+        system, preset, decoder: see `load`.
+        steps, guidance: of the samplers; None is what is published with the weights.
+        settle: rest the objects on the floor and out of each other.
+
+    Raises:
+        InputError: a file or mask cannot be used.
+        WeightsError: there are no weights, or they cannot be read.
+        EmptyStructureError: no object was found.
+    """
+    picture = image if isinstance(image, Image.Image) else load_image(image)
+    if isinstance(masks, Tensor):
+        masks = ObjectMasks(masks, tuple(f"obj_{index + 1:02d}" for index in range(len(masks))))
+    elif not isinstance(masks, ObjectMasks):
+        name = None if isinstance(image, Image.Image) else Path(image).name
+        masks = find_masks(picture, masks, image_name=name, device=device)
+    return load(system, preset, decoder=decoder, device=device).generate(
+        picture,
+        masks.masks,
+        names=masks.names,
+        camera=camera,
+        seed=seed,
+        options=GenerateOptions(steps=steps, guidance_strength=guidance, settle=settle),
+    )

@@ -1,0 +1,95 @@
+"""Condition tokens of a small cut-out picture: frozen EfficientNet-Lite0 features, the outline, and the place.
+
+One token per 16 x 16 pixels: the features of strides 16 and 32 reduced by a fixed linear map (principal components of
+the training pictures), the alpha channel at stride 4, and sines of the token's place in the picture, which
+convolutional features do not tell.
+
+Legend: B pictures, P picture side, T tokens = (P / 16)^2, C channels.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from scenewright.encoders.efficientnet_lite import EfficientNetLite0
+
+__all__ = ["ConditionerConfig", "PictureConditioner"]
+
+_STRIDE = 16
+_OUTLINE = 4
+
+
+@dataclass(frozen=True)
+class ConditionerConfig:
+    """`num_components` of the features are kept; `num_frequencies` sines and cosines per axis mark the place."""
+
+    num_components: int = 144
+    num_frequencies: int = 8
+
+    @property
+    def channels(self) -> int:
+        return self.num_components + _OUTLINE**2 + 4 * self.num_frequencies
+
+
+class PictureConditioner(nn.Module):
+    """Tokens of pictures; nothing in here is trained."""
+
+    components: Tensor
+    mean: Tensor
+
+    def __init__(self, config: ConditionerConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or ConditionerConfig()
+        self.encoder = EfficientNetLite0()
+        width = sum(EfficientNetLite0.channels)
+        self.register_buffer("components", torch.zeros(width, self.config.num_components))
+        self.register_buffer("mean", torch.zeros(width))
+        self.requires_grad_(False)
+
+    def features(self, pictures: Float[Tensor, "B 4 P P"]) -> Float[Tensor, "B T width"]:
+        """Encoder features of both strides side by side; the coarse ones repeat over the tokens they cover."""
+        fine, coarse = self.encoder(pictures[:, :3])
+        coarse = F.interpolate(coarse, fine.shape[-2:], mode="nearest")
+        return rearrange(torch.cat([fine, coarse], 1), "b c y x -> b (y x) c")
+
+    @torch.no_grad()
+    def forward(self, pictures: Float[Tensor, "B 4 P P"]) -> Float[Tensor, "B T C"]:
+        """Tokens row by row, of pictures as `cut_out_pictures` gives them."""
+        features = (self.features(pictures) - self.mean) @ self.components
+        outline = F.avg_pool2d(pictures[:, 3:], _STRIDE // _OUTLINE) * 2 - 1
+        outline = rearrange(outline, "b 1 (y i) (x j) -> b (y x) (i j)", i=_OUTLINE, j=_OUTLINE)
+        place = self.places(pictures.shape[-1] // _STRIDE).to(features)
+        return torch.cat([features, outline, place.expand(len(features), -1, -1)], -1)
+
+    def places(self, side: int) -> Float[Tensor, "T Cplace"]:
+        """Sines and cosines of the tokens' middles, x then y,."""
+        middle = (torch.arange(side) + 0.5) / side
+        # Powers of sqrt(2): from half a turn over the picture to about six, all below the tokens' own spacing.
+        turns = 0.5 * 2 ** (torch.arange(self.config.num_frequencies) / 2)
+        phase = 2 * math.pi * middle[:, None] * turns
+        axis = torch.cat([phase.sin(), phase.cos()], 1)
+        x = axis.expand(side, -1, -1).flatten(0, 1)
+        y = axis[:, None].expand(-1, side, -1).flatten(0, 1)
+        return torch.cat([x, y], 1)
+
+    @torch.no_grad()
+    def fit(self, batches: Iterable[Float[Tensor, "B 4 P P"]]) -> None:
+        """Sets the linear map to the principal components of the features of these pictures.
+
+        Components are scaled by the root of their standard deviation's inverse: half way to whitening, so that the
+        strong ones lead and the weak ones are heard.
+        """
+        rows = torch.cat([self.features(batch).flatten(0, 1) for batch in batches]).double()
+        mean = rows.mean(0)
+        _, scale, axes = torch.linalg.svd(torch.cov((rows - mean).T))
+        kept = self.config.num_components
+        deviation = scale[:kept].sqrt()
+        gain = deviation.rsqrt() / deviation.sqrt().mean()
+        self.mean.copy_(mean)
+        self.components.copy_(axes[:kept].T * gain)

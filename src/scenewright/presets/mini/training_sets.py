@@ -1,0 +1,124 @@
+"""Training sets over encoded examples (see `encoding.py`), read as memory maps.
+
+Legend: B samples, T tokens, C channels, r latent resolution.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scenewright.errors import InputError
+
+__all__ = ["EncodedObjects", "EncodedShapes", "open_objects", "open_shapes"]
+
+
+class _Rows:
+    """The rows of all `.npy` files of a folder as one array."""
+
+    def __init__(self, folder: Path, stems: Sequence[str]) -> None:
+        self.parts = [np.load(folder / f"{stem}.npy", mmap_mode="r") for stem in stems]
+        self.starts = np.cumsum([0, *(len(part) for part in self.parts)])
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def take(self, indices: Sequence[int]) -> np.ndarray:
+        files = np.searchsorted(self.starts, indices, side="right") - 1
+        return np.stack([self.parts[f][i - self.starts[f]] for f, i in zip(files, indices, strict=True)])
+
+
+class EncodedObjects:
+    """Single objects for `structure_flow`: `latent` `[B, C, r, r, r]` and `cond` `[B, T, Cc]`, fp16."""
+
+    def __init__(self, folder: Path, stems: Sequence[str]) -> None:
+        self._latents, self._tokens = _Rows(folder / "own_latents", stems), _Rows(folder / "own_tokens", stems)
+        if len(self._latents) != len(self._tokens):
+            raise InputError(
+                f"'{folder}' holds {len(self._latents)} latents but {len(self._tokens)} sets of tokens; "
+                "remove own_tokens and own_latents and encode the examples again."
+            )
+
+    def __len__(self) -> int:
+        return len(self._latents)
+
+    def sample(self, index: int, generator: torch.Generator) -> dict[str, Tensor]:
+        return {name: tensor[0] for name, tensor in self.batch([index], generator).items()}
+
+    def batch(self, indices: list[int], generator: torch.Generator) -> dict[str, Tensor]:
+        """Rows as stored; nothing is random."""
+        return {
+            "latent": torch.from_numpy(self._latents.take(indices)),
+            "cond": torch.from_numpy(self._tokens.take(indices)),
+        }
+
+
+class EncodedShapes:
+    """Occupancies for `structure_vae`: crops of `crop` voxels a side, turned about the vertical and mirrored at random.
+
+    Crops cost less and see as much of the surface: they are taken round occupied voxels, on multiples of 4.
+    """
+
+    def __init__(self, files: Sequence[Path], crop: int = 32) -> None:
+        packed = []
+        for path in files:
+            with np.load(path) as arrays:
+                packed += [arrays["own_occupancy"], arrays["placed_occupancy"][::2]]
+        self._packed, self._crop = np.concatenate(packed), crop
+        self._side = round((self._packed.shape[1] * 8) ** (1 / 3))
+
+    def __len__(self) -> int:
+        return len(self._packed)
+
+    def sample(self, index: int, generator: torch.Generator) -> dict[str, Tensor]:
+        side, crop = self._side, self._crop
+        grid = np.unpackbits(self._packed[index]).reshape(side, side, side)
+        turns, mirror, place, *shift = torch.rand(6, generator=generator).tolist()
+        grid = np.rot90(grid, int(4 * turns))
+        grid = grid[::-1] if mirror < 0.5 else grid
+        if crop < side:
+            occupied = np.argwhere(grid)
+            middle = occupied[int(place * len(occupied))] if len(occupied) else np.full(3, side // 2)
+            low = np.clip(middle - (np.array(shift) * crop).astype(int), 0, side - crop) // 4 * 4
+            x, y, z = low.tolist()
+            grid = grid[x : x + crop, y : y + crop, z : z + crop]
+        return {"occupancy": torch.from_numpy(np.ascontiguousarray(grid))[None]}
+
+
+def open_objects(folder: Path, num_validation_files: int = 1) -> tuple[EncodedObjects, EncodedObjects | None]:
+    """The encoded objects of a folder; the first files are kept for validation.
+
+    Raises:
+        InputError: nothing is encoded there.
+    """
+    stems = sorted({path.stem for path in (folder / "own_tokens").glob("scenes-*.npy")})
+    stems = [stem for stem in stems if (folder / "own_latents" / f"{stem}.npy").exists()]
+    train, validation = _split(stems, folder, num_validation_files)
+    return EncodedObjects(folder, train), EncodedObjects(folder, validation) if validation else None
+
+
+def open_shapes(
+    folder: Path, crop: int = 32, num_validation_files: int = 1
+) -> tuple[EncodedShapes, EncodedShapes | None]:
+    """The occupancies of a folder's examples; the first files are kept for validation, uncropped.
+
+    Raises:
+        InputError: there are no examples.
+    """
+    stems = sorted(path.stem for path in (folder / "examples").glob("scenes-*.npz"))
+    train, validation = _split(stems, folder, num_validation_files)
+
+    def files(chosen: Sequence[str]) -> list[Path]:
+        return [folder / "examples" / f"{stem}.npz" for stem in chosen]
+
+    return EncodedShapes(files(train), crop), EncodedShapes(files(validation)) if validation else None
+
+
+def _split(stems: Sequence[str], folder: Path, num_validation_files: int) -> tuple[list[str], list[str]]:
+    if not stems:
+        raise InputError(f"'{folder}' holds no encoded examples; make and encode them first (docs/mini.md).")
+    # The first files, so that a set that grows keeps them.
+    held_out = num_validation_files if len(stems) > num_validation_files else 0
+    return list(stems[held_out:]), list(stems[:held_out])
