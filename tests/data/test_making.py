@@ -9,10 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-from scenewright.data.compact_pack import CompactPack, surface_occupancy, write_compact_pack
+from scenewright.data.compact_pack import CompactPack
+from scenewright.data.compact_writing import write_compact_pack
 from scenewright.data.ground_truth import ObjectView, ViewRules, object_views
 from scenewright.data.library import TrainingLibrary
 from scenewright.data.making import make_data
+from scenewright.data.occupancy import surface_occupancy
 from scenewright.data.parametric import make_object
 from scenewright.data.recipes import Recipe, load_recipe
 from scenewright.data.shards import Sample, ShardReader, is_whole, write_shard

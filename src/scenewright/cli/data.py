@@ -68,7 +68,7 @@ def pack_command(
 ) -> None:
     """Write the compact training pack: voxels, quantised meshes and small textures of all training assets."""
     from scenewright.cli.progress import stage_progress
-    from scenewright.data.compact_pack import write_compact_pack
+    from scenewright.data.compact_writing import write_compact_pack
     from scenewright.data.library import TrainingLibrary
 
     library = TrainingLibrary(packs)
@@ -76,4 +76,5 @@ def pack_command(
         summary = write_compact_pack(
             library, out, parametric=parametric, seed=seed, progress=_counted(advance, "assets")
         )
-    typer.echo(f"{summary.assets} assets, {summary.bytes / 1e6:.1f} MB in '{out}'.")
+    left = f", {len(summary.left_out)} models left out" if summary.left_out else ""
+    typer.echo(f"{summary.assets} assets, {summary.bytes / 1e6:.1f} MB in '{out}'{left}.")

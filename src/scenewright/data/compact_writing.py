@@ -1,0 +1,194 @@
+"""Writes the compact training pack (see `compact_pack.py`): the same library and seed give the same bytes.
+
+Meshes are simplified and quantised, textures shrunk. Only `TrainingAsset`s are written, and each is read back and
+admitted again first, so that whatever is in the file can be used.
+
+Frame: canonical (z up, front -y, metres).
+"""
+
+import hashlib
+import io
+import json
+import logging
+import tarfile
+import zlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import fast_simplification
+import numpy as np
+import torch
+from PIL import Image
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from scenewright.data.asset import Asset, Credit
+from scenewright.data.compact_pack import COMPACT_VERSION, OCCUPANCY_RESOLUTIONS, decode_parts
+from scenewright.data.held_out import HeldOutError, TrainingAsset
+from scenewright.data.importing import attribution_csv
+from scenewright.data.library import TrainingLibrary
+from scenewright.data.model_pack import ModelRow
+from scenewright.data.occupancy import surface_occupancy
+from scenewright.errors import InputError
+from scenewright.io.atomic import atomic_path
+from scenewright.types import Mesh, PBRMaterial
+
+__all__ = ["PackSummary", "write_compact_pack"]
+
+logger = logging.getLogger(__name__)
+MAX_FACES = 3000
+TEXTURE_SIDE = 128
+
+
+@dataclass(frozen=True)
+class PackSummary:
+    """What was written; `left_out` are models that could not be read or whose small copy resembles a held-out one."""
+
+    assets: int
+    bytes: int
+    left_out: tuple[str, ...] = ()
+
+
+def write_compact_pack(
+    library: TrainingLibrary,
+    path: str | Path,
+    *,
+    parametric: int = 500,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> PackSummary:
+    """Write every admissible model of a library and `parametric` members of its families.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    rng = np.random.default_rng(seed)
+    ids = sorted(library.rows)
+    bodies: list[tuple[str, bytes]] = []
+    index: list[dict[str, Any]] = []
+    left_out: list[str] = []
+
+    def add(source: TrainingAsset, row: ModelRow | None) -> None:
+        body, arrays = _encode(source.asset)
+        small = replace(source.asset, parts=decode_parts(arrays))
+        TrainingAsset.admit(small, aliases=() if row is None else (row.raw_id,))
+        bodies.append((small.id, body))
+        index.append(_index_row(source.asset, row, body))
+
+    for number, model_id in enumerate(ids, 1):
+        try:
+            add(library[model_id], library.rows[model_id])
+        except InputError as error:
+            logger.warning("Left out of the compact pack: %s", error)
+            left_out.append(model_id)
+        if progress is not None:
+            progress(number, len(ids) + parametric)
+    made = 0
+    while made < parametric and library.families:
+        family = library.families[made % len(library.families)]
+        try:
+            add(TrainingAsset.parametric(family, int(rng.integers(2**31))), None)
+        except HeldOutError:
+            continue  # a plain box can resemble a held-out one; the next member replaces it
+        made += 1
+        if progress is not None:
+            progress(len(ids) + made, len(ids) + parametric)
+    credits = [(row["id"], row["name"], Credit(**row["credit"])) for row in index]
+    header = json.dumps({"version": COMPACT_VERSION, "split": "train", "assets": index}, sort_keys=True).encode()
+    with atomic_path(path) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as archive:
+        members = [("index.json", header), ("ATTRIBUTION.csv", attribution_csv(credits).encode())]
+        members += [(f"assets/{name}.bin", body) for name, body in bodies]
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(content), 0o644
+            archive.addfile(info, io.BytesIO(content))
+    return PackSummary(len(bodies), Path(path).stat().st_size, tuple(left_out))
+
+
+def _index_row(asset: Asset, row: ModelRow | None, body: bytes) -> dict[str, Any]:
+    return {
+        "id": asset.id,
+        "raw_id": asset.id if row is None else row.raw_id,
+        "name": asset.name,
+        "category": asset.category,
+        "size_m": [round(v, 5) for v in asset.size_m],
+        "elevation_m": 0.0 if row is None else row.elevation_m,
+        "is_door_or_window": False if row is None else row.is_door_or_window,
+        "is_parametric": row is None,
+        "flags": sorted(asset.flags),
+        "sha256": hashlib.sha256(body).hexdigest(),
+        "credit": asdict(asset.credit),
+    }
+
+
+def _encode(asset: Asset) -> tuple[bytes, dict[str, np.ndarray]]:
+    arrays: dict[str, np.ndarray] = {}
+    for resolution in OCCUPANCY_RESOLUTIONS:
+        arrays[f"occupancy_{resolution}"] = np.packbits(surface_occupancy(asset, resolution).numpy().reshape(-1))
+    materials = []
+    share = min(1.0, MAX_FACES / max(asset.num_faces, 1))
+    for number, part in enumerate(asset.parts):
+        small = _simplified(part, share)
+        low, span = small.vertices.amin(0), (small.vertices.amax(0) - small.vertices.amin(0)).clamp_min(1e-9)
+        arrays[f"{number}_low"], arrays[f"{number}_span"] = low.numpy(), span.numpy()
+        arrays[f"{number}_v"] = ((small.vertices - low) / span * 65535).round().numpy().astype(np.uint16)
+        faces = small.faces.numpy()
+        arrays[f"{number}_f"] = faces.astype(np.uint16 if len(small.vertices) < 65536 else np.uint32)
+        if small.vertex_normals is not None:
+            arrays[f"{number}_n"] = (small.vertex_normals * 127).round().numpy().astype(np.int8)
+        material = small.material or PBRMaterial()
+        if material.base_color_texture is not None and small.uv is not None:
+            uv = small.uv.numpy()
+            uv_low, uv_span = uv.min(0), np.maximum(np.ptp(uv, axis=0), 1e-9)
+            arrays[f"{number}_uv_low"], arrays[f"{number}_uv_span"] = uv_low, uv_span.astype(np.float32)
+            arrays[f"{number}_uv"] = np.round((uv - uv_low) / uv_span * 65535).astype(np.uint16)
+            arrays[f"{number}_t"] = np.frombuffer(_texture_bytes(material.base_color_texture), np.uint8)
+        materials.append(
+            {
+                "base_color_factor": material.base_color_factor,
+                "metallic_factor": material.metallic_factor,
+                "roughness_factor": material.roughness_factor,
+                "emissive_factor": material.emissive_factor,
+                "alpha_mode": material.alpha_mode,
+                "alpha_cutoff": material.alpha_cutoff,
+                "double_sided": material.double_sided,
+                "name": material.name,
+            }
+        )
+    arrays["materials"] = np.frombuffer(json.dumps(materials).encode(), np.uint8)
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    # numpy stamps no times into plain npz members; deflating the whole keeps the bytes reproducible.
+    return zlib.compress(buffer.getvalue(), 9), arrays
+
+
+def _simplified(part: Mesh, share: float) -> Mesh:
+    """The part with about `share` of its faces; attributes come from the nearest original vertex."""
+    target = int(len(part.faces) * share)
+    if share >= 1 or len(part.faces) < 24 or target < 4:
+        return part
+    vertices, faces = part.vertices.numpy(), part.faces.numpy().astype(np.int32)
+    points, triangles = fast_simplification.simplify(vertices, faces, target_reduction=1 - share)
+    if not len(triangles):
+        return part
+    nearest = torch.from_numpy(cKDTree(vertices).query(points)[1])
+    return Mesh(
+        vertices=torch.from_numpy(np.ascontiguousarray(points, dtype=np.float32)),
+        faces=torch.from_numpy(np.ascontiguousarray(triangles, dtype=np.int64)),
+        vertex_normals=None if part.vertex_normals is None else part.vertex_normals[nearest],
+        uv=None if part.uv is None else part.uv[nearest],
+        material=part.material,
+    )
+
+
+def _texture_bytes(texture: Tensor) -> bytes:
+    image = Image.fromarray(texture.numpy())
+    image.thumbnail((TEXTURE_SIDE, TEXTURE_SIDE))
+    buffer = io.BytesIO()
+    if image.mode == "RGBA":
+        image.save(buffer, "PNG", optimize=True)
+    else:
+        image.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()

@@ -1,0 +1,110 @@
+"""Model packs: a zip or folder with `index.csv`, `ATTRIBUTION.csv` and `glb/<id>.glb` (y up, metres, canonical).
+
+`ModelPack` reads a model of any split; it is not for training (see `library.py`).
+"""
+
+import csv
+import io
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from scenewright.data.asset import Asset, Credit, canonical_parts
+from scenewright.data.model_files import read_model
+from scenewright.errors import InputError
+
+__all__ = ["ModelPack", "ModelRow"]
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """One line of a pack's index. `elevation_m` is the height at which the catalogue hangs the model."""
+
+    id: str
+    raw_id: str
+    name: str
+    category: str
+    split: str
+    size_m: tuple[float, float, float]
+    elevation_m: float
+    is_door_or_window: bool
+    flags: frozenset[str]
+    credit: Credit
+
+
+class ModelPack:
+    """Reads models of any split from a pack; opening it reads only the index."""
+
+    def __init__(self, path: str | Path) -> None:
+        """
+        Raises:
+            InputError: there is no pack at `path`, or its index cannot be read.
+        """
+        self.path = Path(path)
+        if not self.path.exists():
+            raise InputError(f"Model pack '{self.path}' does not exist; give a pack's zip file or folder.")
+        try:
+            index = list(csv.DictReader(io.StringIO(self.read_bytes("index.csv").decode("utf-8"))))
+            credits = {row["id"]: row for row in csv.DictReader(io.StringIO(self._optional("ATTRIBUTION.csv")))}
+            self.rows = {row["id"]: _row(row, credits.get(row["id"], {})) for row in index}
+        except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+            raise InputError(f"'{self.path}' is not a model pack (zip or folder with index.csv): {error}.") from error
+
+    def read_bytes(self, name: str) -> bytes:
+        """Content of one file of the pack."""
+        if self.path.is_dir():
+            return (self.path / name).read_bytes()
+        with zipfile.ZipFile(self.path) as archive:
+            return archive.read(name)
+
+    def _optional(self, name: str) -> str:
+        try:
+            return self.read_bytes(name).decode("utf-8")
+        except (KeyError, FileNotFoundError):
+            return ""
+
+    def read(self, model_id: str) -> Asset:
+        """A model in the canonical frame, whatever its split; not for training.
+
+        Raises:
+            InputError: the pack has no such model, or its file is damaged.
+        """
+        return self.parse(model_id, self.content(model_id))
+
+    def content(self, model_id: str) -> bytes:
+        """A model's file.
+
+        Raises:
+            InputError: the pack has no such model, or cannot be read.
+        """
+        if model_id not in self.rows:
+            raise InputError(f"Model pack '{self.path}' has no model '{model_id}'; its index.csv lists what there is.")
+        try:
+            return self.read_bytes(f"glb/{model_id}.glb")
+        except (KeyError, OSError, zipfile.BadZipFile) as error:
+            raise InputError(f"Cannot read model '{model_id}' of pack '{self.path}': {error}.") from error
+
+    def parse(self, model_id: str, content: bytes) -> Asset:
+        """The model in a file's content, in the canonical frame, with its facts from the index."""
+        row = self.rows[model_id]
+        parts, flags = read_model(f"{model_id}.glb", {f"{model_id}.glb": content})
+        return Asset(model_id, row.name, row.category, canonical_parts(parts), row.credit, row.flags | flags)
+
+
+def _row(row: dict[str, str], credit: dict[str, str]) -> ModelRow:
+    def number(key: str) -> float:
+        return float(row.get(key) or 0.0)
+
+    source = {**row, **credit}
+    return ModelRow(
+        id=row["id"],
+        raw_id=row.get("raw_id") or row["id"],
+        name=row.get("name") or row["id"],
+        category=row.get("category") or "",
+        split=row.get("split") or "",
+        size_m=(number("width_m"), number("depth_m"), number("height_m")),
+        elevation_m=number("catalogue_elevation_m"),
+        is_door_or_window=row.get("door_or_window") == "1",
+        flags=frozenset((row.get("flags") or "").split()),
+        credit=Credit(**{name: source.get(name) or "" for name in Credit.__dataclass_fields__}),
+    )
