@@ -5,22 +5,20 @@ from a generator seeded with (seed, p). Resuming is therefore starting at a posi
 without a trace. Process r of w takes the r-th of w equal parts of each step's positions.
 """
 
-import logging
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
 
 from scenewright.errors import InputError, ScenewrightError
 from scenewright.training.task import Batch
+from scenewright.training.workers import LoadingWorkers
 
 __all__ = ["BatchStream", "TrainingSet", "collate_stacked", "derived_seed", "sample_order"]
 
-logger = logging.getLogger(__name__)
-_MAX_RESTARTS = 3
 _MAX_SHUFFLED = 1 << 24
 """Longer sets are streams: their samples are taken in order (a permutation would cost memory and gain nothing)."""
 
@@ -61,7 +59,7 @@ class _Failure:
         self.kind, self.message = type(error), str(error)
 
 
-class _Positions(Dataset[Any]):
+class _PositionLoader:
     """A training set addressed by lists of positions."""
 
     def __init__(self, source: TrainingSet, seed: int) -> None:
@@ -76,7 +74,7 @@ class _Positions(Dataset[Any]):
         order = self._order[1]
         return place if order is None else int(order[place])
 
-    def __getitem__(self, positions: list[int]) -> Batch:
+    def __call__(self, positions: list[int]) -> Batch:
         try:
             indices = [self._index(position) for position in positions]
             generators = [
@@ -90,24 +88,8 @@ class _Positions(Dataset[Any]):
             return _Failure(error)
 
 
-class _Schedule(Sampler[list[int]]):
-    """Positions of the micro-batches of one process, from a step onwards."""
-
-    def __init__(self, first_step: int, batch_size: int, batch_split: int, rank: int, world: int) -> None:
-        self._first, self._size, self._split = first_step, batch_size, batch_split
-        self._rank, self._world = rank, world
-
-    def __iter__(self) -> Iterator[list[int]]:
-        step, part = self._first, self._size // self._split
-        while True:
-            start = (step * self._world + self._rank) * self._size
-            for micro in range(self._split):
-                yield list(range(start + micro * part, start + (micro + 1) * part))
-            step += 1
-
-
 class BatchStream:
-    """An endless iterator over micro-batches from `first_step` on; a killed worker is replaced up to three times."""
+    """An endless iterator over micro-batches from step `first_step` on, loaded ahead by `workers` processes."""
 
     def __init__(
         self,
@@ -120,54 +102,41 @@ class BatchStream:
         workers: int = 0,
         rank: int = 0,
         world: int = 1,
-        pin_memory: bool = False,
     ) -> None:
+        """
+        Raises:
+            InputError: the set is empty.
+        """
         if not len(source):
             raise InputError("Expected a training set with at least one sample, got an empty one.")
-        self._positions = _Positions(source, seed)
-        self._batch_size, self._batch_split = batch_size, batch_split
-        self._rank, self._world = rank, world
-        self._workers, self._pin_memory = workers, pin_memory
-        self._taken = first_step * batch_split
-        self._restarts = 0
-        self._iterator = self._start()
-
-    def _start(self) -> Iterator[Batch]:
-        step, micro = divmod(self._taken, self._batch_split)
-        schedule = _Schedule(step, self._batch_size, self._batch_split, self._rank, self._world)
-        loader = DataLoader(
-            self._positions,
-            batch_size=None,
-            sampler=schedule,
-            num_workers=self._workers,
-            prefetch_factor=4 if self._workers else None,
-            pin_memory=self._pin_memory,
-        )
-        iterator = iter(loader)
-        for _ in range(micro):
-            next(iterator)
-        return iterator
+        load = _PositionLoader(source, seed)
+        jobs = _schedule(first_step, batch_size, batch_split, rank, world)
+        self._workers = LoadingWorkers(load, jobs, workers) if workers else None
+        self._batches = self._workers or map(load, jobs)
 
     def __iter__(self) -> Iterator[Batch]:
         return self
 
     def __next__(self) -> Batch:
-        while True:
-            try:
-                batch = next(self._iterator)
-                break
-            except RuntimeError as error:
-                if "DataLoader worker" not in str(error) or "Caught" in str(error):
-                    raise
-                self._restarts += 1
-                if self._restarts > _MAX_RESTARTS:
-                    raise InputError(
-                        f"Data workers were killed {self._restarts} times (out of memory?); "
-                        "resume with fewer (workers = 0 loads in the main process)."
-                    ) from error
-                logger.warning("A data worker was killed; starting the workers again.")
-                self._iterator = self._start()
+        """
+        Raises:
+            InputError: a sample is damaged, or workers keep being killed.
+        """
+        batch = next(self._batches)
         if isinstance(batch, _Failure):
             raise batch.kind(batch.message)
-        self._taken += 1
         return batch
+
+    def close(self) -> None:
+        """Ends the workers."""
+        if self._workers is not None:
+            self._workers.close()
+
+
+def _schedule(first_step: int, batch_size: int, batch_split: int, rank: int, world: int) -> Iterator[list[int]]:
+    """Positions of the micro-batches of one process, from a step onwards."""
+    part = batch_size // batch_split
+    for step in itertools.count(first_step):
+        start = (step * world + rank) * batch_size
+        for micro in range(batch_split):
+            yield list(range(start + micro * part, start + (micro + 1) * part))

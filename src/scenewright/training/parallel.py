@@ -39,7 +39,7 @@ class Processes:
         if device.startswith("cuda:"):
             torch.cuda.set_device(device)
         # Accelerate keeps one state per program; a second run in the same program starts from a fresh one.
-        AcceleratorState._reset_state()
+        AcceleratorState._reset_state(reset_partial_state=True)
         # Only the root is sharded as one unit: parts of a network are also called by other methods than forward.
         plugin = FullyShardedDataParallelPlugin(fsdp_version=2, auto_wrap_policy="NO_WRAP") if shard else None
         self._accelerator = Accelerator(

@@ -259,7 +259,7 @@ class Trainer:
     # The loop
 
     def _run(self, log: MetricLog | None, progress: Progress | None) -> Literal["max_steps", "budget", "stopped"]:
-        train, intervals = self.config.train, self.config.log
+        train = self.config.train
         stream = BatchStream(
             self._train_set,
             batch_size=train.batch_size,
@@ -269,8 +269,16 @@ class Trainer:
             workers=train.workers,
             rank=self._processes.rank,
             world=self._processes.count,
-            pin_memory=self._processes.device.type == "cuda",
         )
+        try:
+            return self._loop(stream, log, progress)
+        finally:
+            stream.close()
+
+    def _loop(
+        self, stream: BatchStream, log: MetricLog | None, progress: Progress | None
+    ) -> Literal["max_steps", "budget", "stopped"]:
+        train, intervals = self.config.train, self.config.log
         saved_at = logged_at = time.monotonic()
         logged_step = self._step
         while self._step < train.max_steps:
@@ -410,7 +418,7 @@ class Trainer:
             "elapsed_s": self._elapsed_s,
             "clip": self._clipper.state_dict(),
             "ema_updates": self._average.updates,
-            "window": {"sums": self._window.sums, "counts": self._window.counts},
+            "window": {"sums": self._processes.mean(self._window.sums), "counts": self._window.counts},
             "task": self.task.state_dict() if hasattr(self.task, "state_dict") else None,
         }
         state = json.loads(json.dumps(state))
