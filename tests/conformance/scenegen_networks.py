@@ -214,14 +214,14 @@ def scene_training_losses(case: Case) -> dict[str, Tensor]:
             velocity, given["pred_positions"], x_0, noise, given["positions"], balance, config, collision
         )
         result |= {"loss": losses.loss, "mse": losses.mse}
-        if losses.pose is not None and losses.log is not None:
+        if losses.pose is not None:
             result |= {
                 "pos_loss": losses.pose,
                 "pos_weight": torch.tensor(losses.pose_weight),
                 "ema_ratio": torch.tensor(balance.average),
-                "trans_loss": torch.tensor(losses.log["translation_error"]),
-                "rot_loss": torch.tensor(losses.log["rotation_error"]),
-                "scale_loss": torch.tensor(losses.log["scale_error"]),
+                "trans_loss": losses.log["translation_error"],
+                "rot_loss": losses.log["rotation_error"],
+                "scale_loss": losses.log["scale_error"],
             }
         if collision is not None:
             result["collision_ratio"] = collision

@@ -112,9 +112,20 @@ def _mini_structure_flow() -> TaskKind:
     return TaskKind(_structure_flow().build, open_objects)
 
 
+def _scenegen_structure() -> TaskKind:
+    from scenewright.systems.scenegen.training import QuerySet, build_scenegen
+
+    def open_data(folder: Path, limit: int = 0) -> Sets:
+        train, held_out = tensor_sets("latent", "world_from_object", "cond")(folder, limit)
+        return QuerySet(train), None if held_out is None else QuerySet(held_out)  # type: ignore[arg-type]
+
+    return TaskKind(build_scenegen, open_data)
+
+
 TASKS: Mapping[str, Callable[[], TaskKind]] = {
     "mini_structure_flow": _mini_structure_flow,
     "mini_structure_vae": _mini_structure_vae,
+    "scenegen_structure": _scenegen_structure,
     "shape_flow": _shape_flow,
     "shape_vae": _shape_vae,
     "structure_flow": _structure_flow,

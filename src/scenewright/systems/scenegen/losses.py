@@ -4,10 +4,11 @@ loss = mse + lambda (7 H(t) + 5 H(q) + 3 H(s) + H(collision)), with lambda follo
 published, the collision value counts voxels of assets placed at their true poses and has no gradient: it moves lambda
 only (the paper describes predicted poses). Source: scenegen sheet section 5.2, golden `scene_losses`.
 
-Legend: N assets of one scene (row 0 is the query), M voxels.
+Legend: N assets of a scene (row 0 is the query) or of S scenes one after another, M voxels.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -60,13 +61,16 @@ class LossBalance:
 
 @dataclass(frozen=True)
 class SceneLosses:
-    """`loss` to differentiate and the numbers worth logging; a scene of one asset has no pose loss."""
+    """`loss` to differentiate, and its parts; without a scene of several assets there are no pose parts.
+
+    `log` holds plain mean errors of the poses, and the collision value where there is one.
+    """
 
     loss: Float[Tensor, ""]
     mse: Float[Tensor, ""]
     pose: Float[Tensor, ""] | None = None
     pose_weight: float | None = None
-    log: dict[str, float] | None = None
+    log: Mapping[str, Float[Tensor, ""]] = field(default_factory=dict)
 
 
 def scene_losses(
@@ -78,48 +82,90 @@ def scene_losses(
     balance: LossBalance,
     config: LossConfig = LossConfig(),
     collision: Float[Tensor, ""] | None = None,
+    scene_sizes: Sequence[int] | None = None,
 ) -> SceneLosses:
-    """Loss of one scene; `balance` is advanced if the scene has more than one asset.
+    """Loss of a scene, or the mean over several scenes of one batch, which share lambda.
+
+    `balance` is advanced once if any scene has more than one asset. Scenes of one asset have no pose loss.
 
     Args:
         velocity, poses: what the network predicts.
-        collision: `collision_ratio(...)`, or None to leave it out.
+        collision: mean of `collision_ratio(...)` over the scenes of several assets, or None to leave it out.
+        scene_sizes: assets of each scene, one scene after another, its query first; None: all are of one scene.
     """
-    mse = F.mse_loss(velocity, velocity_target(x_0, noise, config.sigma_min))
-    if len(poses) == 1:
+    sizes = [len(poses)] if scene_sizes is None else list(scene_sizes)
+    scenes = _Scenes(torch.tensor(sizes, device=poses.device))
+    per_asset = (velocity - velocity_target(x_0, noise, config.sigma_min)).square().flatten(1).mean(1)
+    mse = scenes.means(per_asset).mean()
+    share = sum(size > 1 for size in sizes) / len(sizes)
+    if not share:
         return SceneLosses(loss=mse, mse=mse)
-    pose, log = pose_losses(poses, true_poses, config)
+    pose, log = pose_losses(poses, true_poses, config, sizes)
     if collision is not None:
         zero = torch.zeros_like(collision)
         pose = pose + config.collision_weight * F.smooth_l1_loss(collision, zero, beta=config.collision_beta)
-        log["collision_ratio"] = float(collision)
+        log["collision_ratio"] = collision.detach()
     weight = balance.update(float(mse.detach() / (pose.detach() + 1e-8)), config)
-    return SceneLosses(loss=mse + weight * pose, mse=mse, pose=pose, pose_weight=weight, log=log)
+    return SceneLosses(loss=mse + share * weight * pose, mse=mse, pose=pose, pose_weight=weight, log=log)
 
 
 def pose_losses(
-    poses: Float[Tensor, "N 8"], true_poses: Float[Tensor, "N 8"], config: LossConfig
-) -> tuple[Float[Tensor, ""], dict[str, float]]:
-    """Weighted Huber distance of all poses but the query's, and plain mean errors for the log.
+    poses: Float[Tensor, "N 8"],
+    true_poses: Float[Tensor, "N 8"],
+    config: LossConfig,
+    scene_sizes: Sequence[int] | None = None,
+) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
+    """Weighted Huber distance of all poses but the queries', averaged over scenes; plain mean errors for the log.
 
     Translations are measured in units of the scene's extent per axis (not in the log). Quaternions are compared as they
     are: a rotation told by the other of its two quaternions counts as wrong.
     """
-    extent = scene_extent(true_poses)
-    told, true = ((rows[1:, :3] / extent, rows[1:, 3:7], rows[1:, 7:]) for rows in (poses, true_poses))
+    sizes = [len(poses)] if scene_sizes is None else list(scene_sizes)
+    scenes = _Scenes(torch.tensor(sizes, device=poses.device))
+    unit = torch.ones_like(true_poses)
+    unit[:, :3] = scene_extent(true_poses, sizes)[scenes.of_asset]
     weights = (config.translation_weight, config.rotation_weight, config.scale_weight)
-    terms = [F.smooth_l1_loss(a, b, beta=config.pose_beta) for a, b in zip(told, true, strict=True)]
-    total = sum((w * term for w, term in zip(weights, terms, strict=True)), start=poses.new_zeros(()))
+    distance = F.smooth_l1_loss(poses / unit, true_poses / unit, beta=config.pose_beta, reduction="none")
+    parts = zip(weights, distance.split((3, 4, 1), 1), strict=True)
+    per_asset = torch.stack([weight * part.mean(1) for weight, part in parts]).sum(0)
+
+    plain = (poses.detach() - true_poses).abs()[~scenes.is_query]
     names = ("translation_error", "rotation_error", "scale_error")
-    plain = (poses[1:].detach() - true_poses[1:]).abs().split((3, 4, 1), 1)
-    log = {name: float(error.mean()) for name, error in zip(names, plain, strict=True)}
-    return total, log
+    log = {name: error.mean() for name, error in zip(names, plain.split((3, 4, 1), 1), strict=True)}
+    return scenes.means_without_query(per_asset).mean(), log
 
 
-def scene_extent(poses: Float[Tensor, "N 8"], smallest: float = 0.01) -> Float[Tensor, " 3"]:
-    """Size of the scene per axis: from cubes of side s about every asset's position."""
+def scene_extent(
+    poses: Float[Tensor, "N 8"], scene_sizes: Sequence[int] | None = None, *, smallest: float = 0.01
+) -> Float[Tensor, "S 3"]:
+    """Size of each scene per axis: from cubes of side s about every asset's position."""
     half = poses[:, 7:] / 2
-    return ((poses[:, :3] + half).amax(0) - (poses[:, :3] - half).amin(0)).clamp(min=smallest)
+    high, low = poses[:, :3] + half, poses[:, :3] - half
+    sizes = [len(poses)] if scene_sizes is None else list(scene_sizes)
+    extents = [h.amax(0) - l.amin(0) for h, l in zip(high.split(sizes), low.split(sizes), strict=True)]
+    return torch.stack(extents).clamp(min=smallest)
+
+
+class _Scenes:
+    """Which scene each asset of a batch belongs to, and means over scenes."""
+
+    def __init__(self, sizes: Int[Tensor, " S"]) -> None:
+        self.sizes = sizes
+        self.of_asset = torch.repeat_interleave(torch.arange(len(sizes), device=sizes.device), sizes)
+        starts = sizes.cumsum(0) - sizes
+        self.is_query = torch.zeros(len(self.of_asset), dtype=torch.bool, device=sizes.device)
+        self.is_query[starts] = True
+
+    def means(self, values: Float[Tensor, " N"]) -> Float[Tensor, " S"]:
+        """Mean over the assets of each scene."""
+        return values.new_zeros(len(self.sizes)).index_add(0, self.of_asset, values) / self.sizes
+
+    def means_without_query(self, values: Float[Tensor, " N"]) -> Float[Tensor, " M"]:
+        """Mean over the assets but the query, of the M scenes that have any."""
+        rest = ~self.is_query
+        sums = values.new_zeros(len(self.sizes)).index_add(0, self.of_asset[rest], values[rest])
+        several = self.sizes > 1
+        return sums[several] / (self.sizes[several] - 1)
 
 
 def denoised(

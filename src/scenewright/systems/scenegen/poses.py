@@ -17,7 +17,9 @@ from torch import Tensor
 
 from scenewright.geometry.rotation import (
     compose_similarity,
+    decompose_similarity,
     euler_xyz_deg_to_matrix,
+    invert_similarity,
     matrix_to_quaternion_wxyz,
     quaternion_wxyz_to_matrix,
     transform_points,
@@ -28,6 +30,7 @@ __all__ = [
     "PublishedAssembly",
     "centred_in_unit_cube",
     "pose_matrices",
+    "poses_of_placements",
     "published_assembly",
     "relative_poses",
     "scene_points",
@@ -51,6 +54,17 @@ def world_from_objects(poses: Float[Tensor, "N 8"]) -> Float[Tensor, "N 4 4"]:
     poses = torch.cat([poses[:, :7], poses[:, 7:].clamp(min=MIN_SCALE)], 1)
     up = compose_similarity(_z_up_from_y_up(poses), poses.new_zeros(3))
     return up @ pose_matrices(poses) @ up.mT
+
+
+def poses_of_placements(world_from_object: Float[Tensor, "N 4 4"]) -> Float[Tensor, "N 8"]:
+    """Poses of z-up objects (longest side 1 in their own frame) relative to the first: what the network is to say.
+
+    The inverse of `world_from_objects`, for any world.
+    """
+    query_from_object = invert_similarity(world_from_object[0]) @ world_from_object
+    up = compose_similarity(_z_up_from_y_up(world_from_object), world_from_object.new_zeros(3))
+    rotation, translation, scale = decompose_similarity(up.mT @ query_from_object @ up)
+    return torch.cat([translation, matrix_to_quaternion_wxyz(rotation), scale[:, None]], 1)
 
 
 def scene_points(coords: Int[Tensor, "M 4"], poses: Float[Tensor, "N 8"], resolution: int = 64) -> Float[Tensor, "M 3"]:
