@@ -40,9 +40,9 @@ def fit(out: Path, steps: int, shard: bool = False) -> None:
 
 @pytest.mark.parametrize("shard", [False, True], ids=["ddp", "fsdp2"])
 def test_two_processes_do_what_one_does_and_resume(shard: bool, tmp_path: Path):
+    Trainer(Noiseless(), Circle(), tmp_path / "one", settings(16, 12), device="cpu").fit()
     run_group(fit, tmp_path / "two", 5, shard)
     run_group(fit, tmp_path / "two", 12, shard)
-    Trainer(Noiseless(), Circle(), tmp_path / "one", settings(16, 12), device="cpu").fit()
     for name in ("network.safetensors", "checkpoints/step-00000012/ema.safetensors"):
         one, two = load_file(tmp_path / "one" / name), load_file(tmp_path / "two" / name)
         assert one.keys() == two.keys()

@@ -74,12 +74,14 @@ class Processes:
         return bool(answer.item())
 
     def mean(self, values: Mapping[str, float]) -> dict[str, float]:
-        """Mean over the processes."""
-        if self.count == 1 or not values:
+        """Mean of every value over the processes that have it."""
+        if self.count == 1:
             return dict(values)
-        total = torch.tensor(list(values.values()), dtype=torch.float64).to(self.device, torch.float32)
-        torch.distributed.all_reduce(total)
-        return dict(zip(values, (total / self.count).tolist(), strict=True))
+        gathered: list[Any] = [None] * self.count
+        torch.distributed.all_gather_object(gathered, dict(values))
+        names = dict.fromkeys(name for told in gathered for name in told)
+        having = {name: [told[name] for told in gathered if name in told] for name in names}
+        return {name: sum(numbers) / len(numbers) for name, numbers in having.items()}
 
     def end(self) -> None:
         """Leaves the group of processes."""

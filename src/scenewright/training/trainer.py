@@ -338,10 +338,7 @@ class Trainer:
         self._optimizer.zero_grad(set_to_none=True)
         self._average.update()
         self._step += 1
-        names = list(collected[0])
-        values = torch.stack([torch.stack([losses[name].detach().float() for name in names]) for losses in collected])
-        metrics = dict(zip(names, values.mean(0).tolist(), strict=True))
-        return metrics | {"grad_norm": norm, "lr": rate, "data_wait_s": waited}
+        return _means(collected, self._processes.device) | {"grad_norm": norm, "lr": rate, "data_wait_s": waited}
 
     def _progress(self) -> float:
         """The share of the run that is behind, by what the learning rate follows."""
@@ -436,3 +433,13 @@ class Trainer:
         with self._average.in_place():
             state = merged_state(self.task.network)
         return export_network(self.task, self.out, state) if self._processes.is_main else ()
+
+
+def _means(collected: list[dict[str, Tensor]], device: torch.device) -> dict[str, float]:
+    """Each metric's mean over the micro-batches that have it; one transfer for all."""
+    flat = [(name, value.detach()) for losses in collected for name, value in losses.items()]
+    values = torch.stack([value.to(device, torch.float32) for _, value in flat]).tolist()
+    window = _Window()
+    for (name, _), value in zip(flat, values, strict=True):
+        window.add({name: value})
+    return window.means()
