@@ -144,15 +144,6 @@ def test_visibility_by_hand() -> None:
     assert not ObjectView(0, 9, (0, 0, 0, 0), touches_border=False).obeys(ViewRules(0.0, 0.0), 12)
 
 
-def test_occupancy_of_a_box_is_its_shell() -> None:
-    asset = make_object("box", 0)
-    grid = surface_occupancy(asset, 32)
-    assert grid.any()
-    extent = grid.nonzero().amax(0) - grid.nonzero().amin(0) + 1
-    sizes = torch.tensor(asset.size_m)
-    assert ((extent - 32 * sizes / sizes.max()).abs() <= 2).all()
-
-
 def test_a_compact_pack_comes_back(tmp_path: Path) -> None:
     library = TrainingLibrary(families=("chair", "vase", "plant"))
     paths = [tmp_path / "a.tar", tmp_path / "b.tar"]

@@ -61,16 +61,15 @@ def models_apart(a: Triangles, b: OtherTriangles) -> bool:
     """Whether two triangle soups neither intersect nor contain one another's bounding box."""
     if not len(a) or not len(b):
         return True
-    low_a, high_a = a.min((0, 1)), a.max((0, 1))
-    low_b, high_b = b.min((0, 1)), b.max((0, 1))
-    low, high = np.maximum(low_a, low_b), np.minimum(high_a, high_b)
+    a, b = (np.ascontiguousarray(t, dtype=np.float64) for t in (a, b))
+    bounds_a, bounds_b = _bounds(a), _bounds(b)
+    low, high = np.maximum(bounds_a[0], bounds_b[0]), np.minimum(bounds_a[1], bounds_b[1])
     if (low >= high).any():
         return True
-    if ((low_a >= low_b) & (high_a <= high_b)).all() or ((low_b >= low_a) & (high_b <= high_a)).all():
-        return False
-    near_a = a[((a.max(1) >= low) & (a.min(1) <= high)).all(1)]
-    near_b = b[((b.max(1) >= low) & (b.min(1) <= high)).all(1)]
-    return not triangles_intersect(near_a, near_b)
+    for inner, outer in ((bounds_a, bounds_b), (bounds_b, bounds_a)):
+        if (inner[0] >= outer[0]).all() and (inner[1] <= outer[1]).all():
+            return False
+    return not triangles_intersect(_near(a, low, high), _near(b, low, high))
 
 
 def triangles_intersect(a: Triangles, b: OtherTriangles) -> bool:
@@ -78,6 +77,39 @@ def triangles_intersect(a: Triangles, b: OtherTriangles) -> bool:
     a, b = (np.ascontiguousarray(t, dtype=np.float64) for t in (a, b))
     order_a, order_b = np.argsort(a[:, :, 0].min(1)), np.argsort(b[:, :, 0].min(1))
     return bool(_any_pair(a[order_a], b[order_b]))
+
+
+@njit(cache=True, nogil=True)
+@no_type_check
+def _bounds(triangles):
+    """Low and high corner, [2, 3]."""
+    bounds = np.empty((2, 3))
+    bounds[0], bounds[1] = np.inf, -np.inf
+    for i in range(len(triangles)):
+        for k in range(3):
+            for c in range(3):
+                value = triangles[i, k, c]
+                bounds[0, c], bounds[1, c] = min(bounds[0, c], value), max(bounds[1, c], value)
+    return bounds
+
+
+@njit(cache=True, nogil=True)
+@no_type_check
+def _near(triangles, low, high):
+    """The triangles whose own box reaches into a region."""
+    kept = np.empty_like(triangles)
+    count = 0
+    for i in range(len(triangles)):
+        t = triangles[i]
+        reaches = True
+        for c in range(3):
+            if max(t[0, c], t[1, c], t[2, c]) < low[c] or min(t[0, c], t[1, c], t[2, c]) > high[c]:
+                reaches = False
+                break
+        if reaches:
+            kept[count] = t
+            count += 1
+    return kept[:count].copy()
 
 
 @njit(cache=True, nogil=True)

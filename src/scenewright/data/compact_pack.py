@@ -95,7 +95,7 @@ class CompactPack:
         row, arrays = self._entry(model_id), self._arrays(model_id)
         flags = frozenset(row["flags"])
         asset = Asset(model_id, row["name"], row["category"], decode_parts(arrays), Credit(**row["credit"]), flags)
-        return TrainingAsset.admit(asset, aliases=(row["raw_id"],))
+        return TrainingAsset.admit(asset, aliases=(row["raw_id"],), origin=row["origin_sha256"])
 
     def _entry(self, model_id: str) -> dict[str, Any]:
         if model_id not in self.index:

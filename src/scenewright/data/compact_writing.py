@@ -70,16 +70,16 @@ def write_compact_pack(
     index: list[dict[str, Any]] = []
     left_out: list[str] = []
 
-    def add(source: TrainingAsset, row: ModelRow | None) -> None:
+    def add(source: TrainingAsset, row: ModelRow | None, origin: str) -> None:
         body, arrays = _encode(source.asset)
         small = replace(source.asset, parts=decode_parts(arrays))
-        TrainingAsset.admit(small, aliases=() if row is None else (row.raw_id,))
+        TrainingAsset.admit(small, aliases=() if row is None else (row.raw_id,), origin=origin)
         bodies.append((small.id, body))
-        index.append(_index_row(source.asset, row, body))
+        index.append(_index_row(source.asset, row, body) | {"origin_sha256": origin})
 
     for number, model_id in enumerate(ids, 1):
         try:
-            add(library[model_id], library.rows[model_id])
+            add(library[model_id], library.rows[model_id], library.origin(model_id))
         except InputError as error:
             logger.warning("Left out of the compact pack: %s", error)
             left_out.append(model_id)
@@ -89,7 +89,7 @@ def write_compact_pack(
     while made < parametric and library.families:
         family = library.families[made % len(library.families)]
         try:
-            add(TrainingAsset.parametric(family, int(rng.integers(2**31))), None)
+            add(TrainingAsset.parametric(family, int(rng.integers(2**31))), None, "")
         except HeldOutError:
             continue  # a plain box can resemble a held-out one; the next member replaces it
         made += 1

@@ -77,20 +77,24 @@ class PreparedScene:
     lights: Lights
     num_objects: int
 
+    def _options(self, supersample: int) -> RenderOptions:
+        # A process that was told to use one thread (a data worker) does not start more.
+        return RenderOptions(supersample=supersample, threads=1 if torch.get_num_threads() == 1 else None)
+
     def picture(self, camera: Camera, *, supersample: int = 2) -> Picture:
         """A perspective picture with z-depth."""
-        result = render(self.packed, camera, self.lights, RenderOptions(supersample=supersample))
+        result = render(self.packed, camera, self.lights, self._options(supersample))
         return Picture(_bytes(result.rgb), result.instance, result.depth_z_m)
 
     def pictures(self, cameras: tuple[Camera, ...], *, supersample: int = 2) -> list[Picture]:
         """Several pictures that share their shadows."""
-        shadows = shadows_of(self.packed, self.lights)
-        results = [render(self.packed, camera, shadows, RenderOptions(supersample=supersample)) for camera in cameras]
+        shadows = shadows_of(self.packed, self.lights, threads=self._options(1).threads)
+        results = [render(self.packed, camera, shadows, self._options(supersample)) for camera in cameras]
         return [Picture(_bytes(r.rgb), r.instance, r.depth_z_m) for r in results]
 
     def panorama(self, cam_from_world: Float[Tensor, "4 4"], height: int, *, supersample: int = 2) -> Picture:
         """An equirectangular picture with distance along the ray."""
-        options = RenderOptions(supersample=supersample)
+        options = self._options(supersample)
         result = render_panorama(self.packed, cam_from_world, height, self.lights, options)
         return Picture(_bytes(result.rgb), result.instance, result.distance_m)
 
@@ -135,7 +139,11 @@ def fixture_code(name: str) -> int:
 
 
 def prepare_scene(scene: ComposedScene, *, shadow_size: int = 512) -> PreparedScene:
-    """Pack a scene and set its lamps; fixtures have instance 0 in single views and their codes in rooms."""
+    """Pack a scene and set its lamps; fixtures have instance 0 in single views and their codes in rooms.
+
+    Args:
+        shadow_size: side of the lamps' shadow maps; the cost of small pictures is mostly theirs.
+    """
     items = scene.scene().objects
     packed = pack_objects(items)
     count = len(scene.objects)

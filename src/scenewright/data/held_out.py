@@ -49,13 +49,17 @@ class HeldOutRegistry:
     hashes: frozenset[str]
     cleared: frozenset[str]
 
-    def reason(self, asset: Asset, content: bytes | None = None, aliases: tuple[str, ...] = ()) -> str | None:
+    def reason(
+        self, asset: Asset, content: bytes | None = None, aliases: tuple[str, ...] = (), origin: str = ""
+    ) -> str | None:
         """Why an asset may not be trained on, or None.
 
         Args:
             asset: the model in its canonical frame.
             content: its file, when there is one; spares known pack files the comparison of shapes.
             aliases: other ids the model goes by.
+            origin: SHA-256 of the file that a simplified copy was made from. A known training file's copy is spared
+                the comparison of names, which several models share, but not that of shapes.
         """
         if asset.id in self.ids:
             return "is a held-out model of the furniture pack"
@@ -66,7 +70,7 @@ class HeldOutRegistry:
             return None
         size = np.array(asset.size_m)
         known = {simple_name(text) for text in (asset.id, asset.name, *aliases)} - {""}
-        for row, names in enumerate(self.names):
+        for row, names in enumerate(self.names if origin not in self.cleared else ()):
             if known & names and _log_ratio(size, self.sizes_m[row]) < 0.1:
                 return f"has the name and the size of held-out model '{self.ids[row]}'"
         return self._shape_reason(asset, size)
@@ -123,13 +127,15 @@ class TrainingAsset:
         self._recipe = recipe
 
     @classmethod
-    def admit(cls, asset: Asset, *, content: bytes | None = None, aliases: tuple[str, ...] = ()) -> "TrainingAsset":
-        """The asset, allowed for training.
+    def admit(
+        cls, asset: Asset, *, content: bytes | None = None, aliases: tuple[str, ...] = (), origin: str = ""
+    ) -> "TrainingAsset":
+        """The asset, allowed for training; arguments as for `HeldOutRegistry.reason`.
 
         Raises:
             HeldOutError: it is, or copies, a validation or test model.
         """
-        reason = held_out_registry().reason(asset, content, aliases)
+        reason = held_out_registry().reason(asset, content, aliases, origin)
         if reason is not None:
             raise HeldOutError(f"Model '{asset.id}' {reason}; it must never be trained on. Leave it out.")
         return cls(asset, _KEY)

@@ -3,6 +3,7 @@
 `TrainingLibrary` hands out `TrainingAsset`s and nothing else (see `held_out.py`).
 """
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -85,6 +86,13 @@ class TrainingLibrary:
         if len(self._cache) > _CACHE_SIZE:
             self._cache.popitem(last=False)
         return asset
+
+    def origin(self, model_id: str) -> str:
+        """SHA-256 of a model's file, or of the file that its compact copy was made from."""
+        pack = self._packs[model_id]
+        if isinstance(pack, CompactPack):
+            return str(pack.index[model_id]["origin_sha256"])
+        return hashlib.sha256(pack.content(model_id)).hexdigest()
 
     def admissible(self, progress: Callable[[int, int], None] | None = None) -> Iterator[TrainingAsset]:
         """Every model that can be read and passes the check, in the order of ids; the others are left out."""

@@ -5,9 +5,11 @@
 
 import csv
 import io
+import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from scenewright.data.asset import Asset, Credit, canonical_parts
 from scenewright.data.model_files import read_model
@@ -41,6 +43,8 @@ class ModelPack:
             InputError: there is no pack at `path`, or its index cannot be read.
         """
         self.path = Path(path)
+        self._archive: zipfile.ZipFile | None = None
+        self._process = 0
         if not self.path.exists():
             raise InputError(f"Model pack '{self.path}' does not exist; give a pack's zip file or folder.")
         try:
@@ -54,8 +58,13 @@ class ModelPack:
         """Content of one file of the pack."""
         if self.path.is_dir():
             return (self.path / name).read_bytes()
-        with zipfile.ZipFile(self.path) as archive:
-            return archive.read(name)
+        # One open archive a process: a forked worker must not share its parent's place in the file.
+        if self._archive is None or self._process != os.getpid():
+            self._archive, self._process = zipfile.ZipFile(self.path), os.getpid()
+        return self._archive.read(name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_archive": None}
 
     def _optional(self, name: str) -> str:
         try:
