@@ -22,13 +22,15 @@ from scenewright.encoders.records import DINOV2_VITL14_REG, DINOV3_VITL16, VGGT_
 from scenewright.encoders.vggt import VGGTAggregator, VGGTConfig
 from scenewright.errors import WeightsError
 from scenewright.weights.checkpoint import open_checkpoint
-from scenewright.weights.hub import fetch
+from scenewright.weights.config import config_from_json, read_config
+from scenewright.weights.hub import fetch, find_file, is_local_source
 
 __all__ = [
     "encoder_from_pretrained",
     "load_dinov2",
     "load_dinov3",
     "load_encoder_state",
+    "load_named_dinov2",
     "load_vggt",
 ]
 
@@ -53,6 +55,26 @@ def load_dinov2(
         WeightsError: the file cannot be read, or tensors are missing, unknown or of the wrong shape.
     """
     return _load(lambda: Dinov2(config), path, device, dtype, prefix, _dinov2_as_published, progress)
+
+
+def load_named_dinov2(
+    name: str, source: str | Path, *, device: torch.device | str = "cpu", offline: bool = False
+) -> tuple[Dinov2, Path]:
+    """The image encoder that a pipeline in `source` names, and its file: stored beside it, else the published DINOv2.
+
+    A folder may hold `<name>.json` (`{"name": "Dinov2", "args": {sizes}}`) and `<name>.safetensors`.
+
+    Raises:
+        WeightsError: it is neither in the folder nor published, cannot be fetched, or does not fit.
+    """
+    if is_local_source(source) and (Path(source).expanduser() / f"{name}.json").is_file():
+        _, arguments = read_config(find_file(source, f"{name}.json"))
+        path = find_file(source, f"{name}.safetensors")
+        return load_dinov2(path, config=config_from_json(Dinov2Config, arguments), device=device), path
+    if name != "dinov2_vitl14_reg":
+        raise WeightsError(f"'{source}' asks for the image encoder '{name}', which is neither in it nor published.")
+    path = fetch(DINOV2_VITL14_REG, offline=offline)
+    return load_dinov2(path, device=device), path
 
 
 def load_dinov3(

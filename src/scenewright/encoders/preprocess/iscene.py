@@ -6,6 +6,7 @@ Source: I-Scene spec sheet, section 4.2.
 Legend: N objects, S slots (instance, scene, and canonical where asked for).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,7 +25,7 @@ from scenewright.encoders.preprocess.crop import (
 )
 from scenewright.encoders.preprocess.lanczos4 import lanczos4_resized
 
-__all__ = ["ObjectCrops", "crop_object", "prepare_slots"]
+__all__ = ["ObjectCrops", "crop_object", "prepare_slots", "slot_pictures"]
 
 _MARGIN = 1.2
 
@@ -55,15 +56,21 @@ def prepare_slots(
     Raises:
         InputError: a mask is empty or a single pixel.
     """
-    pixels = image_to_tensor(drop_alpha(image))
+    pixels, scene_mask = image_to_tensor(drop_alpha(image)), masks.any(0)
+    crops = [crop_object(pixels, scene_mask, mask, name=f"Mask {number + 1}") for number, mask in enumerate(masks)]
+    return slot_pictures(crops, with_canonical=with_canonical, size=size)
+
+
+def slot_pictures(
+    crops: Sequence[ObjectCrops], *, with_canonical: bool = True, size: int = 518
+) -> Float[Tensor, "N S 3 size size"]:
+    """Pictures of every slot of objects of one picture, as `prepare_slots` makes them; the scene is resized once."""
+    scene = _resized(crops[0].scene, size)
     objects = []
-    scene: Tensor | None = None
-    for number, mask in enumerate(masks):
-        crops = crop_object(pixels, masks.any(0), mask, name=f"Mask {number + 1}")
-        scene = _resized(crops.scene, size) if scene is None else scene
-        slots = [_resized(crops.instance, size), scene]
+    for crop in crops:
+        slots = [_resized(crop.instance, size), scene]
         if with_canonical:
-            slots.append(_resized(crops.canonical, size))
+            slots.append(_resized(crop.canonical, size))
         objects.append(torch.stack(slots))
     return torch.stack(objects)
 

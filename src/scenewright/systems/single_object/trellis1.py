@@ -11,7 +11,6 @@ Frame: the object in [-0.5, 0.5]^3, z up; its size is relative (`Scene.is_metric
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,11 +26,11 @@ from scenewright.backbones.trellis1.sampling import (
     sample_slat,
     sample_structure_latent,
 )
-from scenewright.encoders.dinov2 import Dinov2, Dinov2Config
+from scenewright.encoders.dinov2 import Dinov2
 from scenewright.encoders.preprocess.crop import BackgroundRemover
 from scenewright.encoders.preprocess.trellis1 import prepare_object
-from scenewright.encoders.weights import encoder_from_pretrained, load_dinov2
-from scenewright.errors import EmptyStructureError, WeightsError
+from scenewright.encoders.weights import load_named_dinov2
+from scenewright.errors import EmptyStructureError
 from scenewright.geometry.finish import FinishOptions, finish_mesh
 from scenewright.geometry.mesh_extraction import extract_mesh
 from scenewright.geometry.surface_color import gaussian_field
@@ -39,8 +38,6 @@ from scenewright.io.images import pixels_of
 from scenewright.samplers.config import SamplerConfig
 from scenewright.sparse.tensor import SparseTensor
 from scenewright.types import Gaussians, Mesh, Scene, SceneObject
-from scenewright.weights.config import config_from_json, read_config
-from scenewright.weights.hub import find_file, is_local_source
 
 __all__ = [
     "DecodedObject",
@@ -163,16 +160,7 @@ def load_image_encoder(networks: Trellis1, *, device: torch.device | str = "cpu"
     Raises:
         WeightsError: it is neither in the folder nor published, cannot be fetched, or does not fit.
     """
-    name, source = networks.image_encoder, networks.source
-    if is_local_source(source) and (Path(source).expanduser() / f"{name}.json").is_file():
-        _, arguments = read_config(find_file(source, f"{name}.json"))
-        config = config_from_json(Dinov2Config, arguments)
-        return load_dinov2(find_file(source, f"{name}.safetensors"), config=config, device=device)
-    if name != "dinov2_vitl14_reg":
-        raise WeightsError(f"'{source}' asks for the image encoder '{name}', which is neither in it nor published.")
-    encoder = encoder_from_pretrained("dinov2", device=device, offline=offline)
-    assert isinstance(encoder, Dinov2)
-    return encoder
+    return load_named_dinov2(networks.image_encoder, networks.source, device=device, offline=offline)[0]
 
 
 def _provenance(

@@ -1,0 +1,173 @@
+"""A published I-Scene package: which files it is made of and how its structure flow is built.
+
+    iscene_config.json          base_model_id, config_file, denoiser_checkpoint, image_conditioner_checkpoint
+    config_file                 YAML (or JSON) with models.denoiser.{name, args} and dataset.args.exp_setting
+    denoiser_checkpoint         the structure flow, plain state dict, .pt or .safetensors
+    image_conditioner_checkpoint  DINOv2 under "base_img_conditioner."
+
+The base model (TRELLIS-image-large) brings the decoders and the latent flow. Two of the four entries may be missing:
+without a configuration it is inferred, without a conditioner the base model's image encoder is used.
+Source: I-Scene sheet, section 2.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import torch
+import yaml  # type: ignore[import-untyped]
+
+from scenewright.backbones.trellis1.config import StructureFlowConfig
+from scenewright.backbones.trellis1.pretrained import read_pipeline
+from scenewright.backbones.trellis1.published import structure_flow_config
+from scenewright.errors import WeightsError
+from scenewright.io.atomic import write_bytes
+from scenewright.nn.precision import cast_torso
+from scenewright.systems.iscene.config import SceneContextConfig
+from scenewright.systems.iscene.published import CLASS_NAME, flow_arguments, inferred_config, scene_context_config
+from scenewright.systems.iscene.structure_flow import SceneContextFlow
+from scenewright.systems.iscene.weights import PACKAGE_FILE, REPOSITORY
+from scenewright.weights.checkpoint import open_checkpoint
+from scenewright.weights.config import read_config
+from scenewright.weights.hub import find_file, is_local_source
+from scenewright.weights.load import load_weights, save_weights
+
+__all__ = ["IScenePackage", "load_flow", "read_package", "write_package"]
+
+CONDITIONER_PREFIX = "base_img_conditioner."
+
+
+@dataclass(frozen=True)
+class IScenePackage:
+    """Where the parts of a package are.
+
+    `flow` is None where the package has no configuration file; `image_conditioner` where it has no encoder.
+    """
+
+    source: str
+    base: str
+    denoiser: Path
+    flow: SceneContextConfig | None
+    image_conditioner: Path | None
+
+
+def read_package(source: str | Path = REPOSITORY, *, offline: bool = False) -> IScenePackage:
+    """The package in a local folder or a hub repository; its weight files are fetched, not opened.
+
+    Raises:
+        WeightsError: files are missing or describe something else.
+        InputError: the configuration asks for a network that cannot be built.
+    """
+    path = find_file(source, PACKAGE_FILE, offline=offline)
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        base, denoiser = entries["base_model_id"], _inside(entries["denoiser_checkpoint"])
+        config, conditioner = (
+            _inside(entries[key]) if entries.get(key) else None
+            for key in ("config_file", "image_conditioner_checkpoint")
+        )
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+        raise WeightsError(f"'{path}' is not the description of an I-Scene package ({error}).") from error
+    flow = None
+    if config is not None:
+        config_path = find_file(source, config, offline=offline)
+        flow = scene_context_config(flow_arguments(_read_yaml(config_path), str(config_path)))
+    return IScenePackage(
+        source=str(source),
+        base=_base_source(source, str(base)),
+        denoiser=find_file(source, denoiser, offline=offline),
+        flow=flow,
+        image_conditioner=None if conditioner is None else find_file(source, conditioner, offline=offline),
+    )
+
+
+def load_flow(
+    package: IScenePackage,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    offline: bool = False,
+) -> SceneContextFlow:
+    """The structure flow of a package; `dtype` is that of the repeated blocks.
+
+    The base model's flow is not read: every tensor of it is in the package.
+
+    Raises:
+        WeightsError: the checkpoint cannot be read or does not fit.
+    """
+    config = package.flow
+    if config is None:
+        with open_checkpoint(package.denoiser) as checkpoint:
+            config = inferred_config(checkpoint.shapes, _base_flow_config(package.base, offline))
+
+    def build() -> SceneContextFlow:
+        flow = SceneContextFlow(config)
+        cast_torso(flow.torso, dtype)
+        return flow
+
+    return load_weights(build, package.denoiser, device=device)
+
+
+def write_package(folder: str | Path, flow: SceneContextFlow, *, base: str) -> Path:
+    """A package of a structure flow of ours, read by `read_package`; returns its folder.
+
+    Args:
+        base: hub repository or folder of the base model; a relative folder is relative to the package.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_weights(flow, folder / "denoiser.safetensors")
+    description = {"models": {"denoiser": {"name": CLASS_NAME, "args": _published_arguments(flow.scene_config)}}}
+    write_bytes(folder / "config.yaml", yaml.safe_dump(description, sort_keys=False).encode())
+    entries = {"base_model_id": base, "config_file": "config.yaml", "denoiser_checkpoint": "denoiser.safetensors"}
+    write_bytes(folder / PACKAGE_FILE, json.dumps(entries, indent=2).encode())
+    return folder
+
+
+def _published_arguments(config: SceneContextConfig) -> dict[str, Any]:
+    """The inverse of `scene_context_config`."""
+    marks = {"enable_gate": config.has_gate, "enable_k_bias": config.has_key_bias}
+    return {
+        **vars(config.flow),
+        "scene_context_attn_num": config.num_context_blocks,
+        "exp_setting": "global local" if config.with_canonical else "global",
+        "type_embedding_type": [name for name, is_on in marks.items() if is_on],
+        "k_bias_scale": config.key_bias_scale,
+    }
+
+
+def _read_yaml(path: Path) -> Mapping[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise WeightsError(f"'{path}' is not readable YAML ({error}); download it again.") from error
+    if not isinstance(content, dict):
+        raise WeightsError(f"Expected a mapping in '{path}', got {type(content).__name__}.")
+    return content
+
+
+def _inside(file: Any) -> str:
+    """A path relative to the package's root, which it may not leave."""
+    path = PurePosixPath(file)
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"'{file}' is outside the package")
+    return str(path)
+
+
+def _base_source(source: str | Path, base: str) -> str:
+    """The base model: a folder beside or inside a local package where there is one, else as it is named."""
+    if is_local_source(source):
+        folder = (Path(source).expanduser() / base).resolve()
+        if folder.is_dir():
+            return str(folder)
+    return base
+
+
+def _base_flow_config(base: str, offline: bool) -> StructureFlowConfig:
+    """Sizes of the base model's structure flow, which I-Scene's has too."""
+    stem = read_pipeline(base, offline=offline)["models"].get("sparse_structure_flow_model")
+    if stem is None:
+        return StructureFlowConfig()
+    return structure_flow_config(read_config(find_file(base, f"{stem}.json", offline=offline))[1])

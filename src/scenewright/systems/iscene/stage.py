@@ -1,0 +1,214 @@
+"""The structure stage of I-Scene: picture and masks to the voxels of every object, each already in its place.
+
+    masks -> crop_object -> slot_pictures -> DINOv2 -> sample_structure -> decode_voxels -> PlacedStructures
+
+The cube [-0.5, 0.5]^3 of the voxels spans the whole scene, seen from the camera: +x is image right, +y is away from
+the camera (horizontal), +z is up. Objects need no pose.
+
+Legend: N objects in the picture, W objects wanted, S slots (object, scene, own crop), L condition tokens, C channels.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from PIL import Image
+from torch import Tensor, nn
+
+from scenewright.backbones.structure_vae import StructureDecoder, occupied_coords
+from scenewright.backbones.trellis1.pretrained import load_network, read_pipeline, read_sampler
+from scenewright.encoders.masks.object_masks import ObjectMasks
+from scenewright.encoders.preprocess.crop import drop_alpha, image_to_tensor
+from scenewright.encoders.preprocess.iscene import ObjectCrops, crop_object, slot_pictures
+from scenewright.encoders.weights import load_dinov2, load_named_dinov2
+from scenewright.errors import InputError, WeightsError
+from scenewright.samplers.config import SamplerConfig
+from scenewright.systems.iscene.memory import objects_within
+from scenewright.systems.iscene.package import CONDITIONER_PREFIX, load_flow, read_package
+from scenewright.systems.iscene.sampling import SlotConditions, sample_structure, structure_noise
+from scenewright.systems.iscene.structure_flow import SceneContextFlow
+from scenewright.systems.iscene.weights import REPOSITORY
+from scenewright.systems.scene.structures import PlacedStructures, SceneRequest, StageProgress, object_generator
+from scenewright.types import SparseVoxels
+from scenewright.weights.hub import find_file
+
+__all__ = ["ISceneStage", "crop_objects", "decode_voxels", "encode_slots"]
+
+# What the published pipeline sets; the rest of the sampler is the base model's.
+_STEPS, _GUIDANCE_STRENGTH = 25, 3.0
+
+
+@dataclass
+class ISceneStage:
+    """The networks of I-Scene's structure stage on one device, ready to sample; see `StructureStage`."""
+
+    flow: SceneContextFlow
+    structure_decoder: StructureDecoder
+    image_encoder: nn.Module
+    image_size: int
+    sampler: SamplerConfig
+    source: str
+    decoder_source: str
+    device: torch.device
+    weights: Mapping[str, Path]
+    name: str = "iscene"
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path = REPOSITORY,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        offline: bool = False,
+        report: Callable[[str], None] | None = None,
+    ) -> "ISceneStage":
+        """The stage of a package in a local folder or a hub repository (cached, else downloaded).
+
+        Args:
+            dtype: of the repeated blocks of flow and decoder; the rest stays fp32 as published.
+            report: called with one line per network that is being loaded.
+
+        Raises:
+            WeightsError: files are missing, damaged, or do not fit.
+        """
+        say = report or (lambda line: None)
+        package = read_package(source, offline=offline)
+        base = read_pipeline(package.base, offline=offline)
+        if "sparse_structure_decoder" not in base["models"]:
+            raise WeightsError(f"pipeline.json of '{package.base}' names no 'sparse_structure_decoder'.")
+        say("Loading structure_flow")
+        flow = load_flow(package, device=device, dtype=dtype, offline=offline)
+        say("Loading structure_decoder")
+        stem = base["models"]["sparse_structure_decoder"]
+        decoder = load_network(package.base, stem, device=device, dtype=dtype, offline=offline)
+        if not isinstance(decoder, StructureDecoder):
+            raise WeightsError(f"'{stem}' of '{package.base}' is a {type(decoder).__name__}, not a StructureDecoder.")
+        say("Loading image_encoder")
+        if package.image_conditioner is None:
+            encoder, encoder_file = load_named_dinov2(
+                base["image_cond_model"], package.base, device=device, offline=offline
+            )
+        else:
+            encoder_file = package.image_conditioner
+            encoder = load_dinov2(encoder_file, prefix=CONDITIONER_PREFIX, device=device)
+        published = read_sampler(base["sparse_structure_sampler"])
+        return cls(
+            flow=flow,
+            structure_decoder=decoder,
+            image_encoder=encoder,
+            image_size=encoder.config.image_size,
+            sampler=replace(published, steps=_STEPS, guidance_strength=_GUIDANCE_STRENGTH),
+            source=package.source,
+            decoder_source=package.base,
+            device=torch.device(device),
+            weights={
+                "structure_flow": package.denoiser,
+                "structure_decoder": find_file(package.base, f"{stem}.safetensors", offline=offline),
+                "image_encoder": encoder_file,
+            },
+        )
+
+    @torch.no_grad()
+    def sample_structures(self, request: SceneRequest, *, progress: StageProgress | None = None) -> PlacedStructures:
+        """Voxels of the wanted objects in the scene's cube; see `StructureStage.sample_structures`."""
+        report = progress or (lambda stage, done: None)
+        config, wanted = self.flow.scene_config, request.wanted_indices
+        crops = crop_objects(request.image, request.masks, request.names, wanted)
+        pictures = slot_pictures(crops, with_canonical=config.with_canonical, size=self.image_size)
+        conditions = encode_slots(
+            pictures, self.image_encoder, self.device, on_picture=lambda done: report("encode", done)
+        )
+        noise = structure_noise(config, object_generator(request.seed, "", "structure"))
+        sampler = self.configured_sampler(request)
+        latents = sample_structure(
+            self.flow,
+            conditions,
+            noise,
+            sampler,
+            object_noise=_rolled_noise(noise, request),
+            objects_at_once=objects_within(
+                self.flow, len(wanted), conditions.scene.shape[0], request.max_memory_bytes, self.device
+            ),
+            on_step=lambda step, t, x, v: report("structure", (step + 1) / sampler.steps),
+        )
+        voxels = [decode_voxels(self.structure_decoder, latent) for latent in latents.objects[:, 0]]
+        return PlacedStructures(
+            coords=tuple(decoded.coords for decoded in voxels),
+            resolution=voxels[0].resolution,
+            world_from_object=torch.eye(4).repeat(len(wanted), 1, 1),
+            tokens=conditions.objects[None, :, 0],
+            pictures=tuple(_to_image(crop.instance) for crop in crops),
+        )
+
+    def configured_sampler(self, request: SceneRequest) -> SamplerConfig:
+        """The published sampler with what the request changes."""
+        changes: dict[str, Any] = {"steps": request.steps, "guidance_strength": request.guidance_strength}
+        return replace(self.sampler, **{name: value for name, value in changes.items() if value is not None})
+
+
+def crop_objects(
+    image: Image.Image, masks: Bool[Tensor, "N H W"], names: Sequence[str], wanted: Sequence[int]
+) -> list[ObjectCrops]:
+    """Crops of the wanted objects; all masks together are the scene.
+
+    Where masks overlap, the last one keeps the pixel, as in a picture of labels; a mask that would vanish stays whole.
+
+    Raises:
+        InputError: there is no mask or none is wanted, or a mask is empty or a single pixel.
+    """
+    if not len(masks) or not wanted:
+        raise InputError("Expected at least one object to generate, got none.")
+    exclusive = ObjectMasks(masks, tuple(names)).exclusive
+    is_covered = exclusive.flatten(1).sum(1) <= 1
+    kept = torch.where(is_covered[:, None, None], masks, exclusive)
+    pixels, scene_mask = image_to_tensor(drop_alpha(image)), masks.any(0)
+    return [crop_object(pixels, scene_mask, kept[index], name=f"Mask '{names[index]}'") for index in wanted]
+
+
+def encode_slots(
+    pictures: Float[Tensor, "W S 3 side side"],
+    encoder: nn.Module,
+    device: torch.device | str,
+    *,
+    on_picture: Callable[[float], None] | None = None,
+) -> SlotConditions:
+    """Condition tokens of all slots; the scene, which all objects share, is encoded once.
+
+    Pictures are encoded one by one, so that the tokens of an object do not depend on which others are asked for.
+    """
+    rows = [pictures[0, 1], *torch.cat([pictures[:, :1], pictures[:, 2:]], 1).flatten(0, 1)]
+    tokens = []
+    for number, picture in enumerate(rows, 1):
+        tokens.append(encoder(picture[None].to(device))[0])
+        if on_picture is not None:
+            on_picture(number / len(rows))
+    return SlotConditions(tokens[0], torch.stack(tokens[1:]).unflatten(0, (len(pictures), -1)))
+
+
+def decode_voxels(decoder: StructureDecoder, latent: Float[Tensor, "C r r r"]) -> SparseVoxels:
+    """Occupied voxels of one latent, lexicographic; none is a possible answer."""
+    logits = decoder(latent[None])
+    return SparseVoxels(occupied_coords(logits)[:, 1:], logits.shape[-1])
+
+
+def _rolled_noise(
+    noise: Float[Tensor, "S C R R R"], request: SceneRequest
+) -> Float[Tensor, "W S_less_1 C R R R"] | None:
+    """Noise of the objects where some are rolled again; None where all share `noise`. The scene's stays the same."""
+    attempts = request.attempts or (0,) * len(request.names)
+    if not any(attempts[index] for index in request.wanted_indices):
+        return None
+    shared = torch.cat([noise[:1], noise[2:]])
+    rows = []
+    for index in request.wanted_indices:
+        fresh = torch.randn(shared.shape, generator=request.generator(index, "structure"))
+        rows.append(fresh if attempts[index] else shared)
+    return torch.stack(rows)
+
+
+def _to_image(pixels: Float[Tensor, "3 height width"]) -> Image.Image:
+    return Image.fromarray((pixels.permute(1, 2, 0) * 255).round().byte().numpy())
