@@ -10,7 +10,6 @@ RunConfig
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 from scenewright.errors import InputError
 
@@ -29,7 +28,7 @@ class TrainConfig:
     batch_size: int = 8
     batch_split: int = 1
     max_steps: int = 1_000_000
-    precision: Literal["fp32", "bf16"] = "bf16"
+    precision: str = "bf16"
     workers: int = 2
     trainable: tuple[str, ...] = ()
     init_from: tuple[str, ...] = ()
@@ -59,10 +58,10 @@ class OptimizerConfig:
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.0
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: str = "constant"
     warmup_steps: int = 0
     final_lr_ratio: float = 0.0
-    decay_by: Literal["steps", "time"] = "steps"
+    decay_by: str = "steps"
 
     def __post_init__(self) -> None:
         if not self.lr > 0:

@@ -7,7 +7,6 @@ Legend: B samples.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +26,7 @@ class TimeSchedule:
     The published structure flows draw logit-normal with mean 1 and std 1, TRELLIS.2's latent flows uniform.
     """
 
-    kind: Literal["logit_normal", "uniform"] = "logit_normal"
+    kind: str = "logit_normal"
     mean: float = 1.0
     std: float = 1.0
 

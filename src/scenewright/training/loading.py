@@ -36,8 +36,14 @@ class TrainingSet(Protocol):
 
 def derived_seed(*numbers: int) -> int:
     """A 63-bit seed that depends on every number and their order."""
-    high, low = np.random.SeedSequence([number % (1 << 64) for number in numbers]).generate_state(2)
+    high, low = np.random.SeedSequence(
+        [len(numbers), *(word for number in numbers for word in _words(number))]
+    ).generate_state(2)
     return (int(high) << 32 | int(low)) >> 1
+
+
+def _words(number: int) -> tuple[int, int]:
+    return number & 0xFFFFFFFF, number >> 32 & 0xFFFFFFFF
 
 
 def sample_order(length: int, seed: int, epoch: int) -> Tensor | None:

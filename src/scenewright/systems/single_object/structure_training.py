@@ -7,7 +7,7 @@ Legend: B samples, R occupancy resolution, r latent resolution, L condition toke
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -35,7 +35,7 @@ class StructureVAETaskConfig:
     """The autoencoder and its loss; TRELLIS trains with "dice" and 1e-3, TRELLIS.2 with "bce" and 1e-6."""
 
     network: StructureVAEConfig = field(default_factory=StructureVAEConfig)
-    reconstruction: Literal["dice", "bce", "l1"] = "dice"
+    reconstruction: str = "dice"
     kl_weight: float = 1e-3
 
 
