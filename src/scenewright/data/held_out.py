@@ -76,18 +76,34 @@ class HeldOutRegistry:
         return self._shape_reason(asset, size)
 
     def _shape_reason(self, asset: Asset, size: np.ndarray) -> str | None:
-        turns = quarter_turns(fingerprint(*merged_geometry(asset.parts))).reshape(8, -1).astype(np.float32)
-        filled = np.sqrt(turns.sum(1, keepdims=True) * self.shapes.sum(1))
-        likeness = turns @ self.shapes.T.astype(np.float32) / np.maximum(filled, 1.0)
-        for turn in range(8):
-            extent = size[[1, 0, 2]] if turn % 2 else size
-            for row in np.nonzero(likeness[turn] > _LIKE_SHAPE_SAME_SIZE[0])[0]:
-                other = self.sizes_m[row]
-                proportions = _log_ratio(extent / extent.max(), other / other.max())
-                is_copy = likeness[turn, row] > _LIKE_SHAPE[0] and proportions < _LIKE_SHAPE[1]
-                if is_copy or _log_ratio(extent, other) < _LIKE_SHAPE_SAME_SIZE[1]:
+        # Proportions are cheap to compare and rule out nearly every row; shapes are compared for the rest.
+        near: list[tuple[int, list[int]]] = []
+        for is_turned in (0, 1):
+            extent = size[[1, 0, 2]] if is_turned else size
+            proportions = _log_ratios(extent / extent.max(), self.sizes_m / self.sizes_m.max(1, keepdims=True))
+            rows = (proportions < _LIKE_SHAPE[1]) | (_log_ratios(extent, self.sizes_m) < _LIKE_SHAPE_SAME_SIZE[1])
+            near.append((is_turned, np.nonzero(rows)[0].tolist()))
+        if not any(rows for _, rows in near):
+            return None
+        turns = quarter_turns(fingerprint(*merged_geometry(asset.parts))).reshape(8, -1)
+        for is_turned, rows in near:
+            extent = size[[1, 0, 2]] if is_turned else size
+            for row in rows:
+                shape, other = self.shapes[row], self.sizes_m[row]
+                own = turns[is_turned::2]
+                likeness = float(((own & shape).sum(1) / np.sqrt(np.maximum(own.sum(1) * shape.sum(), 1))).max())
+                proportions = float(_log_ratios(extent / extent.max(), other[None] / other.max())[0])
+                is_copy = likeness > _LIKE_SHAPE[0] and proportions < _LIKE_SHAPE[1]
+                has_same_size = float(_log_ratios(extent, other[None])[0]) < _LIKE_SHAPE_SAME_SIZE[1]
+                if is_copy or (likeness > _LIKE_SHAPE_SAME_SIZE[0] and has_same_size):
                     return f"has the shape of held-out model '{self.ids[row]}'"
         return None
+
+
+def _log_ratios(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Largest absolute log ratio over the axes, per row of b."""
+    ratios: np.ndarray = np.abs(np.log((a + 1e-4) / (b + 1e-4))).max(1)
+    return ratios
 
 
 def _log_ratio(a: np.ndarray, b: np.ndarray) -> float:
