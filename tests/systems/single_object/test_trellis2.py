@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from typer.testing import CliRunner
 
 from scenewright.backbones.trellis2.config import IntervalSamplerConfig
 from scenewright.backbones.trellis2.decoding import decode_materials, decode_shape
-from scenewright.backbones.trellis2.object_sampling import PLANS, sample_object
+from scenewright.backbones.trellis2.object_sampling import PLANS, ObjectLatents, sample_object
 from scenewright.backbones.trellis2.pretrained import Trellis2
+from scenewright.cli.app import app
 from scenewright.errors import EmptyStructureError, InputError, OutOfMemoryBudgetError, WeightsError
 from scenewright.io.scene_file import load_scene, save_scene
 from scenewright.systems.single_object.texturing import TexturingOptions, texture_mesh
@@ -22,7 +24,7 @@ from scenewright.systems.single_object.trellis2 import (
     load_image_encoder,
     object_from_picture,
 )
-from scenewright.types import Mesh
+from scenewright.types import Mesh, Scene, SceneObject
 from tests.tiny_trellis2 import write_tiny_trellis2
 
 FINISH = replace(TRELLIS2_FINISH, max_faces=500, texture_size=64, normal_map=False)
@@ -46,9 +48,9 @@ def rod() -> Mesh:
     return Mesh(corners + 5, faces)
 
 
-@pytest.mark.parametrize("plan", ["512", "1024_cascade"])
+@pytest.mark.parametrize("plan", ["512", "1024"])
 def test_a_picture_becomes_a_textured_object_that_can_be_written(plan, weights, tmp_path):
-    networks = Trellis2(weights)
+    networks = Trellis2(weights, keep_loaded=True)
     encoder = load_image_encoder(networks)
     stages = []
     scene = object_from_picture(
@@ -64,7 +66,7 @@ def test_a_picture_becomes_a_textured_object_that_can_be_written(plan, weights, 
     assert len(part.faces) > 0
     assert part.vertices.abs().max() <= 1.0  # vertices may leave their voxel by half a voxel
     assert {"structure", "shape", "texture", "bake"} <= set(stages)
-    assert scene.provenance["resolution"] == (512 if plan == "512" else 1024)
+    assert scene.provenance["resolution"] == int(plan)
     again = load_scene(save_scene(scene, tmp_path / "object.glb"))
     assert len(again.objects) == 1
 
@@ -155,3 +157,90 @@ def test_texturing_refuses_an_empty_mesh_and_one_with_too_many_tokens(weights):
         texture_mesh([empty], cut_out(), networks, encoder)
     with pytest.raises(OutOfMemoryBudgetError, match="use a lower resolution"):
         texture_mesh([rod()], cut_out(), networks, encoder, TexturingOptions(resolution=512, max_num_tokens=10))
+
+
+def run(*arguments: object) -> tuple[int, BaseException | None]:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return result.exit_code, result.exception
+
+
+@pytest.mark.parametrize("resolution", [512, 1024, 1536])
+def test_the_object_command_writes_a_glb_with_materials(resolution, weights, tmp_path):
+    cut_out().save(tmp_path / "cup.png")
+    out = tmp_path / "cup.glb"
+    options = ("--weights", weights, "--steps", 1, "--faces", 400, "--texture-size", 64, "--device", "cpu")
+    request = ("--backbone", "trellis2", "--resolution", resolution)
+    assert run("object", tmp_path / "cup.png", "-o", out, *request, *options) == (0, None)
+    scene = load_scene(out)
+    material = scene.objects[0].parts[0].material
+    assert material.base_color_texture.shape[:2] == (64, 64)
+    assert material.metallic_roughness_texture.shape[:2] == (64, 64)
+    assert scene.provenance["resolution"] == resolution
+    assert scene.provenance["samplers"]["texture"]["steps"] == 1
+
+
+def test_the_texture_command_writes_the_mesh_with_materials(weights, tmp_path):
+    cut_out().save(tmp_path / "cup.png")
+    source, out = tmp_path / "rod.glb", tmp_path / "textured.glb"
+    save_scene(Scene((SceneObject("rod", parts=(rod(),)),)), source)
+    options = ("--weights", weights, "--steps", 1, "--texture-size", 64, "--device", "cpu", "--resolution", 512)
+    assert run("texture", source, tmp_path / "cup.png", "-o", out, *options) == (0, None)
+    (part,) = load_scene(out).objects[0].parts
+    torch.testing.assert_close(part.vertices.amax(0), rod().vertices.amax(0))
+    assert part.material.metallic_roughness_texture is not None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--backbone", "trellis2", "--resolution", 700), "512, 1024 or 1536"),
+        (("--backbone", "trellis2", "--splats", "a.ply"), "--splats works only with --backbone trellis1"),
+        (("--backbone", "trellis2", "--multi-image", "stochastic"), "--multi-image works only"),
+        (("--resolution", 512), "--resolution works only with --backbone trellis2"),
+        (("again.png", "--backbone", "trellis2"), "from one picture, got 2"),
+    ],
+)
+def test_settings_without_effect_are_refused(options, message, tmp_path):
+    cut_out().save(tmp_path / "cup.png")
+    code, error = run("object", tmp_path / "cup.png", *options, "-o", tmp_path / "cup.glb", "--weights", tmp_path)
+    assert code != 0
+    assert isinstance(error, InputError)
+    assert message in str(error)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("missing.glb", "cup.png"), "missing.glb"),
+        (("broken.glb", "cup.png"), "broken.glb"),
+        (("rod.glb", "missing.png"), "missing.png"),
+        (("rod.glb", "cup.png", "--resolution", 100), "512, 1024 or 1536"),
+        (("rod.glb", "cup.png", "-o", "rod.obj"), "rod.obj"),
+    ],
+)
+def test_the_texture_command_names_what_is_wrong(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cut_out().save("cup.png")
+    save_scene(Scene((SceneObject("rod", parts=(rod(),)),)), "rod.glb")
+    Path("broken.glb").write_bytes(b"glTF but not really")
+    _, error = run("texture", *arguments, "--weights", tmp_path)
+    assert isinstance(error, InputError)
+    assert message in str(error)
+    assert not Path("textured.glb").exists()
+
+
+def test_a_structure_with_too_many_tokens_lowers_the_resolution_or_is_refused(weights):
+    """The published rule of cascades, and a clear error where there is nothing to lower."""
+    networks = Trellis2(weights, keep_loaded=True)
+    tokens = encode_picture(cut_out().convert("RGB"), load_image_encoder(networks), (512, 1024))
+
+    def latents(plan: str, max_num_tokens: int) -> ObjectLatents:
+        generator = torch.Generator().manual_seed(42)
+        return sample_object(networks, tokens, PLANS[plan], networks.samplers, generator, max_num_tokens=max_num_tokens)
+
+    most = len(latents("1536_cascade", 10**6).shape.voxels)
+    lowered = latents("1536_cascade", most)
+    assert lowered.resolution < 1536
+    assert latents("1536_cascade", 1).resolution == 1024  # the published floor: any number of tokens
+    with pytest.raises(OutOfMemoryBudgetError, match="tokens"):
+        latents("1024", 1)

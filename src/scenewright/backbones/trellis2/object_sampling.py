@@ -24,6 +24,7 @@ from scenewright.backbones.trellis2.sampling import (
     structure_noise,
     upsampled_cascade,
 )
+from scenewright.errors import OutOfMemoryBudgetError
 from scenewright.sparse.tensor import SparseTensor, VoxelSet
 from scenewright.weights.record import LatentStatistics
 
@@ -109,11 +110,13 @@ def sample_object(
         tokens: condition tokens by picture size, for every size in `plan.condition_sizes`; of one picture or of one
             per sample.
         generator: a CPU generator.
-        max_num_tokens: a cascade lowers its resolution until it needs fewer tokens; see `cascade_coords`.
+        max_num_tokens: a cascade lowers its resolution until it needs fewer tokens; see `cascade_coords`. Attention
+            over more would take time and memory out of proportion, so a plan without a cascade refuses them.
         progress: called with a stage's name and the fraction of it that is done.
 
     Raises:
         EmptyStructureError: a sample has no voxel.
+        OutOfMemoryBudgetError: the structure has too many tokens for a plan without a cascade.
     """
     report = progress or (lambda stage, done: None)
     first_tokens, final_tokens = tokens[512], tokens[plan.condition_sizes[-1]]
@@ -150,6 +153,11 @@ def sample_object(
 
     latent = sample_structure()
     coords = decode_structure(networks.network("sparse_structure_decoder"), latent, plan.structure_resolution)
+    if not plan.is_cascade and len(coords) >= max_num_tokens:
+        raise OutOfMemoryBudgetError(
+            f"The structure needs {len(coords)} tokens at resolution {plan.target_resolution}, the limit is "
+            f"{max_num_tokens}; use a cascade or raise the limit."
+        )
     resolution = plan.first_resolution
     condition = first_tokens if resolution == 512 else final_tokens
     shape = sample_shape(resolution, VoxelSet(coords, num_samples), condition, "shape")

@@ -8,6 +8,7 @@ Source: trellis2 sheet sections 10 and 11.1.
 Legend: B samples, L condition tokens, N latent tokens, C channels.
 """
 
+import logging
 from collections.abc import Callable
 
 import torch
@@ -41,6 +42,8 @@ __all__ = [
     "structure_noise",
     "upsampled_cascade",
 ]
+
+logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 # A cascade lowers its resolution in these steps, down to the one that needs no lowering.
@@ -179,6 +182,10 @@ def cascade_coords(
         cells = ((fine_coords[:, 1:] + 0.5) / fine_resolution * side).int()
         tokens = torch.cat([fine_coords[:, :1].int(), cells], 1).unique(dim=0)
         if len(tokens) < max_num_tokens or candidate == _CASCADE_FLOOR:
+            if candidate < resolution:
+                logger.warning("Made at resolution %d instead of %d to limit tokens.", candidate, resolution)
+            if len(tokens) >= max_num_tokens:
+                logger.warning("%d tokens are above the limit of %d; expect a long run.", len(tokens), max_num_tokens)
             return tokens, candidate
     raise OutOfMemoryBudgetError(
         f"No resolution up to {resolution} needs fewer than {max_num_tokens} tokens; raise the limit."
