@@ -122,7 +122,25 @@ def _scenegen_structure() -> TaskKind:
     return TaskKind(build_scenegen, open_data)
 
 
+def _iscene_structure() -> TaskKind:
+    from scenewright.systems.iscene.training import SlotSet, build_iscene
+
+    def open_data(folder: Path, limit: int = 0, with_canonical: bool = False, single_object_share: float = 0.0) -> Sets:
+        names = ["latent", "cond", "scene_latent", "scene_cond"]
+        if with_canonical or single_object_share:
+            names += ["own_latent", "own_cond"]
+        train, held_out = (
+            None if scenes is None else SlotSet(scenes, with_canonical=with_canonical, single_object_share=share)
+            for scenes, share in zip(tensor_sets(*names)(folder, limit), (single_object_share, 0.0), strict=True)
+        )
+        assert train is not None
+        return train, held_out
+
+    return TaskKind(build_iscene, open_data)
+
+
 TASKS: Mapping[str, Callable[[], TaskKind]] = {
+    "iscene_structure": _iscene_structure,
     "mini_structure_flow": _mini_structure_flow,
     "mini_structure_vae": _mini_structure_vae,
     "scenegen_structure": _scenegen_structure,
