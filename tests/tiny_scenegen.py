@@ -42,8 +42,9 @@ def tiny_flow(seed: int = 0) -> SceneStructureFlow:
     """A network none of whose parameters is zero."""
     flow = SceneStructureFlow(tiny_flow_config()).eval()
     generator = torch.Generator().manual_seed(seed)
-    for parameter in flow.parameters():
-        parameter.data = 0.3 * torch.randn(parameter.shape, generator=generator)
+    for name, parameter in flow.named_parameters():
+        scale = 1.0 if "_token" in name else 0.12
+        parameter.data = scale * torch.randn(parameter.shape, generator=generator)
     return flow
 
 

@@ -87,7 +87,7 @@ class SceneBlock(ModulatedCrossBlock):
         time: Float[Tensor, "B Cmod"],
         context: BlockContext | None,
         scenes: Sequences | None = None,
-        mod: Float[Tensor, "B 6C"] | None = None,
+        mod: Float[Tensor, "B Cshared"] | None = None,
     ) -> Float[Tensor, "N L C"]:
         """Tokens after the block.
 

@@ -10,7 +10,7 @@ Legend: N assets of all scenes of a batch, n assets of one scene, L condition to
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -150,6 +150,7 @@ def collate_scenes(samples: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]
     return batch | {"scene_sizes": torch.tensor([len(sample["pose"]) for sample in samples])}
 
 
+@runtime_checkable
 class SceneSource(Protocol):
     """Scenes by index; each holds `latent` `[n, C, R, R, R]`, `world_from_object` `[n, 4, 4]`, `cond` `[n, L, Cc]`."""
 
