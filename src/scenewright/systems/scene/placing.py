@@ -4,6 +4,7 @@ Frame: world z up. A scene without metric scale is moved so that its lowest poin
 scaled so that its longest side is 1.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,13 +13,17 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from scenewright.errors import InputError
 from scenewright.geometry.finish import FinishOptions, StageProgress, finish_mesh
+from scenewright.geometry.mesh_parts import select_faces
 from scenewright.geometry.rotation import compose_similarity
 from scenewright.geometry.surface_color import AttributeField
 from scenewright.systems.scene.decoding import RawObject
 from scenewright.types import Camera, Gaussians, Mesh, SceneObject
 
 __all__ = ["centred", "moved_object", "placed_object", "scene_on_floor", "transformed_camera"]
+
+logger = logging.getLogger(__name__)
 
 
 def centred(raw: RawObject) -> tuple[RawObject, Float[Tensor, "4 4"]] | None:
@@ -54,12 +59,18 @@ def placed_object(
     extras: Mapping[str, Any] | None = None,
     progress: StageProgress | None = None,
 ) -> SceneObject | None:
-    """The finished object with its placement; None where the surface has no extent."""
+    """The finished object with its placement; None where the surface has no extent or nothing of it is left."""
     found = centred(raw)
     if found is None:
         return None
     own, cube_from_object = found
-    mesh = finish_mesh(own.surface, own.field, finish, progress=progress)
+    try:
+        mesh = finish_mesh(own.surface, own.field, finish, progress=progress)
+    except InputError as error:
+        logger.warning("Object '%s' has no usable surface: %s", name, error)
+        return None
+    # Boxes are taken of all vertices, so that none may lie where no face is.
+    mesh = select_faces(mesh, torch.ones(len(mesh.faces), dtype=torch.bool))
     return SceneObject(
         name=name,
         parts=(mesh,),

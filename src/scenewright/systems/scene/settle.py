@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float
 from numba import njit
 
-from scenewright.metrics.collisions import CollisionConfig, scene_collisions
+from scenewright.metrics.collisions import CollisionConfig, inside_grid, scene_collisions
 from scenewright.types import Scene, SceneObject
 
 __all__ = ["SettleOptions", "SettleReport", "settle_scene"]
@@ -165,7 +165,11 @@ class _Room:
         self.bodies, self.floor_z, self.options = bodies, floor_z, options
         self.tolerance = options.tolerance * side
         self.max_push, self.max_drop = options.max_push * side, options.max_drop * side
-        self._collisions = CollisionConfig(depth=self.tolerance, depth_is_absolute=True, volume_share=None)
+        self.cell = side / _CELLS
+        self._cells_of: dict[tuple[object, ...], tuple[np.ndarray, np.ndarray]] = {}
+        self._collisions = CollisionConfig(
+            depth=self.tolerance, depth_is_absolute=True, volume_share=None, max_cells_per_axis=_OVERLAP_CELLS
+        )
 
     def depths(self) -> dict[tuple[str, str], float]:
         """Depth of every pair deeper than the tolerance."""
@@ -195,44 +199,71 @@ class _Room:
                 given_up.add(pair)
 
     def _separate(self, first: _Body, second: _Body) -> bool:
+        """Moves one of the two the shortest way that frees the pair; whether there was one."""
         smaller, larger = (first, second) if first.size < second.size else (second, first)
-        best: tuple[float, _Body, np.ndarray] | None = None
+        best: tuple[float, _Body, _Body, np.ndarray, int] | None = None
         for mover, other, cost in ((smaller, larger, 1.0), (larger, smaller, 1.5)):
             if not mover.is_movable:
                 continue
             rest = [body for body in self.bodies if body is not mover and body is not other]
-            harm_before = sum(self.depth(mover, body) for body in rest)
+            harm_before = sum(self._common_cells(mover, body) for body in rest)
             for direction in _directions(mover, other):
-                bound = self.max_push if best is None else min(self.max_push, best[0] / cost)
-                distance = self._distance_free(mover, other, direction, bound)
-                if distance is None:
+                limit = int(self.max_push / self.cell) if best is None else math.ceil(best[0] / cost / self.cell) - 1
+                steps = self._steps_free(mover, other, direction, limit)
+                if steps is None or (best is not None and steps * cost * self.cell >= best[0]):
                     continue
-                mover.shift(distance * direction)
-                harm = sum(self.depth(mover, body) for body in rest) - harm_before
-                mover.shift(-distance * direction)
-                if harm <= self.tolerance and (best is None or distance * cost < best[0]):
-                    best = (distance * cost, mover, distance * direction)
+                by = _cells(steps * direction)
+                if sum(self._common_cells(mover, body, by) for body in rest) <= harm_before:
+                    best = (steps * cost * self.cell, mover, other, direction, steps)
         if best is None:
             return False
-        best[1].shift(best[2])
+        _, mover, other, direction, steps = best
+        mover.shift(self._exact_distance(mover, other, direction, steps) * direction)
         return True
 
-    def _distance_free(self, mover: _Body, other: _Body, direction: np.ndarray, bound: float) -> float | None:
-        """How far along `direction` the pair is free, if that is no farther than `bound`.
+    def _steps_free(self, mover: _Body, other: _Body, direction: np.ndarray, limit: int) -> int | None:
+        """How many cells along `direction` until the pair shares none, at least one; None beyond `limit`."""
+        for steps in range(1, limit + 1):
+            if not self._common_cells(mover, other, _cells(steps * direction)):
+                return steps
+        return None
+
+    def _common_cells(self, first: _Body, second: _Body, by: np.ndarray | None = None) -> int:
+        """Cells inside both bodies, the first moved by so many cells."""
+        (cells, origin), (others, other_origin) = self._solid(first), self._solid(second)
+        origin = origin if by is None else origin + by
+        low = np.maximum(origin, other_origin)
+        high = np.minimum(origin + cells.shape, other_origin + others.shape)
+        if (high <= low).any():
+            return 0
+        mine = tuple(slice(a, b) for a, b in zip(low - origin, high - origin, strict=True))
+        theirs = tuple(slice(a, b) for a, b in zip(low - other_origin, high - other_origin, strict=True))
+        return int(np.count_nonzero(cells[mine] & others[theirs]))
+
+    def _solid(self, body: _Body) -> tuple[np.ndarray, np.ndarray]:
+        """Cells whose centre is inside the body where it is now, and the index of the first cell."""
+        key = (body.name, *body.moved.tolist())
+        if key not in self._cells_of:
+            low, high = np.floor(body.low / self.cell).astype(int), np.ceil(body.high / self.cell).astype(int)
+            x, y, z = (int(count) for count in np.maximum(high - low, 1))
+            corners = low * self.cell, (low + [x, y, z]) * self.cell
+            self._cells_of[key] = (inside_grid((body.vertices, body.faces), *corners, (x, y, z)), low)
+        return self._cells_of[key]
+
+    def _exact_distance(self, mover: _Body, other: _Body, direction: np.ndarray, steps: int) -> float:
+        """The distance between one cell too few and one too many at which the depth is within the tolerance.
 
         The depth never exceeds the distance that is still to go, so that steps of it do not overshoot.
         """
-        start, gone = mover.moved, 0.0
-        try:
-            while gone <= bound:
-                depth = self.depth(mover, other)
-                if depth <= self.tolerance:
-                    return gone
-                gone += max(depth, self.tolerance)
-                mover.moved = start + gone * direction
-            return None
-        finally:
-            mover.moved = start
+        start, gone = mover.moved, max(steps - 2, 0) * self.cell
+        for _ in range(_EXACT_STEPS):
+            mover.moved = start + gone * direction
+            depth = self.depth(mover, other)
+            if depth <= self.tolerance:
+                break
+            gone = min(gone + max(depth, self.tolerance), (steps + 1) * self.cell)
+        mover.moved = start
+        return gone
 
     def gaps(self) -> dict[str, float]:
         return {body.name: self.gap(body) for body in self.bodies}
@@ -261,7 +292,14 @@ class _Room:
                 body.shift(np.array([0.0, 0.0, -gap]))
 
 
-_COLUMNS = 96
+# Cells along the scene's longest side, to try directions; along a pair's overlap, to measure its depth; columns below
+# an object, to find what it stands on.
+_CELLS, _OVERLAP_CELLS, _COLUMNS = 128, 41, 96
+_EXACT_STEPS = 12
+
+
+def _cells(vector: np.ndarray) -> np.ndarray:
+    return np.rint(vector).astype(int)
 
 
 def _triple(vector: np.ndarray) -> tuple[float, float, float]:
