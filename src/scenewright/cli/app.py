@@ -8,9 +8,12 @@ from scenewright.cli.data import data_app
 from scenewright.cli.demo import demo
 from scenewright.cli.doctor import doctor
 from scenewright.cli.evaluate import evaluate
+from scenewright.cli.generate import generate
 from scenewright.cli.list_weights import list_weights
 from scenewright.cli.object import object_command
+from scenewright.cli.prepare import prepare_app
 from scenewright.cli.render import render
+from scenewright.cli.replay import replay
 from scenewright.cli.texture import texture
 from scenewright.cli.train import train
 
@@ -26,9 +29,12 @@ app.add_typer(data_app, name="data")
 app.command()(demo)
 app.command()(doctor)
 app.command()(evaluate)
+app.command()(generate)
 app.command("list")(list_weights)
 app.command("object")(object_command)
+app.add_typer(prepare_app, name="prepare")
 app.command()(render)
+app.command()(replay)
 app.command()(texture)
 app.command()(train)
 

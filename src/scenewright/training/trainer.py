@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +23,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from scenewright.errors import InputError
-from scenewright.io.atomic import atomic_path
+from scenewright.io.atomic import atomic_path, write_bytes
 from scenewright.training.checkpoint import (
     TrainerCheckpoint,
     check_identity,
@@ -178,6 +178,8 @@ class Trainer:
         )
         if self._processes.is_main:
             remove_leftovers(self.out)
+            note = {"identity": self._identity, "settings": asdict(config), "seed": self.seed}
+            write_bytes(self.out / "recipe.json", json.dumps(note, indent=1).encode())
         if config.train.init_from and (saved is None or config.lora.rank):
             start_from(self.task, config.train.init_from)
         if config.lora.rank:

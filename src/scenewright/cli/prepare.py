@@ -1,0 +1,96 @@
+"""`scenewright prepare`: from model packs to the samples that recipes train on."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["prepare_app"]
+
+prepare_app = typer.Typer(help="Make what recipes train on: voxels of models, then latents.", no_args_is_help=True)
+
+
+@prepare_app.command("assets")
+def assets(
+    out: Annotated[Path, typer.Option(help="Folder for the samples; run again to finish an interrupted one.")],
+    pack: Annotated[list[Path] | None, typer.Option(help="Model pack (`scenewright data import`); repeatable.")] = None,
+    parametric: Annotated[int, typer.Option(min=0, help="Objects of our own families to add.")] = 0,
+    resolution: Annotated[int, typer.Option(min=16, max=1024, help="Side of the grid of shapes and materials.")] = 64,
+    structure_resolution: Annotated[int, typer.Option(min=16, max=64, help="Side of the structure grid.")] = 64,
+    views: Annotated[int, typer.Option(min=0, max=150, help="Pictures per model; flows need them.")] = 0,
+    picture_size: Annotated[int, typer.Option(min=32, max=2048, help="Side of the pictures, in pixels.")] = 518,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the parametric models, views and lights.")] = 0,
+) -> None:
+    """Voxels, materials and pictures of every model: what the autoencoders train on."""
+    from scenewright.cli.progress import stage_progress
+    from scenewright.systems.single_object.preparation import AssetPreparation, prepare_assets
+
+    packs = tuple(str(path) for path in pack or ())
+    config = AssetPreparation(packs, parametric, resolution, structure_resolution, views, picture_size, seed)
+    with stage_progress() as advance:
+        train, validation = prepare_assets(
+            config,
+            out,
+            workers=workers,
+            progress=lambda done, total: advance(f"shards {done}/{total}", done / max(total, 1)),
+        )
+    typer.echo(f"{train} models to train on and {validation} to validate with in '{out}'.")
+
+
+@prepare_app.command("latents")
+def latents(
+    source: Annotated[Path, typer.Argument(help="Folder of `scenewright prepare assets --views ...`.")],
+    out: Annotated[Path, typer.Option(help="Folder for the samples.")],
+    structure: Annotated[
+        Path | None, typer.Option(help="Structure encoder: a run's folder, or a published .safetensors.")
+    ] = None,
+    shape: Annotated[Path | None, typer.Option(help="Shape encoder, likewise.")] = None,
+    texture: Annotated[Path | None, typer.Option(help="Texture encoder, likewise; needs --shape.")] = None,
+    statistics: Annotated[
+        Path | None, typer.Option(help="statistics.json to normalise with (default: measure).")
+    ] = None,
+    image_encoder: Annotated[str, typer.Option(help="dinov2 (TRELLIS) or dinov3 (TRELLIS.2).")] = "dinov2",
+    encoder_weights: Annotated[str | None, typer.Option(help="Its weight file or folder; default: published.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Latents and condition tokens, one sample per picture: what the flows train on."""
+    from scenewright.cli.device import choose_device
+    from scenewright.cli.progress import stage_progress
+    from scenewright.encoders.weights import encoder_from_pretrained
+    from scenewright.errors import InputError
+    from scenewright.recipes.results import encoder_of
+    from scenewright.systems.single_object.latent_preparation import (
+        PictureEncoder,
+        encode_structures,
+        encode_tokens,
+        read_statistics,
+    )
+
+    if (structure is None) == (shape is None):
+        raise InputError("Give either --structure, or --shape (with --texture for texture flows).")
+    if image_encoder not in ("dinov2", "dinov3"):
+        raise InputError(f"Expected --image-encoder dinov2 or dinov3, got '{image_encoder}'.")
+    place = choose_device(device)
+    network = encoder_from_pretrained(image_encoder, encoder_weights, device=place)  # type: ignore[arg-type]
+    size, margin = (518, 1.2) if image_encoder == "dinov2" else (512, 1.0)
+    pictures = PictureEncoder(network, size, margin)
+    with stage_progress() as advance:
+
+        def show(done: int, total: int) -> None:
+            advance(f"models {done}/{total}", done / total)
+
+        if structure is not None:
+            count = encode_structures(source, out, encoder_of(structure).to(place), pictures, progress=show)  # type: ignore[arg-type]
+        else:
+            assert shape is not None
+            count = encode_tokens(
+                source,
+                out,
+                encoder_of(shape).to(place),  # type: ignore[arg-type]
+                pictures,
+                texture_encoder=None if texture is None else encoder_of(texture).to(place),  # type: ignore[arg-type]
+                statistics=None if statistics is None else read_statistics(statistics),
+                progress=show,
+            )
+    typer.echo(f"{count} samples in '{out}'.")

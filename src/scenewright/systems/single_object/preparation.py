@@ -1,0 +1,178 @@
+"""From models to what autoencoders train on: occupancy, dual grid, materials and cut-out pictures of every asset.
+
+One sample per asset, in tensor shards (`scenewright.data.tensor_shards`):
+
+    occupancy      uint8 [1, R, R, R]      surface voxels of the structure grid
+    coords         int32 [N, 3]            voxels of the finer grid, with
+    dual_vertices  [N, 3], intersected bool [N, 3], materials [N, 6]    (docs/conventions.md#grid)
+    pictures       uint8 [K, 4, S, S]      RGBA views from random directions and distances
+
+Frame: the asset's box centred, its longest side filling [-0.5, 0.5]^3, z up. Source: trellis1 sheet section 13.2,
+trellis2 sheet section 14.6 (there with Cycles pictures; here with our own renderer).
+"""
+
+import logging
+import math
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scenewright.data.held_out import TrainingAsset
+from scenewright.data.library import TrainingLibrary
+from scenewright.data.occupancy import surface_occupancy
+from scenewright.data.shards import is_whole
+from scenewright.data.tensor_shards import write_tensor_shard
+from scenewright.data.viewpoints import pinhole
+from scenewright.errors import InputError
+from scenewright.geometry.cameras import look_at, orbit_position, sphere_yaw_pitch
+from scenewright.geometry.dual_grid_quantize import dequantize_dual_grid
+from scenewright.geometry.voxelize import fit_unit_cube
+from scenewright.geometry.voxelize_object import object_to_voxels
+from scenewright.rendering.augment import random_lights
+from scenewright.rendering.render import RenderOptions, render
+from scenewright.rendering.triangles import pack_objects
+from scenewright.types import Mesh, SceneObject
+
+__all__ = ["AssetPreparation", "prepare_asset", "prepare_assets"]
+
+logger = logging.getLogger(__name__)
+_ASSETS_PER_SHARD = 16
+_VALIDATION_EVERY = 20
+_MATERIALS = ("base_color", "metallic", "roughness", "alpha")
+
+
+@dataclass(frozen=True)
+class AssetPreparation:
+    """What to make of every asset of `packs` and of `parametric` members of our own families.
+
+    `resolution` is the side of the dual grid, `structure_resolution` of the occupancy; `views` pictures of
+    `picture_size` pixels (0: none). Every twentieth asset is kept apart for validation.
+    """
+
+    packs: tuple[str, ...] = ()
+    parametric: int = 0
+    resolution: int = 64
+    structure_resolution: int = 64
+    views: int = 0
+    picture_size: int = 518
+    seed: int = 0
+
+    def assets(self, library: TrainingLibrary) -> list[str]:
+        """Keys of all assets: ids of the packs' training split, then `parametric-<number>`."""
+        return [*sorted(library.rows), *(f"parametric-{number:06d}" for number in range(self.parametric))]
+
+    def asset(self, library: TrainingLibrary, key: str) -> TrainingAsset:
+        """An asset by its key."""
+        if key in library.rows:
+            return library[key]
+        return library.random_parametric(np.random.default_rng([self.seed, int(key.rpartition("-")[2])]))
+
+
+def prepare_asset(source: TrainingAsset, config: AssetPreparation, generator: torch.Generator) -> dict[str, Tensor]:
+    """The sample of one asset; see the module's first lines.
+
+    Raises:
+        InputError: the asset has no extent, or is too thin for the grid.
+    """
+    parts = [part for part in source.asset.parts if len(part.faces)]
+    voxels = object_to_voxels(parts, config.resolution)
+    grid = dequantize_dual_grid(voxels)
+    materials = [voxels.attributes[name].reshape(len(voxels.coords), -1).float() / 255 for name in _MATERIALS]
+    sample = {
+        "occupancy": surface_occupancy(source.asset, config.structure_resolution)[None].byte(),
+        "coords": voxels.coords.int(),
+        "dual_vertices": grid.dual_vertices,
+        "intersected": grid.intersected,
+        "materials": torch.cat(materials, 1),
+    }
+    if config.views:
+        sample["pictures"] = _pictures(parts, config, generator)
+    return sample
+
+
+def _pictures(parts: list[Mesh], config: AssetPreparation, generator: torch.Generator) -> Tensor:
+    """Transparent pictures that just hold the unit cube's sphere, fields of view from 10 to 70 degrees."""
+    fitted, _, _ = fit_unit_cube(torch.cat([part.vertices.float() for part in parts]))
+    pieces = fitted.split([len(part.vertices) for part in parts])
+    moved = tuple(replace(part, vertices=piece) for part, piece in zip(parts, pieces, strict=True))
+    (scene,) = pack_objects([SceneObject("object", moved)])
+    offset = torch.rand(2, generator=generator).tolist()
+    directions = sphere_yaw_pitch(config.views, (offset[0], offset[1]))
+    options = RenderOptions(supersample=2, background=None, threads=1)
+    near, far = (math.sqrt(3) / 2 / math.sin(math.radians(fov) / 2) for fov in (70.0, 10.0))
+    pictures = []
+    for direction in directions:
+        share = float(torch.rand(1, generator=generator))
+        radius = (share / near**2 + (1 - share) / far**2) ** -0.5  # 1 / radius^2 is uniform
+        eye = orbit_position(direction, radius).double()
+        fov_deg = math.degrees(2 * math.asin(math.sqrt(3) / 2 / radius))
+        camera = pinhole(look_at(eye, torch.zeros(3, dtype=torch.float64)), fov_deg, *[config.picture_size] * 2)
+        image = render(scene, camera, random_lights(generator), options).image(transparent=True)
+        pictures.append(torch.from_numpy(np.array(image)).movedim(-1, 0))
+    return torch.stack(pictures)
+
+
+def prepare_assets(
+    config: AssetPreparation,
+    out: str | Path,
+    *,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[int, int]:
+    """Writes `out/train` and `out/validation`; whole shards are kept. Returns both numbers of assets.
+
+    Assets that cannot be voxelised are left out with a warning.
+
+    Args:
+        progress: called with (shards ready, shards in all).
+
+    Raises:
+        InputError: there is no asset, a pack cannot be read, or `out` cannot be written.
+    """
+    keys = config.assets(TrainingLibrary(config.packs))
+    if not keys:
+        raise InputError("Expected model packs with training models or a number of parametric ones, got neither.")
+    held_out = keys[::_VALIDATION_EVERY] if len(keys) >= _VALIDATION_EVERY else []
+    kept_apart = set(held_out)
+    jobs: list[tuple[AssetPreparation, Path, int, list[str]]] = []
+    for name, chosen in (("train", [key for key in keys if key not in kept_apart]), ("validation", held_out)):
+        folder = Path(out) / name
+        if chosen:
+            folder.mkdir(parents=True, exist_ok=True)
+        for number, start in enumerate(range(0, len(chosen), _ASSETS_PER_SHARD)):
+            if not is_whole(folder, number):
+                jobs.append((config, folder, number, chosen[start : start + _ASSETS_PER_SHARD]))
+
+    def tell(done: int) -> None:
+        if progress is not None:
+            progress(done, len(jobs))
+
+    tell(0)
+    if workers == 1:
+        for done, job in enumerate(jobs, 1):
+            _prepare_shard(job)
+            tell(done)
+    else:
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+            for done, _ in enumerate(pool.map(_prepare_shard, jobs), 1):
+                tell(done)
+    return len(keys) - len(held_out), len(held_out)
+
+
+def _prepare_shard(job: tuple[AssetPreparation, Path, int, list[str]]) -> None:
+    config, folder, number, keys = job
+    library = TrainingLibrary(config.packs)
+    samples = []
+    for place, key in enumerate(keys):
+        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + number * _ASSETS_PER_SHARD + place)
+        try:
+            samples.append((key.replace(".", "_"), prepare_asset(config.asset(library, key), config, generator)))
+        except InputError as error:
+            logger.warning("'%s' is left out: %s", key, error)
+    write_tensor_shard(folder, number, samples)
