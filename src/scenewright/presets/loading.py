@@ -13,7 +13,7 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 
@@ -40,17 +40,7 @@ _PUBLISHED = {
     "iscene": (ISCENE_REPOSITORY, "iscene_config.json", "4 GB"),
     "scenegen": (SCENEGEN_REPOSITORY, "pipeline.json", "9 GB"),
 }
-_MINI_LOADER = "scenewright.presets.mini.loading"
-
-
-class _Mini(Protocol):
-    """What `presets/mini/loading.py` offers once weights ship."""
-
-    def available_systems(self) -> tuple[str, ...]: ...
-
-    def load_mini(
-        self, system: str, *, device: torch.device | str = "cpu", report: Report | None = None
-    ) -> SceneGenerator: ...
+_MINI = "scenewright.presets.mini"
 
 
 @dataclass(frozen=True)
@@ -121,7 +111,7 @@ def load(
     if chosen == "mini":
         if decoder is not None or decoder_weights is not None:
             raise InputError("The mini preset has a decoder of its own; leave --decoder out.")
-        return _mini().load_mini(system, device=device, report=report)
+        return _load_mini(system, device)
     if decoder is not None and decoder not in DECODERS:
         raise InputError(f"Expected a decoder out of {', '.join(DECODERS)}, got '{decoder}'.")
     place = torch.device(device)
@@ -184,12 +174,13 @@ def _load_decoder(
     )
 
 
-def _mini() -> _Mini:
-    return importlib.import_module(_MINI_LOADER)
-
-
 def _mini_systems() -> tuple[str, ...]:
     """Systems whose mini weights ship with this installation."""
-    if importlib.util.find_spec(_MINI_LOADER) is None:
+    if importlib.util.find_spec(f"{_MINI}.networks") is None:
         return ()
-    return _mini().available_systems()
+    networks = importlib.import_module(f"{_MINI}.networks")
+    return tuple(system for system in _PUBLISHED if networks.has_weights(system))
+
+
+def _load_mini(system: str, device: torch.device | str) -> SceneGenerator:
+    return importlib.import_module(f"{_MINI}.system").mini_system(system, device=device)

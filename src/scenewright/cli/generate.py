@@ -1,0 +1,161 @@
+"""`scenewright generate`: a photograph with object masks to a scene of placed objects."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from scenewright.errors import InputError
+
+__all__ = ["generate"]
+
+
+class System(StrEnum):
+    iscene = "iscene"
+    scenegen = "scenegen"
+    cuboid = "cuboid"
+
+
+class Decoder(StrEnum):
+    trellis1 = "trellis1"
+    trellis2 = "trellis2"
+
+
+def generate(
+    image: Annotated[Path | None, typer.Argument(help="The photograph.")] = None,
+    masks: Annotated[
+        list[str] | None,
+        typer.Option("--masks", "-m", help="Masks: a label picture, folder, COCO or prompt .json, or 'auto'."),
+    ] = None,
+    auto: Annotated[bool, typer.Option("--auto", help="Let SAM find the objects; the same as --masks auto.")] = False,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The .glb to write.")] = Path("scene.glb"),
+    system: Annotated[
+        System, typer.Option(help="What generates; cuboid is a baseline without weights.")
+    ] = System.iscene,
+    preset: Annotated[
+        str | None, typer.Option(help="mini, published, a folder, or a hub repository; by default what is here.")
+    ] = None,
+    decoder: Annotated[
+        Decoder | None, typer.Option(help="Who turns voxels into objects; trellis2 gives PBR materials.")
+    ] = None,
+    decoder_weights: Annotated[str | None, typer.Option(help="Folder or repository of the decoder.")] = None,
+    resolution: Annotated[int | None, typer.Option(help="Of the trellis2 decoder: 512, 1024 or 1536.")] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same scene on the same device.", min=0)] = 0,
+    steps: Annotated[int | None, typer.Option(help="Sampling steps; default as published.", min=1)] = None,
+    guidance: Annotated[float | None, typer.Option(help="Guidance strength; default as published.", min=0)] = None,
+    settle: Annotated[bool, typer.Option(help="Rest objects on the floor and out of each other.")] = False,
+    max_memory: Annotated[str | None, typer.Option(help="Ceiling of memory, such as 6GB.")] = None,
+    faces: Annotated[int | None, typer.Option(help="Face budget of each object.", min=4)] = None,
+    texture_size: Annotated[int | None, typer.Option(help="Side of each texture.", min=16, max=8192)] = None,
+    splats: Annotated[Path | None, typer.Option(help="Also write all Gaussians to this .ply.")] = None,
+    camera: Annotated[Path | None, typer.Option(help="The picture's camera as .json, where it is known.")] = None,
+    segmenter: Annotated[str | None, typer.Option(help="SAM for boxes, points and auto: folder or repository.")] = None,
+    reroll: Annotated[
+        list[str] | None, typer.Option(help="Make only this object anew (repeatable); needs --from.")
+    ] = None,
+    source: Annotated[Path | None, typer.Option("--from", help="Manifest (.json) of the scene to change.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+) -> None:
+    """Turn a photograph with object masks into a 3D scene of separate, placed objects."""
+    _check_outputs(out, splats)
+    from dataclasses import replace
+
+    from scenewright.cli.device import choose_device, choose_dtype
+    from scenewright.cli.generation import read_inputs, run, save_run
+    from scenewright.cli.manifest import GenerateSettings, read_manifest
+    from scenewright.cli.progress import stage_progress
+    from scenewright.io.scene_file import save_scene
+    from scenewright.presets.loading import choose_preset
+    from scenewright.systems.scene.memory import parse_bytes
+
+    place = choose_device(device)
+    ceiling = None if max_memory is None else parse_bytes(max_memory)
+    parent = None
+    if source is not None:
+        if image is not None or masks or auto:
+            raise InputError("With --from, picture and masks are those of the manifest; leave them out.")
+        if not reroll:
+            raise InputError(
+                "Say with --reroll NAME what to make anew; `scenewright replay` makes the same scene again."
+            )
+        if splats is not None:
+            raise InputError("A scene file keeps no Gaussians of the other objects; leave --splats out.")
+        parent = read_manifest(source)
+        unknown = [name for name in reroll if name not in parent.names]
+        if unknown:
+            raise InputError(f"There is no object '{unknown[0]}' in '{source}'; it has {', '.join(parent.names)}.")
+        settings = replace(parent.settings, device=str(place), max_memory_bytes=ceiling)
+    else:
+        if reroll:
+            raise InputError("--reroll needs --from MANIFEST, the .json beside the scene to change.")
+        given = ["auto"] if auto else list(masks or ())
+        if image is None or not given:
+            raise InputError(
+                "Expected a photograph and its masks: scenewright generate PHOTO --masks MASKS (or --auto)."
+            )
+        chosen = choose_preset(system.value, preset)
+        if chosen.notice:
+            typer.echo(chosen.notice)
+        settings = GenerateSettings(
+            image=str(image.absolute()),
+            masks=tuple(item if item == "auto" else str(Path(item).absolute()) for item in given),
+            system=system.value,
+            preset=chosen.preset,
+            decoder=None if decoder is None else decoder.value,
+            decoder_weights=decoder_weights,
+            resolution=resolution,
+            segmenter=segmenter,
+            camera=None if camera is None else str(camera.absolute()),
+            seed=seed,
+            steps=steps,
+            guidance=guidance,
+            max_memory_bytes=ceiling,
+            max_faces=faces,
+            texture_size=texture_size,
+            settle=settle,
+            device=str(place),
+            dtype=None if dtype == "auto" else str(choose_dtype(dtype, place)).removeprefix("torch."),
+        )
+    inputs = read_inputs(settings)
+    for line in inputs.masks.warnings:
+        typer.echo(f"warning: {line}", err=True)
+    with stage_progress() as progress:
+        made = run(settings, inputs, reroll=tuple(reroll or ()), parent=parent, progress=progress)
+        if splats is not None:
+            save_scene(made.scene, splats)
+        progress("draw", 0.0)
+        written = save_run(made, out, comparison=out.with_name(f"{out.stem}_comparison.png"), inputs=inputs)
+    _summarise(made, len(inputs.masks), [*written, *([splats] if splats is not None else [])])
+
+
+def _summarise(made: Any, num_masks: int, written: list[Path]) -> None:
+    found = len(made.scene.objects)
+    if found < num_masks:
+        kept = {item.name for item in made.scene.objects}
+        lost = [name for name in made.manifest.names if name not in kept]
+        typer.echo(f"warning: no shape was found for {', '.join(lost)}; try another --seed.", err=True)
+    for note in made.scene.provenance.get("notes", ()):
+        typer.echo(f"note: {note}")
+    if report := made.scene.provenance.get("settle"):
+        before, after = report["penetration_before"], report["penetration_after"]
+        deepest = [max((pair["depth"] for pair in pairs), default=0.0) for pairs in (before, after)]
+        typer.echo(
+            f"settled: {len(report['moves'])} objects moved; overlapping pairs {len(before)} -> {len(after)}, "
+            f"deepest {deepest[0]:.3f} -> {deepest[1]:.3f}"
+        )
+    typer.echo("  ".join(f"{stage} {seconds:.1f} s" for stage, seconds in made.timings_s.items()))
+    typer.echo(f"peak memory {made.manifest.facts['peak_memory_bytes'] / 2**20:.0f} MiB, {found} objects")
+    typer.echo(f"wrote {', '.join(str(path) for path in written)}")
+
+
+def _check_outputs(out: Path, splats: Path | None) -> None:
+    """Before minutes of work: the names must be ones that can be written."""
+    for path, option, suffix in ((out, "--out", ".glb"), (splats, "--splats", ".ply")):
+        if path is None:
+            continue
+        if path.suffix.lower() != suffix:
+            raise InputError(f"Expected {option} to end in {suffix}, got '{path.name}'.")
+        if not path.absolute().parent.is_dir():
+            raise InputError(f"The folder of '{path}' does not exist; create it first.")

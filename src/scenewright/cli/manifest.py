@@ -1,0 +1,129 @@
+"""The run manifest: everything that a scene was made from, as JSON beside it, enough to make the same bytes again.
+
+Inputs, weights and outputs are named by path and SHA-256; settings are the command's own. A re-rolled scene's manifest
+holds the manifest it started from under "from".
+"""
+
+import hashlib
+import json
+import platform
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import scenewright
+from scenewright.errors import InputError
+from scenewright.io.atomic import write_bytes
+
+__all__ = ["GenerateSettings", "Manifest", "environment", "read_manifest", "sha256_of_bytes", "write_manifest"]
+
+_KIND = "scenewright generate"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class GenerateSettings:
+    """The choices of one run of `scenewright generate`; paths are absolute."""
+
+    image: str
+    masks: tuple[str, ...]
+    system: str
+    preset: str | None = None
+    decoder: str | None = None
+    decoder_weights: str | None = None
+    resolution: int | None = None
+    segmenter: str | None = None
+    camera: str | None = None
+    seed: int = 0
+    steps: int | None = None
+    guidance: float | None = None
+    max_memory_bytes: int | None = None
+    max_faces: int | None = None
+    texture_size: int | None = None
+    settle: bool = False
+    device: str = "cpu"
+    dtype: str | None = None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One run: `attempts` counts the re-rolls of each object, `rerolled` names those made anew in this run."""
+
+    settings: GenerateSettings
+    image_sha256: str
+    masks_sha256: str
+    names: tuple[str, ...]
+    weights_sha256: dict[str, str]
+    attempts: dict[str, int]
+    rerolled: tuple[str, ...]
+    parent: "Manifest | None"
+    scene_path: str
+    scene_sha256: str
+    placements: dict[str, list[list[float]]]
+    environment: dict[str, Any]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def environment(device: str) -> dict[str, Any]:
+    """What may change the bytes of a result besides its settings."""
+    place = torch.device(device)
+    name = torch.cuda.get_device_name(place) if place.type == "cuda" else platform.machine()
+    return {
+        "scenewright": scenewright.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "platform": platform.platform(),
+        "device": str(place),
+        "device_name": name,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def write_manifest(manifest: Manifest, path: str | Path) -> Path:
+    """Writes it atomically; returns the path."""
+    return write_bytes(path, (json.dumps(_as_json(manifest), indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def read_manifest(path: str | Path) -> Manifest:
+    """The manifest in a JSON file.
+
+    Raises:
+        InputError: the file is missing or is no manifest of this version.
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"Manifest '{path}' does not exist; give the .json that lies beside a scene.") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"Manifest '{path}' is not readable JSON ({error}).") from error
+    try:
+        return _from_json(content)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"'{path}' is not a manifest that `scenewright generate` wrote ({error}).") from error
+
+
+def sha256_of_bytes(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _as_json(manifest: Manifest) -> dict[str, Any]:
+    content = {item.name: getattr(manifest, item.name) for item in fields(manifest)}
+    content["settings"] = asdict(manifest.settings)
+    content["from"] = None if manifest.parent is None else _as_json(manifest.parent)
+    del content["parent"]
+    return {"kind": _KIND, "format": _FORMAT, **content}
+
+
+def _from_json(content: dict[str, Any]) -> Manifest:
+    if content["kind"] != _KIND or content["format"] != _FORMAT:
+        raise KeyError(f"kind {content['kind']!r}, format {content['format']!r}")
+    values = {item.name: content[item.name] for item in fields(Manifest) if item.name not in ("settings", "parent")}
+    settings = {**content["settings"], "masks": tuple(content["settings"]["masks"])}
+    return Manifest(
+        settings=GenerateSettings(**settings),
+        parent=None if content["from"] is None else _from_json(content["from"]),
+        **{**values, "names": tuple(values["names"]), "rerolled": tuple(values["rerolled"])},
+    )
