@@ -63,9 +63,10 @@ def test_the_seed_decides_the_object(networks: Trellis1) -> None:
         object_from_pictures([cut_out()], networks, encoder, ObjectOptions(seed=seed, finish=SMALL)).objects[0].splats
         for seed in (1, 1, 2)
     )
-    assert torch.equal(first.means, again.means)
-    assert torch.equal(first.sh, again.sh)
-    assert first.means.shape != other.means.shape or not torch.equal(first.means, other.means)
+    # Matrix kernels round differently with the alignment of their inputs, so not bit for bit.
+    torch.testing.assert_close(first.means, again.means, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(first.sh, again.sh, rtol=1e-3, atol=1e-3)
+    assert first.means.shape != other.means.shape or not torch.allclose(first.means, other.means, atol=1e-2)
 
 
 @pytest.mark.parametrize("mode", ["stochastic", "multidiffusion"])
