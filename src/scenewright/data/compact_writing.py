@@ -31,6 +31,7 @@ from scenewright.data.importing import attribution_csv
 from scenewright.data.library import TrainingLibrary
 from scenewright.data.model_pack import ModelRow
 from scenewright.data.occupancy import surface_occupancy
+from scenewright.data.parametric.kit import corner_normals
 from scenewright.errors import InputError
 from scenewright.io.atomic import atomic_path
 from scenewright.types import Mesh, PBRMaterial
@@ -38,7 +39,7 @@ from scenewright.types import Mesh, PBRMaterial
 __all__ = ["PackSummary", "write_compact_pack"]
 
 logger = logging.getLogger(__name__)
-MAX_FACES = 3000
+MAX_FACES = 4000
 TEXTURE_SIDE = 128
 
 
@@ -165,21 +166,48 @@ def _encode(asset: Asset) -> tuple[bytes, dict[str, np.ndarray]]:
 
 
 def _simplified(part: Mesh, share: float) -> Mesh:
-    """The part with about `share` of its faces; attributes come from the nearest original vertex."""
+    """The part with about `share` of its faces, its texture coordinates from the nearest original vertex.
+
+    Corners that only differ in their normals are welded first, because the simplifier does not look across open edges
+    and would tear flat-shaded meshes apart; normals are then found anew, with creases.
+    """
     target = int(len(part.faces) * share)
     if share >= 1 or len(part.faces) < 24 or target < 4:
         return part
-    vertices, faces = part.vertices.numpy(), part.faces.numpy().astype(np.int32)
-    points, triangles = fast_simplification.simplify(vertices, faces, target_reduction=1 - share)
-    if not len(triangles):
+    keys = part.vertices if part.uv is None or not _is_textured(part) else torch.cat([part.vertices, part.uv], 1)
+    _, first, welded = np.unique(keys.numpy(), axis=0, return_index=True, return_inverse=True)
+    points, faces = part.vertices.numpy()[first], welded.reshape(-1)[part.faces.numpy()].astype(np.int32)
+    is_flat = (faces[:, 0] == faces[:, 1]) | (faces[:, 1] == faces[:, 2]) | (faces[:, 2] == faces[:, 0])
+    faces = faces[~is_flat]
+    if len(faces) > target:
+        points, faces = fast_simplification.simplify(points, faces, target_count=target)
+    if not len(faces):
         return part
-    nearest = torch.from_numpy(cKDTree(vertices).query(points)[1])
+    return _with_creases(part, np.asarray(points, dtype=np.float32), faces.astype(np.int64))
+
+
+def _is_textured(part: Mesh) -> bool:
+    return part.uv is not None and part.material is not None and part.material.base_color_texture is not None
+
+
+def _with_creases(source: Mesh, points: np.ndarray, faces: np.ndarray) -> Mesh:
+    """Points and faces as a mesh whose vertices are split at creases, with the attributes of the source."""
+    corners = points[faces].astype(np.float64)
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    unit = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
+    smooth = corner_normals(faces, normals, unit).reshape(-1, 3)
+    rows = np.column_stack([faces.reshape(-1), np.round(smooth * 64).astype(np.int64)])
+    _, first, inverse = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    kept = points[faces.reshape(-1)[first]]
+    uv = None
+    if source.uv is not None and _is_textured(source):
+        uv = source.uv[torch.from_numpy(cKDTree(source.vertices.numpy()).query(kept)[1])]
     return Mesh(
-        vertices=torch.from_numpy(np.ascontiguousarray(points, dtype=np.float32)),
-        faces=torch.from_numpy(np.ascontiguousarray(triangles, dtype=np.int64)),
-        vertex_normals=None if part.vertex_normals is None else part.vertex_normals[nearest],
-        uv=None if part.uv is None else part.uv[nearest],
-        material=part.material,
+        vertices=torch.from_numpy(kept),
+        faces=torch.from_numpy(inverse.reshape(-1, 3).astype(np.int64)),
+        vertex_normals=torch.from_numpy(smooth[first].astype(np.float32)),
+        uv=uv,
+        material=source.material,
     )
 
 

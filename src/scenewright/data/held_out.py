@@ -80,9 +80,9 @@ class HeldOutRegistry:
         near: list[tuple[int, list[int]]] = []
         for is_turned in (0, 1):
             extent = size[[1, 0, 2]] if is_turned else size
-            proportions = _log_ratios(extent / extent.max(), self.sizes_m / self.sizes_m.max(1, keepdims=True))
-            rows = (proportions < _LIKE_SHAPE[1]) | (_log_ratios(extent, self.sizes_m) < _LIKE_SHAPE_SAME_SIZE[1])
-            near.append((is_turned, np.nonzero(rows)[0].tolist()))
+            ratios = _log_ratios(extent / extent.max(), self.sizes_m / self.sizes_m.max(1, keepdims=True))
+            is_near = (ratios < _LIKE_SHAPE[1]) | (_log_ratios(extent, self.sizes_m) < _LIKE_SHAPE_SAME_SIZE[1])
+            near.append((is_turned, np.nonzero(is_near)[0].tolist()))
         if not any(rows for _, rows in near):
             return None
         turns = quarter_turns(fingerprint(*merged_geometry(asset.parts))).reshape(8, -1)

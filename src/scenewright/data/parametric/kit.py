@@ -13,7 +13,7 @@ from scenewright.data.materials import sample_material
 from scenewright.data.parametric.solids import Shell
 from scenewright.types import Mesh, PBRMaterial
 
-__all__ = ["Kit", "finish_mesh"]
+__all__ = ["Kit", "corner_normals", "finish_mesh"]
 
 CREASE_DEG = 42.0
 
@@ -77,7 +77,7 @@ def finish_mesh(
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     unit = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
     axis = np.abs(unit).argmax(1)
-    smooth = _corner_normals(faces, normals, unit)
+    smooth = corner_normals(faces, normals, unit)
     rows = np.column_stack(
         [faces.reshape(-1), np.repeat(axis, 3), np.round(smooth.reshape(-1, 3) * 64).astype(np.int64)]
     )
@@ -95,7 +95,7 @@ def finish_mesh(
     )
 
 
-def _corner_normals(faces: np.ndarray, normals: np.ndarray, unit: np.ndarray) -> np.ndarray:
+def corner_normals(faces: np.ndarray, normals: np.ndarray, unit: np.ndarray) -> np.ndarray:
     """Per corner [F, 3, 3]: area-weighted mean over the faces around its vertex that lie within the crease angle."""
     corner_vertex = faces.reshape(-1)
     order = np.argsort(corner_vertex, kind="stable")
