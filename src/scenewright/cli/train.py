@@ -28,6 +28,7 @@ def train(
 
     The same command runs under torchrun or `accelerate launch` on several devices.
     """
+    import time
     from dataclasses import replace
 
     from scenewright.cli.progress import stage_progress
@@ -39,9 +40,11 @@ def train(
         chosen = replace(chosen, run=replace(chosen.run, train=settings))
     trainer = trainer_of(chosen, data, out, seed=seed, device=device)
     with stage_progress() as advance:
+        begin = time.monotonic()
 
         def show(step: int, steps: int, metrics: Mapping[str, float]) -> None:
-            advance(f"step {step:,} of {steps:,}  loss {metrics['loss']:.4f}", step / max(steps, 1))
+            spent = (time.monotonic() - begin) / (60 * budget_minutes) if budget_minutes else 0.0
+            advance(f"step {step:,} of {steps:,}  loss {metrics['loss']:.4f}", max(step / max(steps, 1), spent))
 
         result = trainer.fit(budget_minutes=budget_minutes, resume=resume, progress=show)
     reasons = {"max_steps": "all steps done", "budget": "the time budget is spent", "stopped": "asked to stop"}

@@ -33,7 +33,9 @@ def start_from(task: Task, sources: tuple[str, ...]) -> None:
             names = ", ".join(name for name, _ in task.network.named_children())
             raise InputError(f"init_from names the part '{part}', but the network has {names}.") from error
         copied, left = copy_matching(module, path, keymap=_keymap(task, part))
-        logger.info("Started from '%s': %d tensors copied, %d keep their initialisation.", path, copied, len(left))
+        level = logging.WARNING if left else logging.INFO
+        names = f" ({', '.join(left[:3])}, ...)" if left else ""
+        logger.log(level, "Started from '%s': %d tensors copied, %d new ones%s.", path, copied, len(left), names)
 
 
 def _keymap(task: Task, part: str) -> KeyMap:

@@ -26,7 +26,7 @@ from torch import Tensor
 from scenewright.data.held_out import TrainingAsset
 from scenewright.data.library import TrainingLibrary
 from scenewright.data.occupancy import surface_occupancy
-from scenewright.data.shards import is_whole
+from scenewright.data.shards import ShardReader, is_whole
 from scenewright.data.tensor_shards import write_tensor_shard
 from scenewright.data.viewpoints import pinhole
 from scenewright.errors import InputError
@@ -44,6 +44,7 @@ __all__ = ["AssetPreparation", "prepare_asset", "prepare_assets"]
 logger = logging.getLogger(__name__)
 _ASSETS_PER_SHARD = 16
 _VALIDATION_EVERY = 20
+_PARTS = ("train", "validation")
 _MATERIALS = ("base_color", "metallic", "roughness", "alpha")
 
 
@@ -141,7 +142,7 @@ def prepare_assets(
     held_out = keys[::_VALIDATION_EVERY] if len(keys) >= _VALIDATION_EVERY else []
     kept_apart = set(held_out)
     jobs: list[tuple[AssetPreparation, Path, int, list[str]]] = []
-    for name, chosen in (("train", [key for key in keys if key not in kept_apart]), ("validation", held_out)):
+    for name, chosen in zip(_PARTS, ([key for key in keys if key not in kept_apart], held_out), strict=True):
         folder = Path(out) / name
         if chosen:
             folder.mkdir(parents=True, exist_ok=True)
@@ -162,7 +163,8 @@ def prepare_assets(
         with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
             for done, _ in enumerate(pool.map(_prepare_shard, jobs), 1):
                 tell(done)
-    return len(keys) - len(held_out), len(held_out)
+    counts = [len(ShardReader(Path(out) / name)) if (Path(out) / name).is_dir() else 0 for name in _PARTS]
+    return counts[0], counts[1]
 
 
 def _prepare_shard(job: tuple[AssetPreparation, Path, int, list[str]]) -> None:
