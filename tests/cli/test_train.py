@@ -1,4 +1,4 @@
-"""`scenewright train` and `prepare`: a folder of models to a trained and fine-tuned network, and mistakes on the way."""
+"""`scenewright train` and `prepare`: a folder of models to a trained and fine-tuned network, and mistakes made."""
 
 import json
 from pathlib import Path
