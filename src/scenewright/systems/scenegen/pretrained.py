@@ -15,10 +15,9 @@ import torch
 
 from scenewright.backbones.structure_vae import StructureDecoder
 from scenewright.backbones.trellis1.pretrained import load_network, read_pipeline, read_sampler
-from scenewright.encoders.dinov2 import Dinov2Config
-from scenewright.encoders.records import DINOV2_VITL14_REG, VGGT_1B
+from scenewright.encoders.records import VGGT_1B
 from scenewright.encoders.vggt import VGGTConfig
-from scenewright.encoders.weights import load_dinov2, load_vggt
+from scenewright.encoders.weights import load_named_dinov2, load_vggt
 from scenewright.errors import WeightsError
 from scenewright.nn.precision import cast_torso
 from scenewright.samplers.config import SamplerConfig
@@ -145,15 +144,7 @@ def _load_encoders(
 ) -> SceneEncoders:
     announce("Loading DINOv2")
     name = arguments["image_cond_model"]
-    own = _stored_config(source, name)
-    if own is None:
-        if name != "dinov2_vitl14_reg":
-            raise WeightsError(f"'{source}' asks for the image encoder '{name}', which is neither in it nor published.")
-        files["image_encoder"] = fetch(DINOV2_VITL14_REG, offline=offline)
-    else:
-        files["image_encoder"] = find_file(source, f"{name}.safetensors")
-    picture_config = config_from_json(Dinov2Config, own or {})
-    picture = load_dinov2(files["image_encoder"], config=picture_config, device=device)
+    picture, files["image_encoder"] = load_named_dinov2(name, source, device=device, offline=offline)
 
     geometry = None
     name = arguments.get("vggt_model") if arguments.get("use_vggt_feature_cond", True) else None
@@ -169,7 +160,7 @@ def _load_encoders(
         geometry = load_vggt(files["geometry_encoder"], config=config_from_json(VGGTConfig, own or {}), device=device)
     return SceneEncoders(
         picture,
-        picture_config.image_size,
+        picture.config.image_size,
         geometry,
         reads_masks=bool(arguments.get("use_mask", True)),
         reads_scene=bool(arguments.get("use_scene_image_cond", True)),
