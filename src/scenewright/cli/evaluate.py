@@ -19,7 +19,7 @@ def evaluate(
     system: Annotated[
         str | None, typer.Option(help="System that generates: see 'scenewright evaluate --list'.")
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="Preset of the system.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Preset: mini, published, FOLDER; PACK.zip for retrieval.")] = None,
     protocol: Annotated[
         list[str] | None, typer.Option(help="Evaluation protocol; may be given more than once.")
     ] = None,
@@ -38,6 +38,7 @@ def evaluate(
     list_all: Annotated[bool, typer.Option("--list", help="List protocols and systems.")] = False,
 ) -> None:
     """Score scenes under a named protocol: F-scores in percent, collision rates in [0, 1], 95 % intervals."""
+    from scenewright.cli.device import choose_device
     from scenewright.cli.evaluation_tables import print_gate, print_list, print_summary, progress_bar
     from scenewright.errors import InputError
     from scenewright.evaluation.compare import compare_results, failures_of_gate, read_result
@@ -45,7 +46,7 @@ def evaluate(
     from scenewright.evaluation.records import to_json
     from scenewright.evaluation.report import save_report
     from scenewright.evaluation.run import evaluate_folders, evaluate_system
-    from scenewright.evaluation.systems import find_system
+    from scenewright.evaluation.systems import BuildRequest, find_system
     from scenewright.io.atomic import write_bytes
 
     if list_all:
@@ -59,9 +60,9 @@ def evaluate(
             path.parent.mkdir(parents=True, exist_ok=True)
     protocols = [find_protocol(name) for name in protocol or ["scenewright-1"]]
     baseline = read_result(gate) if gate is not None else None
-    results = []
+    results, built, base = [], None, work or _default_work(json_path, report)
     for chosen in protocols:
-        folder = (work or _default_work(json_path, report)) / chosen.name
+        folder = base / chosen.name
         with progress_bar(chosen.name) as progress:
             if scores_files:
                 assert predictions is not None
@@ -72,9 +73,19 @@ def evaluate(
             else:
                 assert scenes is not None
                 assert system is not None
-                built = find_system(system).build(preset, _device(device))
+                if built is None:
+                    request = BuildRequest(preset, str(choose_device(device)), scenes, base, progress)
+                    built = find_system(system).build(request)
                 result = evaluate_system(
-                    built, scenes, chosen, work=folder, seed=seed, preset=preset, pictures=pictures, progress=progress
+                    built,
+                    scenes,
+                    chosen,
+                    work=folder,
+                    generated=base / "generated",
+                    seed=seed,
+                    preset=preset,
+                    pictures=pictures,
+                    progress=progress,
                 )
         results.append(result)
         suffix = "" if len(protocols) == 1 else f".{chosen.name}"
@@ -98,13 +109,3 @@ def _default_work(json_path: Path | None, report: Path | None) -> Path:
 
 def _with_stem_suffix(path: Path, suffix: str) -> Path:
     return path.with_name(f"{path.stem}{suffix}{path.suffix}")
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name != "auto":
-        return name
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -14,12 +14,15 @@ from scenewright.data.test_scenes import TestScene
 from scenewright.evaluation.scoring import SceneScore
 from scenewright.geometry.projection import look_at
 from scenewright.io.images import save_image
+from scenewright.rendering.lights import STUDIO
 from scenewright.rendering.render import RenderOptions, render
 from scenewright.types import Camera, Scene, SceneObject
 
 __all__ = ["default_camera", "draw", "save_pictures"]
 
 _SIDE = 320
+# Coarser shadows than the studio's: they cost more than all else here.
+_LIGHTS = replace(STUDIO, ambient=replace(STUDIO.ambient, occlusion_directions=12), shadow_size=512)
 
 
 def save_pictures(
@@ -49,7 +52,7 @@ def save_pictures(
 
 def draw(objects: list[SceneObject], camera: Camera) -> Image.Image:
     """The objects in the studio light."""
-    return render(Scene(tuple(objects)), camera, options=RenderOptions(with_channels=False)).image()
+    return render(Scene(tuple(objects)), camera, _LIGHTS, RenderOptions(with_channels=False)).image()
 
 
 def default_camera(scene: Scene, *, side: int = _SIDE) -> Camera:

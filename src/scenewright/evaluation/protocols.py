@@ -26,10 +26,12 @@ class EvaluationProtocol:
     The prediction is brought to the truth in every way of `scene_candidates` (normalisation, then alignment) and all
     metrics are taken from the best: the one with the least CD-S, or, with `choose_by` "objects" and objects that can be
     matched by name, the least mean CD of matched objects where they stand (so that a flip that merely fills the space
-    does not win). "as_truth" applies the truth's own normalisation, for predictions made in the truth's frame;
-    "min_max" doubles the generator's cube. The truth is normalised by `truth_normalization`. `object_start` says
-    which prediction the object metrics begin with. `iou_b_of` is what the published column IoU-B means.
-    `max_alignment_points` bounds the cloud that registration sees (never the one that is scored).
+    does not win). A way is better than an earlier one only if it is so by `min_gain` (relative).
+
+    "as_truth" applies the truth's own normalisation, for predictions made in the truth's frame; "min_max" doubles the
+    generator's cube. The truth is normalised by `truth_normalization`. `object_start` says which prediction the object
+    metrics begin with. `iou_b_of` is what the published column IoU-B means. `max_alignment_points` bounds the cloud
+    that registration sees (never the one that is scored).
     """
 
     name: str
@@ -41,6 +43,7 @@ class EvaluationProtocol:
     object_alignment: Alignment
     iou_b_of: Literal["objects", "scene"]
     choose_by: Literal["cd_s", "objects"] = "cd_s"
+    min_gain: float = 0.0
     estimate_scale: bool = False
     fscore_threshold: float = 0.1
     icp_iterations: int = 100
@@ -72,7 +75,7 @@ MIDI_2025 = EvaluationProtocol(
     object_normalization="per_axis",
     object_alignment="icp",
     iou_b_of="objects",
-    max_alignment_points=8192,
+    max_alignment_points=4096,
 )
 
 ISCENE_2026 = EvaluationProtocol(
@@ -84,7 +87,7 @@ ISCENE_2026 = EvaluationProtocol(
     object_normalization="isotropic",  # open in the supplement
     object_alignment="robust_icp",
     iou_b_of="scene",
-    max_alignment_points=8192,
+    max_alignment_points=4096,
 )
 
 SCENEWRIGHT_1 = EvaluationProtocol(
@@ -93,11 +96,12 @@ SCENEWRIGHT_1 = EvaluationProtocol(
     truth_normalization="aabb",
     scene_candidates=(("as_truth", "none"), ("as_truth", "icp"), ("aabb", "icp"), ("aabb", "robust_icp")),
     choose_by="objects",
+    min_gain=0.05,
     object_start="aligned",
     object_normalization="isotropic",
     object_alignment="icp",
     iou_b_of="scene",
-    max_alignment_points=8192,
+    max_alignment_points=4096,
 )
 
 PROTOCOLS = {p.name: p for p in (SCENEGEN_2025, MIDI_2025, ISCENE_2026, SCENEWRIGHT_1)}

@@ -62,10 +62,10 @@ def save_record(folder: Path, key: str, record: Mapping[str, Any]) -> None:
 
 
 def load_record(folder: Path, key: str, name: str) -> dict[str, Any] | None:
-    """The kept record of a scene, or None if there is none that fits the key."""
+    """The kept record of a scene, or None if there is none that fits the key; what failed is tried again."""
     try:
         kept = json.loads((folder / f"{name}.json").read_text())
-        return kept["record"] if kept["key"] == key else None
+        return kept["record"] if kept["key"] == key and kept["record"]["error"] is None else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

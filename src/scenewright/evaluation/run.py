@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,9 @@ __all__ = ["Evaluation", "evaluate_folders", "evaluate_system"]
 
 logger = logging.getLogger(__name__)
 
+# A system's own failure ends one scene, not the run.
+SYSTEM_FAILURES = (RuntimeError, ValueError, ArithmeticError, IndexError, KeyError, TypeError, MemoryError)
+
 Progress = Callable[[int, int, str], None]
 
 
@@ -47,6 +51,7 @@ class Evaluation:
     ci95: dict[str, list[float]]
     machine: dict[str, Any]
     work: Path
+    date: str
 
     def to_dict(self) -> dict[str, Any]:
         """The content of OUT.json."""
@@ -54,6 +59,7 @@ class Evaluation:
             "system": self.system,
             "protocol": self.protocol.name,
             "version": __version__,
+            "date": self.date,
             "num_scenes": len(self.records),
             "num_failed": sum(record["status"] == "failed" for record in self.records),
             "mean": self.mean,
@@ -109,6 +115,7 @@ def evaluate_system(
     protocol: EvaluationProtocol,
     *,
     work: str | Path,
+    generated: str | Path | None = None,
     seed: int = 0,
     preset: str | None = None,
     pictures: bool = True,
@@ -117,7 +124,8 @@ def evaluate_system(
     """Generates every single-view test scene below `scenes` with `system` and scores the result.
 
     Args:
-        work: folder for generated scenes (`NAME.glb`), records and pictures; created if missing, reused to resume.
+        work: folder for records and pictures; created if missing, reused to resume.
+        generated: folder for generated scenes (`NAME.glb`), shared by runs under several protocols.
         seed: passed to the system, the same for every scene.
 
     Raises:
@@ -128,15 +136,20 @@ def evaluate_system(
     folders = [folder for folder in folders if read_kind(folder) == "single_view"]
     if not folders:
         raise InputError(f"No single-view scene below '{root}'; this command needs pictures with instance masks.")
+    scene_store = Path(generated) if generated is not None else work / "generated"
+    facts = {"system": system.name, "preset": preset, "seed": seed, "version": __version__}
+    facts["weights"] = system.weights_sha256() if hasattr(system, "weights_sha256") else None
     records = []
     for index, folder in enumerate(folders):
         name = folder.relative_to(root).as_posix() if folder != root else folder.name
         _report(progress, index, len(folders), name)
-        parts = {"system": system.name, "preset": preset, "seed": seed, "protocol": _facts(protocol)}
-        key = key_of(kind="system", version=__version__, files=files_stamp(folder), **parts)
+        made_key = key_of(files=files_stamp(folder), **facts)
+        key = key_of(made=made_key, protocol=_facts(protocol), pictures=pictures)
         record = load_record(work, key, name)
         if record is None:
-            record = _evaluate_one(system, read_test_scene(folder, name=name), protocol, work, seed, pictures)
+            scene = read_test_scene(folder, name=name)
+            made = load_record(scene_store, made_key, name) or _generate(system, scene, scene_store, made_key, seed)
+            record = _score_generated(made, scene, protocol, work, scene_store, pictures)
             save_record(work, key, record)
         records.append(record)
     _report(progress, len(folders), len(folders), "")
@@ -153,37 +166,42 @@ def read_kind(folder: Path) -> str:
         raise InputError(f"'{folder / 'scene.json'}' is not a readable JSON file ({error}).") from error
 
 
-def _evaluate_one(
-    system: SceneSystem, scene: TestScene, protocol: EvaluationProtocol, work: Path, seed: int, pictures: bool
-) -> dict[str, Any]:
+def _generate(system: SceneSystem, scene: TestScene, store: Path, key: str, seed: int) -> dict[str, Any]:
+    """Makes `NAME.glb` in the store, with a note of the time, the memory and, where it failed, the reason."""
     assert scene.image is not None
-    truth = shapes_from_test_scene(scene)
-    path = work / f"{scene.name}.glb"
+    path = store / f"{scene.name}.glb"
     path.parent.mkdir(parents=True, exist_ok=True)
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
-    started = time.perf_counter()
-    generated: Scene | None = None
+    started, message = time.perf_counter(), None
+    try:
+        made = system.generate(scene.image, scene.masks, camera=scene.camera, seed=seed)
+        save_scene(name_by_masks(made, scene), path)
+    except ScenewrightError as error:
+        message = str(error)
+    except SYSTEM_FAILURES as error:
+        message = f"{type(error).__name__}: {error}"
+    seconds = time.perf_counter() - started
+    note = {"name": scene.name, "error": message, "seconds": seconds, "peak_memory_mb": peak_memory_mb()}
+    save_record(store, key, note)
+    return note
 
-    def generate() -> ShapeScene:
-        nonlocal generated
-        assert scene.image is not None
-        generated = name_by_masks(system.generate(scene.image, scene.masks, camera=scene.camera, seed=seed), scene)
-        save_scene(generated, path)
-        return shapes_from_scene(generated, scene.name)
 
-    times = {}
+def _score_generated(
+    made: dict[str, Any], scene: TestScene, protocol: EvaluationProtocol, work: Path, store: Path, pictures: bool
+) -> dict[str, Any]:
+    path, started = store / f"{scene.name}.glb", time.perf_counter()
 
-    def timed() -> ShapeScene:
-        shapes = generate()
-        times["generate"] = time.perf_counter() - started
-        return shapes
+    def read() -> ShapeScene:
+        if made["error"] is not None:
+            raise InputError(made["error"])
+        return shapes_from_scene(load_scene(path), scene.name)
 
-    score, error = _score(timed, truth, protocol)
-    times["score"] = time.perf_counter() - started - times.get("generate", 0.0)
-    record = record_of(scene.name, score, error=error, seconds=times, peak_memory_mb=peak_memory_mb())
-    if pictures and generated is not None and error is None:
-        record["pictures"] = save_pictures(work, scene.name, scene.image, generated, scene, score)
+    score, error = _score(read, shapes_from_test_scene(scene), protocol)
+    seconds = {"generate": made["seconds"], "score": time.perf_counter() - started}
+    record = record_of(scene.name, score, error=error, seconds=seconds, peak_memory_mb=made["peak_memory_mb"])
+    if pictures and error is None:
+        record["pictures"] = save_pictures(work, scene.name, scene.image, load_scene(path), scene, score)
     return record
 
 
@@ -222,12 +240,7 @@ def _score(
         return score_scene(read(), truth, protocol), None
     except ScenewrightError as error:
         message = str(error)
-    except (
-        RuntimeError,
-        ValueError,
-        ArithmeticError,
-        MemoryError,
-    ) as error:  # a system's own failure ends one scene only
+    except SYSTEM_FAILURES as error:
         message = f"{type(error).__name__}: {error}"
     logger.warning("Scene '%s' is scored as failed: %s", truth.name, message)
     return failed_scene(truth, protocol, [message]), message
@@ -235,7 +248,9 @@ def _score(
 
 def _finish(system: str, protocol: EvaluationProtocol, records: Sequence[dict[str, Any]], work: Path) -> Evaluation:
     mean, interval = summarize(records, protocol)
-    return Evaluation(system, protocol, tuple(records), mean, interval, machine_facts(), work)
+    return Evaluation(
+        system, protocol, tuple(records), mean, interval, machine_facts(), work, datetime.now(UTC).date().isoformat()
+    )
 
 
 def _facts(protocol: EvaluationProtocol) -> str:

@@ -122,7 +122,11 @@ def score_scene(prediction: ShapeScene, truth: ShapeScene, protocol: EvaluationP
         back = to_cube.inverse() @ motion @ rule
         return _Candidate(f"{name}+{how}", misfit, distances, back, placed, moved)
 
-    best = min(_parallel(place, protocol.scene_candidates), key=lambda candidate: candidate.misfit)
+    candidates = _parallel(place, protocol.scene_candidates)
+    best = candidates[0]
+    for candidate in candidates[1:]:
+        if candidate.misfit < (1 - protocol.min_gain) * best.misfit:
+            best = candidate
     distances, placed, moved = best.distances, best.placed, best.moved
     matching = named or match_by_place(moved, goal)
     starts = moved if protocol.object_start == "aligned" else placed

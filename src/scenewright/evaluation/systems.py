@@ -1,11 +1,13 @@
 """What a system must offer to be evaluated, and the table of the systems known by name.
 
 A system is any object with a `name` and `generate(image, masks, *, camera, seed) -> Scene`: one object per mask, in the
-order of the masks where it can (an object may carry its `mask` to say which one it answers), z up.
+order of the masks where it can (an object may carry its `mask` to say which one it answers), z up. It may also have
+`weights_sha256()`, so that kept scenes are made anew when its weights change.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from jaxtyping import Bool
@@ -15,7 +17,7 @@ from torch import Tensor
 from scenewright.errors import InputError
 from scenewright.types import Camera, Scene
 
-__all__ = ["SYSTEMS", "SceneSystem", "SystemEntry", "find_system"]
+__all__ = ["SYSTEMS", "BuildRequest", "SceneSystem", "SystemEntry", "find_system"]
 
 
 class SceneSystem(Protocol):
@@ -32,29 +34,75 @@ class SceneSystem(Protocol):
 
 
 @dataclass(frozen=True)
+class BuildRequest:
+    """How a system is wanted: `preset` as given with --preset, the test scenes' folder, a folder to keep things in."""
+
+    preset: str | None = None
+    device: str = "cpu"
+    scenes: Path | None = None
+    work: Path | None = None
+    progress: Callable[[int, int, str], None] | None = None
+
+
+@dataclass(frozen=True)
 class SystemEntry:
-    """`build(preset, device)` makes the system; `preset` is None or the name given with --preset."""
-
     summary: str
-    build: Callable[[str | None, str], SceneSystem]
+    build: Callable[[BuildRequest], SceneSystem]
 
 
-def _cuboid(preset: str | None, device: str) -> SceneSystem:
+def _cuboid(request: BuildRequest) -> SceneSystem:
     from scenewright.systems.cuboid import CuboidSystem
 
     return CuboidSystem()
 
 
-def _retrieval(preset: str | None, device: str) -> SceneSystem:
+def _retrieval(request: BuildRequest) -> SceneSystem:
+    from scenewright.systems.retrieval import RetrievalSystem, appearance, library_of_pack
+
+    pack = _model_pack(request)
+    cache = request.work / "retrieval_library.npz" if request.work is not None else None
+    report = request.progress
+
+    def progress(done: int, total: int) -> None:
+        if report is not None:
+            report(done, total, "pictures of the training models")
+
+    return RetrievalSystem(library_of_pack(pack, appearance, cache=cache, progress=progress), appearance)
+
+
+def _model_pack(request: BuildRequest) -> Path:
+    if request.preset is not None:
+        pack = Path(request.preset)
+        if not pack.exists():
+            raise InputError(f"Model pack '{pack}' does not exist; give --preset the zip or folder of a model pack.")
+        return pack
+    above = [request.scenes.resolve(), *request.scenes.resolve().parents][:4] if request.scenes is not None else []
+    for folder in above:
+        found = sorted(folder.glob("*pack*.zip"))
+        if found:
+            return found[0]
     raise InputError(
-        "The retrieval baseline needs a library of training models and an encoder; make one with "
-        "scenewright.systems.retrieval.build_library and pass the system to scenewright.evaluation.evaluate_system."
+        "The retrieval baseline needs a pack of training models, and there is none beside the test scenes; "
+        "give its zip or folder with --preset."
     )
 
 
+def _generator(name: str) -> Callable[[BuildRequest], SceneSystem]:
+    def build(request: BuildRequest) -> SceneSystem:
+        from scenewright.presets.loading import load
+
+        return load(name, request.preset, device=request.device)
+
+    return build
+
+
 SYSTEMS: dict[str, SystemEntry] = {
+    "iscene": SystemEntry("I-Scene; --preset mini, published or FOLDER", _generator("iscene")),
+    "scenegen": SystemEntry("SceneGen; --preset mini, published or FOLDER", _generator("scenegen")),
     "cuboid": SystemEntry("baseline: every mask becomes a box on the floor of the true camera", _cuboid),
-    "retrieval": SystemEntry("baseline: every mask is answered with the most similar training model", _retrieval),
+    "retrieval": SystemEntry(
+        "baseline: every mask is answered with the most similar training model; --preset PACK.zip", _retrieval
+    ),
 }
 
 

@@ -20,7 +20,8 @@ from scenewright.metrics.registration.similarity import Points, Similarity, fit_
 
 __all__ = ["IcpResult", "check_cloud", "estimate_normals", "icp", "icp_point_to_plane", "icp_point_to_point"]
 
-_STOP_CHANGE = 1e-6
+# Share of matched points, and of the error: standing still by any measure that a metric could show.
+_STOP_CHANGE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def _workers(points: Points) -> int:
 
 
 def _settled(fitness: float, rmse: float, new_fitness: float, new_rmse: float) -> bool:
-    return abs(new_fitness - fitness) < _STOP_CHANGE and abs(new_rmse - rmse) < _STOP_CHANGE * max(1.0, rmse)
+    return abs(new_fitness - fitness) < _STOP_CHANGE and abs(new_rmse - rmse) <= _STOP_CHANGE * rmse
 
 
 def _final(source: Points, tree: cKDTree, transform: Similarity, max_distance: float, iterations: int) -> IcpResult:

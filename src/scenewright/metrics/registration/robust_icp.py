@@ -39,6 +39,7 @@ class RobustIcpConfig:
     num_seeds: int = 3
     tie_share: float = 1.5  # ours: a pre-score up to this multiple of the last seed's is a tie; 1 is the supplement
     num_refined: int = 4  # ours; 1 is the supplement
+    tie_share_refined: float = 1.25  # ours: coarse poses that fit up to this much worse than the best are refined too
     seed_iterations: int = 15  # open in the supplement; 8 to 30 end in the same pose on all our cases
     seed_distance_voxels: float = 2.5  # open in the supplement
     coarse_distance_voxels: float = 2.5
@@ -100,10 +101,12 @@ def _coarse(
     seeds.sort(key=lambda result: result.rmse + config.voxel_size * (1 - result.fitness))
     reach = config.coarse_distance_voxels * config.voxel_size
     budget = max(10, config.num_iterations // 2)
-    return [
+    poses = [
         icp_point_to_point(source, tree, seed.transform, reach, budget, estimate_scale=estimate_scale).transform
         for seed in seeds[: config.num_refined]
     ]
+    costs = [_misfit(pose, source, target, tree, config) for pose in poses]
+    return [pose for pose, cost in zip(poses, costs, strict=True) if cost <= config.tie_share_refined * min(costs)]
 
 
 def _best_starts(

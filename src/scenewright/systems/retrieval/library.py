@@ -20,7 +20,7 @@ from scenewright.types import Mesh
 __all__ = ["FeatureFunction", "ModelLibrary", "StoredModel", "build_library"]
 
 FeatureFunction = Callable[[Image.Image], Tensor]
-"""A picture of one object on black -> its feature vector `[D]`."""
+"""The RGBA cut-out of one object -> its feature vector `[D]`."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class ModelLibrary:
 def build_library(
     models: Iterable[tuple[StoredModel, Iterable[tuple[float, Image.Image]]]], features: FeatureFunction
 ) -> ModelLibrary:
-    """Computes the features of every model's pictures, given as (yaw, picture on black) pairs.
+    """The features of every model's pictures, given as (yaw, RGBA cut-out) pairs.
 
     Raises:
         InputError: there is no picture at all.
