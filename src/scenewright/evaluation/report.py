@@ -64,7 +64,8 @@ def report_html(evaluation: Evaluation) -> str:
         "<meta name='viewport' content='width=device-width, initial-scale=1'>",
         f"<title>{_text(title)}</title><style>{_STYLE}</style>",
         f"<h1>{_text(title)}</h1>",
-        f"<p class='note'>{len(records)} scenes, {failed} failed · protocol {_text(evaluation.protocol.name)} · {evaluation.date}</p>",
+        f"<p class='note'>{len(records)} scenes, {failed} failed · protocol {_text(evaluation.protocol.name)}"
+        f" · {evaluation.date}</p>",
         f"<p class='note'>{machine}</p>",
         "<h2>Means with 95 % bootstrap intervals</h2>",
         _summary_table(evaluation),
