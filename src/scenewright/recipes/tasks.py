@@ -139,8 +139,22 @@ def _iscene_structure() -> TaskKind:
     return TaskKind(build_iscene, open_data)
 
 
+def _mini_scenegen() -> TaskKind:
+    from scenewright.presets.mini.training_sets import open_scenegen
+
+    return TaskKind(_scenegen_structure().build, open_scenegen)
+
+
+def _mini_iscene() -> TaskKind:
+    from scenewright.presets.mini.training_sets import open_iscene
+
+    return TaskKind(_iscene_structure().build, open_iscene)
+
+
 TASKS: Mapping[str, Callable[[], TaskKind]] = {
     "iscene_structure": _iscene_structure,
+    "mini_iscene": _mini_iscene,
+    "mini_scenegen": _mini_scenegen,
     "mini_structure_flow": _mini_structure_flow,
     "mini_structure_vae": _mini_structure_vae,
     "scenegen_structure": _scenegen_structure,

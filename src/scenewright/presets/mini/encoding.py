@@ -1,7 +1,7 @@
 """Tokens and structure latents of training examples, computed once and kept beside them.
 
     FOLDER/examples/scenes-*.npz -> FOLDER/{own,placed,scene}_tokens/scenes-*.npy    fp16 [rows, T, C]
-                                    FOLDER/{own,placed}_latents/scenes-*.npy         fp16 [rows, C, r, r, r]
+                                    FOLDER/{own,placed,scene}_latents/scenes-*.npy   fp16 [rows, C, r, r, r]
 
 Rows are objects, or scenes for "scene". Files that exist are left alone, so encoding goes on where it stopped.
 
@@ -61,14 +61,17 @@ def encode_pictures(
 def encode_shapes(
     encoder: StructureEncoder,
     folder: Path,
-    kind: Literal["own", "placed"] = "own",
+    kind: Literal["own", "placed", "scene"] = "own",
     progress: Progress | None = None,
 ) -> None:
-    """Structure latents (means) of all objects, in their own cubes or in the scene's."""
+    """Structure latents (means) of all objects, in their own cubes or in the scene's, or of whole scenes."""
 
     def encoded(path: Path) -> np.ndarray:
         with np.load(path) as arrays:
-            packed = arrays[f"{kind}_occupancy"]
+            packed = arrays["own_occupancy" if kind == "own" else "placed_occupancy"]
+            counts = arrays["counts"]
+        if kind == "scene":
+            packed = np.bitwise_or.reduceat(packed, np.cumsum(counts) - counts, axis=0)
         device = next(encoder.parameters()).device
         latents = []
         for start in range(0, len(packed), _BATCH):

@@ -11,8 +11,19 @@ import torch
 from torch import Tensor
 
 from scenewright.errors import InputError
+from scenewright.geometry.rotation import compose_similarity
+from scenewright.systems.iscene.training import SlotSet
+from scenewright.systems.scenegen.training import QuerySet
 
-__all__ = ["EncodedObjects", "EncodedShapes", "open_objects", "open_shapes"]
+__all__ = [
+    "EncodedObjects",
+    "EncodedScenes",
+    "EncodedShapes",
+    "open_iscene",
+    "open_objects",
+    "open_scenegen",
+    "open_shapes",
+]
 
 
 class _Rows:
@@ -52,6 +63,68 @@ class EncodedObjects:
         return {
             "latent": torch.from_numpy(self._latents.take(indices)),
             "cond": torch.from_numpy(self._tokens.take(indices)),
+        }
+
+
+class EncodedScenes:
+    """Whole scenes, with what the tasks of both systems take.
+
+    `latent`, `own_latent` `[n, C, r, r, r]`, `cond`, `own_cond` `[n, T, Cc]` of every object in the scene's cube and
+    crop and in its own, `scene_latent` and `scene_cond` without the first axis, `world_from_object` `[n, 4, 4]` from
+    own cubes to the turned world.
+    """
+
+    def __init__(self, folder: Path, stems: Sequence[str]) -> None:
+        def rows(name: str) -> _Rows:
+            return _Rows(folder / name, stems)
+
+        self._objects = {
+            "latent": rows("placed_latents"),
+            "cond": rows("placed_tokens"),
+            "own_latent": rows("own_latents"),
+            "own_cond": rows("own_tokens"),
+        }
+        self._scenes = {"scene_latent": rows("scene_latents"), "scene_cond": rows("scene_tokens")}
+        counts, placements = [], []
+        for stem in stems:
+            with np.load(folder / "examples" / f"{stem}.npz") as arrays:
+                counts.append(arrays["counts"])
+                placements.append(np.column_stack([arrays["centres"], arrays["sides"]]))
+        self.counts = np.concatenate(counts)
+        self._stops, self._placements = np.cumsum(self.counts), np.concatenate(placements)
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def tensors(self, index: int) -> dict[str, Tensor]:
+        """Scene `index`."""
+        objects = range(int(self._stops[index] - self.counts[index]), int(self._stops[index]))
+        found = {name: torch.from_numpy(rows.take(objects)) for name, rows in self._objects.items()}
+        found |= {name: torch.from_numpy(rows.take([index])[0]) for name, rows in self._scenes.items()}
+        placement = torch.from_numpy(self._placements[objects.start : objects.stop])
+        turn = torch.eye(3).expand(len(objects), -1, -1)
+        return found | {"world_from_object": compose_similarity(turn, placement[:, :3], placement[:, 3])}
+
+    def sample(self, index: int, generator: torch.Generator) -> dict[str, Tensor]:
+        return self.tensors(index)
+
+
+class _SceneGenScenes:
+    """Scenes as SceneGen's task takes them: objects in their own cubes, all condition tokens side by side."""
+
+    def __init__(self, scenes: EncodedScenes) -> None:
+        self.scenes = scenes
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    def tensors(self, index: int) -> dict[str, Tensor]:
+        scene = self.scenes.tensors(index)
+        shared = scene["scene_cond"].expand(len(scene["cond"]), -1, -1)
+        return {
+            "latent": scene["own_latent"],
+            "world_from_object": scene["world_from_object"],
+            "cond": torch.cat([scene["own_cond"], scene["cond"], shared], 1),
         }
 
 
@@ -97,6 +170,43 @@ def open_objects(folder: Path, num_validation_files: int = 1) -> tuple[EncodedOb
     stems = [stem for stem in stems if (folder / "own_latents" / f"{stem}.npy").exists()]
     train, validation = _split(stems, folder, num_validation_files)
     return EncodedObjects(folder, train), EncodedObjects(folder, validation) if validation else None
+
+
+def open_scenegen(folder: Path, num_validation_files: int = 1) -> tuple[QuerySet, QuerySet | None]:
+    """The encoded scenes of a folder for SceneGen's task.
+
+    Raises:
+        InputError: nothing is encoded there.
+    """
+
+    def queries(scenes: EncodedScenes) -> QuerySet:
+        return QuerySet(_SceneGenScenes(scenes), num_assets=scenes.counts.tolist())
+
+    train, validation = _open_scenes(folder, num_validation_files)
+    return queries(train), None if validation is None else queries(validation)
+
+
+def open_iscene(
+    folder: Path, num_validation_files: int = 1, single_object_share: float = 0.0
+) -> tuple[SlotSet, SlotSet | None]:
+    """The encoded scenes of a folder for I-Scene's task with three slots.
+
+    Raises:
+        InputError: nothing is encoded there.
+    """
+    train, validation = _open_scenes(folder, num_validation_files)
+    return (
+        SlotSet(train, with_canonical=True, single_object_share=single_object_share),
+        None if validation is None else SlotSet(validation, with_canonical=True),
+    )
+
+
+def _open_scenes(folder: Path, num_validation_files: int) -> tuple[EncodedScenes, EncodedScenes | None]:
+    names = [f"{kind}_{what}" for kind in ("own", "placed", "scene") for what in ("tokens", "latents")]
+    stems = sorted(path.stem for path in (folder / names[0]).glob("scenes-*.npy"))
+    stems = [stem for stem in stems if all((folder / name / f"{stem}.npy").exists() for name in names)]
+    train, validation = _split(stems, folder, num_validation_files)
+    return EncodedScenes(folder, train), EncodedScenes(folder, validation) if validation else None
 
 
 def open_shapes(

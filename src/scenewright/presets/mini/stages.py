@@ -1,0 +1,169 @@
+"""The structure stages of the mini preset: SceneGen's and I-Scene's, on small pictures.
+
+Objects keep the camera's heading: cubes are turned about the vertical so that the camera looks along +y, so relative
+rotations are the identity and a photo is enough to tell an orientation. SceneGen's condition tokens are those of the
+object's own crop, of the object in the scene's crop (in place of the mask's), and of the scene; VGGT's are left out.
+I-Scene runs with three slots: slot 0 says where an object stands, slot 2 (its own crop) what it looks like in detail.
+
+Legend: N objects in the picture, W objects wanted, P side of the small pictures, R resolution.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from PIL import Image
+from torch import Tensor
+
+from scenewright.geometry.rotation import compose_similarity
+from scenewright.presets.mini.networks import MiniNetworks
+from scenewright.presets.mini.pictures import ScenePictures, cut_out_pictures
+from scenewright.presets.mini.sizes import SAMPLER
+from scenewright.systems.iscene.sampling import SlotConditions, sample_structure, structure_noise
+from scenewright.systems.iscene.structure_flow import SceneContextFlow
+from scenewright.systems.scene.structures import PlacedStructures, SceneRequest, StageProgress, object_generator
+from scenewright.systems.scenegen.condition import SceneCondition
+from scenewright.systems.scenegen.poses import world_from_objects
+from scenewright.systems.scenegen.sampling import sample_scene_structures
+from scenewright.systems.scenegen.structure_flow import SceneStructureFlow
+
+__all__ = ["MiniISceneStage", "MiniSceneGenStage", "box_of_voxels"]
+
+
+class _MiniStage:
+    """What both stages share: networks, pictures and tokens."""
+
+    name: str
+
+    def __init__(self, networks: MiniNetworks) -> None:
+        self.networks = networks
+        self.source = self.decoder_source = networks.source
+        self.weights: Mapping[str, Path] = networks.files
+
+    @property
+    def device(self) -> torch.device:
+        return self.networks.device
+
+    def _pictures(self, request: SceneRequest) -> ScenePictures:
+        pixels = torch.from_numpy(np.asarray(request.image.convert("RGB")).copy()).permute(2, 0, 1).float() / 255
+        return cut_out_pictures(pixels, request.masks)
+
+    def _tokens(self, pictures: Float[Tensor, "B 4 P P"]) -> Float[Tensor, "B T C"]:
+        return self.networks.conditioner(pictures.to(self.device))
+
+    def _decoded(self, latents: Float[Tensor, "W C r r r"]) -> Bool[Tensor, "W R R R"]:
+        with torch.no_grad():
+            return (self.networks.structure_decoder(latents)[:, 0] > 0).cpu()
+
+
+class MiniSceneGenStage(_MiniStage):
+    """SceneGen: structures and poses of all objects together; the largest mask is the query."""
+
+    name = "scenegen"
+
+    @torch.no_grad()
+    def sample_structures(self, request: SceneRequest, *, progress: StageProgress | None = None) -> PlacedStructures:
+        """See `StructureStage.sample_structures`."""
+        report = progress or (lambda stage, done: None)
+        flow = cast(SceneStructureFlow, self.networks.flow)
+        pictures = self._pictures(request)
+        own = self._tokens(pictures.own)
+        condition = SceneCondition(
+            torch.cat([own, self._tokens(pictures.placed)], 1), self._tokens(pictures.scene[None])[0]
+        )
+        report("encode", 1.0)
+        order = request.masks.flatten(1).sum(1).argsort(stable=True, descending=True).tolist()
+        shape = (flow.config.in_channels, *[flow.config.resolution] * 3)
+        noise = torch.stack([torch.randn(shape, generator=request.generator(i, "structure")) for i in order])
+        sampled = sample_scene_structures(
+            flow,
+            [SceneCondition(condition.own[order], condition.shared)],
+            noise.to(self.device),
+            SAMPLER.overridden(steps=request.steps, guidance_strength=request.guidance_strength),
+            progress=lambda step, steps: report("structure", step / steps),
+        )
+        wanted = list(request.wanted_indices)
+        rows = [order.index(index) for index in wanted]
+        occupied = self._decoded(sampled.latents[rows])
+        return PlacedStructures(
+            coords=tuple(grid.nonzero().int() for grid in occupied),
+            resolution=occupied.shape[-1],
+            world_from_object=world_from_objects(sampled.poses)[rows].cpu(),
+            tokens=own[None, wanted].cpu(),
+            pictures=tuple(_image(pictures.own[index]) for index in wanted),
+        )
+
+
+class MiniISceneStage(_MiniStage):
+    """I-Scene: every object in the scene's cube, and once more in a cube of its own."""
+
+    name = "iscene"
+
+    @torch.no_grad()
+    def sample_structures(self, request: SceneRequest, *, progress: StageProgress | None = None) -> PlacedStructures:
+        """See `StructureStage.sample_structures`; an object without voxels in the scene's cube is not found."""
+        report = progress or (lambda stage, done: None)
+        flow = cast(SceneContextFlow, self.networks.flow)
+        wanted = list(request.wanted_indices)
+        pictures = self._pictures(request)
+        own, placed = self._tokens(pictures.own[wanted]), self._tokens(pictures.placed[wanted])
+        report("encode", 1.0)
+        noise = structure_noise(flow.scene_config, object_generator(request.seed, "", "structure"))
+        sampler = SAMPLER.overridden(steps=request.steps, guidance_strength=request.guidance_strength)
+        latents = sample_structure(
+            flow,
+            SlotConditions(self._tokens(pictures.scene[None])[0], torch.stack([placed, own], 1)),
+            noise,
+            sampler,
+            object_noise=_object_noise(noise, request),
+            on_step=lambda step, t, x, v: report("structure", (step + 1) / sampler.steps),
+        )
+        in_scene, alone = self._decoded(latents.objects[:, 0]), self._decoded(latents.objects[:, 1])
+        coords, placements = [], []
+        for place, shape in zip(in_scene, alone, strict=True):
+            box = box_of_voxels(place)
+            if box is None:
+                coords.append(torch.zeros(0, 3, dtype=torch.int32))
+                placements.append(torch.eye(4))
+            else:
+                coords.append(shape.nonzero().int())
+                placements.append(compose_similarity(torch.eye(3), box[0], torch.tensor(box[1])))
+        return PlacedStructures(
+            coords=tuple(coords),
+            resolution=alone.shape[-1],
+            world_from_object=torch.stack(placements),
+            tokens=own[None].cpu(),
+            pictures=tuple(_image(pictures.own[index]) for index in wanted),
+        )
+
+
+def box_of_voxels(occupied: Bool[Tensor, "R R R"]) -> tuple[Float[Tensor, " 3"], float] | None:
+    """Centre and longest side of the occupied voxels' box in the cube [-0.5, 0.5]^3; None where there is none."""
+    coords = occupied.nonzero().float()
+    if not len(coords):
+        return None
+    low, high = coords.amin(0) / occupied.shape[0] - 0.5, (coords.amax(0) + 1) / occupied.shape[0] - 0.5
+    return (low + high) / 2, float((high - low).max())
+
+
+def _object_noise(
+    noise: Float[Tensor, "S C r r r"], request: SceneRequest
+) -> Float[Tensor, "W S_less_1 C r r r"] | None:
+    """Noise of its own for every object that is rolled again; None where all share the noise."""
+    attempts = request.attempts or (0,) * len(request.names)
+    if not any(attempts[index] for index in request.wanted_indices):
+        return None
+    shared = torch.cat([noise[:1], noise[2:]])
+    return torch.stack(
+        [
+            torch.randn(shared.shape, generator=request.generator(index, "structure")) if attempts[index] else shared
+            for index in request.wanted_indices
+        ]
+    )
+
+
+def _image(picture: Float[Tensor, "4 P P"]) -> Image.Image:
+    return Image.fromarray((picture[:3].permute(1, 2, 0) * 255).round().byte().cpu().numpy())

@@ -1,0 +1,33 @@
+"""The mini preset as a scene system: a structure stage, the voxel decoder, and everything the full systems do after."""
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from scenewright.presets.mini.decoder import VoxelDecoder
+from scenewright.presets.mini.networks import MiniNetworks
+from scenewright.presets.mini.stages import MiniISceneStage, MiniSceneGenStage
+from scenewright.systems.scene.generator import SceneGenerator
+from scenewright.systems.scene.structures import StructureStage
+
+__all__ = ["mini_system"]
+
+
+def mini_system(
+    system: Literal["scenegen", "iscene"] = "scenegen",
+    folder: Path | None = None,
+    *,
+    device: torch.device | str = "cpu",
+) -> SceneGenerator:
+    """A generator with the preset's weights.
+
+    Args:
+        folder: with other weights of the same sizes; None is what ships with the package.
+
+    Raises:
+        WeightsError: the weights are missing, damaged, or of other sizes.
+    """
+    networks = MiniNetworks.load(system, folder, device=device)
+    stage: StructureStage = MiniISceneStage(networks) if system == "iscene" else MiniSceneGenStage(networks)
+    return SceneGenerator(stage, VoxelDecoder())
