@@ -1,8 +1,5 @@
-"""`scenewright demo`: the bundled picture with masks to a scene, a comparison picture and timings, offline."""
+"""`scenewright demo`: the bundled picture with masks to a scene and a comparison picture, offline."""
 
-import resource
-import sys
-import time
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated
@@ -11,47 +8,50 @@ import typer
 
 __all__ = ["demo"]
 
-NOTICE = (
+NO_WEIGHTS = (
     "No trained weights ship with this version: every mask becomes a box at its place (the 'cuboid' baseline).\n"
-    "For a real object from a picture: scenewright object PICTURE (downloads the published TRELLIS weights)."
+    "With the published weights: scenewright generate PHOTO --masks MASKS --preset published (downloads several GB)."
 )
 
 
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")] = Path("demo"),
-    seed: Annotated[int, typer.Option(help="Passed to the system.")] = 0,
+    system: Annotated[
+        str | None, typer.Option(help="iscene, scenegen or cuboid; by default the best that ships.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same scene.", min=0)] = 0,
+    settle: Annotated[bool, typer.Option(help="Rest objects on the floor and out of each other.")] = False,
 ) -> None:
     """Turn the bundled picture into a scene: scene.glb and comparison.png."""
+    import time
+
     begin = time.perf_counter()
-    from scenewright.data.test_scenes import read_test_scene
-    from scenewright.io.images import save_image
-    from scenewright.rendering.preview import preview_still
-    from scenewright.rendering.sheet import mask_overlay, picture_sheet, top_view
-    from scenewright.systems.cuboid.system import CuboidSystem
+    from scenewright.cli.generate import summarise
+    from scenewright.cli.generation import read_inputs, run, save_run
+    from scenewright.cli.manifest import GenerateSettings
+    from scenewright.cli.progress import stage_progress
+    from scenewright.errors import InputError
+    from scenewright.presets.loading import choose_preset, shipped_systems
 
-    timings: dict[str, float] = {}
-
-    def lap(stage: str) -> None:
-        timings[stage] = time.perf_counter() - begin - sum(timings.values())
-
-    lap("import")
-    with as_file(files("scenewright") / "assets" / "living_room") as folder:
-        given = read_test_scene(folder)
-    assert given.image is not None
-    assert given.camera is not None
-    lap("read")
-    scene = CuboidSystem(floor_z=given.floor_z_m).generate(given.image, given.masks, camera=given.camera, seed=seed)
-    lap("generate")
-    out.mkdir(parents=True, exist_ok=True)
-    scene_path = scene.save(out / "scene.glb")
-    lap("write")
-    again = preview_still(scene, camera=given.camera)
-    pictures = [given.image, mask_overlay(given.image, given.masks), again, top_view(scene)]
-    sheet = picture_sheet([pictures], labels=("input", "masks", "scene, same camera", "from above"), cell=384)
-    save_image(sheet, out / "comparison.png")
-    lap("draw")
-    typer.echo(NOTICE)
-    typer.echo("  ".join(f"{stage} {seconds:.1f} s" for stage, seconds in timings.items()))
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "darwin" else 1)
-    typer.echo(f"peak memory {kilobytes / 1024:.0f} MB")
-    typer.echo(f"wrote {scene_path} ({len(scene.objects)} objects) and {out / 'comparison.png'}")
+    chosen = system or next(iter(shipped_systems()), "cuboid")
+    typer.echo(NO_WEIGHTS if chosen == "cuboid" and system is None else choose_preset(chosen, "mini").notice)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"Cannot make the folder '{out}': {error.strerror}.") from error
+    with as_file(files("scenewright") / "assets" / "living_room") as folder, stage_progress() as progress:
+        settings = GenerateSettings(
+            image=str(folder / "rgb.jpg"),
+            masks=(str(folder / "instances.png"),),
+            camera=str(folder / "scene.json"),
+            system=chosen,
+            preset=chosen if chosen == "cuboid" else "mini",
+            seed=seed,
+            settle=settle,
+        )
+        inputs = read_inputs(settings)
+        made = run(settings, inputs, progress=progress)
+        progress("draw", 0.0)
+        written = save_run(made, out / "scene.glb", comparison=out / "comparison.png", inputs=inputs)
+    summarise(made, len(inputs.masks), written)
+    typer.echo(f"{time.perf_counter() - begin:.1f} s in all")

@@ -8,7 +8,7 @@ import typer
 
 from scenewright.errors import InputError
 
-__all__ = ["generate"]
+__all__ = ["generate", "summarise"]
 
 
 class System(StrEnum):
@@ -127,10 +127,11 @@ def generate(
             save_scene(made.scene, splats)
         progress("draw", 0.0)
         written = save_run(made, out, comparison=out.with_name(f"{out.stem}_comparison.png"), inputs=inputs)
-    _summarise(made, len(inputs.masks), [*written, *([splats] if splats is not None else [])])
+    summarise(made, len(inputs.masks), [*written, *([splats] if splats is not None else [])])
 
 
-def _summarise(made: Any, num_masks: int, written: list[Path]) -> None:
+def summarise(made: Any, num_masks: int, written: list[Path]) -> None:
+    """Prints what came out of a run: what was not found, settling, timings, memory and files."""
     found = len(made.scene.objects)
     if found < num_masks:
         kept = {item.name for item in made.scene.objects}

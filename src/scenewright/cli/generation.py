@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from scenewright.cli.manifest import GenerateSettings, Manifest, environment, sha256_of_bytes, write_manifest
+from scenewright.data.test_scenes import read_test_scene
 from scenewright.encoders.masks import ObjectMasks, find_masks
 from scenewright.errors import InputError
 from scenewright.evaluation.machine import peak_memory_mb
@@ -238,9 +239,16 @@ def _parent_scene(parent: Manifest, content: bytes | None, masks: ObjectMasks) -
 
 
 def _read_camera(path: Path, size: tuple[int, int]) -> Camera:
-    """A camera as JSON: `intrinsics_px` (3x3) and `cam_from_world` (4x4; world z up, camera OpenCV)."""
+    """A camera as JSON: `intrinsics_px` (3x3) and `cam_from_world` (4x4; world z up, camera OpenCV).
+
+    The `scene.json` of a test scene serves, too.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(content, dict) and content.get("kind") == "single_view":
+            known = read_test_scene(path.parent).camera
+            assert known is not None
+            return known
         intrinsics = torch.tensor(content["intrinsics_px"], dtype=torch.float32).reshape(3, 3)
         cam_from_world = torch.tensor(content["cam_from_world"], dtype=torch.float32).reshape(4, 4)
     except FileNotFoundError as error:

@@ -27,7 +27,7 @@ from scenewright.systems.scene.structures import StructureStage
 from scenewright.systems.scenegen.weights import REPOSITORY as SCENEGEN_REPOSITORY
 from scenewright.weights.hub import cached_file, is_local_source
 
-__all__ = ["DECODERS", "DEFAULT_SYSTEM", "SYSTEMS", "Chosen", "DecoderName", "choose_preset", "load"]
+__all__ = ["DECODERS", "DEFAULT_SYSTEM", "SYSTEMS", "Chosen", "DecoderName", "choose_preset", "load", "shipped_systems"]
 
 SYSTEMS = ("iscene", "scenegen", "cuboid")
 DEFAULT_SYSTEM = "iscene"
@@ -41,6 +41,7 @@ _PUBLISHED = {
     "scenegen": (SCENEGEN_REPOSITORY, "pipeline.json", "9 GB"),
 }
 _MINI = "scenewright.presets.mini"
+_MINI_NOTICE = "Using the mini preset, small weights of our own; better ones: {fetch}."
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,13 @@ def choose_preset(system: str, preset: str | None = None) -> Chosen:
     repository, marker, size = _PUBLISHED[system]
     fetch = f"--preset published (downloads {size} from {repository} and its parts)"
     if preset is not None:
-        if preset == "mini" and system not in _mini_systems():
+        if preset == "mini" and system not in shipped_systems():
             raise WeightsError(f"No mini weights for '{system}' ship with this version; use {fetch}, or a folder.")
-        return Chosen(preset)
+        return Chosen(preset, _MINI_NOTICE.format(fetch=fetch) if preset == "mini" else "")
     if cached_file(repository, marker) is not None:
         return Chosen("published")
-    if system in _mini_systems():
-        return Chosen("mini", f"Using the mini preset, small weights of our own; better ones: {fetch}.")
+    if system in shipped_systems():
+        return Chosen("mini", _MINI_NOTICE.format(fetch=fetch))
     raise WeightsError(
         f"There are no weights for '{system}' on this machine, and none ship with this version: use {fetch}, "
         "--preset FOLDER, or --system cuboid, the baseline that needs none."
@@ -174,7 +175,7 @@ def _load_decoder(
     )
 
 
-def _mini_systems() -> tuple[str, ...]:
+def shipped_systems() -> tuple[str, ...]:
     """Systems whose mini weights ship with this installation."""
     if importlib.util.find_spec(f"{_MINI}.networks") is None:
         return ()

@@ -4,7 +4,6 @@ Frame: world z up. A scene without metric scale is moved so that its lowest poin
 scaled so that its longest side is 1.
 """
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from scenewright.errors import InputError
-from scenewright.geometry.finish import FinishOptions, StageProgress, finish_mesh
+from scenewright.geometry.finish import FinishOptions, StageProgress, clean_surface, finish_mesh
 from scenewright.geometry.mesh_parts import select_faces
 from scenewright.geometry.rotation import compose_similarity
 from scenewright.geometry.surface_color import AttributeField
@@ -22,8 +21,6 @@ from scenewright.systems.scene.decoding import RawObject
 from scenewright.types import Camera, Gaussians, Mesh, SceneObject
 
 __all__ = ["centred", "moved_object", "placed_object", "scene_on_floor", "transformed_camera"]
-
-logger = logging.getLogger(__name__)
 
 
 def centred(raw: RawObject) -> tuple[RawObject, Float[Tensor, "4 4"]] | None:
@@ -66,8 +63,9 @@ def placed_object(
     own, cube_from_object = found
     try:
         mesh = finish_mesh(own.surface, own.field, finish, progress=progress)
-    except InputError as error:
-        logger.warning("Object '%s' has no usable surface: %s", name, error)
+    except InputError:
+        if _has_surface(own.surface, finish):
+            raise  # the options are to blame, not the object
         return None
     # Boxes are taken of all vertices, so that none may lie where no face is.
     mesh = select_faces(mesh, torch.ones(len(mesh.faces), dtype=torch.bool))
@@ -102,6 +100,14 @@ def transformed_camera(camera: Camera, matrix: Float[Tensor, "4 4"]) -> Camera:
     cam_from_world = camera.cam_from_world.double() @ torch.linalg.inv(matrix.double())
     cam_from_world[:3] *= scale
     return replace(camera, cam_from_world=cam_from_world.float())
+
+
+def _has_surface(mesh: Mesh, finish: FinishOptions) -> bool:
+    try:
+        clean_surface(mesh, finish)
+    except InputError:
+        return False
+    return True
 
 
 def _centred_splats(splats: Gaussians, centre: Float[Tensor, " 3"], side: float) -> Gaussians:
