@@ -40,6 +40,7 @@ __all__ = ["PackSummary", "write_compact_pack"]
 
 logger = logging.getLogger(__name__)
 MAX_FACES = 4000
+WHOLE_FACES = 120
 TEXTURE_SIDE = 128
 
 
@@ -129,9 +130,9 @@ def _encode(asset: Asset) -> tuple[bytes, dict[str, np.ndarray]]:
     for resolution in OCCUPANCY_RESOLUTIONS:
         arrays[f"occupancy_{resolution}"] = np.packbits(surface_occupancy(asset, resolution).numpy().reshape(-1))
     materials = []
-    share = min(1.0, MAX_FACES / max(asset.num_faces, 1))
+    share = _large_share(asset)
     for number, part in enumerate(asset.parts):
-        small = _simplified(part, share)
+        small = part if len(part.faces) <= WHOLE_FACES else _simplified(part, share)
         low, span = small.vertices.amin(0), (small.vertices.amax(0) - small.vertices.amin(0)).clamp_min(1e-9)
         arrays[f"{number}_low"], arrays[f"{number}_span"] = low.numpy(), span.numpy()
         arrays[f"{number}_v"] = ((small.vertices - low) / span * 65535).round().numpy().astype(np.uint16)
@@ -165,6 +166,13 @@ def _encode(asset: Asset) -> tuple[bytes, dict[str, np.ndarray]]:
     return zlib.compress(buffer.getvalue(), 9), arrays
 
 
+def _large_share(asset: Asset) -> float:
+    """The share of faces that large parts keep; small parts stay whole, since they have none to spare."""
+    large = sum(len(part.faces) for part in asset.parts if len(part.faces) > WHOLE_FACES)
+    left = max(MAX_FACES - (asset.num_faces - large), MAX_FACES // 4)
+    return min(1.0, left / max(large, 1))
+
+
 def _simplified(part: Mesh, share: float) -> Mesh:
     """The part with about `share` of its faces, its texture coordinates from the nearest original vertex.
 
@@ -172,7 +180,7 @@ def _simplified(part: Mesh, share: float) -> Mesh:
     and would tear flat-shaded meshes apart; normals are then found anew, with creases.
     """
     target = int(len(part.faces) * share)
-    if share >= 1 or len(part.faces) < 24 or target < 4:
+    if share >= 1 or target < 4:
         return part
     keys = part.vertices if part.uv is None or not _is_textured(part) else torch.cat([part.vertices, part.uv], 1)
     _, first, welded = np.unique(keys.numpy(), axis=0, return_index=True, return_inverse=True)

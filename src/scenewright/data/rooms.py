@@ -247,6 +247,14 @@ class RoomFurnisher:
                 found.append((float(x), float(y)))
         return found
 
+    def heading_to_furniture(self, x: float, y: float) -> float:
+        """The heading, of several random ones, with the most objects within 30 degrees to either side."""
+        centres = np.array([placed.position[:2] for placed in self.composer.objects]).reshape(-1, 2)
+        bearings = np.arctan2(centres[:, 1] - y, centres[:, 0] - x)
+        headings = self.rng.uniform(-math.pi, math.pi, 12)
+        apart = np.abs((bearings[None] - headings[:, None] + math.pi) % (2 * math.pi) - math.pi)
+        return float(headings[(apart < math.radians(30)).sum(1).argmax()])
+
 
 def compose_room(
     selector: Selector,
@@ -271,9 +279,8 @@ def compose_room(
     if views and walk:
         poses = walk_poses(furnisher.is_free, tuple(low.tolist()), tuple(high.tolist()), views, rng)
     elif views:
-        center = (low + high) / 2
         for x, y in furnisher.stations(views):
-            heading = math.atan2(center[1] - y, center[0] - x) + float(rng.uniform(-0.6, 0.6))
+            heading = furnisher.heading_to_furniture(x, y)
             poses.append(_pitched((x, y, float(rng.uniform(1.2, 1.8))), heading, float(rng.uniform(5, 22))))
     fov = float(rng.uniform(60.0, 75.0))
     panorama_poses = tuple(

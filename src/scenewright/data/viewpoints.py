@@ -130,7 +130,7 @@ def walk_poses(
         x, y = here[0] + float(jitter[0]), here[1] + float(jitter[1])
         if not is_free(x, y):
             x, y = here
-        heading = math.atan2(center[1] - y, center[0] - x) + float(rng.uniform(-1.2, 1.2))
+        heading = math.atan2(center[1] - y, center[0] - x) + float(rng.uniform(-0.8, 0.8))
         drop = math.tan(math.radians(rng.uniform(*pitch_down_deg)))
         eye = np.array([x, y, rng.uniform(1.3, 1.6)])
         poses.append(_pose(eye, eye + np.array([math.cos(heading), math.sin(heading), -drop])))
