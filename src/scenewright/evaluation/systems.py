@@ -8,7 +8,7 @@ order of the masks where it can (an object may carry its `mask` to say which one
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Bool
 from PIL import Image
@@ -20,6 +20,7 @@ from scenewright.types import Camera, Scene
 __all__ = ["SYSTEMS", "BuildRequest", "SceneSystem", "SystemEntry", "find_system"]
 
 
+@runtime_checkable
 class SceneSystem(Protocol):
     """Turns one picture with object masks into a scene of placed objects."""
 

@@ -22,6 +22,7 @@ from scenewright.errors import WeightsError
 
 __all__ = ["Checkpoint", "TensorCheckpoint", "open_checkpoint", "read_metadata"]
 
+_STAGING_BYTES = 4 << 20
 _PICKLE_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
 _DTYPES = {
     "F64": torch.float64,
@@ -74,6 +75,7 @@ class _SafetensorsCheckpoint:
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.dtypes: dict[str, torch.dtype] = {}
         self._offsets: dict[str, int] = {}
+        self._staging: Tensor | None = None
         # The format has no holes: tensors in the order of their offsets are contiguous, which safe_open verifies.
         with safe_open(path, framework="pt") as header:
             offset = 8 + struct.unpack("<Q", file.read(8))[0]
@@ -90,19 +92,34 @@ class _SafetensorsCheckpoint:
         return self.dtypes[name].itemsize * torch.Size(self.shapes[name]).numel()
 
     def read_into(self, name: str, target: Tensor) -> None:
-        in_place = target.device.type == "cpu" and target.dtype == self.dtypes[name] and target.is_contiguous()
-        staging = target if in_place else torch.empty(self.shapes[name], dtype=self.dtypes[name])
-        if staging.numel():
-            self._file.seek(self._offsets[name])
-            buffer = staging.detach().reshape(-1).view(torch.uint8).numpy().data
-            done = 0
-            while done < len(buffer):  # one read call returns at most 2 GiB
-                count = self._file.readinto(buffer[done:])
-                if not count:
-                    raise WeightsError(f"'{self._path}' ended inside '{name}'; it changed while it was read.")
-                done += count
-        if not in_place:
-            target.copy_(staging)
+        dtype, shape = self.dtypes[name], self.shapes[name]
+        self._file.seek(self._offsets[name])
+        if target.device.type == "cpu" and target.dtype == dtype and target.is_contiguous():
+            self._read(name, target.detach().reshape(-1))
+        elif target.is_contiguous():
+            # Converted piece by piece in one buffer: copies as large as the tensors would fragment the heap.
+            if self._staging is None:
+                self._staging = torch.empty(_STAGING_BYTES, dtype=torch.uint8)
+            staging = self._staging.view(dtype)
+            for piece in target.detach().reshape(-1).split(len(staging)):
+                self._read(name, staging[: len(piece)])
+                piece.copy_(staging[: len(piece)])
+        else:
+            whole = torch.empty(shape, dtype=dtype)
+            self._read(name, whole.reshape(-1))
+            target.copy_(whole)
+
+    def _read(self, name: str, flat: Tensor) -> None:
+        """Fills a one-dimensional tensor from where the file stands."""
+        if not flat.numel():
+            return
+        buffer = flat.view(torch.uint8).numpy().data
+        done = 0
+        while done < len(buffer):  # one read call returns at most 2 GiB
+            count = self._file.readinto(buffer[done:])
+            if not count:
+                raise WeightsError(f"'{self._path}' ended inside '{name}'; it changed while it was read.")
+            done += count
 
 
 @contextmanager
