@@ -1,5 +1,8 @@
+import base64
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -41,3 +44,32 @@ def test_mesh_to_voxels_and_back(tmp_path, suffix):
 def test_what_cannot_be_converted_is_named(tmp_path, source, target, message):
     with pytest.raises(InputError, match=message):
         CliRunner().invoke(app, ["convert", source, str(tmp_path / target)], catch_exceptions=False)
+
+
+def test_a_file_cut_short_is_named_and_nothing_is_written(tmp_path):
+    whole, cut = tmp_path / "table.vxz", tmp_path / "cut.vxz"
+    run(TABLE, whole, "--resolution", 16)
+    cut.write_bytes(whole.read_bytes()[:-40])
+    with pytest.raises(InputError, match=r"cut\.vxz"):
+        run(cut, tmp_path / "back.glb")
+    assert not (tmp_path / "back.glb").exists()
+
+
+def test_a_missing_texture_is_named(tmp_path):
+    triangle = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]], "<f4").tobytes()
+    document = {
+        "asset": {"version": "2.0"},
+        "scenes": [{"nodes": [0]}],
+        "nodes": [{"mesh": 0}],
+        "meshes": [{"primitives": [{"attributes": {"POSITION": 0}, "material": 0}]}],
+        "materials": [{"pbrMetallicRoughness": {"baseColorTexture": {"index": 0}}}],
+        "textures": [{"source": 0}],
+        "images": [{"uri": "wood.png"}],
+        "accessors": [{"bufferView": 0, "componentType": 5126, "count": 3, "type": "VEC3"}],
+        "bufferViews": [{"buffer": 0, "byteLength": 36}],
+        "buffers": [{"byteLength": 36, "uri": "data:;base64," + base64.b64encode(triangle).decode()}],
+    }
+    (tmp_path / "table.gltf").write_text(json.dumps(document))
+    with pytest.raises(InputError, match=r"wood\.png"):
+        run(tmp_path / "table.gltf", tmp_path / "table.vxz", "--resolution", 16)
+    assert not (tmp_path / "table.vxz").exists()

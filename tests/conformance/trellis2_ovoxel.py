@@ -155,8 +155,10 @@ def vxz(case: Case) -> dict[str, Tensor]:
     outputs["read_coords"] = plain.coords
     outputs |= {f"read_{name}": values for name, values in plain.attributes.items()}
     if "chunk0_coords" in case.outputs:
-        in_chunk = (plain.coords < size).all(1)
-        local = plain.coords[in_chunk].contiguous()
+        # Rows come chunk by chunk, so the first row lies in the first chunk.
+        chunk_of = plain.coords // size
+        in_chunk = (chunk_of == chunk_of[0]).all(1)
+        local = (plain.coords[in_chunk] % size).contiguous()
         values = torch.cat([value[in_chunk] for value in plain.attributes.values()], 1).contiguous().numpy()
         codes, depth = encode_curve(local), size.bit_length() - 1
         nodes = octree_encode(codes.numpy(), depth)

@@ -199,3 +199,20 @@ def test_absurd_scale_and_resolution_are_refused():
         mesh_to_lattice(mesh.vertices, mesh.faces, Lattice.cube(16))
     with pytest.raises(InputError, match="grid cells"):
         mesh_to_dual_grid(sphere(), 100_000)
+
+
+def test_ten_million_faces_are_taken_in_stride():
+    """Memory and time stay linear: a sheet of 10 M triangles far smaller than a voxel."""
+    side = 2237
+    x, y = np.meshgrid(*[np.linspace(-0.4, 0.4, side, dtype=np.float32)] * 2, indexing="ij")
+    height = np.full_like(x, 0.11) + 0.01 * x
+    vertices = torch.from_numpy(np.stack([x, y, height], -1).reshape(-1, 3))
+    corner = (np.arange(side - 1)[:, None] * side + np.arange(side - 1)).reshape(-1).astype(np.int32)
+    faces = np.empty((2 * len(corner), 3), np.int32)
+    faces[::2] = corner[:, None] + np.array([0, side, side + 1])
+    faces[1::2] = corner[:, None] + np.array([0, side + 1, 1])
+    assert len(faces) > 9.9e6
+    grid = mesh_to_dual_grid(Mesh(vertices, torch.from_numpy(faces)), 32)
+    assert len(grid.coords) == 26 * 26
+    surface = (grid.coords[:, 2] + grid.dual_vertices[:, 2]) / 32 - 0.5
+    assert float((surface - 0.11).abs().max()) < 0.006

@@ -56,3 +56,19 @@ def test_attributes_are_found_in_the_cube():
     )
     points = torch.tensor([[-0.375, -0.375, -0.375], [0.4, 0.4, 0.4]])
     assert sample_voxels(voxels, "roughness", points)[:, 0].tolist() == pytest.approx([10, 200])
+
+
+@pytest.mark.parametrize("mode", ["trilinear", "nearest"])
+def test_points_that_are_not_numbers_find_nothing(mode):
+    query = torch.tensor([[[float("nan"), 1.0, 1.0], [float("inf"), 1.0, 1.0], [1.0, 1.0, -float("inf")]]])
+    values = sample_sparse_grid(full_grid(), torch.ones(64, 1), query, mode)
+    assert values.nan_to_num().tolist() == [[[0.0]] * 3]
+
+
+def test_many_points_on_threads_give_what_few_do():
+    coords, generator = full_grid(8), torch.Generator().manual_seed(0)
+    feats = torch.rand(len(coords), 3, generator=generator)
+    query = 8 * torch.rand(1, 150_000, 3, generator=generator)
+    together = sample_sparse_grid(coords, feats, query)
+    apart = [sample_sparse_grid(coords, feats, piece) for piece in query.split(40_000, 1)]
+    assert torch.equal(together, torch.cat(apart, 1))

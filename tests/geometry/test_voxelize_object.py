@@ -7,6 +7,7 @@ from scenewright.errors import InputError
 from scenewright.geometry.color import srgb_from_linear
 from scenewright.geometry.voxelize_object import object_to_voxels, voxels_to_mesh
 from scenewright.io.glb import load_glb
+from scenewright.io.vxz import read_vxz, write_vxz
 from scenewright.types import Mesh, PBRMaterial, SparseVoxels
 from tests.geometry.test_volumetric_attributes import square
 
@@ -47,6 +48,43 @@ def test_furniture_becomes_one_set_of_voxels():
     colors = voxels.attributes["base_color"].int()
     assert int((colors[:, 2] - colors[:, 0] > 60).sum()) > 200
     assert int((colors[:, 0] - colors[:, 2] > 30).sum()) > 200
+
+
+def test_a_smooth_texture_comes_back_within_quantisation(tmp_path):
+    """Through bytes, a file and vertex colours: what a voxel says is the texture at its centre, to one step of 255."""
+    # Texels larger than voxels: no level of detail in between. Voxel bytes are truncated, as published.
+    ramp = (20 + 210 * (torch.arange(32) + 0.5) / 32).round().byte()
+    image = torch.stack([ramp[None].expand(32, 32), ramp[:, None].expand(32, 32), ramp.flip(0).expand(32, 32)], 2)
+    part = square(PBRMaterial(base_color_texture=image.contiguous()))
+    voxels = read_vxz(write_vxz(tmp_path / "square.vxz", object_to_voxels([part], 64)))
+    centre = (voxels.coords + 0.5) / 64 - 0.5
+    u, v = (centre[:, 0] + 0.5).clamp(0, 1), (0.5 - centre[:, 1]).clamp(0, 1)
+    inside = ((u - 0.5).abs() < 0.47) & ((v - 0.5).abs() < 0.47)
+    expected = torch.stack([20 + 210 * u, 20 + 210 * v, 230 - 210 * u], 1)
+    error = (voxels.attributes["base_color"].float() - expected)[inside].abs()
+    assert len(error) > 3000
+    assert float(error.max()) < 1.7  # half a step for the texel, one for the voxel, 0.2 for the square's side of 0.801
+    mesh = voxels_to_mesh(voxels)
+    assert float((srgb_from_linear(mesh.vertex_colors[:, :3]) * 255).max()) <= 231
+
+
+def test_surfaces_without_area_alone_are_refused_and_beside_others_ignored():
+    point = Mesh(torch.full((3, 3), 0.3), torch.tensor([[0, 1, 2]]))
+    with pytest.raises(InputError, match="extent"):
+        object_to_voxels([point], 16)
+    part = square(PBRMaterial((0.5, 0.5, 0.5, 1.0)))
+    degenerate = Mesh(part.vertices, torch.tensor([[0, 0, 1], [2, 2, 2]]), material=PBRMaterial((1.0, 0.0, 0.0, 1.0)))
+    both, alone = object_to_voxels([part, degenerate], 32), object_to_voxels([part], 32)
+    assert torch.equal(both.coords, alone.coords)
+    assert torch.equal(both.attributes["base_color"], alone.attributes["base_color"])
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_vertices_that_are_not_numbers_are_refused(bad):
+    part = square()
+    part.vertices[1, 2] = bad
+    with pytest.raises(InputError, match="finite"):
+        object_to_voxels([part], 16)
 
 
 def test_objects_that_make_no_voxels_and_foreign_voxels_are_refused():

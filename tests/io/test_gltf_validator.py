@@ -14,8 +14,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from scenewright.io.glb import glb_bytes
-from scenewright.types import Mesh, PBRMaterial, Scene, SceneObject
+from scenewright.backbones.trellis2.decoding import object_surface
+from scenewright.backbones.trellis2.texture_vae import MATERIAL_CHANNELS
+from scenewright.geometry.dual_grid_quantize import dequantize_dual_grid
+from scenewright.geometry.finish import finish_mesh
+from scenewright.geometry.surface_color import voxel_field
+from scenewright.geometry.voxelize_object import object_to_voxels, voxels_to_mesh
+from scenewright.io.glb import glb_bytes, load_glb
+from scenewright.systems.single_object.trellis2 import TRELLIS2_FINISH
+from scenewright.types import Mesh, PBRMaterial, Scene, SceneObject, SparseVoxels
 from tests.io.scenes import camera, picture, placed, rich_scene, tetrahedron
 
 _VERSION = "2.0.0-dev.3.10"
@@ -72,6 +79,20 @@ def degenerate() -> Scene:
     )
 
 
+def furniture_voxels() -> SparseVoxels:
+    """What TRELLIS.2's decoders make of an object, from the object itself."""
+    path = Path(__file__).parents[1] / "data" / "furniture" / "b0_deckchair.glb"
+    return object_to_voxels([part for item in load_glb(path).objects for part in item.parts], 48)
+
+
+def finished_object() -> Scene:
+    voxels = furniture_voxels()
+    values = {name: value.float() / 255 for name, value in voxels.attributes.items() if name in MATERIAL_CHANNELS}
+    field = voxel_field(replace(voxels, attributes=values))
+    surface = object_surface(dequantize_dual_grid(voxels))
+    return plain(finish_mesh(surface, field, replace(TRELLIS2_FINISH, max_faces=2000, texture_size=64)))
+
+
 SCENES = {
     "everything": rich_scene,
     "empty": lambda: Scene(()),
@@ -88,6 +109,8 @@ SCENES = {
     "rgb texture": lambda: textured(3, "OPAQUE"),
     "rgba texture": lambda: textured(4, "BLEND"),
     "degenerate": degenerate,
+    "finished object": finished_object,
+    "converted voxels": lambda: plain(voxels_to_mesh(furniture_voxels())),
     "many vertices": lambda: plain(Mesh(torch.rand(70_000, 3), torch.arange(69_999).reshape(-1, 3))),
     "names beyond ASCII": lambda: Scene(
         (SceneObject("große Küche 椅子", (tetrahedron(),), extras={"ü": [1, {"x": None}]}),)

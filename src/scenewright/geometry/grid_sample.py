@@ -119,7 +119,8 @@ def _sample_by_sorting(coords: Tensor, feats: Tensor, query: Tensor, mode: Mode)
 @njit(cache=True, nogil=True)
 @no_type_check
 def _row(top, bricks, shape, x, y, z):
-    if x < 0 or y < 0 or z < 0 or x >= shape[0] or y >= shape[1] or z >= shape[2]:
+    # Asked this way round, a position that is not a number lies outside.
+    if not (0 <= x < shape[0] and 0 <= y < shape[1] and 0 <= z < shape[2]):
         return np.int64(-1)
     return row_at(top, bricks, 0, (shape[1] + 7) >> 3, (shape[2] + 7) >> 3, np.int64(x), np.int64(y), np.int64(z))
 
