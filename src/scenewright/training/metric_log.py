@@ -2,15 +2,33 @@
 
 import json
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from scenewright.errors import InputError
 from scenewright.io.atomic import write_bytes
 
-__all__ = ["MetricLog", "read_metrics"]
+__all__ = ["MetricLog", "MetricWindow", "read_metrics"]
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass
+class MetricWindow:
+    """Sums of metrics over some steps; a metric counts the steps that have it."""
+
+    sums: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    def means(self) -> dict[str, float]:
+        return {name: total / self.counts[name] for name, total in self.sums.items()}
 
 
 class MetricLog:

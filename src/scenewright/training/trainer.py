@@ -14,13 +14,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from scenewright.errors import InputError
 from scenewright.io.atomic import atomic_path, write_bytes
@@ -32,17 +32,14 @@ from scenewright.training.checkpoint import (
     remove_leftovers,
     write_checkpoint,
 )
-from scenewright.training.clip import AdaptiveGradClipper
 from scenewright.training.config import RunConfig
-from scenewright.training.ema import WeightAverage
 from scenewright.training.exporting import export_network, merged_state
 from scenewright.training.loading import BatchStream, TrainingSet, derived_seed
-from scenewright.training.lora import add_lora, is_lora_name
-from scenewright.training.metric_log import MetricLog
-from scenewright.training.optim import learning_rate, make_optimizer, set_learning_rate
-from scenewright.training.parallel import Processes, like_parameter, to_device, whole
-from scenewright.training.starting_point import start_from
-from scenewright.training.task import Task, TaskModule, scalar_losses
+from scenewright.training.metric_log import MetricLog, MetricWindow
+from scenewright.training.optim import learning_rate, set_learning_rate
+from scenewright.training.parallel import Processes, to_device
+from scenewright.training.state import TrainingState
+from scenewright.training.task import Task, scalar_losses
 
 __all__ = ["TrainResult", "Trainer"]
 
@@ -59,22 +56,6 @@ class TrainResult:
     reason: Literal["max_steps", "budget", "stopped"]
     loss: float
     weights: tuple[Path, ...]
-
-
-@dataclass
-class _Window:
-    """Sums of metrics since the last logged line."""
-
-    sums: dict[str, float] = field(default_factory=dict)
-    counts: dict[str, int] = field(default_factory=dict)
-
-    def add(self, values: Mapping[str, float]) -> None:
-        for name, value in values.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
-            self.counts[name] = self.counts.get(name, 0) + 1
-
-    def means(self) -> dict[str, float]:
-        return {name: total / self.counts[name] for name, total in self.sums.items()}
 
 
 class Trainer:
@@ -105,8 +86,8 @@ class Trainer:
         self._train_set, self._validation = train_set, validation
         self._identity = dict(identity or {"task": type(task).__name__})
         self._device = device
-        self._step, self._elapsed_s, self._skipped_in_a_row = 0, 0.0, 0
-        self._window = _Window()
+        self._skipped_in_a_row = 0
+        self._saved_step = -1
         self._stop = False
 
     def fit(
@@ -126,28 +107,34 @@ class Trainer:
         """
         start = time.monotonic()
         saved = self._open_run(resume)
-        self._set_up(saved)
-        self._start_time = start - self._elapsed_s
-        self._deadline = math.inf if budget_minutes is None else start + 60 * budget_minutes
-        self._budget_s = None if budget_minutes is None else self._elapsed_s + 60 * budget_minutes
-        log = (
-            MetricLog(self.out, self.config.log.tensorboard, resumed_step=self._step)
-            if self._processes.is_main
-            else None
+        train = self.config.train
+        self._processes = Processes(
+            self._device, shard=train.shard, find_unused_parameters=train.find_unused_parameters
         )
+        self._state = state = TrainingState(self.task, self.config, self._processes, self.seed, saved)
+        self._saved_step = -1 if saved is None else state.step
+        self._start_time = start - state.elapsed_s
+        self._deadline = math.inf if budget_minutes is None else start + 60 * budget_minutes
+        self._budget_s = None if budget_minutes is None else state.elapsed_s + 60 * budget_minutes
+        log = self._begin_log() if self._processes.is_main else None
         try:
             with self._signals():
                 reason = self._run(log, progress)
-            loss = self._window.means().get("loss", self._last.get("loss", math.nan))
-            if checkpoint_steps(self.out)[-1:] != [self._step]:
+            loss = state.window.means().get("loss", state.last.get("loss", math.nan))
+            if self._saved_step != state.step:
                 self._save()
-            return TrainResult(self._step, reason, loss, self._export())
+            return TrainResult(state.step, reason, loss, self._export())
         finally:
             if log is not None:
                 log.close()
             self._processes.end()
 
-    # Setting up
+    def _begin_log(self) -> MetricLog:
+        """Tidies the folder, notes the settings, opens the metrics."""
+        remove_leftovers(self.out)
+        note = {"identity": self._identity, "settings": asdict(self.config), "seed": self.seed}
+        write_bytes(self.out / "recipe.json", json.dumps(note, indent=1).encode())
+        return MetricLog(self.out, self.config.log.tensorboard, resumed_step=self._state.step)
 
     def _open_run(self, resume: bool) -> TrainerCheckpoint | None:
         """The checkpoint to go on from, if any."""
@@ -168,77 +155,6 @@ class Trainer:
             logger.warning("Going on with the run's seed %d instead of %d.", saved.state["seed"], self.seed)
             self.seed = saved.state["seed"]
         return saved
-
-    def _set_up(self, saved: TrainerCheckpoint | None) -> None:
-        config, network = self.config, self.task.network
-        self._processes = Processes(
-            self._device,
-            shard=config.train.shard,
-            find_unused_parameters=config.train.find_unused_parameters,
-        )
-        if self._processes.is_main:
-            remove_leftovers(self.out)
-            note = {"identity": self._identity, "settings": asdict(config), "seed": self.seed}
-            write_bytes(self.out / "recipe.json", json.dumps(note, indent=1).encode())
-        if config.train.init_from and (saved is None or config.lora.rank):
-            start_from(self.task, config.train.init_from)
-        if config.lora.rank:
-            torch.manual_seed(derived_seed(self.seed, 0))
-            logger.info("Low-rank updates on %d layers.", add_lora(network, config.lora))
-        elif config.train.trainable:
-            for name, parameter in network.named_parameters():
-                parameter.requires_grad_(any(word in name for word in config.train.trainable))
-        if saved is not None:
-            self._load_weights(network, saved.weights)
-        device = self._processes.device
-        network.to(device).train()
-        for module in getattr(self.task, "frozen", ()):
-            module.to(device).eval().requires_grad_(False)
-        if config.train.compile:
-            network.compile()
-        dtype = torch.bfloat16 if config.train.precision == "bf16" else None
-        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        if not trained:
-            raise InputError(f"No parameter's name contains any of {list(config.train.trainable)}; nothing to train.")
-        optimizer = make_optimizer(trained, config.optimizer)
-        self._module, self._optimizer = self._processes.prepare(TaskModule(self.task, dtype), optimizer)
-        self._trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
-        self._average = WeightAverage(self._trained, config.ema)
-        self._clipper = AdaptiveGradClipper(config.clip.max_norm, config.clip.percentile, config.clip.buffer_size)
-        self._last: dict[str, float] = {}
-        if saved is not None:
-            self._load_progress(saved)
-
-    def _load_weights(self, network: nn.Module, weights: Mapping[str, Tensor]) -> None:
-        state = {name: tensor for name, tensor in network.state_dict().items() if self._is_saved(name)}
-        if {name: tensor.shape for name, tensor in state.items()} != {n: t.shape for n, t in weights.items()}:
-            raise InputError(
-                f"The checkpoint in '{self.out}' has other weights than this network; was the code or recipe changed? "
-                "Choose another --out."
-            )
-        with torch.no_grad():
-            for name, tensor in state.items():
-                tensor.copy_(weights[name])
-
-    def _load_progress(self, saved: TrainerCheckpoint) -> None:
-        state = saved.state
-        self._step, self._elapsed_s = int(state["step"]), float(state["elapsed_s"])
-        self._window = _Window(state["window"]["sums"], state["window"]["counts"])
-        self._clipper.load_state_dict(state["clip"])
-        self._average.updates = int(state["ema_updates"])
-        for name, average in self._average.averages.items():
-            average.copy_(like_parameter(saved.averages[name], average))
-        moments: dict[int, dict[str, Tensor]] = {}
-        for index, (name, parameter) in enumerate(self._trained.items()):
-            if name in saved.optimizer:
-                moments[index] = {
-                    key: like_parameter(value, parameter) if value.shape == parameter.shape and value.ndim else value
-                    for key, value in saved.optimizer[name].items()
-                }
-        groups = self._optimizer.state_dict()["param_groups"]
-        self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
-        if hasattr(self.task, "load_state_dict"):
-            self.task.load_state_dict(state["task"])
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -267,7 +183,7 @@ class Trainer:
             batch_size=train.batch_size,
             batch_split=train.batch_split,
             seed=self.seed,
-            first_step=self._step,
+            first_step=self._state.step,
             workers=train.workers,
             rank=self._processes.rank,
             world=self._processes.count,
@@ -282,23 +198,23 @@ class Trainer:
     ) -> Literal["max_steps", "budget", "stopped"]:
         train, intervals = self.config.train, self.config.log
         saved_at = logged_at = time.monotonic()
-        logged_step = self._step
-        while self._step < train.max_steps:
+        logged_step = self._state.step
+        while self._state.step < train.max_steps:
             if self._processes.agree(self._stop):
                 return "stopped"
             if self._processes.agree(time.monotonic() >= self._deadline):
                 return "budget"
-            self._last = self._train_step(stream)
-            self._window.add(self._last)
+            self._state.last = self._train_step(stream)
+            self._state.window.add(self._state.last)
             now = time.monotonic()
-            self._elapsed_s = now - self._start_time
+            self._state.elapsed_s = now - self._start_time
             if progress is not None and self._processes.is_main:
-                progress(self._step, train.max_steps, self._last)
+                progress(self._state.step, train.max_steps, self._state.last)
             if self._due(intervals.every):
-                means = self._processes.mean(self._window.means())
-                means["step_s"] = (now - logged_at) / (self._step - logged_step)
-                self._write(log, means | {"elapsed_s": self._elapsed_s})
-                self._window, logged_at, logged_step = _Window(), now, self._step
+                means = self._processes.mean(self._state.window.means())
+                means["step_s"] = (now - logged_at) / (self._state.step - logged_step)
+                self._write(log, means | {"elapsed_s": self._state.elapsed_s})
+                self._state.window, logged_at, logged_step = MetricWindow(), now, self._state.step
             if self._due(intervals.validate_steps) and self._validation is not None:
                 self._write(log, self._validate(self._validation))
             if self._due(intervals.sheet_steps):
@@ -310,52 +226,52 @@ class Trainer:
         return "max_steps"
 
     def _due(self, interval: int) -> bool:
-        return interval > 0 and self._step % interval == 0
+        return interval > 0 and self._state.step % interval == 0
 
     def _write(self, log: MetricLog | None, values: dict[str, float]) -> None:
         if log is not None:
-            log.write(self._step, values)
+            log.write(self._state.step, values)
 
     def _train_step(self, stream: Iterator[Any]) -> dict[str, float]:
         """One update of the weights; returns the step's metrics."""
         split = self.config.train.batch_split
-        rate = learning_rate(self.config.optimizer, self._step, self._progress())
-        set_learning_rate(self._optimizer, rate)
+        rate = learning_rate(self.config.optimizer, self._state.step, self._progress())
+        set_learning_rate(self._state.optimizer, rate)
         waited, collected = 0.0, []
         for micro in range(split):
             before = time.perf_counter()
             batch = to_device(next(stream), self._processes.device)
             waited += time.perf_counter() - before
-            torch.manual_seed(derived_seed(self.seed, 3, self._step, micro, self._processes.rank))
-            with self._processes.without_sync(self._module, last=micro == split - 1):
-                losses = scalar_losses(self._module(batch))
+            torch.manual_seed(derived_seed(self.seed, 3, self._state.step, micro, self._processes.rank))
+            with self._processes.without_sync(self._state.module, last=micro == split - 1):
+                losses = scalar_losses(self._state.module(batch))
                 (losses["loss"] / split).backward()
             collected.append(losses)
-        norm = self._clipper.clip(self._trained.values())
+        norm = self._state.clipper.clip(self._state.trained.values())
         if math.isfinite(norm):
-            self._optimizer.step()
+            self._state.optimizer.step()
             self._skipped_in_a_row = 0
         else:
             self._skip()
-        self._optimizer.zero_grad(set_to_none=True)
-        self._average.update()
-        self._step += 1
+        self._state.optimizer.zero_grad(set_to_none=True)
+        self._state.average.update()
+        self._state.step += 1
         return _means(collected, self._processes.device) | {"grad_norm": norm, "lr": rate, "data_wait_s": waited}
 
     def _progress(self) -> float:
         """The share of the run that is behind, by what the learning rate follows."""
         if self.config.optimizer.decay_by == "time" and self._budget_s is not None:
             return (time.monotonic() - self._start_time) / self._budget_s
-        return self._step / max(self.config.train.max_steps, 1)
+        return self._state.step / max(self.config.train.max_steps, 1)
 
     def _skip(self) -> None:
         """A step whose gradients are not finite changes no weight (the average moves on, as published)."""
         self._skipped_in_a_row += 1
-        logger.warning("Step %d has gradients that are not finite; it is skipped.", self._step)
+        logger.warning("Step %d has gradients that are not finite; it is skipped.", self._state.step)
         if self._skipped_in_a_row >= _MAX_SKIPPED_IN_A_ROW:
             raise InputError(
-                f"The gradients were not finite in {_MAX_SKIPPED_IN_A_ROW} steps in a row (step {self._step}); resume "
-                "from an earlier checkpoint with a lower [optimizer] lr or precision = 'fp32', and check the data."
+                f"The gradients were not finite in {_MAX_SKIPPED_IN_A_ROW} steps in a row (step {self._state.step}); "
+                "resume from an earlier checkpoint with a lower [optimizer] lr or precision = 'fp32'."
             )
 
     # What is written on the way
@@ -363,25 +279,25 @@ class Trainer:
     @contextmanager
     def _averaged(self) -> Iterator[None]:
         """Evaluation mode with the averaged weights."""
-        self._module.eval()
+        self._state.module.eval()
         try:
-            with self._average.in_place(), torch.no_grad():
+            with self._state.average.in_place(), torch.no_grad():
                 yield
         finally:
-            self._module.train()
+            self._state.module.train()
 
     def _fixed_batches(self, source: TrainingSet, size: int) -> BatchStream:
         """The same batches in every process and at every call."""
         return BatchStream(source, batch_size=size, seed=derived_seed(self.seed, 4))
 
     def _validate(self, source: TrainingSet) -> dict[str, float]:
-        window = _Window()
+        window = MetricWindow()
         train = self.config.train
         stream = self._fixed_batches(source, train.batch_size // train.batch_split)
         with self._averaged():
             for number in range(self.config.log.validate_batches):
                 torch.manual_seed(derived_seed(self.seed, 5, number))
-                losses = self._module(to_device(next(stream), self._processes.device))
+                losses = self._state.module(to_device(next(stream), self._processes.device))
                 window.add({f"validation/{name}": float(value) for name, value in losses.items()})
         return window.means()
 
@@ -396,43 +312,25 @@ class Trainer:
             picture: Tensor = sheet(to_device(next(stream), self._processes.device))
         if self._processes.is_main:
             (self.out / "sheets").mkdir(exist_ok=True)
-            with atomic_path(self.out / "sheets" / f"step-{self._step:08d}.png") as path:
+            with atomic_path(self.out / "sheets" / f"step-{self._state.step:08d}.png") as path:
                 Image.fromarray(picture.cpu().numpy()).save(path)
 
-    def _is_saved(self, name: str) -> bool:
-        """Low-rank training saves its updates only; the network they belong to is loaded again."""
-        return is_lora_name(name) or not self.config.lora.rank
-
     def _save(self) -> None:
-        weights = {n: whole(t) for n, t in self.task.network.state_dict().items() if self._is_saved(n)}
-        averages = weights | {name: whole(average) for name, average in self._average.averages.items()}
-        optimizer = {
-            name: {key: whole(value) for key, value in self._optimizer.state[parameter].items()}
-            for name, parameter in self._trained.items()
-            if parameter in self._optimizer.state
-        }
-        state = {
-            "identity": self._identity,
-            "seed": self.seed,
-            "elapsed_s": self._elapsed_s,
-            "clip": self._clipper.state_dict(),
-            "ema_updates": self._average.updates,
-            "window": {"sums": self._processes.mean(self._window.sums), "counts": self._window.counts},
-            "task": self.task.state_dict() if hasattr(self.task, "state_dict") else None,
-        }
-        state = json.loads(json.dumps(state))
+        """Writes a checkpoint; every process learns whether that worked."""
+        state = self._state
+        self._saved_step = state.step
+        checkpoint = state.snapshot(self._identity, self.seed)
         problem: InputError | None = None
         if self._processes.is_main:
             try:
-                checkpoint = TrainerCheckpoint(weights, averages, optimizer, state)
-                write_checkpoint(self.out, self._step, checkpoint, keep=self.config.log.keep)
+                write_checkpoint(self.out, state.step, checkpoint, keep=self.config.log.keep)
             except InputError as error:
                 problem = error
         if self._processes.agree(problem is not None):
             raise problem or InputError("The main process could not write the checkpoint; see its message.")
 
     def _export(self) -> tuple[Path, ...]:
-        with self._average.in_place():
+        with self._state.average.in_place():
             state = merged_state(self.task.network)
         return export_network(self.task, self.out, state) if self._processes.is_main else ()
 
@@ -441,7 +339,7 @@ def _means(collected: list[dict[str, Tensor]], device: torch.device) -> dict[str
     """Each metric's mean over the micro-batches that have it; one transfer for all."""
     flat = [(name, value.detach()) for losses in collected for name, value in losses.items()]
     values = torch.stack([value.to(device, torch.float32) for _, value in flat]).tolist()
-    window = _Window()
+    window = MetricWindow()
     for (name, _), value in zip(flat, values, strict=True):
         window.add({name: value})
     return window.means()
