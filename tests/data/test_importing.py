@@ -16,7 +16,7 @@ from scenewright.data.model_files import archive_path, read_model
 from scenewright.data.parametric import make_object
 from scenewright.errors import InputError
 from scenewright.io.glb import glb_bytes
-from scenewright.types import Scene, SceneObject
+from scenewright.types import Mesh, Scene, SceneObject
 
 # A wedge: 2 wide, 1 high, 4 deep, y up; its low edge is at +z, the front.
 WEDGE = """mtllib wedge.mtl
@@ -133,6 +133,32 @@ def test_models_without_faces_with_nan_or_garbage(content: str, message: str) ->
 def test_too_many_faces_are_refused_before_parsing() -> None:
     with pytest.raises(InputError, match="simplify it first"):
         read_model("x.obj", {"x.obj": b"v 0 0 0\n" + b"f 1 1 1\n" * 5_000_000})
+
+
+def test_a_glb_with_five_million_faces_is_refused(tmp_path: Path) -> None:
+    # 5 M faces over four vertices: the file is a header and one index buffer.
+    faces = torch.tensor([[0, 1, 2], [0, 2, 3], [0, 3, 1], [1, 3, 2]]).repeat(1_250_000, 1)
+    corners = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
+    (tmp_path / "dense.glb").write_bytes(glb_bytes(Scene((SceneObject("dense", (Mesh(corners, faces),)),))))
+    report = import_models(find_models(tmp_path), tmp_path / "out")
+    assert report.counts == {"refused": 1}
+    assert "5,000,000 faces" in report.lines[0].reasons[0]
+
+
+def test_a_corrupt_catalogue_is_named_and_a_bad_line_costs_one_model(tmp_path: Path) -> None:
+    zipped = sh3f(tmp_path / "a.sh3f", "id#1=a\nname#1=A\nmodel#1=/m/wedge.obj\nwidth#1=many\n", {"m/wedge.obj": WEDGE})
+    cut = zipped.read_bytes()[:200]
+    (tmp_path / "cut.sh3f").write_bytes(cut)
+    with pytest.raises(InputError, match=r"cut\.sh3f"):
+        find_models(tmp_path / "cut.sh3f")
+    properties = (
+        "id#1=a\nname#1=A\nmodel#1=/m/gone.obj\nwidth#1=80\ndepth#1=40\nheight#1=120\n"
+        "id#2=b\nname#2=B\nmodel#2=/m/wedge.obj\nwidth#2=80\ndepth#2=40\nheight#2=120\n"
+    )
+    half = sh3f(tmp_path / "half.sh3f", properties, {"m/wedge.obj": WEDGE})
+    report = import_models(find_models(half), tmp_path / "out")
+    assert report.counts == {"kept": 1, "refused": 1}
+    assert "gone.obj" in " ".join(reason for line in report.lines for reason in line.reasons)
 
 
 def test_absurd_scale_and_flat_nothing_are_reported(tmp_path: Path) -> None:

@@ -1,0 +1,128 @@
+"""CPU seconds of making data: scenes composed, pictures, on-the-fly samples, voxelisation and O-Voxel per asset.
+
+    uv run python -m benchmarks.data --pack PACK [--count 20] [--resolution 256]
+
+PACK is a model pack or a compact pack. One thread and CPU time, which other work on the machine does not stretch; the
+mean over `--count` after a warm-up. "images" are 256 x 256 with 2 x 2 samples a pixel, from composed floor scenes.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from benchmarks.measure import machine
+from scenewright.data.composition import ComposedScene
+from scenewright.data.floor_scenes import compose_floor_scene
+from scenewright.data.ground_truth import prepare_scene
+from scenewright.data.held_out import TrainingAsset
+from scenewright.data.library import TrainingLibrary
+from scenewright.data.occupancy import surface_occupancy
+from scenewright.data.on_the_fly import ObjectSamples, SceneSamples
+from scenewright.data.random_scenes import compose_random_scene
+from scenewright.data.recipes import Recipe
+from scenewright.data.rooms import compose_room
+from scenewright.data.samples import sample_of
+from scenewright.data.selection import Selector
+from scenewright.errors import InputError
+from scenewright.geometry.voxelize_object import object_to_voxels
+from scenewright.rendering.render import RenderOptions, render, shadows_of
+
+
+def mean_ms(function: Callable[[int], object], count: int) -> float:
+    """CPU milliseconds of one call, mean over `count` after one for compilation."""
+    function(0)
+    begin = time.process_time()
+    for number in range(count):
+        function(number + 1)
+    return (time.process_time() - begin) / count * 1000
+
+
+def show(name: str, milliseconds: float, note: str = "") -> None:
+    print(f"| {name} | {milliseconds:.2f} | {1000 / milliseconds:.1f} | {note} |", flush=True)
+
+
+def measure_scenes(selector: Selector, count: int) -> None:
+    """Composing, then pictures of the composed scenes."""
+    rng = np.random.default_rng(0)
+    scenes: list[ComposedScene] = []
+    show("floor scene, composed", mean_ms(lambda _: scenes.append(compose_floor_scene(selector, rng, size=256)), count))
+    show("random scene, composed", mean_ms(lambda _: compose_random_scene(selector, rng, views=4), count))
+    show("furnished room, composed", mean_ms(lambda _: compose_room(selector, rng, views=4, panoramas=1), count))
+    faces = float(np.mean([sum(placed.asset.num_faces for placed in scene.objects) for scene in scenes]))
+    note = f"{faces:,.0f} faces a scene, {np.mean([len(scene.objects) for scene in scenes]):.1f} objects"
+    prepared = [prepare_scene(scene, shadow_size=256) for scene in scenes]
+    shadows = [shadows_of(item.packed, item.lights, threads=1) for item in prepared]
+    options = RenderOptions(threads=1)
+
+    def picture(number: int) -> None:
+        index = number % len(scenes)
+        render(prepared[index].packed, scenes[index].cameras[0], shadows[index], options)
+
+    show("image, shadows ready", mean_ms(picture, 2 * count), note)
+    show(
+        "lamp shadows of a scene",
+        mean_ms(lambda n: shadows_of(prepared[n % len(scenes)].packed, prepared[0].lights, threads=1), count),
+    )
+    recipe = Recipe("floor", size=256)
+    show("sample of a shard, all files", mean_ms(lambda n: sample_of(scenes[n % len(scenes)], n, recipe), count))
+
+
+def measure_samples(pack: str, count: int) -> None:
+    """On-the-fly training samples at two sizes."""
+    for size in (64, 128):
+        generator = torch.Generator().manual_seed(0)
+        objects = ObjectSamples((pack,), size=size, shadow_size=128)
+        scenes = SceneSamples((pack,), size=size, shadow_size=128)
+        show(f"object sample, {size} px, 32^3", mean_ms(lambda n, o=objects, g=generator: o.sample(n, g), 2 * count))
+        show(f"scene sample, {size} px, 32^3", mean_ms(lambda n, s=scenes, g=generator: s.sample(n, g), count))
+
+
+def measure_assets(library: TrainingLibrary, count: int, resolution: int) -> None:
+    """Reading, admission and voxelisation of single assets."""
+    ids = sorted(library.rows)
+    ids = ids[:: max(1, len(ids) // (count + 1))]
+    sources: list[TrainingAsset] = []
+
+    def read(number: int) -> None:
+        try:
+            sources.append(library[ids[number % len(ids)]])
+        except InputError:
+            return
+
+    show("model read and admitted", mean_ms(read, count))
+    faces = f"{np.mean([source.asset.num_faces for source in sources]):,.0f} faces an asset"
+    rng = np.random.default_rng(0)
+    show("parametric object made", mean_ms(lambda _: library.random_parametric(rng), count))
+    for side in (32, 64):
+        show(
+            f"surface occupancy, {side}^3",
+            mean_ms(lambda n, r=side: surface_occupancy(sources[n % len(sources)].asset, r), count),
+            faces,
+        )
+    show(
+        f"O-Voxel, {resolution}^3, with materials",
+        mean_ms(lambda n: object_to_voxels(sources[n % len(sources)].asset.parts, resolution), count),
+        faces,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pack", required=True)
+    parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--resolution", type=int, default=256)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    print(machine())
+    print("| what | CPU ms | per second | |\n|---|---|---|---|")
+    library = TrainingLibrary([arguments.pack])
+    measure_assets(library, arguments.count, arguments.resolution)
+    measure_samples(arguments.pack, arguments.count)
+    measure_scenes(Selector(library), arguments.count)
+
+
+if __name__ == "__main__":
+    main()
