@@ -125,6 +125,7 @@ def encode_views(
     """
     size, device = encoders.picture_size, next(encoders.picture.parameters()).device
     report = progress or (lambda done: None)
+    report(0.0)
     geometry = _geometry_tokens(views, encoders, geometry_mode)
     conditions, tokens, pictures = [], [], []
     for number, view in enumerate(views):

@@ -9,22 +9,18 @@ Legend: N assets, C channels.
 from collections.abc import Sequence
 
 import torch
-from torch import nn
 
 from scenewright.errors import OutOfMemoryBudgetError
 from scenewright.nn.precision import torso_dtype
+from scenewright.systems.scene.memory import readable_bytes
 from scenewright.systems.scenegen.condition import SceneCondition
 from scenewright.systems.scenegen.structure_flow import SceneStructureFlow
 
-__all__ = ["keeps_keys", "kept_keys_bytes", "parameter_bytes", "step_bytes"]
+__all__ = ["keeps_keys", "kept_keys_bytes", "step_bytes"]
 
 
-def parameter_bytes(*modules: nn.Module | None) -> int:
-    """Bytes of all parameters and buffers."""
-    tensors = [
-        tensor for module in modules if module is not None for tensor in (*module.parameters(), *module.buffers())
-    ]
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+# Over measured peaks (tests/systems/scenegen/test_memory.py).
+_MARGIN = 1.1
 
 
 def kept_keys_bytes(flow: SceneStructureFlow, views: Sequence[SceneCondition]) -> int:
@@ -34,13 +30,15 @@ def kept_keys_bytes(flow: SceneStructureFlow, views: Sequence[SceneCondition]) -
 
 def step_bytes(flow: SceneStructureFlow, view: SceneCondition) -> int:
     """Bytes alive inside one evaluation at its fullest: a block's activations, and the keys it reads, joined."""
-    config = flow.config
+    config, width = flow.config, flow.config.model_channels
     tokens = (config.resolution // config.patch_size) ** 3 + config.num_special_tokens
     # The widest moment holds the rows, a norm of them and the hidden layer before and after its activation, or q, k, v
-    # with the attention's result: (2 + 2 r) C or 7 C values a row. LayerNorm's fp32 copy is counted twice.
-    values = max(2 + 2 * config.mlp_ratio, 7) * config.model_channels * _element_size(flow)
-    values += 2 * 4 * config.model_channels
-    return int(view.num_assets * tokens * values) + 2 * _block_keys_bytes(flow, view)
+    # with the attention's result: (2 + 2 r) C or 7 C values a row, and two fp32 copies from the norm.
+    values = max(2 + 2 * config.mlp_ratio, 7) * width * _element_size(flow) + 2 * 4 * width
+    # The scene cross-attention's keys are joined from each asset's own and the shared ones.
+    joined = view.own.shape[1] + (0 if view.shared is None else len(view.shared))
+    keys = _block_keys_bytes(flow, view) + 2 * view.num_assets * joined * width * _element_size(flow)
+    return int(_MARGIN * (view.num_assets * tokens * values + keys))
 
 
 def keeps_keys(
@@ -50,7 +48,7 @@ def keeps_keys(
 
     Args:
         budget_bytes: ceiling; None is no ceiling.
-        occupied_bytes: weights and whatever else stays on the device.
+        occupied_bytes: what is on the device already, weights included.
 
     Raises:
         OutOfMemoryBudgetError: it does not fit even if every block projects its condition anew.
@@ -60,8 +58,8 @@ def keeps_keys(
     needed = occupied_bytes + max(step_bytes(flow, view) for view in views)
     if needed > budget_bytes:
         raise OutOfMemoryBudgetError(
-            f"{views[0].num_assets} objects together need about {needed / 1e9:.1f} GB, more than the ceiling of "
-            f"{budget_bytes / 1e9:.1f} GB; raise it, give fewer masks, or use half precision."
+            f"{views[0].num_assets} objects together need about {readable_bytes(needed)}, more than the ceiling of "
+            f"{readable_bytes(budget_bytes)}; raise it, give fewer masks, or use half precision."
         )
     return needed + kept_keys_bytes(flow, views) <= budget_bytes
 

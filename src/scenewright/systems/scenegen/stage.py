@@ -20,9 +20,10 @@ from torch import Tensor
 from scenewright.backbones.structure_vae import StructureDecoder, occupied_coords
 from scenewright.errors import ScenewrightError
 from scenewright.samplers.config import SamplerConfig
+from scenewright.systems.scene.memory import memory_in_use
 from scenewright.systems.scene.structures import PlacedStructures, SceneRequest, StageProgress
 from scenewright.systems.scenegen.encoding import GeometryMode, SceneView, encode_views, in_same_order
-from scenewright.systems.scenegen.memory import keeps_keys, parameter_bytes
+from scenewright.systems.scenegen.memory import keeps_keys
 from scenewright.systems.scenegen.poses import MIN_SCALE, world_from_objects
 from scenewright.systems.scenegen.pretrained import Report, SceneGenNetworks
 from scenewright.systems.scenegen.sampling import SceneStructures, sample_scene_structures
@@ -102,17 +103,14 @@ class SceneGenStage:
             progress=lambda done: report("encode", done),
         )
         conditions, budget = encoded.conditions, request.max_memory_bytes
-        occupied = parameter_bytes(flow, decoder)
         if budget is not None and self.device.type != "cpu":
             encoders.to("cpu")  # not needed while sampling
-        else:
-            occupied += parameter_bytes(encoders.picture, encoders.geometry)
         sampled = sample_scene_structures(
             flow,
             conditions,
             scene_noise(networks, [request.generator(index, "structure") for index in order]).to(self.device),
             _sampler(networks.structure_sampler, request),
-            keep_keys=keeps_keys(flow, conditions, budget, occupied),
+            keep_keys=keeps_keys(flow, conditions, budget, memory_in_use(self.device)),
             progress=lambda step, steps: report("structure", step / steps),
         )
         _check_finite(sampled)
