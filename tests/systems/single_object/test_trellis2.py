@@ -10,11 +10,12 @@ from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
 from scenewright.backbones.trellis2.config import IntervalSamplerConfig
-from scenewright.backbones.trellis2.decoding import decode_materials, decode_shape
+from scenewright.backbones.trellis2.decoding import decode_materials, decode_shape, object_surface
 from scenewright.backbones.trellis2.object_sampling import PLANS, ObjectLatents, sample_object
 from scenewright.backbones.trellis2.pretrained import Trellis2
 from scenewright.cli.app import app
 from scenewright.errors import EmptyStructureError, InputError, OutOfMemoryBudgetError, WeightsError
+from scenewright.geometry.finish import finish_mesh
 from scenewright.io.scene_file import load_scene, save_scene
 from scenewright.systems.single_object.texturing import TexturingOptions, texture_mesh
 from scenewright.systems.single_object.trellis2 import (
@@ -24,7 +25,7 @@ from scenewright.systems.single_object.trellis2 import (
     load_image_encoder,
     object_from_picture,
 )
-from scenewright.types import Mesh, Scene, SceneObject
+from scenewright.types import DualGrid, Mesh, Scene, SceneObject
 from tests.tiny_trellis2 import write_tiny_trellis2
 
 FINISH = replace(TRELLIS2_FINISH, max_faces=500, texture_size=64, normal_map=False)
@@ -157,6 +158,26 @@ def test_texturing_refuses_an_empty_mesh_and_one_with_too_many_tokens(weights):
         texture_mesh([empty], cut_out(), networks, encoder)
     with pytest.raises(OutOfMemoryBudgetError, match="use a lower resolution"):
         texture_mesh([rod()], cut_out(), networks, encoder, TexturingOptions(resolution=512, max_num_tokens=10))
+
+
+def test_finished_faces_wind_outwards_although_decoded_ones_do_not():
+    axis = (torch.arange(24) + 0.5) / 24 - 0.5
+    inside = torch.cartesian_prod(axis, axis, axis).norm(dim=1).view(24, 24, 24) < 0.31
+    crossed = torch.stack([inside != inside.roll(-1, a) for a in range(3)], -1)
+    # The flag of the edge along axis a sits one cell lower on the two other axes.
+    edges = torch.stack([crossed[..., a].roll([-1, -1], [b for b in range(3) if b != a]) for a in range(3)], -1)
+    near = torch.nn.functional.max_pool3d(crossed.any(-1).float()[None], 3, 1, 1)[0] > 0
+    coords = near.nonzero().int()
+    flags = edges[near]
+    raw = object_surface(DualGrid(coords, torch.full((len(coords), 3), 0.5), flags, 24))
+
+    def volume(mesh: Mesh) -> float:
+        a, b, c = mesh.vertices[mesh.faces.long()].unbind(1)
+        return float((a * torch.linalg.cross(b, c)).sum() / 6)
+
+    finished = finish_mesh(raw, None, replace(TRELLIS2_FINISH, max_faces=100_000))
+    assert abs(volume(raw)) < 0.05
+    assert volume(finished) == pytest.approx(4 / 3 * torch.pi * 0.31**3, rel=0.15)
 
 
 def run(*arguments: object) -> tuple[int, BaseException | None]:

@@ -49,7 +49,7 @@ StageProgress = Callable[[str, float], None]
 
 PLAN_OF_RESOLUTION: Mapping[int, PlanName] = {512: "512", 1024: "1024_cascade", 1536: "1536_cascade"}
 """The published way to each resolution."""
-TRELLIS2_FINISH = FinishOptions(max_faces=200_000, texture_size=2048, normal_map=True)
+TRELLIS2_FINISH = FinishOptions(max_faces=200_000, texture_size=2048, orient=True, normal_map=True)
 
 
 @dataclass(frozen=True)
