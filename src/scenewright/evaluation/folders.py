@@ -11,6 +11,8 @@ from pathlib import Path
 from scenewright.data.test_scenes import read_test_scene
 from scenewright.errors import InputError
 from scenewright.evaluation.shapes import ShapeScene, shapes_from_file, shapes_from_test_scene
+from scenewright.io.scene_file import load_scene
+from scenewright.types import Camera, Scene
 
 __all__ = ["ScenePair", "find_pairs"]
 
@@ -37,6 +39,18 @@ class ScenePair:
         if self.truth.is_dir():
             return shapes_from_test_scene(read_test_scene(self.truth, name=self.name))
         return shapes_from_file(self.truth, self.name)
+
+    def read_scene(self) -> tuple[Scene, Camera | None]:
+        """The truth with its materials, and the camera of its picture where that is known.
+
+        Raises:
+            InputError: the truth cannot be read.
+        """
+        if self.truth.is_dir():
+            scene = read_test_scene(self.truth, name=self.name)
+            return scene.truth, scene.camera
+        scene_file = load_scene(self.truth)
+        return scene_file, scene_file.camera
 
     def read_prediction(self) -> ShapeScene:
         """

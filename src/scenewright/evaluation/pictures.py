@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from scenewright.data.test_scenes import TestScene
 from scenewright.evaluation.scoring import SceneScore
 from scenewright.geometry.projection import look_at
 from scenewright.io.images import save_image
@@ -26,17 +25,22 @@ _LIGHTS = replace(STUDIO, ambient=replace(STUDIO.ambient, occlusion_directions=1
 
 
 def save_pictures(
-    work: Path, name: str, image: Image.Image | None, prediction: Scene, truth: Scene | TestScene, score: SceneScore
+    work: Path,
+    name: str,
+    image: Image.Image | None,
+    prediction: Scene,
+    truth: Scene,
+    score: SceneScore,
+    *,
+    camera: Camera | None = None,
 ) -> dict[str, str]:
     """Writes the pictures into `work` and returns their names there: input, prediction, truth."""
-    truth_scene = truth.truth if isinstance(truth, TestScene) else truth
-    camera = truth.camera if isinstance(truth, TestScene) and truth.camera is not None else truth_scene.camera
-    camera = shrunk(camera or default_camera(truth_scene), _SIDE)
+    camera = shrunk(camera or truth.camera or default_camera(truth), _SIDE)
     motion = torch.tensor(score.truth_from_prediction)
     moved = [replace(o, world_from_object=motion @ o.world_from_object.cpu().float()) for o in prediction.objects]
     drawn = {
         "prediction": draw(_shown(moved), camera),
-        "truth": draw(_shown(truth_scene.objects), camera),
+        "truth": draw(_shown(truth.objects), camera),
     }
     if image is not None:
         small = image.convert("RGB")

@@ -15,7 +15,6 @@ from typing import Any
 import torch
 
 from scenewright import __version__
-from scenewright.data.test_scenes import TestScene, find_test_scenes, read_test_scene
 from scenewright.errors import InputError, ScenewrightError
 from scenewright.evaluation.folders import find_pairs
 from scenewright.evaluation.machine import machine_facts, peak_memory_mb
@@ -23,7 +22,8 @@ from scenewright.evaluation.pictures import save_pictures
 from scenewright.evaluation.protocols import EvaluationProtocol
 from scenewright.evaluation.records import files_stamp, key_of, load_record, record_of, save_record
 from scenewright.evaluation.scoring import SceneScore, failed_scene, score_scene
-from scenewright.evaluation.shapes import ShapeScene, shapes_from_scene, shapes_from_test_scene
+from scenewright.evaluation.shapes import ShapeScene, shapes_from_scene
+from scenewright.evaluation.sources import SourceScene, find_sources
 from scenewright.evaluation.summary import summarize
 from scenewright.evaluation.systems import SceneSystem
 from scenewright.io.images import load_image
@@ -100,9 +100,11 @@ def evaluate_folders(
             record = record_of(pair.name, score, error=error, seconds={"score": time.perf_counter() - started})
             if pictures and pair.prediction is not None and error is None:
                 image = load_image(pair.picture) if pair.picture is not None else None
-                truth_scene = read_test_scene(pair.truth) if pair.truth.is_dir() else load_scene(pair.truth)
+                truth_scene, camera = pair.read_scene()
                 prediction = load_scene(pair.prediction)
-                record["pictures"] = save_pictures(work, pair.name, image, prediction, truth_scene, score)
+                record["pictures"] = save_pictures(
+                    work, pair.name, image, prediction, truth_scene, score, camera=camera
+                )
             save_record(work, key, record)
         records.append(record)
     _report(progress, len(pairs), len(pairs), "")
@@ -121,7 +123,7 @@ def evaluate_system(
     pictures: bool = True,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Generates every single-view test scene below `scenes` with `system` and scores the result.
+    """Generates every scene below `scenes` (layouts: see `sources`) with `system` and scores the result.
 
     Args:
         work: folder for records and pictures; created if missing, reused to resume.
@@ -129,46 +131,31 @@ def evaluate_system(
         seed: passed to the system, the same for every scene.
 
     Raises:
-        InputError: there is no single-view scene, or one cannot be read.
+        InputError: there is no scene, or one cannot be read.
     """
-    root, work = Path(scenes), Path(work)
-    folders = [folder for folder in find_test_scenes(root) if (folder / "instances.png").exists()]
-    folders = [folder for folder in folders if read_kind(folder) == "single_view"]
-    if not folders:
-        raise InputError(f"No single-view scene below '{root}'; this command needs pictures with instance masks.")
+    sources, work = find_sources(scenes), Path(work)
     scene_store = Path(generated) if generated is not None else work / "generated"
     facts = {"system": system.name, "preset": preset, "seed": seed, "version": __version__}
     facts["weights"] = system.weights_sha256() if hasattr(system, "weights_sha256") else None
     records = []
-    for index, folder in enumerate(folders):
-        name = folder.relative_to(root).as_posix() if folder != root else folder.name
-        _report(progress, index, len(folders), name)
-        made_key = key_of(files=files_stamp(folder), **facts)
+    for index, source in enumerate(sources):
+        _report(progress, index, len(sources), source.name)
+        made_key = key_of(files=files_stamp(*source.files), **facts)
         key = key_of(made=made_key, protocol=_facts(protocol), pictures=pictures)
-        record = load_record(work, key, name)
+        record = load_record(work, key, source.name)
         if record is None:
-            scene = read_test_scene(folder, name=name)
-            made = load_record(scene_store, made_key, name) or _generate(system, scene, scene_store, made_key, seed)
+            scene = source.read()
+            kept = load_record(scene_store, made_key, scene.name)
+            made = kept or _generate(system, scene, scene_store, made_key, seed)
             record = _score_generated(made, scene, protocol, work, scene_store, pictures)
             save_record(work, key, record)
         records.append(record)
-    _report(progress, len(folders), len(folders), "")
+    _report(progress, len(sources), len(sources), "")
     return _finish(system.name if preset is None else f"{system.name} ({preset})", protocol, records, work)
 
 
-def read_kind(folder: Path) -> str:
-    """The `kind` entry of a test scene's `scene.json`."""
-    import json
-
-    try:
-        return str(json.loads((folder / "scene.json").read_text()).get("kind", ""))
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"'{folder / 'scene.json'}' is not a readable JSON file ({error}).") from error
-
-
-def _generate(system: SceneSystem, scene: TestScene, store: Path, key: str, seed: int) -> dict[str, Any]:
+def _generate(system: SceneSystem, scene: SourceScene, store: Path, key: str, seed: int) -> dict[str, Any]:
     """Makes `NAME.glb` in the store, with a note of the time, the memory and, where it failed, the reason."""
-    assert scene.image is not None
     path = store / f"{scene.name}.glb"
     path.parent.mkdir(parents=True, exist_ok=True)
     if torch.cuda.is_available():
@@ -188,7 +175,7 @@ def _generate(system: SceneSystem, scene: TestScene, store: Path, key: str, seed
 
 
 def _score_generated(
-    made: dict[str, Any], scene: TestScene, protocol: EvaluationProtocol, work: Path, store: Path, pictures: bool
+    made: dict[str, Any], scene: SourceScene, protocol: EvaluationProtocol, work: Path, store: Path, pictures: bool
 ) -> dict[str, Any]:
     path, started = store / f"{scene.name}.glb", time.perf_counter()
 
@@ -197,21 +184,23 @@ def _score_generated(
             raise InputError(made["error"])
         return shapes_from_scene(load_scene(path), scene.name)
 
-    score, error = _score(read, shapes_from_test_scene(scene), protocol)
+    score, error = _score(read, scene.shapes, protocol)
     seconds = {"generate": made["seconds"], "score": time.perf_counter() - started}
     record = record_of(scene.name, score, error=error, seconds=seconds, peak_memory_mb=made["peak_memory_mb"])
     if pictures and error is None:
-        record["pictures"] = save_pictures(work, scene.name, scene.image, load_scene(path), scene, score)
+        record["pictures"] = save_pictures(
+            work, scene.name, scene.image, load_scene(path), scene.truth, score, camera=scene.camera
+        )
     return record
 
 
-def name_by_masks(generated: Scene, scene: TestScene) -> Scene:
-    """The generated scene with each object named after the true object whose mask it answers.
+def name_by_masks(generated: Scene, scene: SourceScene) -> Scene:
+    """The generated scene with each object named after the mask that it answers.
 
     By the object's own mask where it carries one; else by order where the counts agree; else names stay.
     """
     if any(item.mask is not None for item in generated.objects):
-        free = {item.name: item.mask for item in scene.objects if item.mask is not None}
+        free = dict(zip(scene.mask_names, scene.masks, strict=True))
         renamed = []
         for item in generated.objects:
             best = max(free, key=lambda name: _mask_iou(item.mask, free[name]), default=None)
@@ -221,9 +210,9 @@ def name_by_masks(generated: Scene, scene: TestScene) -> Scene:
             renamed.append(replace(item, name=best))
             del free[best]
         return replace(generated, objects=tuple(renamed))
-    if len(generated.objects) == len(scene.objects):
-        pairs = zip(generated.objects, scene.objects, strict=True)
-        return replace(generated, objects=tuple(replace(item, name=true.name) for item, true in pairs))
+    if len(generated.objects) == len(scene.mask_names):
+        pairs = zip(generated.objects, scene.mask_names, strict=True)
+        return replace(generated, objects=tuple(replace(item, name=name) for item, name in pairs))
     return generated
 
 
