@@ -47,6 +47,8 @@ def train(
             advance(f"step {step:,} of {steps:,}  loss {metrics['loss']:.4f}", max(step / max(steps, 1), spent))
 
         result = trainer.fit(budget_minutes=budget_minutes, resume=resume, progress=show)
+    if not result.weights:
+        return  # one of several processes; the main one reports
     reasons = {"max_steps": "all steps done", "budget": "the time budget is spent", "stopped": "asked to stop"}
     typer.echo(f"Step {result.step:,}, loss {result.loss:.4f} ({reasons[result.reason]}).")
     for path in result.weights:
