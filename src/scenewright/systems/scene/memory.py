@@ -78,7 +78,7 @@ def batches_within(
     total = 0
     for index, cost in enumerate(costs):
         if cost > free:
-            name = f"Object '{names[index]}'" if names else f"Item {index}"
+            name = f"Object '{names[index]}'" if names else f"Object {index + 1}"
             raise OutOfMemoryBudgetError(
                 f"{name} needs about {readable_bytes(in_use + cost)} with the networks, more than the "
                 f"{readable_bytes(ceiling)} of --max-memory; raise the ceiling."
