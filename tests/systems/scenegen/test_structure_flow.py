@@ -5,8 +5,9 @@ import torch
 from torch import Tensor
 
 from scenewright.backbones.trellis1.structure_flow import StructureFlow
+from scenewright.encoders.scene_condition import assemble_condition
 from scenewright.errors import InputError
-from scenewright.systems.scenegen.condition import SceneCondition
+from scenewright.systems.scenegen.condition import SceneCondition, scene_condition
 from scenewright.systems.scenegen.config import SceneFlowConfig, scene_flow_config
 from scenewright.systems.scenegen.structure_flow import SceneStructureFlow
 from scenewright.systems.scenegen.training import train_only_scene_parts
@@ -78,6 +79,15 @@ def test_shared_tokens_are_as_good_as_repeated_ones(flow: SceneStructureFlow) ->
     repeated = SceneCondition(torch.cat([condition.own, condition.shared.expand(NUM_ASSETS, -1, -1)], 1))
     for got, expected in zip(run(flow, x, TIME, condition), run(flow, x, TIME, repeated), strict=True):
         torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("left_out", [(), (1,), (2,), (3,), (1, 2, 3)])
+def test_split_conditions_hold_the_published_tokens_in_their_order(left_out: tuple[int, ...]) -> None:
+    given = [torch.randn(shape) for shape in ((3, 4, 8), (3, 4, 8), (1, 4, 8), (1, 5, 16))]
+    runs = [None if index in left_out else tokens for index, tokens in enumerate(given)]
+    split = scene_condition(*runs)
+    shared = [] if split.shared is None else [split.shared.expand(3, -1, -1)]
+    assert torch.equal(torch.cat([split.own, *shared], 1), assemble_condition(*runs))
 
 
 def test_projected_condition_and_no_condition_are_exact(flow: SceneStructureFlow) -> None:
