@@ -4,6 +4,7 @@
 
 The published decoders (474 M parameters each) run one after the other, as the pipeline runs them, on the pyramid of
 the given mesh. Figures: the process's peak resident memory (on CUDA: peak allocated), weights included.
+`--last-steps 1` runs only the last doubling, where the peak is, with the weights of all levels in memory: minutes less.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from benchmarks.measure import machine
 from scenewright.backbones.trellis2.config import SHAPE_DECODER, TEXTURE_DECODER
 from scenewright.backbones.trellis2.decoding import decode_materials, object_surface
 from scenewright.backbones.trellis2.shape_vae import ShapeDecoder
-from scenewright.backbones.trellis2.sparse_unet import Pyramid
+from scenewright.backbones.trellis2.sparse_unet import Pyramid, SparseUNetDecoder
 from scenewright.backbones.trellis2.texture_vae import TextureDecoder
 from scenewright.geometry.dual_grid import mesh_to_dual_grid
 from scenewright.geometry.voxelize import fit_unit_cube
@@ -61,6 +62,15 @@ def random_network(
     return network.eval().requires_grad_(False)
 
 
+def run_last_steps(decoder: SparseUNetDecoder, steps: int, device: torch.device) -> None:
+    """Makes the decoder start at a finer level; what it leaves out stays in memory."""
+    skipped = len(decoder.blocks) - 1 - steps
+    if skipped:
+        decoder.unused = decoder.blocks[:skipped]
+        decoder.blocks = decoder.blocks[skipped:]
+        decoder.from_latent = nn.Linear(32, decoder.config.model_channels[skipped], device=device)
+
+
 def peak_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
@@ -84,6 +94,7 @@ def main() -> None:
     parser.add_argument("--resolution", type=int, default=1024)
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--last-steps", type=int, default=4, choices=[1, 2, 3, 4], help="doublings to run, of four")
     options = parser.parse_args()
     device, dtype = torch.device(options.device), getattr(torch, options.dtype)
 
@@ -93,10 +104,13 @@ def main() -> None:
         pyramid = object_pyramid(options.mesh, options.object, options.resolution, device)
     counts = [len(pyramid[0].coarse), *(len(division.fine) for division in pyramid)]
     print(f"voxels, coarse to fine: {counts}; {options.mesh.name} at {options.resolution}, {options.dtype}", flush=True)
-    latent = SparseTensor(torch.randn(counts[0], 32, device=device), pyramid[0].coarse)
+    pyramid = pyramid[-options.last_steps :]
+    start = pyramid[0].coarse
+    latent = SparseTensor(torch.randn(len(start), 32, device=device), start)
 
     with stage("shape decoder: weights", device):
         decoder = random_network(ShapeDecoder, SHAPE_DECODER, dtype, device)
+        run_last_steps(decoder, options.last_steps, device)
     with stage("shape decoder: features", device):
         fields = decoder.fields(decoder(latent, pyramid))
     with stage("mesh", device):
@@ -105,6 +119,7 @@ def main() -> None:
     del decoder, fields
     with stage("texture decoder: weights", device):
         decoder = random_network(TextureDecoder, TEXTURE_DECODER, dtype, device)
+        run_last_steps(decoder, options.last_steps, device)
     with stage("texture decoder: materials", device):
         decode_materials(decoder, latent, pyramid, options.resolution)
 
