@@ -11,7 +11,7 @@ from PIL import Image
 
 from scenewright.data.compact_pack import CompactPack
 from scenewright.data.compact_writing import write_compact_pack
-from scenewright.data.ground_truth import ObjectView, ViewRules, object_views
+from scenewright.data.ground_truth import ObjectView, ViewRules, object_views, prepare_scene
 from scenewright.data.library import TrainingLibrary
 from scenewright.data.making import make_data
 from scenewright.data.occupancy import surface_occupancy
@@ -87,6 +87,9 @@ def test_every_kind_streams_and_resumes() -> None:
         expected = again.scene(2)
         assert expected is not None
         assert rest == [[placed.position for placed in expected.objects]]
+        if kind == "room":
+            prepared = prepare_scene(expected)
+            assert all(prepared.num_seen(camera, shrink=1) >= 1 for camera in expected.cameras)
 
 
 def test_shards_are_reproducible_and_random_access(tmp_path: Path) -> None:

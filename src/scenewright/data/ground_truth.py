@@ -19,7 +19,7 @@ from scenewright.rendering.lights import STUDIO, Ambient, Lights, PointLight
 from scenewright.rendering.panorama import render_panorama
 from scenewright.rendering.render import RenderOptions, render, shadows_of
 from scenewright.rendering.triangles import TriangleScene, pack_objects, place
-from scenewright.rendering.view import view_of_camera
+from scenewright.rendering.view import View, view_of_camera
 from scenewright.types import Camera
 
 __all__ = ["ObjectView", "Picture", "PreparedScene", "ViewRules", "fixture_code", "object_views", "prepare_scene"]
@@ -100,22 +100,30 @@ class PreparedScene:
 
     def views(self, camera: Camera, *, shrink: int = 1) -> list[ObjectView]:
         """How each object shows in a picture, optionally judged at a resolution `shrink` times lower."""
-        if shrink > 1:
-            scale = torch.tensor([[1 / shrink], [1 / shrink], [1.0]])
-            camera = replace(
-                camera,
-                intrinsics_px=camera.intrinsics_px * scale,
-                width=camera.width // shrink,
-                height=camera.height // shrink,
-            )
-        view = view_of_camera(camera)
-        front = rasterize(self.packed, view).face
-        visible = torch.where(front >= 0, self.packed.face_instance[front.clamp(min=0).long()], 0)
+        view = view_of_camera(_shrunk(camera, shrink))
+        visible = self._front_instances(view)
         amodal = []
         for number in range(1, self.num_objects + 1):
             alone = rasterize(self.packed, view, selected=self.packed.face_instance == number).face >= 0
             amodal.append(alone)
         return object_views(visible, amodal)
+
+    def num_seen(self, camera: Camera, *, min_picture_share: float = 0.001, shrink: int = 4) -> int:
+        """How many objects fill at least a share of a picture, judged at a resolution `shrink` times lower."""
+        visible = self._front_instances(view_of_camera(_shrunk(camera, shrink)))
+        counts = torch.bincount(visible.flatten().long(), minlength=self.num_objects + 1)[1 : self.num_objects + 1]
+        return int((counts >= max(1.0, min_picture_share * visible.numel())).sum())
+
+    def _front_instances(self, view: View) -> Int[Tensor, "height width"]:
+        front = rasterize(self.packed, view).face
+        return torch.where(front >= 0, self.packed.face_instance[front.clamp(min=0).long()], 0)
+
+
+def _shrunk(camera: Camera, factor: int) -> Camera:
+    """The same view with fewer pixels."""
+    scale = torch.tensor([[1 / factor], [1 / factor], [1.0]])
+    width, height = max(camera.width // factor, 1), max(camera.height // factor, 1)
+    return replace(camera, intrinsics_px=camera.intrinsics_px * scale, width=width, height=height)
 
 
 def object_views(instance: Int[Tensor, "height width"], amodal: list[Tensor]) -> list[ObjectView]:

@@ -7,6 +7,7 @@ rooms take what their cameras see, and need a free spot for a camera.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from scenewright.data.selection import Selector
 __all__ = ["SceneStream"]
 
 MAX_ATTEMPTS = 24
+MIN_SEEN_IN_ROOMS = 2
 _SHRINK = 4
 _RANDOM_RULES = ViewRules(min_visible_fraction=0.0, min_picture_share=0.001, keeps_inside=False)
 
@@ -71,7 +73,14 @@ class SceneStream:
         if recipe.kind == "panorama":
             room = compose_room(selector, rng, panoramas=1, size=recipe.size)
             return room if room.panorama_poses and len(room.objects) >= 3 else None
-        room = compose_room(selector, rng, views=recipe.views, walk=recipe.kind == "walk", size=recipe.size)
+        if recipe.kind == "walk":
+            room = compose_room(selector, rng, views=recipe.views, walk=True, size=recipe.size)
+        else:
+            # Spare cameras replace those that look at a bare wall.
+            spare = compose_room(selector, rng, views=2 * recipe.views + 2, size=recipe.size)
+            prepared = prepare_scene(spare)
+            seen = (camera for camera in spare.cameras if prepared.num_seen(camera) >= MIN_SEEN_IN_ROOMS)
+            room = replace(spare, cameras=tuple(islice(seen, recipe.views)))
         return room if len(room.cameras) == recipe.views and len(room.objects) >= 3 else None
 
 
