@@ -1,5 +1,6 @@
 """The loop: losses fall, a resumed run equals an unbroken one bit for bit, and every problem is one clear sentence."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from scenewright.errors import InputError
+from scenewright.errors import InputError, MissingExtraError
 from scenewright.training.config import LogConfig, LoraConfig, OptimizerConfig, RunConfig, TrainConfig
 from scenewright.training.metric_log import read_metrics
 from scenewright.training.trainer import Trainer
@@ -22,6 +23,11 @@ CONFIG = RunConfig(
 
 def steps(config: RunConfig, count: int) -> RunConfig:
     return replace(config, train=replace(config.train, max_steps=count))
+
+
+def long(count: int, **log: int) -> RunConfig:
+    """A run that saves at its end only."""
+    return replace(steps(CONFIG, count), log=replace(CONFIG.log, checkpoint_steps=0, **log))
 
 
 def weights(run: Path, step: int) -> dict[str, torch.Tensor]:
@@ -40,15 +46,15 @@ def assert_same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
 
 
 def test_the_loss_falls_and_the_run_folder_tells_how(tmp_path: Path):
-    config = replace(steps(CONFIG, 300), log=replace(CONFIG.log, every=50, sheet_steps=300, validate_steps=300))
+    config = long(200, every=50, sheet_steps=200, validate_steps=200)
     result = Trainer(CircleFlow(), Circle(), tmp_path, config, validation=Circle(), device="cpu").fit()
     rows = read_metrics(tmp_path / "metrics.jsonl")
-    assert (result.step, result.reason) == (300, "max_steps")
-    assert [row["step"] for row in rows if "loss" in row] == [50, 100, 150, 200, 250, 300]
+    assert (result.step, result.reason) == (200, "max_steps")
+    assert [row["step"] for row in rows if "loss" in row] == [50, 100, 150, 200]
     losses = [row["loss"] for row in rows if "loss" in row]
     assert losses[-1] < 0.8 * losses[0]
     assert any("validation/loss" in row for row in rows)
-    assert (tmp_path / "sheets/step-00000300.png").is_file()
+    assert (tmp_path / "sheets/step-00000200.png").is_file()
     network = CircleFlow().network
     network.load_state_dict(load_file(tmp_path / "network.safetensors"))
 
@@ -127,5 +133,26 @@ def test_steps_with_infinite_gradients_are_skipped_and_too_many_end_the_run(tmp_
     task = Broken()
     before = {name: tensor.clone() for name, tensor in task.network.state_dict().items()}
     with pytest.raises(InputError, match="not finite in 100 steps"):
-        Trainer(task, Circle(), tmp_path, steps(CONFIG, 200), device="cpu").fit()
+        Trainer(task, Circle(), tmp_path, long(200), device="cpu").fit()
     assert_same(dict(task.network.state_dict()), before)
+
+
+def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    with pytest.raises(MissingExtraError, match=r"Training needs an optional part: pip install 'scenewright\[train\]'"):
+        Trainer(CircleFlow(), Circle(), tmp_path, CONFIG, device="cpu").fit()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_a_missing_device_is_named(tmp_path: Path):
+    with pytest.raises(InputError, match="There is no CUDA device here"):
+        Trainer(CircleFlow(), Circle(), tmp_path, CONFIG, device="cuda").fit()
+
+
+def test_half_precision_keeps_fp32_weights_and_still_learns(tmp_path: Path):
+    config = replace(long(60), train=replace(CONFIG.train, max_steps=60, precision="bf16"))
+    task = CircleFlow()
+    Trainer(task, Circle(), tmp_path, config, device="cpu").fit()
+    assert {parameter.dtype for parameter in task.network.parameters()} == {torch.float32}
+    losses = [row["loss"] for row in read_metrics(tmp_path / "metrics.jsonl")]
+    assert losses[-1] < losses[0]
