@@ -63,7 +63,7 @@ def test_objects_in_parts_equal_objects_together(slots: int) -> None:
     flow = tiny_flow(config_of(slots))
     conditions, noise = SlotConditions.from_slots(conditions_of(5, slots)), torch.randn(slots, 8, 4, 4, 4)
     together = sample_structure(flow, conditions, noise, SAMPLER)
-    for size in (1, 2, 5, 9):
+    for size in (2, 9):
         parts = sample_structure(flow, conditions, noise, SAMPLER, objects_at_once=size)
         torch.testing.assert_close(parts.objects, together.objects, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(parts.scene, together.scene)
