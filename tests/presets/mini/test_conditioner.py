@@ -35,3 +35,25 @@ def test_components_are_decorrelated_with_the_strongest_first() -> None:
     deviation = tokens[..., :12].flatten(0, 1).std(0)
     assert deviation[0] > deviation[-1]
     assert not any(parameter.requires_grad for parameter in conditioner.parameters())
+
+
+def test_strangeness_is_measured_against_the_training_pictures() -> None:
+    conditioner = fitted()
+    # One object smaller than a token: the token that it covers most stands for it.
+    pictures = torch.rand(8, 4, 64, 64, generator=torch.Generator().manual_seed(1))
+    pictures[0, 3] = 0
+    pictures[0, 3, 20:24, 20:24] = 1
+    scores = conditioner.strangeness(pictures)
+    assert scores.shape == (8,)
+    assert torch.isfinite(scores).all()
+    assert scores.min() > 0
+    conditioner.deviation /= 2
+    torch.testing.assert_close(conditioner.strangeness(pictures), 4 * scores)
+
+
+def test_training_pictures_are_usual() -> None:
+    torch.manual_seed(0)
+    conditioner = PictureConditioner(ConditionerConfig(num_components=12)).eval()
+    pictures = torch.rand(16, 4, 64, 64)
+    conditioner.fit([pictures])
+    assert float(conditioner.strangeness(pictures).quantile(0.99)) <= 1

@@ -42,6 +42,8 @@ class PictureConditioner(nn.Module):
 
     components: Tensor
     mean: Tensor
+    deviation: Tensor
+    usual_strangeness: Tensor
 
     def __init__(self, config: ConditionerConfig | None = None) -> None:
         super().__init__()
@@ -50,6 +52,8 @@ class PictureConditioner(nn.Module):
         width = sum(EfficientNetLite0.channels)
         self.register_buffer("components", torch.zeros(width, self.config.num_components))
         self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("deviation", torch.ones(self.config.num_components))
+        self.register_buffer("usual_strangeness", torch.ones(()))
         self.requires_grad_(False)
 
     def features(self, pictures: Float[Tensor, "B 4 P P"]) -> Float[Tensor, "B T width"]:
@@ -61,11 +65,30 @@ class PictureConditioner(nn.Module):
     @torch.no_grad()
     def forward(self, pictures: Float[Tensor, "B 4 P P"]) -> Float[Tensor, "B T C"]:
         """Tokens row by row, of pictures as `cut_out_pictures` gives them."""
-        features = (self.features(pictures) - self.mean) @ self.components
+        features = self._reduced(pictures)
         outline = F.avg_pool2d(pictures[:, 3:], _STRIDE // _OUTLINE) * 2 - 1
         outline = rearrange(outline, "b 1 (y i) (x j) -> b (y x) (i j)", i=_OUTLINE, j=_OUTLINE)
         place = self.places(pictures.shape[-1] // _STRIDE).to(features)
         return torch.cat([features, outline, place.expand(len(features), -1, -1)], -1)
+
+    @torch.no_grad()
+    def strangeness(self, pictures: Float[Tensor, "B 4 P P"]) -> Float[Tensor, " B"]:
+        """How far each object's features are from those of the training pictures; up to 1 for all but one in 200.
+
+        Mean squared components in units of their deviation over the tokens that the object covers by half, divided by
+        the 99.5th percentile of the training pictures.
+        """
+        return self._distance(pictures, self._reduced(pictures)) / self.usual_strangeness
+
+    def _reduced(self, pictures: Float[Tensor, "B 4 P P"]) -> Float[Tensor, "B T K"]:
+        return (self.features(pictures) - self.mean) @ self.components
+
+    def _distance(self, pictures: Float[Tensor, "B 4 P P"], reduced: Float[Tensor, "B T K"]) -> Float[Tensor, " B"]:
+        covered = F.avg_pool2d(pictures[:, 3], _STRIDE).flatten(1)
+        # An object thinner than half a token still counts by the token it covers most.
+        is_inside = covered >= covered.amax(1, keepdim=True).clamp(max=0.5)
+        squared = (reduced / self.deviation).square().mean(-1)
+        return (squared * is_inside).sum(1) / is_inside.sum(1)
 
     def places(self, side: int) -> Float[Tensor, "T Cplace"]:
         """Sines and cosines of the tokens' middles, x then y,."""
@@ -85,7 +108,9 @@ class PictureConditioner(nn.Module):
         Components are scaled by the root of their standard deviation's inverse: half way to whitening, so that the
         strong ones lead and the weak ones are heard.
         """
-        rows = torch.cat([self.features(batch).flatten(0, 1) for batch in batches]).double()
+        pictures = list(batches)
+        features = [self.features(batch) for batch in pictures]
+        rows = torch.cat([batch.flatten(0, 1) for batch in features]).double()
         mean = rows.mean(0)
         _, scale, axes = torch.linalg.svd(torch.cov((rows - mean).T))
         kept = self.config.num_components
@@ -93,3 +118,7 @@ class PictureConditioner(nn.Module):
         gain = deviation.rsqrt() / deviation.sqrt().mean()
         self.mean.copy_(mean)
         self.components.copy_(axes[:kept].T * gain)
+        self.deviation.copy_(deviation * gain)
+        reduced = [(batch - self.mean) @ self.components for batch in features]
+        distances = [self._distance(*pair) for pair in zip(pictures, reduced, strict=True)]
+        self.usual_strangeness.copy_(torch.cat(distances).quantile(0.995))

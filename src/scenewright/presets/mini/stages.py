@@ -33,6 +33,9 @@ from scenewright.systems.scenegen.structure_flow import SceneStructureFlow
 __all__ = ["MiniISceneStage", "MiniSceneGenStage", "box_of_voxels"]
 
 
+_STRANGE = 1.25
+
+
 class _MiniStage:
     """What both stages share: networks, pictures and tokens."""
 
@@ -53,6 +56,16 @@ class _MiniStage:
 
     def _tokens(self, pictures: Float[Tensor, "B 4 P P"]) -> Float[Tensor, "B T C"]:
         return self.networks.conditioner(pictures.to(self.device))
+
+    def _notes(self, request: SceneRequest, own: Float[Tensor, "W 4 P P"]) -> tuple[str, ...]:
+        """A sentence for every wanted object that looks unlike anything in training."""
+        scores = self.networks.conditioner.strangeness(own.to(self.device)).tolist()
+        return tuple(
+            f"Object '{request.names[index]}' looks unlike the pictures the mini preset was trained on "
+            f"(out-of-domain score {score:.1f}, usual are up to 1); its shape is a guess."
+            for index, score in zip(request.wanted_indices, scores, strict=True)
+            if score > _STRANGE
+        )
 
     def _decoded(self, latents: Float[Tensor, "W C r r r"]) -> Bool[Tensor, "W R R R"]:
         with torch.no_grad():
@@ -94,6 +107,7 @@ class MiniSceneGenStage(_MiniStage):
             world_from_object=world_from_objects(sampled.poses)[rows].cpu(),
             tokens=own[None, wanted].cpu(),
             pictures=tuple(_image(pictures.own[index]) for index in wanted),
+            notes=self._notes(request, pictures.own[wanted]),
         )
 
 
@@ -137,6 +151,7 @@ class MiniISceneStage(_MiniStage):
             world_from_object=torch.stack(placements),
             tokens=own[None].cpu(),
             pictures=tuple(_image(pictures.own[index]) for index in wanted),
+            notes=self._notes(request, pictures.own[wanted]),
         )
 
 
