@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from scenewright.backbones.trellis1.config import StructureFlowConfig
 from scenewright.backbones.trellis1.pretrained import read_pipeline
