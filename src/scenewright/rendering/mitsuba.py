@@ -161,9 +161,7 @@ def _shapes(mi: Any, scene: TriangleScene) -> dict[str, Any]:
         parameters = mi.traverse(mesh)
         parameters["vertex_positions"] = scene.vertices[used].numpy().ravel()
         parameters["faces"] = local.numpy().astype(np.uint32).ravel()
-        uv = scene.uv[used].clone()
-        uv[:, 1] = 1 - uv[:, 1]  # v points up there
-        parameters["vertex_texcoords"] = uv.numpy().ravel()
+        parameters["vertex_texcoords"] = scene.uv[used].numpy().ravel()  # v points down there, too
         if has_normals:
             parameters["vertex_normals"] = torch.nn.functional.normalize(normals, dim=1).numpy().ravel()
         parameters.update()
