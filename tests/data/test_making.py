@@ -2,6 +2,8 @@
 
 import io
 import json
+import shutil
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
+from scenewright.data.asset import Credit
+from scenewright.data.catalogue import find_models
 from scenewright.data.compact_pack import CompactPack
 from scenewright.data.compact_writing import write_compact_pack
 from scenewright.data.ground_truth import ObjectView, ViewRules, object_views, prepare_scene
+from scenewright.data.importing import import_models
 from scenewright.data.library import TrainingLibrary
 from scenewright.data.making import make_data
 from scenewright.data.occupancy import surface_occupancy
@@ -20,6 +25,8 @@ from scenewright.data.recipes import Recipe, load_recipe
 from scenewright.data.shards import Sample, ShardReader, is_whole, write_shard
 from scenewright.data.stream import SceneStream
 from scenewright.errors import InputError
+from scenewright.io.glb import glb_bytes
+from scenewright.types import Scene, SceneObject
 
 SMALL = Recipe("floor", count=3, seed=1, size=48, supersample=1, scenes_per_shard=2)
 
@@ -167,3 +174,27 @@ def test_a_compact_pack_comes_back(tmp_path: Path) -> None:
         CompactPack(paths[1])
     with pytest.raises(InputError, match="not at 16"):
         pack.occupancy(pack.ids[0], 16)
+
+
+def test_scenes_come_from_a_compact_pack_alone(tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    models.mkdir()
+    for family in ("chair", "table", "cabinet"):
+        parts = make_object(family, 5).parts
+        (models / f"my {family}.glb").write_bytes(glb_bytes(Scene((SceneObject(family, parts),))))
+    import_models(find_models(models, credit=Credit(creator="Ann", licence="CC0")), tmp_path / "pack")
+    path = tmp_path / "compact.tar"
+    write_compact_pack(TrainingLibrary([tmp_path / "pack"]), path, parametric=2)
+    shutil.rmtree(tmp_path / "pack")
+    library = TrainingLibrary([path])
+    assert len(library) == 3
+    with tarfile.open(path) as archive:
+        table = archive.extractfile("ATTRIBUTION.csv")
+        assert table is not None
+        assert table.read().count(b"Ann") == 3
+    stream = SceneStream(Recipe("floor", count=1, size=48, packs=(str(path),), parametric_share=0.0, supersample=1))
+    scene = stream.scene(0)
+    assert scene is not None
+    assert {placed.asset.id for placed in scene.objects} <= set(library.rows)
+    picture = prepare_scene(scene, shadow_size=64).picture(scene.cameras[0], supersample=1)
+    assert set(picture.instance.unique().tolist()) - {0} == set(range(1, len(scene.objects) + 1))
