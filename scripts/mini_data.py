@@ -9,6 +9,7 @@ as soon as FOLDER/structure_vae.safetensors is there (the autoencoder's weights,
 
     python scripts/mini_data.py scale RUN FOLDER     latents of unit size per channel: RUN's autoencoder -> FOLDER
     python scripts/mini_data.py export FOLDER [--scenegen W] [--iscene W] [--out src/scenewright/assets/mini]
+    python scripts/mini_data.py unpack FOLDER        the shipped encoder and autoencoder, to train flows for them
 """
 
 import argparse
@@ -117,11 +118,25 @@ def export(folder: Path, out: Path, flows: dict[str, Path | None]) -> None:
     """The shipped files, in fp16."""
     out.mkdir(parents=True, exist_ok=True)
     files = {"conditioner": load_file(folder / "conditioner.safetensors")}
-    files["structure_decoder"] = part(load_file(folder / "structure_vae.safetensors"), "decoder")
+    autoencoder = load_file(folder / "structure_vae.safetensors")
+    files |= {f"structure_{name}": part(autoencoder, name) for name in ("encoder", "decoder")}
     files |= {name: load_file(path) for name, path in flows.items() if path is not None}
     for name, weights in files.items():
         save_file({key: value.half().contiguous() for key, value in weights.items()}, out / f"{name}.safetensors")
         print(name, f"{(out / f'{name}.safetensors').stat().st_size / 1e6:.1f} MB")
+
+
+def unpack(folder: Path) -> None:
+    """What `encode` needs, from the shipped files: latents and tokens then fit the shipped flows."""
+    folder.mkdir(parents=True, exist_ok=True)
+    conditioner = {name: value.float() for name, value in load_file(mini_folder() / "conditioner.safetensors").items()}
+    save_file(conditioner, folder / "conditioner.safetensors")
+    autoencoder = {
+        f"{name}.{key}": value.float()
+        for name in ("encoder", "decoder")
+        for key, value in load_file(mini_folder() / f"structure_{name}.safetensors").items()
+    }
+    save_file(autoencoder, folder / "structure_vae.safetensors")
 
 
 def main() -> None:
@@ -139,6 +154,8 @@ def main() -> None:
     command = commands.add_parser("scale")
     command.add_argument("run", type=Path)
     command.add_argument("folder", type=Path)
+    command = commands.add_parser("unpack")
+    command.add_argument("folder", type=Path)
     command = commands.add_parser("export")
     command.add_argument("folder", type=Path)
     command.add_argument("--out", type=Path, default=mini_folder())
@@ -151,6 +168,8 @@ def main() -> None:
         encode(given.folder, given.lite0, given.device)
     elif given.command == "scale":
         scale(given.run, given.folder)
+    elif given.command == "unpack":
+        unpack(given.folder)
     else:
         export(given.folder, given.out, {"scenegen": given.scenegen, "iscene": given.iscene})
 
