@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from scenewright.data.tensor_shards import TensorShardSet
 from scenewright.errors import InputError
 from scenewright.recipes import recipe_names
 from scenewright.recipes.running import build_task, find_recipe, trainer_of
+from scenewright.sparse.tensor import VoxelSet
+from scenewright.systems.single_object.autoencoder_training import voxel_pictures
 from scenewright.training.metric_log import read_metrics
 from tests.recipes.tiny import SAMPLES, tiny_model, write_samples
 
@@ -61,3 +64,26 @@ def test_samples_of_another_task_are_named(tmp_path: Path):
     recipe = replace(recipe, model=tiny_model(recipe.task, dict(recipe.model)))
     with pytest.raises(InputError, match=r"Sample '0000\d' .* has no 'coords' \(it has occupancy\)"):
         trainer_of(recipe, data, tmp_path / "run", device="cpu").fit()
+
+
+@pytest.mark.parametrize("name", ["shape_vae", "structure_vae", "texture_vae"])
+def test_autoencoders_draw_truth_beside_reconstruction(name: str, tmp_path: Path):
+    recipe = find_recipe(name)
+    task = build_task(replace(recipe, model=tiny_model(recipe.task, dict(recipe.model))))
+    source = TensorShardSet(write_samples(recipe.task, tmp_path, 3))
+    with torch.no_grad():
+        sheet = task.sheet(source.collate([source.tensors(i) for i in range(3)]))  # type: ignore[attr-defined]
+    views = 6 if name == "structure_vae" else 4
+    assert sheet.dtype == torch.uint8
+    assert sheet.shape[1] // views == sheet.shape[0] // 3
+    assert sheet.float().std() > 10
+
+
+def test_the_nearest_voxel_is_the_one_drawn():
+    coords = torch.tensor([[0, 1, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1]], dtype=torch.int32)
+    red, green, blue = torch.eye(3)
+    sheet = voxel_pictures(VoxelSet(coords), [torch.stack([red, green, blue])])
+    front, top = sheet[1:3, 1:3].float() / 255, sheet[1:3, 5:7].float() / 255
+    white = torch.ones(3)
+    assert torch.equal(front, torch.stack([torch.stack([blue, white]), torch.stack([white, green])]))
+    assert torch.equal(top, torch.stack([torch.stack([white, red]), torch.stack([blue, green])]))

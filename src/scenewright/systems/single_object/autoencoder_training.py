@@ -20,7 +20,7 @@ from scenewright.backbones.trellis2.sparse_unet import Posterior
 from scenewright.backbones.trellis2.texture_vae import TextureDecoder, TextureEncoder, texture_features
 from scenewright.sparse.tensor import SparseTensor, VoxelSet
 
-__all__ = ["ShapeVAETask", "ShapeVAETaskConfig", "TextureVAETask", "TextureVAETaskConfig"]
+__all__ = ["ShapeVAETask", "ShapeVAETaskConfig", "TextureVAETask", "TextureVAETaskConfig", "voxel_pictures"]
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,16 @@ class ShapeVAETask:
             "flag_accuracy": right,
         }
 
+    def sheet(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Which edges the surface crosses (x red, y green, z blue), truth and reconstruction, on the true voxels."""
+        decoder = self.network["decoder"]
+        assert isinstance(decoder, ShapeDecoder)
+        flags, voxels = batch["intersected"].bool(), VoxelSet(batch["coords"])
+        posterior = self.network["encoder"](shape_features(voxels, batch["dual_vertices"].float(), flags))
+        fields = decoder.fields(decoder(posterior.mean, posterior.pyramid))
+        told = fields.intersected_logits > 0
+        return voxel_pictures(voxels, [0.25 + 0.75 * colors.float() for colors in (flags, told)])
+
 
 class TextureVAETask:
     """Materials of voxels; batches hold `coords` `[N, 4]` and `materials` `[N, 6]` in [0, 1]."""
@@ -102,6 +112,31 @@ class TextureVAETask:
         reconstruction = F.l1_loss(decoded.voxels.feats.float(), features.feats)
         kl = divergence(posterior)
         return {"loss": reconstruction + self.config.kl_weight * kl, "reconstruction": reconstruction, "kl": kl}
+
+    def sheet(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Base colour, truth and reconstruction, on the true voxels."""
+        decoder, voxels = self.network["decoder"], VoxelSet(batch["coords"])
+        assert isinstance(decoder, TextureDecoder)
+        posterior = self.network["encoder"](texture_features(voxels, batch["materials"].float()))
+        told = decoder.materials(decoder(posterior.mean, posterior.pyramid))
+        return voxel_pictures(voxels, [colors[:, :3].float() for colors in (batch["materials"], told)])
+
+
+def voxel_pictures(voxels: VoxelSet, colors: list[Tensor]) -> Tensor:
+    """Picture with a row per item; for every set of colours `[N, 3]` the nearest voxels seen from -y and from above."""
+    coords = voxels.coords.long()
+    side = int(coords[:, 1:].max()) + 1 if len(coords) else 1
+    batch, x, y, z = coords.unbind(1)
+    columns = []
+    for values in colors:
+        for across, up, depth in ((x, z, side - 1 - y), (x, y, z)):
+            pixel = (batch * side + (side - 1 - up)) * side + across
+            # Later rows overwrite earlier ones, so the nearest come last.
+            order = depth.argsort(stable=True).cpu()
+            picture = torch.ones(voxels.batch_size * side * side, 3)
+            picture[pixel.cpu()[order]] = values.clamp(0, 1).cpu()[order]
+            columns.append(F.pad(picture.view(-1, side, side, 3), (0, 0, 1, 1, 1, 1)).flatten(0, 1))
+    return (torch.cat(columns, 1) * 255).byte()
 
 
 def sampled(posterior: Posterior) -> SparseTensor:

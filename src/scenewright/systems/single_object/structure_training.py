@@ -27,7 +27,7 @@ from scenewright.errors import InputError
 from scenewright.training.flow_matching import TimeSchedule, drop_condition, flow_loss, noised, sample_times
 from scenewright.weights.config import config_from_json
 
-__all__ = ["StructureFlowTask", "StructureVAETask", "StructureVAETaskConfig", "build_structure_flow"]
+__all__ = ["StructureFlowTask", "StructureVAETask", "StructureVAETaskConfig", "build_structure_flow", "silhouettes"]
 
 
 @dataclass(frozen=True)
