@@ -24,7 +24,7 @@ from PIL import Image
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from scenewright.data.asset import Asset, Credit
+from scenewright.data.asset import Asset, Credit, canonical_parts
 from scenewright.data.compact_pack import COMPACT_VERSION, OCCUPANCY_RESOLUTIONS, decode_parts
 from scenewright.data.held_out import HeldOutError, TrainingAsset
 from scenewright.data.importing import attribution_csv
@@ -131,8 +131,9 @@ def _encode(asset: Asset) -> tuple[bytes, dict[str, np.ndarray]]:
         arrays[f"occupancy_{resolution}"] = np.packbits(surface_occupancy(asset, resolution).numpy().reshape(-1))
     materials = []
     share = _large_share(asset)
-    for number, part in enumerate(asset.parts):
-        small = part if len(part.faces) <= WHOLE_FACES else _simplified(part, share)
+    parts = tuple(part if len(part.faces) <= WHOLE_FACES else _simplified(part, share) for part in asset.parts)
+    # Simplifying can cut off the lowest corner; the copy must stand on the floor and keep its size all the same.
+    for number, small in enumerate(canonical_parts(parts, asset.size_m)):
         low, span = small.vertices.amin(0), (small.vertices.amax(0) - small.vertices.amin(0)).clamp_min(1e-9)
         arrays[f"{number}_low"], arrays[f"{number}_span"] = low.numpy(), span.numpy()
         arrays[f"{number}_v"] = ((small.vertices - low) / span * 65535).round().numpy().astype(np.uint16)
