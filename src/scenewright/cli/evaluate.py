@@ -34,12 +34,16 @@ def evaluate(
     work: Annotated[Path | None, typer.Option(help="Folder for records and generated scenes, to resume from.")] = None,
     seed: Annotated[int, typer.Option(help="Seed passed to the system.")] = 0,
     device: Annotated[str, typer.Option(help="Device the system runs on: auto, cpu, cuda, mps.")] = "auto",
+    views: Annotated[
+        list[str] | None,
+        typer.Option(help="Measure on rendered views: psnr, ssim, lpips, clip, dino, fid; repeatable."),
+    ] = None,
     pictures: Annotated[bool, typer.Option(help="Draw pictures for the report.")] = True,
     list_all: Annotated[bool, typer.Option("--list", help="List protocols and systems.")] = False,
 ) -> None:
     """Score scenes under a named protocol: F-scores in percent, collision rates in [0, 1], 95 % intervals."""
     from scenewright.cli.device import choose_device
-    from scenewright.cli.evaluation_tables import print_gate, print_list, print_summary, progress_bar
+    from scenewright.cli.evaluation_tables import print_gate, print_list, print_summary, print_views, progress_bar
     from scenewright.errors import InputError
     from scenewright.evaluation.compare import compare_results, failures_of_gate, read_result
     from scenewright.evaluation.protocols import find_protocol
@@ -47,6 +51,7 @@ def evaluate(
     from scenewright.evaluation.report import save_report
     from scenewright.evaluation.run import evaluate_folders, evaluate_system
     from scenewright.evaluation.systems import BuildRequest, find_system
+    from scenewright.evaluation.views import measure_views
     from scenewright.io.atomic import write_bytes
 
     if list_all:
@@ -88,9 +93,11 @@ def evaluate(
                     progress=progress,
                 )
         results.append(result)
+        seen = measure_views(result.records, result.work, views, device=str(choose_device(device))) if views else {}
+        print_views(chosen.name, seen)
         suffix = "" if len(protocols) == 1 else f".{chosen.name}"
         if json_path is not None:
-            write_bytes(_with_stem_suffix(json_path, suffix), to_json(result.to_dict()))
+            write_bytes(_with_stem_suffix(json_path, suffix), to_json(result.to_dict() | {"views": seen}))
         if report is not None:
             save_report(result, _with_stem_suffix(report, suffix))
     print_summary(results)

@@ -1,6 +1,6 @@
 """What `evaluate` and `compare` print: tables, the gate's verdict, a progress bar."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -13,7 +13,7 @@ from scenewright.evaluation.report import LABELS
 from scenewright.evaluation.run import Evaluation
 from scenewright.evaluation.systems import SYSTEMS
 
-__all__ = ["print_comparison", "print_gate", "print_list", "print_summary", "progress_bar"]
+__all__ = ["print_comparison", "print_gate", "print_list", "print_summary", "print_views", "progress_bar"]
 
 
 def print_summary(results: Sequence[Evaluation]) -> None:
@@ -52,6 +52,13 @@ def print_gate(failures: Sequence[str]) -> None:
     console.print("Gate failed:" if failures else "Gate passed.", style="red" if failures else "green")
     for failure in failures:
         console.print(f"  {failure}", markup=False)
+
+
+def print_views(protocol: str, views: Mapping[str, float]) -> None:
+    """One line of the measures on rendered views; nothing where none was asked for."""
+    if views:
+        found = ", ".join(f"{name.upper()} {_number(value)}" for name, value in views.items())
+        Console().print(f"Views under {protocol}: {found}", markup=False)
 
 
 def print_list() -> None:
