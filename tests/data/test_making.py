@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import trimesh
 from PIL import Image
 
 from scenewright.data.asset import Credit
@@ -198,3 +199,15 @@ def test_scenes_come_from_a_compact_pack_alone(tmp_path: Path) -> None:
     assert {placed.asset.id for placed in scene.objects} <= set(library.rows)
     picture = prepare_scene(scene, shadow_size=64).picture(scene.cameras[0], supersample=1)
     assert set(picture.instance.unique().tolist()) - {0} == set(range(1, len(scene.objects) + 1))
+
+
+def test_a_simplified_asset_keeps_its_box_and_stands_on_the_floor(tmp_path: Path) -> None:
+    ball = trimesh.creation.icosphere(5, radius=0.5)  # 20 480 faces, one lowest vertex
+    (tmp_path / "my_ball.glb").write_bytes(ball.export(file_type="glb"))
+    import_models(find_models(tmp_path), tmp_path / "pack")
+    write_compact_pack(TrainingLibrary([tmp_path / "pack"]), tmp_path / "compact.tar", parametric=0)
+    (source,) = CompactPack(tmp_path / "compact.tar")
+    assert source.asset.num_faces < 6000
+    assert source.asset.size_m == pytest.approx((1, 1, 1), abs=1e-3)
+    points = torch.cat([part.vertices for part in source.asset.parts])
+    assert float(points[:, 2].min()) == pytest.approx(0.0, abs=1e-6)
