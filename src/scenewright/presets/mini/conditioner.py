@@ -43,7 +43,7 @@ class PictureConditioner(nn.Module):
     components: Tensor
     mean: Tensor
     deviation: Tensor
-    usual_strangeness: Tensor
+    usual_range: Tensor
 
     def __init__(self, config: ConditionerConfig | None = None) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class PictureConditioner(nn.Module):
         self.register_buffer("components", torch.zeros(width, self.config.num_components))
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("deviation", torch.ones(self.config.num_components))
-        self.register_buffer("usual_strangeness", torch.ones(()))
+        self.register_buffer("usual_range", torch.ones(2))
         self.requires_grad_(False)
 
     def features(self, pictures: Float[Tensor, "B 4 P P"]) -> Float[Tensor, "B T width"]:
@@ -73,17 +73,19 @@ class PictureConditioner(nn.Module):
 
     @torch.no_grad()
     def strangeness(self, pictures: Float[Tensor, "B 4 P P"]) -> Float[Tensor, " B"]:
-        """How far each object's features are from those of the training pictures; up to 1 for all but one in 200.
+        """How unusual each object's features are; up to 1 for all but one in a hundred training pictures.
 
-        Mean squared components in units of their deviation over the tokens that the object covers by half, divided by
-        the 99.5th percentile of the training pictures.
+        The strength of the features (mean squared components in units of their deviation, over the tokens that the
+        object covers by half) against the range from the 0.5th to the 99.5th percentile of the training pictures: noise
+        and flat colour are weaker, unknown things stronger.
         """
-        return self._distance(pictures, self._reduced(pictures)) / self.usual_strangeness
+        strength = self._strength(pictures, self._reduced(pictures))
+        return torch.maximum(strength / self.usual_range[1], self.usual_range[0] / strength)
 
     def _reduced(self, pictures: Float[Tensor, "B 4 P P"]) -> Float[Tensor, "B T K"]:
         return (self.features(pictures) - self.mean) @ self.components
 
-    def _distance(self, pictures: Float[Tensor, "B 4 P P"], reduced: Float[Tensor, "B T K"]) -> Float[Tensor, " B"]:
+    def _strength(self, pictures: Float[Tensor, "B 4 P P"], reduced: Float[Tensor, "B T K"]) -> Float[Tensor, " B"]:
         covered = F.avg_pool2d(pictures[:, 3], _STRIDE).flatten(1)
         # An object thinner than half a token still counts by the token it covers most.
         is_inside = covered >= covered.amax(1, keepdim=True).clamp(max=0.5)
@@ -120,5 +122,5 @@ class PictureConditioner(nn.Module):
         self.components.copy_(axes[:kept].T * gain)
         self.deviation.copy_(deviation * gain)
         reduced = [(batch - self.mean) @ self.components for batch in features]
-        distances = [self._distance(*pair) for pair in zip(pictures, reduced, strict=True)]
-        self.usual_strangeness.copy_(torch.cat(distances).quantile(0.995))
+        strengths = torch.cat([self._strength(*pair) for pair in zip(pictures, reduced, strict=True)])
+        self.usual_range.copy_(strengths.quantile(torch.tensor([0.005, 0.995])))
