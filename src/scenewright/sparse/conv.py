@@ -15,12 +15,13 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from scenewright.sparse.kernel_map import KernelMap
+from scenewright.sparse.side_by_side import run_side_by_side
 
 __all__ = ["sparse_conv", "sparse_conv_plain"]
 
-# Bytes of gathered rows alive at once. On a CPU this is what a core's second-level cache holds; on an accelerator
+# Bytes of gathered rows alive at once. On a CPU about what a core keeps in its caches; on an accelerator
 # blocks only bound memory, and larger ones keep it busy.
-_CPU_BLOCK_BYTES = 1 << 20
+_CPU_BLOCK_BYTES = 1 << 22
 _ACCELERATOR_BLOCK_BYTES = 1 << 28
 
 
@@ -72,13 +73,23 @@ def _gather_gemm_scatter(feats: Tensor, weight: Tensor, kernel_map: KernelMap) -
         out = feats @ weight[kernel_map.identity_tap]
     row_bytes = feats.element_size() * (channels_in + channels_out)
     bounds = _block_bounds(kernel_map, row_bytes, feats.device)
-    for block in range(len(bounds[0]) - 1 if bounds else 0):
-        for tap, tap_bounds in enumerate(bounds):
-            begin, end = tap_bounds[block], tap_bounds[block + 1]
-            if begin == end or tap == kernel_map.identity_tap:
+
+    def add_block(block: int) -> None:
+        taps = [tap for tap in range(len(bounds)) if tap != kernel_map.identity_tap]
+        num_rows = max((bounds[tap][block + 1] - bounds[tap][block] for tap in taps), default=0)
+        gathered, products = feats.new_empty(num_rows, channels_in), feats.new_empty(num_rows, channels_out)
+        for tap in taps:
+            begin, end = bounds[tap][block], bounds[tap][block + 1]
+            if begin == end:
                 continue
-            gathered = feats.index_select(0, kernel_map.sources[tap][begin:end])
-            out.index_add_(0, kernel_map.targets[tap][begin:end], gathered @ weight[tap])
+            rows, product = gathered[: end - begin], products[: end - begin]
+            torch.index_select(feats, 0, kernel_map.sources[tap][begin:end], out=rows)
+            torch.mm(rows, weight[tap], out=product)
+            out.index_add_(0, kernel_map.targets[tap][begin:end], product)
+
+    # Blocks write different rows of `out`, each in the order of taps, so the sums do not depend on the threads.
+    num_threads = torch.get_num_threads() if feats.device.type == "cpu" else 1
+    run_side_by_side(add_block, range(len(bounds[0]) - 1 if bounds else 0), num_threads=num_threads)
     return out
 
 

@@ -107,7 +107,7 @@ def test_rows_computed_in_blocks_are_the_rows_computed_at_once(monkeypatch):
         posterior = encoder(grid_features(shell()))
         free, led = decoder(posterior.mean), decoder(posterior.mean, posterior.pyramid)
         painted = texture(posterior.mean, posterior.pyramid)
-        monkeypatch.setattr(unet_blocks, "_BLOCK_BYTES", 2000)
+        monkeypatch.setattr(unet_blocks, "_BLOCK_BYTES", 20_000)
         again = encoder(grid_features(shell()))
         torch.testing.assert_close(again.mean.feats, posterior.mean.feats, rtol=1e-4, atol=1e-5)
         for whole, blocks in (
