@@ -1,5 +1,13 @@
 """Settings shared by all tests."""
 
+import os
+
+# One test process runs per core already. Threads that spin while they wait for each other slow such processes down
+# tenfold and more, and numba's parallel kernels give torch back the threads it was told not to use. Set before torch
+# is loaded; the processes that run the tests inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import torch
 from hypothesis import settings
 
@@ -7,5 +15,4 @@ from hypothesis import settings
 settings.register_profile("scenewright", max_examples=25, deadline=None)
 settings.load_profile("scenewright")
 torch.manual_seed(0)
-# One test process runs per core already; threads that wait for each other in turn would slow all of them down.
 torch.set_num_threads(1)
