@@ -11,9 +11,9 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from scenewright.errors import InputError
+from scenewright.errors import InputError, WeightsError
 
-__all__ = ["IRRELEVANT_ARGUMENTS", "config_from_json", "read_config"]
+__all__ = ["IRRELEVANT_ARGUMENTS", "config_from_json", "read_config", "read_pipeline_arguments"]
 
 IRRELEVANT_ARGUMENTS = frozenset(
     {
@@ -87,3 +87,23 @@ def read_config(path: str | Path) -> tuple[str, dict[str, Any]]:
     ):
         raise InputError(f'Expected {{"name": class, "args": {{...}}}} in \'{path}\'.')
     return content["name"], content["args"]
+
+
+def read_pipeline_arguments(path: Path, parts: Collection[str], kind: str) -> dict[str, Any]:
+    """Arguments of a published pipeline file, which name its networks, samplers and statistics.
+
+    Args:
+        parts: keys that must be there.
+        kind: what such a pipeline is called, for the message where one is not.
+
+    Raises:
+        WeightsError: the file is unreadable, is not JSON of that form, or lacks a part.
+    """
+    try:
+        arguments = json.loads(path.read_text(encoding="utf-8"))["args"]
+        missing = set(parts) - set(arguments)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise WeightsError(f"'{path}' is not a pipeline description ({error}); download it again.") from error
+    if missing:
+        raise WeightsError(f"'{path}' lacks '{sorted(missing)[0]}', which {kind} has.")
+    return arguments

@@ -5,11 +5,10 @@ the hub are verified against the published hashes; a local folder may hold other
 or small ones), which are loaded strictly but have no hash to compare with.
 """
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -23,14 +22,15 @@ from scenewright.backbones.trellis1.weights import IMAGE_REPOSITORY, RECORDS
 from scenewright.errors import WeightsError
 from scenewright.nn.precision import cast_torso
 from scenewright.samplers.config import SamplerConfig
-from scenewright.weights.config import read_config
+from scenewright.weights.config import read_config, read_pipeline_arguments
 from scenewright.weights.hub import fetch, find_file, is_local_source
 from scenewright.weights.load import load_weights
 from scenewright.weights.record import LatentStatistics
 
-__all__ = ["Trellis1", "load_network", "read_pipeline", "read_sampler"]
+__all__ = ["Trellis1", "load_named_network", "load_network", "read_pipeline", "read_sampler"]
 
 Report = Callable[[str], None]
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -73,17 +73,20 @@ class Trellis1:
             WeightsError: files are missing, damaged, or do not fit.
         """
         arguments = read_pipeline(source, offline=offline)
-        stems = arguments["models"]
 
-        def network(key: str, kind: type[nn.Module]) -> Any:
-            if key not in stems:
-                raise WeightsError(f"pipeline.json of '{source}' names no '{key}', which image to object needs.")
+        def network(key: str, kind: type[Network]) -> Network:
             if report is not None:
                 report(f"Loading {key}")
-            loaded = load_network(source, stems[key], device=device, dtype=dtype, offline=offline)
-            if not isinstance(loaded, kind):
-                raise WeightsError(f"'{key}' of '{source}' is a {type(loaded).__name__}, expected {kind.__name__}.")
-            return loaded
+            return load_named_network(
+                source,
+                arguments["models"],
+                key,
+                kind,
+                needed_by="image to object",
+                device=device,
+                dtype=dtype,
+                offline=offline,
+            )
 
         statistics = arguments["slat_normalization"]
         return cls(
@@ -98,6 +101,33 @@ class Trellis1:
             image_encoder=arguments["image_cond_model"],
             source=str(source),
         )
+
+
+def load_named_network(
+    source: str | Path,
+    models: Mapping[str, Any],
+    key: str,
+    kind: type[Network],
+    *,
+    needed_by: str,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    offline: bool = False,
+) -> Network:
+    """The network that `models` of a pipeline names `key`, checked to be a `kind`.
+
+    Args:
+        needed_by: who asks for it, for the message where it is not named.
+
+    Raises:
+        WeightsError: the pipeline does not name it, it is of another class, or its files are missing or do not fit.
+    """
+    if key not in models:
+        raise WeightsError(f"pipeline.json of '{source}' names no '{key}', which {needed_by} needs.")
+    loaded = load_network(source, models[key], device=device, dtype=dtype, offline=offline)
+    if not isinstance(loaded, kind):
+        raise WeightsError(f"'{key}' of '{source}' is a {type(loaded).__name__}, expected {kind.__name__}.")
+    return loaded
 
 
 def load_network(
@@ -131,14 +161,7 @@ def read_pipeline(source: str | Path, *, offline: bool = False) -> dict[str, Any
         WeightsError: `pipeline.json` is missing, unreadable, or lacks a part.
     """
     path = find_file(source, "pipeline.json", offline=offline)
-    try:
-        arguments = json.loads(path.read_text(encoding="utf-8"))["args"]
-        missing = _PIPELINE_PARTS - set(arguments)
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise WeightsError(f"'{path}' is not a pipeline description ({error}); download it again.") from error
-    if missing:
-        raise WeightsError(f"'{path}' lacks '{sorted(missing)[0]}', which an image pipeline has.")
-    return arguments
+    return read_pipeline_arguments(path, _PIPELINE_PARTS, "an image pipeline")
 
 
 def read_sampler(description: dict[str, Any]) -> SamplerConfig:

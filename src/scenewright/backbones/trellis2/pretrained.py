@@ -5,7 +5,6 @@ every network they name `<stem>.json` and `<stem>.safetensors`. An entry that is
 `<owner>/<repository>/<stem>`, as the structure decoder is: it belongs to TRELLIS v1.
 """
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +18,7 @@ from scenewright.backbones.trellis2.published import build_network
 from scenewright.backbones.trellis2.weights import RECORDS, REPOSITORY
 from scenewright.errors import WeightsError
 from scenewright.nn.precision import cast_torso
-from scenewright.weights.config import read_config
+from scenewright.weights.config import read_config, read_pipeline_arguments
 from scenewright.weights.hub import fetch, find_file, is_local_source
 from scenewright.weights.load import load_weights
 from scenewright.weights.record import LatentStatistics, WeightsRecord
@@ -149,14 +148,7 @@ class Trellis2:
 
     def _read_pipeline(self) -> dict[str, Any]:
         path = find_file(self.source, self._pipeline, offline=self._offline)
-        try:
-            arguments = json.loads(path.read_text(encoding="utf-8"))["args"]
-            missing = _PIPELINE_PARTS - set(arguments)
-        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-            raise WeightsError(f"'{path}' is not a pipeline description ({error}); download it again.") from error
-        if missing:
-            raise WeightsError(f"'{path}' lacks '{sorted(missing)[0]}', which a TRELLIS.2 pipeline has.")
-        return arguments
+        return read_pipeline_arguments(path, _PIPELINE_PARTS, "a TRELLIS.2 pipeline")
 
 
 def read_sampler(description: dict[str, Any]) -> IntervalSamplerConfig:

@@ -1,5 +1,7 @@
 """Sizes of the mini preset's networks: the published classes, small enough for two cores and 64 MB of weights."""
 
+import dataclasses
+
 from scenewright.backbones.structure_vae import StructureVAEConfig
 from scenewright.backbones.trellis1.config import StructureFlowConfig
 from scenewright.samplers.config import SamplerConfig
@@ -28,18 +30,7 @@ OBJECT_FLOW = StructureFlowConfig(
 """Single objects on 64 tokens; both systems start from it."""
 
 SCENEGEN = SceneFlowConfig(
-    resolution=8,
-    in_channels=8,
-    out_channels=8,
-    model_channels=256,
-    cond_channels=192,
-    num_blocks=8,
-    num_heads=8,
-    patch_size=2,
-    share_mod=True,
-    local_context_tokens=NUM_TOKENS,
-    trunk_depth=2,
-    num_iteration=2,
+    **dataclasses.asdict(OBJECT_FLOW), local_context_tokens=NUM_TOKENS, trunk_depth=2, num_iteration=2
 )
 
 ISCENE = SceneContextConfig(flow=OBJECT_FLOW, num_context_blocks=4, with_canonical=True)

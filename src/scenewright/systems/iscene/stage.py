@@ -19,12 +19,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from scenewright.backbones.structure_vae import StructureDecoder, occupied_coords
-from scenewright.backbones.trellis1.pretrained import load_network, read_pipeline, read_sampler
+from scenewright.backbones.trellis1.pretrained import load_named_network, read_pipeline, read_sampler
 from scenewright.encoders.masks.object_masks import ObjectMasks
 from scenewright.encoders.preprocess.crop import drop_alpha, image_to_tensor
 from scenewright.encoders.preprocess.iscene import ObjectCrops, crop_object, slot_pictures
 from scenewright.encoders.weights import load_dinov2, load_named_dinov2
-from scenewright.errors import InputError, WeightsError
+from scenewright.errors import InputError
 from scenewright.samplers.config import SamplerConfig
 from scenewright.systems.iscene.memory import objects_within
 from scenewright.systems.iscene.package import CONDITIONER_PREFIX, load_flow, read_package
@@ -78,15 +78,20 @@ class ISceneStage:
         say = report or (lambda line: None)
         package = read_package(source, offline=offline)
         base = read_pipeline(package.base, offline=offline)
-        if "sparse_structure_decoder" not in base["models"]:
-            raise WeightsError(f"pipeline.json of '{package.base}' names no 'sparse_structure_decoder'.")
         say("Loading structure_flow")
         flow = load_flow(package, device=device, dtype=dtype, offline=offline)
         say("Loading structure_decoder")
+        decoder = load_named_network(
+            package.base,
+            base["models"],
+            "sparse_structure_decoder",
+            StructureDecoder,
+            needed_by="I-Scene",
+            device=device,
+            dtype=dtype,
+            offline=offline,
+        )
         stem = base["models"]["sparse_structure_decoder"]
-        decoder = load_network(package.base, stem, device=device, dtype=dtype, offline=offline)
-        if not isinstance(decoder, StructureDecoder):
-            raise WeightsError(f"'{stem}' of '{package.base}' is a {type(decoder).__name__}, not a StructureDecoder.")
         say("Loading image_encoder")
         if package.image_conditioner is None:
             encoder, encoder_file = load_named_dinov2(

@@ -9,17 +9,16 @@ Legend: N voxels, W objects, K views, L tokens, C channels.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from scenewright.backbones.trellis1.pretrained import load_network, read_pipeline, read_sampler
+from scenewright.backbones.trellis1.pretrained import load_named_network, read_pipeline, read_sampler
 from scenewright.backbones.trellis1.slat_decoders import SLatGaussianDecoder, SLatMeshDecoder
 from scenewright.backbones.trellis1.slat_flow import SLatFlow
 from scenewright.backbones.trellis1.weights import IMAGE_REPOSITORY
-from scenewright.errors import WeightsError
 from scenewright.geometry.finish import FinishOptions
 from scenewright.geometry.mesh_extraction import extract_mesh
 from scenewright.geometry.surface_color import gaussian_field
@@ -37,6 +36,8 @@ from scenewright.weights.hub import find_file
 from scenewright.weights.record import LatentStatistics
 
 __all__ = ["Trellis1Decoder", "sample_latents"]
+
+Network = TypeVar("Network", bound=nn.Module)
 
 # Peak of activations per voxel, in rows of the width of the layers they pass (measured; see memory.py).
 _ROWS_PER_TOKEN = 24
@@ -77,18 +78,16 @@ class Trellis1Decoder:
             WeightsError: files are missing, damaged, or do not fit.
         """
         arguments = read_pipeline(source, offline=offline)
+        models = arguments["models"]
         weights = {}
 
-        def network(key: str, kind: type[nn.Module]) -> Any:
-            if key not in arguments["models"]:
-                raise WeightsError(f"pipeline.json of '{source}' names no '{key}', which decoding objects needs.")
-            stem = arguments["models"][key]
+        def network(key: str, kind: type[Network]) -> Network:
             if report is not None:
                 report(f"Loading {key}")
-            loaded = load_network(source, stem, device=device, dtype=dtype, offline=offline)
-            if not isinstance(loaded, kind):
-                raise WeightsError(f"'{key}' of '{source}' is a {type(loaded).__name__}, expected {kind.__name__}.")
-            weights[key] = find_file(source, f"{stem}.safetensors", offline=offline)
+            loaded = load_named_network(
+                source, models, key, kind, needed_by="decoding objects", device=device, dtype=dtype, offline=offline
+            )
+            weights[key] = find_file(source, f"{models[key]}.safetensors", offline=offline)
             return loaded
 
         statistics = arguments["slat_normalization"]

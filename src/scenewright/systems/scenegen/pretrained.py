@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from scenewright.backbones.structure_vae import StructureDecoder
-from scenewright.backbones.trellis1.pretrained import load_network, read_pipeline, read_sampler
+from scenewright.backbones.trellis1.pretrained import load_named_network, read_pipeline, read_sampler
 from scenewright.encoders.records import VGGT_1B
 from scenewright.encoders.vggt import VGGTConfig
 from scenewright.encoders.weights import load_named_dinov2, load_vggt
@@ -74,16 +74,27 @@ class SceneGenNetworks:
         files: dict[str, Path] = {}
 
         announce("Loading the structure flow")
-        stem = _stem(arguments, "sparse_structure_flow_model", source)
+        if "sparse_structure_flow_model" not in arguments["models"]:
+            raise WeightsError(
+                f"pipeline.json of '{source}' names no 'sparse_structure_flow_model', which SceneGen needs."
+            )
+        stem = arguments["models"]["sparse_structure_flow_model"]
         files["structure_flow"] = find_flow_file(source, stem, offline=offline)
         config = find_file(source, f"{stem}.json", offline=offline)
         flow = load_scene_flow(files["structure_flow"], config, device=device, dtype=dtype)
 
         announce("Loading the structure decoder")
-        stem = _stem(arguments, "sparse_structure_decoder", source)
-        decoder = load_network(source, stem, device=device, dtype=dtype, offline=offline)
-        if not isinstance(decoder, StructureDecoder):
-            raise WeightsError(f"'{stem}' of '{source}' is a {type(decoder).__name__}, expected a structure decoder.")
+        decoder = load_named_network(
+            source,
+            arguments["models"],
+            "sparse_structure_decoder",
+            StructureDecoder,
+            needed_by="SceneGen",
+            device=device,
+            dtype=dtype,
+            offline=offline,
+        )
+        stem = arguments["models"]["sparse_structure_decoder"]
         files["structure_decoder"] = find_file(source, f"{stem}.safetensors", offline=offline)
 
         encoders = _load_encoders(source, arguments, device, offline, announce, files)
@@ -126,12 +137,6 @@ def find_flow_file(source: str | Path, stem: str, *, offline: bool = False) -> P
     if record.file == f"{stem}.pt":
         return fetch(record, source, offline=offline)
     return find_file(source, f"{stem}.safetensors", offline=offline)
-
-
-def _stem(arguments: Mapping[str, Any], key: str, source: str | Path) -> str:
-    if key not in arguments["models"]:
-        raise WeightsError(f"pipeline.json of '{source}' names no '{key}', which SceneGen needs.")
-    return str(arguments["models"][key])
 
 
 def _load_encoders(

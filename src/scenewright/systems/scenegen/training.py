@@ -17,8 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from scenewright.backbones.structure_vae import StructureDecoder, occupied_coords
-from scenewright.backbones.trellis1.pretrained import load_network, read_pipeline
-from scenewright.errors import InputError
+from scenewright.backbones.trellis1.pretrained import load_named_network, read_pipeline
 from scenewright.systems.scenegen.condition import SceneCondition
 from scenewright.systems.scenegen.config import SceneFlowConfig
 from scenewright.systems.scenegen.losses import LossBalance, LossConfig, collision_ratio, denoised, scene_losses
@@ -204,9 +203,8 @@ def build_scenegen(network: Mapping[str, Any] | None = None, collision_decoder: 
     flow.initialize_weights()
     decoder = None
     if collision_decoder:
-        stem = read_pipeline(collision_decoder)["models"]["sparse_structure_decoder"]
-        loaded = load_network(collision_decoder, stem)
-        if not isinstance(loaded, StructureDecoder):
-            raise InputError(f"Expected a structure decoder as '{stem}' of '{collision_decoder}'.")
-        decoder = loaded
+        models = read_pipeline(collision_decoder)["models"]
+        decoder = load_named_network(
+            collision_decoder, models, "sparse_structure_decoder", StructureDecoder, needed_by="the collision value"
+        )
     return SceneGenTask(flow, config_from_json(SceneGenTaskConfig, task), decoder)
