@@ -13,6 +13,7 @@ from scenewright.cli.manifest import read_manifest
 from scenewright.errors import InputError, WeightsError
 from scenewright.io.glb import load_glb
 from tests.tiny_iscene import write_tiny_iscene
+from tests.tiny_scenegen import write_tiny_scenegen
 
 QUICK = ("--steps", "1", "--faces", "100", "--texture-size", "64", "--device", "cpu")
 
@@ -74,8 +75,47 @@ def test_one_object_is_rolled_again_and_the_manifest_replays(room: Path) -> None
 def test_a_changed_scene_or_picture_is_refused(room: Path) -> None:
     generate(room, "--system", "cuboid")
     Image.new("RGB", (64, 48), (9, 9, 9)).save(room / "room.png")
-    with pytest.raises(InputError, match=r"changed since the first run"):
+    with pytest.raises(InputError, match=r"room.png' changed since the first run"):
         run("replay", room / "out.json")
+
+
+def two_views(room: Path) -> tuple[object, ...]:
+    """Arguments for the room and its mirror picture, whose masks have the same values."""
+    for name in ("room", "masks"):
+        with Image.open(room / f"{name}.png") as picture:
+            picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(room / f"{name}_side.png")
+    side, side_masks = room / "room_side.png", room / "masks_side.png"
+    return ("generate", room / "room.png", side, "--masks", room / "masks.png", "--masks", side_masks)
+
+
+def test_scenegen_takes_several_views_and_replays_them(room: Path) -> None:
+    arguments = two_views(room)
+    system = ("--system", "scenegen", "--preset", write_tiny_scenegen(room / "weights"), *QUICK)
+    run(*arguments, "-o", room / "out.glb", *system)
+    generate(room, *system, "-o", room / "single.glb")
+    assert (room / "out.glb").read_bytes() != (room / "single.glb").read_bytes()
+    scene = load_glb(room / "out.glb")
+    assert [item.name for item in scene.objects] == ["object_1", "object_2"]
+    assert scene.provenance["num_views"] == 2
+    manifest = read_manifest(room / "out.json")
+    assert manifest.settings.further_views == ((str(room / "room_side.png"), str(room / "masks_side.png")),)
+    assert "identical" in run("replay", room / "out.json")
+    run("generate", "--from", room / "out.json", "--reroll", "object_1", "-o", room / "rolled.glb", "--device", "cpu")
+    assert _bytes_of(room / "rolled.glb", "object_2") == _bytes_of(room / "out.glb", "object_2")
+    assert "identical" in run("replay", room / "rolled.json")
+    Image.new("L", (64, 48), 1).save(room / "masks_side.png")
+    with pytest.raises(InputError, match=r"room.png has 2 and room_side.png has 1 \(room_side.png lacks 'object_1'"):
+        run(*arguments, *system)
+
+
+def test_views_that_do_not_fit_are_refused(room: Path) -> None:
+    arguments = two_views(room)
+    with pytest.raises(InputError, match="iscene makes a scene from one picture, but got 2"):
+        run(*arguments, "--system", "iscene")
+    with pytest.raises(InputError, match="one --masks for each of the 2 pictures, in their order, got 1"):
+        run(*arguments[:-2], "--system", "scenegen")
+    with pytest.raises(InputError, match="no names that agree"):
+        run(*arguments[:3], "--auto", "--system", "scenegen")
 
 
 @pytest.mark.parametrize(

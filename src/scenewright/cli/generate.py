@@ -23,10 +23,17 @@ class Decoder(StrEnum):
 
 
 def generate(
-    image: Annotated[Path | None, typer.Argument(help="The photograph.")] = None,
+    images: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="IMAGE...", help="The photograph; scenegen takes several of the same objects."),
+    ] = None,
     masks: Annotated[
         list[str] | None,
-        typer.Option("--masks", "-m", help="Masks: a label picture, folder, COCO or prompt .json, or 'auto'."),
+        typer.Option(
+            "--masks",
+            "-m",
+            help="Masks: a label picture, folder, COCO or prompt .json, or 'auto'; one for each photograph.",
+        ),
     ] = None,
     auto: Annotated[bool, typer.Option("--auto", help="Let SAM find the objects; the same as --masks auto.")] = False,
     out: Annotated[Path, typer.Option("--out", "-o", help="The .glb to write.")] = Path("scene.glb"),
@@ -74,7 +81,7 @@ def generate(
     ceiling = None if max_memory is None else parse_bytes(max_memory)
     parent = None
     if source is not None:
-        if image is not None or masks or auto:
+        if images or masks or auto:
             raise InputError("With --from, picture and masks are those of the manifest; leave them out.")
         if not reroll:
             raise InputError(
@@ -91,16 +98,14 @@ def generate(
         if reroll:
             raise InputError("--reroll needs --from MANIFEST, the .json beside the scene to change.")
         given = ["auto"] if auto else list(masks or ())
-        if image is None or not given:
-            raise InputError(
-                "Expected a photograph and its masks: scenewright generate PHOTO --masks MASKS (or --auto)."
-            )
+        pairs = _pairs_of_views([str(path.absolute()) for path in images or ()], given, system)
         chosen = choose_preset(system.value, preset)
         if chosen.notice:
             typer.echo(chosen.notice)
         settings = GenerateSettings(
-            image=str(image.absolute()),
-            masks=tuple(item if item == "auto" else str(Path(item).absolute()) for item in given),
+            image=pairs[0][0],
+            masks=pairs[0][1],
+            further_views=tuple((path, own[0]) for path, own in pairs[1:]),
             system=system.value,
             preset=chosen.preset,
             decoder=None if decoder is None else decoder.value,
@@ -119,7 +124,7 @@ def generate(
             dtype=None if dtype == "auto" else str(choose_dtype(dtype, place)).removeprefix("torch."),
         )
     inputs = read_inputs(settings)
-    for line in inputs.masks.warnings:
+    for line in inputs.warnings:
         typer.echo(f"warning: {line}", err=True)
     with stage_progress() as progress:
         made = run(settings, inputs, reroll=tuple(reroll or ()), parent=parent, progress=progress)
@@ -149,6 +154,28 @@ def summarise(made: Any, num_masks: int, written: list[Path]) -> None:
     typer.echo("  ".join(f"{stage} {seconds:.1f} s" for stage, seconds in made.timings_s.items()))
     typer.echo(f"peak memory {made.manifest.facts['peak_memory_bytes'] / 2**20:.0f} MiB, {found} objects")
     typer.echo(f"wrote {', '.join(str(path) for path in written)}")
+
+
+def _pairs_of_views(images: list[str], masks: list[str], system: System) -> list[tuple[str, tuple[str, ...]]]:
+    """Each picture with its masks; all masks belong to the picture where there is one only."""
+    if not images or not masks:
+        raise InputError("Expected a photograph and its masks: scenewright generate PHOTO --masks MASKS (or --auto).")
+    paths = [item if item == "auto" else str(Path(item).absolute()) for item in masks]
+    if len(images) == 1:
+        return [(images[0], tuple(paths))]
+    if system is not System.scenegen:
+        raise InputError(
+            f"{system.value} makes a scene from one picture, but got {len(images)}; "
+            "give one, or add --system scenegen, which takes several of the same objects."
+        )
+    if "auto" in paths:
+        raise InputError("Masks found automatically have no names that agree between pictures; give --masks for each.")
+    if len(paths) != len(images):
+        raise InputError(
+            f"Expected one --masks for each of the {len(images)} pictures, in their order, got {len(paths)}; "
+            "a folder of masks counts as one."
+        )
+    return [(image, (path,)) for image, path in zip(images, paths, strict=True)]
 
 
 def _check_outputs(out: Path, splats: Path | None) -> None:

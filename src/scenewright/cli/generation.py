@@ -8,14 +8,13 @@ placements as the manifest has them to the last bit.
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from jaxtyping import Bool
 from PIL import Image
 from torch import Tensor
 
@@ -31,10 +30,20 @@ from scenewright.presets.loading import DecoderName, load
 from scenewright.rendering.preview import preview_still
 from scenewright.rendering.sheet import mask_overlay, picture_sheet, top_view
 from scenewright.systems.scene.generator import GenerateOptions, SceneGenerator
+from scenewright.systems.scene.views import SceneView, in_same_order
 from scenewright.types import Camera, Scene
 from scenewright.weights.hub import sha256_of
 
-__all__ = ["Inputs", "Run", "comparison_picture", "peak_memory_bytes", "read_inputs", "run", "save_run"]
+__all__ = [
+    "Inputs",
+    "Run",
+    "check_same_inputs",
+    "comparison_picture",
+    "peak_memory_bytes",
+    "read_inputs",
+    "run",
+    "save_run",
+]
 
 Progress = Callable[[str, float], None]
 
@@ -47,6 +56,22 @@ class Inputs:
     masks: ObjectMasks
     camera: Camera | None
     image_sha256: str
+    further: tuple["Inputs", ...] = ()
+
+    @property
+    def views(self) -> tuple[SceneView, ...]:
+        """Every picture with its masks."""
+        return tuple(SceneView(each.image, each.masks.masks, each.masks.names) for each in (self, *self.further))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was repaired in any view."""
+        return tuple(line for each in (self, *self.further) for line in each.masks.warnings)
+
+    @property
+    def sha256(self) -> tuple[tuple[str, str], ...]:
+        """Of picture and masks of every view."""
+        return tuple((each.image_sha256, each.masks_sha256) for each in (self, *self.further))
 
     @property
     def masks_sha256(self) -> str:
@@ -66,19 +91,18 @@ class Run:
 
 
 def read_inputs(settings: GenerateSettings) -> Inputs:
-    """Picture, masks and camera of a run.
+    """Pictures, masks and camera of a run.
 
     Raises:
-        InputError: a file is missing, is of another kind, or no mask is usable.
+        InputError: a file is missing, is of another kind, no mask is usable, or views do not show the same objects.
     """
-    image = load_image(settings.image)
-    source: str | tuple[str, ...] = settings.masks[0] if len(settings.masks) == 1 else settings.masks
-    options: dict[str, Any] = {} if settings.segmenter is None else {"segmenter": settings.segmenter}
-    masks = find_masks(
-        image, source, image_name=Path(settings.image).name, device=settings.device.partition(":")[0], **options
-    )
-    camera = None if settings.camera is None else _read_camera(Path(settings.camera), image.size)
-    return Inputs(image, masks, camera, sha256_of(Path(settings.image)))
+    first = _read_view(settings, settings.image, settings.masks)
+    further = tuple(_read_view(settings, image, (masks,)) for image, masks in settings.further_views)
+    if further:
+        labels = [Path(path).name for path in (settings.image, *(image for image, _ in settings.further_views))]
+        in_same_order([view for each in (first, *further) for view in each.views], _distinct(labels))
+    camera = None if settings.camera is None else _read_camera(Path(settings.camera), first.image.size)
+    return replace(first, camera=camera, further=further)
 
 
 def run(
@@ -119,6 +143,7 @@ def run(
     options = _options(settings, system)
     attempts = {} if parent is None else dict(parent.attempts)
     image, masks, names = inputs.image, inputs.masks.masks, inputs.masks.names
+    further = inputs.views[1:]
     with _timed(timings, "generate"):
         if parent is None:
             scene = system.generate(
@@ -126,18 +151,27 @@ def run(
                 masks,
                 names=names,
                 camera=inputs.camera,
+                further_views=further,
                 seed=settings.seed,
                 options=options,
                 progress=progress,
             )
         else:
-            _check_same_inputs(parent, inputs)
+            check_same_inputs(parent, inputs)
             before = _parent_scene(parent, parent_glb, inputs.masks)
             for name in reroll:
                 attempts[name] = attempts.get(name, 0) + 1
             wanted = {name: attempts[name] for name in reroll}
             scene = system.reroll(
-                before, wanted, image, masks, names, seed=settings.seed, options=options, progress=progress
+                before,
+                wanted,
+                image,
+                masks,
+                names,
+                further_views=further,
+                seed=settings.seed,
+                options=options,
+                progress=progress,
             )
     with _timed(timings, "pack"):
         content = glb_bytes(scene)
@@ -155,11 +189,12 @@ def run(
         placements={item.name: item.world_from_object.tolist() for item in scene.objects},
         environment=environment(settings.device),
         facts={
-            "warnings": list(inputs.masks.warnings) + list(scene.provenance.get("notes", ())),
+            "warnings": list(inputs.warnings) + list(scene.provenance.get("notes", ())),
             "settle": scene.provenance.get("settle"),
             "timings_s": timings,
             "peak_memory_bytes": peak_memory_bytes(settings.device),
         },
+        further_views_sha256=inputs.sha256[1:],
     )
     return Run(scene, content, manifest, timings)
 
@@ -168,21 +203,22 @@ def save_run(run: Run, out: Path, *, comparison: Path | None = None, inputs: Inp
     """Writes scene, comparison picture and manifest, the manifest last; returns their paths."""
     written = [write_bytes(out, run.glb)]
     if comparison is not None and inputs is not None:
-        written.append(save_image(comparison_picture(inputs.image, inputs.masks.masks, run.scene), comparison))
+        written.append(save_image(comparison_picture(inputs.views, run.scene), comparison))
     placed = replace(run.manifest, scene_path=str(out.absolute()))
     written.append(write_manifest(placed, out.with_suffix(".json")))
     return written
 
 
-def comparison_picture(image: Image.Image, masks: Bool[Tensor, "N H W"], scene: Scene, cell: int = 384) -> Image.Image:
-    """The picture, its masks, the scene from the same camera and from above, side by side."""
-    cells: list[Any] = [image.convert("RGB"), mask_overlay(image, list(masks))]
+def comparison_picture(views: Sequence[SceneView], scene: Scene, cell: int = 384) -> Image.Image:
+    """The picture, its masks, the scene from the same camera and from above, side by side; further views below."""
+    rows: list[list[Any]] = [[view.image.convert("RGB"), mask_overlay(view.image, list(view.masks))] for view in views]
+    cells = rows[0]
     labels = ["input", "masks"]
     if scene.camera is not None:
         cells.append(preview_still(scene, camera=scene.camera))
         labels.append("scene, same camera")
     cells.append(top_view(scene))
-    return picture_sheet([cells], labels=(*labels, "from above"), cell=cell)
+    return picture_sheet(rows, labels=(*labels, "from above"), cell=cell)
 
 
 def peak_memory_bytes(device: str) -> int:
@@ -207,11 +243,34 @@ def _options(settings: GenerateSettings, system: Any) -> GenerateOptions:
     )
 
 
-def _check_same_inputs(parent: Manifest, inputs: Inputs) -> None:
-    if inputs.image_sha256 != parent.image_sha256:
-        raise InputError(f"'{parent.settings.image}' is not the picture the scene was made from any more.")
-    if inputs.masks_sha256 != parent.masks_sha256:
-        raise InputError("The masks are not those the scene was made from any more; generate it anew.")
+def check_same_inputs(wanted: Manifest, inputs: Inputs) -> None:
+    """Refuses inputs that are not those of the manifest's run.
+
+    Raises:
+        InputError: a picture or its masks changed since.
+    """
+    was = ((wanted.image_sha256, wanted.masks_sha256), *wanted.further_views_sha256)
+    images = (wanted.settings.image, *(image for image, _ in wanted.settings.further_views))
+    for image, before, now in zip(images, was, inputs.sha256, strict=True):
+        if before[0] != now[0]:
+            raise InputError(f"The picture '{image}' changed since the first run; restore it, or generate anew.")
+        if before[1] != now[1]:
+            raise InputError(f"The masks of '{image}' changed since the first run; restore them, or generate anew.")
+
+
+def _read_view(settings: GenerateSettings, path: str, masks: tuple[str, ...]) -> Inputs:
+    """One picture and its objects."""
+    image = load_image(path)
+    source: str | tuple[str, ...] = masks[0] if len(masks) == 1 else masks
+    options: dict[str, Any] = {} if settings.segmenter is None else {"segmenter": settings.segmenter}
+    place = settings.device.partition(":")[0]
+    found = find_masks(image, source, image_name=Path(path).name, device=place, **options)
+    return Inputs(image, found, None, sha256_of(Path(path)))
+
+
+def _distinct(labels: list[str]) -> list[str] | None:
+    """The labels, or None where some are alike."""
+    return labels if len(set(labels)) == len(labels) else None
 
 
 def _parent_scene(parent: Manifest, content: bytes | None, masks: ObjectMasks) -> Scene:

@@ -7,7 +7,7 @@ holds the manifest it started from under "from".
 import hashlib
 import json
 import platform
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,10 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class GenerateSettings:
-    """The choices of one run of `scenewright generate`; paths are absolute."""
+    """The choices of one run of `scenewright generate`; paths are absolute.
+
+    `further_views` are (picture, masks) of every view after the first.
+    """
 
     image: str
     masks: tuple[str, ...]
@@ -45,6 +48,7 @@ class GenerateSettings:
     settle: bool = False
     device: str = "cpu"
     dtype: str | None = None
+    further_views: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class Manifest:
     placements: dict[str, list[list[float]]]
     environment: dict[str, Any]
     facts: dict[str, Any] = field(default_factory=dict)
+    further_views_sha256: tuple[tuple[str, str], ...] = ()
 
 
 def environment(device: str) -> dict[str, Any]:
@@ -120,10 +125,22 @@ def _as_json(manifest: Manifest) -> dict[str, Any]:
 def _from_json(content: dict[str, Any]) -> Manifest:
     if content["kind"] != _KIND or content["format"] != _FORMAT:
         raise KeyError(f"kind {content['kind']!r}, format {content['format']!r}")
-    values = {item.name: content[item.name] for item in fields(Manifest) if item.name not in ("settings", "parent")}
+    # What later versions added has a default, so that earlier manifests stay readable.
+    optional = {item.name for item in fields(Manifest) if item.default is not MISSING}
+    values = {
+        item.name: content[item.name]
+        for item in fields(Manifest)
+        if item.name not in ("settings", "parent") and (item.name in content or item.name not in optional)
+    }
     settings = {**content["settings"], "masks": tuple(content["settings"]["masks"])}
+    settings["further_views"] = _pairs(settings.get("further_views", ()))
+    values["further_views_sha256"] = _pairs(values.get("further_views_sha256", ()))
     return Manifest(
         settings=GenerateSettings(**settings),
         parent=None if content["from"] is None else _from_json(content["from"]),
         **{**values, "names": tuple(values["names"]), "rerolled": tuple(values["rerolled"])},
     )
+
+
+def _pairs(rows: Any) -> tuple[tuple[str, str], ...]:
+    return tuple((str(first), str(second)) for first, second in rows)

@@ -44,13 +44,11 @@ def replay(
 
 def _again(wanted: Any, run: Any, progress: Any) -> Any:
     """The run of a manifest; where it started from another scene that is gone, that one's run first."""
-    from scenewright.cli.generation import read_inputs
+    from scenewright.cli.generation import check_same_inputs, read_inputs
     from scenewright.cli.manifest import sha256_of_bytes
-    from scenewright.errors import InputError
 
     inputs = read_inputs(wanted.settings)
-    if (inputs.image_sha256, inputs.masks_sha256) != (wanted.image_sha256, wanted.masks_sha256):
-        raise InputError(f"'{wanted.settings.image}' or its masks changed since the first run; restore them.")
+    check_same_inputs(wanted, inputs)
     if wanted.parent is None:
         return run(wanted.settings, inputs, progress=progress)
     path = Path(wanted.parent.scene_path)

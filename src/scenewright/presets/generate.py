@@ -12,15 +12,21 @@ from scenewright.encoders.masks import ObjectMasks, find_masks
 from scenewright.io.images import load_image
 from scenewright.presets.loading import DEFAULT_SYSTEM, DecoderName, load
 from scenewright.systems.scene.generator import GenerateOptions
+from scenewright.systems.scene.views import SceneView
 from scenewright.types import Camera, Scene
 
 __all__ = ["generate"]
 
 
+Picture = str | Path | Image.Image
+Masks = str | Path | Sequence[str | Path] | ObjectMasks | Bool[Tensor, "N H W"]
+
+
 def generate(
-    image: str | Path | Image.Image,
-    masks: str | Path | Sequence[str | Path] | ObjectMasks | Bool[Tensor, "N H W"],
+    image: Picture,
+    masks: Masks,
     *,
+    further_views: Sequence[tuple[Picture, Masks]] = (),
     system: str = DEFAULT_SYSTEM,
     preset: str | None = None,
     decoder: DecoderName | None = None,
@@ -39,6 +45,8 @@ def generate(
         image: a file, or a picture in memory.
         masks: any form that `find_masks` reads (a file of labels, a folder, COCO, boxes or points, "auto"), or masks in
             memory at the picture's size.
+        further_views: other pictures with masks of the same objects, for SceneGen; the names of the masks (values,
+            colours or file names) say which object is which.
         system, preset, decoder: see `load`.
         steps, guidance: of the samplers; None is what is published with the weights.
         settle: rest the objects on the floor and out of each other.
@@ -48,17 +56,24 @@ def generate(
         WeightsError: there are no weights, or they cannot be read.
         EmptyStructureError: no object was found.
     """
+    view, *others = (_view(*pair, device) for pair in ((image, masks), *further_views))
+    return load(system, preset, decoder=decoder, device=device).generate(
+        view.image,
+        view.masks,
+        names=view.names,
+        camera=camera,
+        further_views=others,
+        seed=seed,
+        options=GenerateOptions(steps=steps, guidance_strength=guidance, settle=settle),
+    )
+
+
+def _view(image: Picture, masks: Masks, device: torch.device | str) -> SceneView:
+    """A picture with its masks, both in memory."""
     picture = image if isinstance(image, Image.Image) else load_image(image)
     if isinstance(masks, Tensor):
         masks = ObjectMasks(masks, tuple(f"obj_{index + 1:02d}" for index in range(len(masks))))
     elif not isinstance(masks, ObjectMasks):
         name = None if isinstance(image, Image.Image) else Path(image).name
         masks = find_masks(picture, masks, image_name=name, device=device)
-    return load(system, preset, decoder=decoder, device=device).generate(
-        picture,
-        masks.masks,
-        names=masks.names,
-        camera=camera,
-        seed=seed,
-        options=GenerateOptions(steps=steps, guidance_strength=guidance, settle=settle),
-    )
+    return SceneView(picture, masks.masks, masks.names)

@@ -12,8 +12,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from scenewright.errors import InputError, OutOfMemoryBudgetError, WeightsError
-from scenewright.systems.scene.structures import SceneRequest, StructureStage
-from scenewright.systems.scenegen.encoding import SceneView, encode_views, in_same_order
+from scenewright.systems.scene.structures import MultiViewStage, SceneRequest, StructureStage
+from scenewright.systems.scene.views import SceneView
+from scenewright.systems.scenegen.encoding import encode_views
 from scenewright.systems.scenegen.pretrained import SceneGenNetworks
 from scenewright.systems.scenegen.stage import SceneGenStage, largest_first, published_noise
 from tests.tiny_scenegen import FLOW_STEM, TOKENS, write_tiny_scenegen
@@ -40,6 +41,11 @@ def request(names: tuple[str, ...] = ("lamp", "sofa", "chair"), seed: int = 5, *
         left, upper, right, lower = BOXES[name]
         mask[upper:lower, left:right] = True
     return SceneRequest(image, masks, names, seed, **options)
+
+
+def view_of(*names: str) -> SceneView:
+    shown = request(names)
+    return SceneView(shown.image, shown.masks, shown.names)
 
 
 def test_a_folder_in_the_published_layout_becomes_a_stage(stage: SceneGenStage, folder: Path) -> None:
@@ -102,22 +108,17 @@ def test_one_object_is_a_scene(stage: SceneGenStage) -> None:
 
 
 def test_several_views_name_their_objects(stage: SceneGenStage) -> None:
-    first = request()
-    second = request(("sofa", "chair", "lamp"))
-    placed = stage.sample_views([first, second])
+    assert isinstance(stage, MultiViewStage)
+    placed = stage.sample_views(replace(request(), further_views=(view_of("sofa", "chair", "lamp"),)))
     assert placed.tokens.shape == (2, 3, TOKENS, 32)
     # The second view shows the same picture, so its objects must have been brought into the first one's order.
     torch.testing.assert_close(placed.tokens[0], placed.tokens[1])
-    with pytest.raises(InputError, match="view 2 and view 1 differ in 'lamp'"):
-        stage.sample_views([first, request(("sofa", "chair"))])
-    with pytest.raises(InputError, match="at least one view"):
-        in_same_order([])
+    with pytest.raises(InputError, match=r"view 1 has 3 and view 2 has 2 \(view 2 lacks 'lamp'\)"):
+        stage.sample_views(replace(request(), further_views=(view_of("sofa", "chair"),)))
 
 
 def test_views_read_together_know_of_each_other(stage: SceneGenStage) -> None:
-    shown = request()
-    other = SceneView(Image.new("RGB", (80, 60), "red"), shown.masks, shown.names)
-    views = [SceneView(shown.image, shown.masks, shown.names), other]
+    views = [view_of(*BOXES), replace(view_of(*BOXES), image=Image.new("RGB", (80, 60), "red"))]
     encoders = stage.networks.encoders
     alone, joint = (encode_views(views, encoders, geometry_mode=mode) for mode in ("per_view", "joint"))
     for first, second in zip(alone.conditions, joint.conditions, strict=True):
@@ -129,8 +130,7 @@ def test_views_read_together_know_of_each_other(stage: SceneGenStage) -> None:
 
 
 def test_what_is_switched_off_is_left_out(stage: SceneGenStage) -> None:
-    shown = request()
-    views = [SceneView(shown.image, shown.masks, shown.names)]
+    views = [view_of(*BOXES)]
     bare = replace(stage.networks.encoders, geometry=None, reads_masks=False, reads_scene=False)
     (condition,) = encode_views(views, bare).conditions
     assert condition.own.shape == (3, TOKENS, 32)

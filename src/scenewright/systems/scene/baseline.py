@@ -16,8 +16,15 @@ from torch import Tensor
 import scenewright
 from scenewright.errors import InputError
 from scenewright.systems.cuboid.system import CuboidSystem
-from scenewright.systems.scene.generator import AS_PUBLISHED, GenerateOptions, checked_request, settled
+from scenewright.systems.scene.generator import (
+    AS_PUBLISHED,
+    GenerateOptions,
+    checked_request,
+    one_picture_only,
+    settled,
+)
 from scenewright.systems.scene.structures import StageProgress
+from scenewright.systems.scene.views import SceneView
 from scenewright.types import Camera, Scene
 
 __all__ = ["CuboidGenerator", "assumed_camera"]
@@ -42,11 +49,14 @@ class CuboidGenerator:
         *,
         names: Sequence[str] | None = None,
         camera: Camera | None = None,
+        further_views: Sequence[SceneView] = (),
         seed: int = 0,
         options: GenerateOptions = AS_PUBLISHED,
         progress: StageProgress | None = None,
     ) -> Scene:
         """As `SceneGenerator.generate`; metric only where the camera is given."""
+        if further_views:
+            raise InputError(one_picture_only(self.name, 1 + len(further_views)))
         request = checked_request(image, masks, names, camera, seed, options)
         seen = camera or assumed_camera(request.masks)
         made = CuboidSystem(floor_z=self.floor_z).generate(image, list(request.masks), camera=seen, seed=seed)

@@ -26,15 +26,17 @@ from scenewright.systems.scene.decoding import LatentOptions, ObjectDecoder
 from scenewright.systems.scene.placing import moved_object, placed_object, scene_on_floor, transformed_camera
 from scenewright.systems.scene.settle import settle_scene
 from scenewright.systems.scene.structures import (
+    MultiViewStage,
     PlacedStructures,
     SceneRequest,
     StageProgress,
     StructureStage,
 )
+from scenewright.systems.scene.views import SceneView, in_same_order
 from scenewright.types import Camera, Scene, SceneObject
 from scenewright.weights.hub import sha256_of
 
-__all__ = ["AS_PUBLISHED", "GenerateOptions", "SceneGenerator", "checked_request", "settled"]
+__all__ = ["AS_PUBLISHED", "GenerateOptions", "SceneGenerator", "checked_request", "one_picture_only", "settled"]
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +79,7 @@ class SceneGenerator:
         *,
         names: Sequence[str] | None = None,
         camera: Camera | None = None,
+        further_views: Sequence[SceneView] = (),
         seed: int = 0,
         options: GenerateOptions = AS_PUBLISHED,
         progress: StageProgress | None = None,
@@ -86,13 +89,15 @@ class SceneGenerator:
         Args:
             masks: at the picture's size, none of them empty.
             names: distinct; by default obj_01, obj_02, ...
+            further_views: other pictures of the same objects by name, for systems that read several (SceneGen).
 
         Raises:
-            InputError: there is no mask, or one is empty or of another size.
+            InputError: there is no mask, or one is empty or of another size; or the system reads one picture only, or
+                the views do not show the same objects.
             EmptyStructureError: no object was found at all.
             OutOfMemoryBudgetError: the work cannot fit the ceiling.
         """
-        request = checked_request(image, masks, names, camera, seed, options)
+        request = checked_request(image, masks, names, camera, seed, options, further_views)
         made, structures = self._objects(request, options, progress)
         if not made:
             raise EmptyStructureError(
@@ -119,6 +124,7 @@ class SceneGenerator:
         masks: Sequence[Bool[Tensor, "H W"]] | Bool[Tensor, "N H W"],
         names: Sequence[str],
         *,
+        further_views: Sequence[SceneView] = (),
         seed: int = 0,
         options: GenerateOptions = AS_PUBLISHED,
         progress: StageProgress | None = None,
@@ -139,7 +145,7 @@ class SceneGenerator:
         if "world_from_system" not in scene.provenance:
             raise InputError("The given scene does not say how it was placed; re-roll a scene made by `generate`.")
         request = replace(
-            checked_request(image, masks, names, scene.camera, seed, options),
+            checked_request(image, masks, names, scene.camera, seed, options, further_views),
             attempts=tuple(wanted.get(name, 0) for name in names),
             wanted=tuple(index for index, name in enumerate(names) if name in wanted),
         )
@@ -167,7 +173,12 @@ class SceneGenerator:
         self, request: SceneRequest, options: GenerateOptions, progress: StageProgress | None
     ) -> tuple[list[SceneObject], PlacedStructures]:
         """The wanted objects in the system's world, and the structures they were made from."""
-        structures = self.stage.sample_structures(request, progress=progress)
+        if not request.further_views:
+            structures = self.stage.sample_structures(request, progress=progress)
+        elif isinstance(self.stage, MultiViewStage):
+            structures = self.stage.sample_views(request, progress=progress)
+        else:
+            raise InputError(one_picture_only(self.stage.name, 1 + len(request.further_views)))
         wanted = request.wanted_indices
         latent_options = LatentOptions(options.steps, options.guidance_strength, options.max_memory_bytes)
         raw = self.decoder.decode(
@@ -211,6 +222,7 @@ class SceneGenerator:
             "weights_sha256": self.weights_sha256(),
             "seed": request.seed,
             "objects": list(request.names),
+            "num_views": 1 + len(request.further_views),
             "parameters": {
                 "steps": options.steps,
                 "guidance_strength": options.guidance_strength,
@@ -237,24 +249,22 @@ def checked_request(
     camera: Camera | None,
     seed: int,
     options: GenerateOptions,
+    further_views: Sequence[SceneView] = (),
 ) -> SceneRequest:
-    """The request for a picture and its masks.
+    """The request for a picture and its masks, and for other views of the same objects.
 
     Raises:
-        InputError: there is no mask, one is empty or of another size, or names are not distinct.
+        InputError: there is no mask, one is empty or of another size, names are not distinct, or views differ in them.
     """
     if not len(masks):
         raise InputError("Expected at least one object mask, got none.")
     stacked = masks if isinstance(masks, Tensor) else torch.stack(list(masks))
     called = tuple(names) if names is not None else tuple(f"obj_{index + 1:02d}" for index in range(len(stacked)))
-    if tuple(stacked.shape[1:]) != (image.height, image.width):
-        size = f"{stacked.shape[2]}x{stacked.shape[1]}"
-        raise InputError(f"Expected masks of the picture's {image.width}x{image.height} pixels, got {size}.")
     if len(called) != len(stacked) or len(set(called)) != len(called):
         raise InputError(f"Expected {len(stacked)} distinct names, one per mask, got {', '.join(called)}.")
-    for name, mask in zip(called, stacked, strict=True):
-        if not bool(mask.any()):
-            raise InputError(f"Mask '{name}' is empty; drop it.")
+    views = in_same_order([SceneView(image, stacked, called), *further_views])
+    for view in views:
+        _check_masks(view)
     return SceneRequest(
         image.convert("RGB"),
         stacked.cpu(),
@@ -264,13 +274,29 @@ def checked_request(
         guidance_strength=options.guidance_strength,
         max_memory_bytes=options.max_memory_bytes,
         camera=camera,
+        further_views=tuple(SceneView(view.image.convert("RGB"), view.masks.cpu(), called) for view in views[1:]),
     )
+
+
+def one_picture_only(system: str, count: int) -> str:
+    """What to say where a system reads one picture and got `count`."""
+    return f"{system} makes a scene from one picture, but got {count}; give one, or use SceneGen's published networks."
 
 
 def settled(scene: Scene, movable: Collection[str] | None = None, *, floor_z: float = 0.0) -> Scene:
     """The scene at rest, with the report of `settle_scene` in its provenance."""
     rested, report = settle_scene(scene, floor_z=floor_z, movable=movable)
     return replace(rested, provenance={**rested.provenance, "settle": report.as_json()})
+
+
+def _check_masks(view: SceneView) -> None:
+    width, height = view.image.size
+    if tuple(view.masks.shape[1:]) != (height, width):
+        size = f"{view.masks.shape[2]}x{view.masks.shape[1]}"
+        raise InputError(f"Expected masks of the picture's {width}x{height} pixels, got {size}.")
+    for name, mask in zip(view.names, view.masks, strict=True):
+        if not bool(mask.any()):
+            raise InputError(f"Mask '{name}' is empty; drop it.")
 
 
 def _within(progress: StageProgress, name: str) -> StageProgress:

@@ -20,9 +20,10 @@ from jaxtyping import Bool, Float, Int
 from PIL import Image
 from torch import Tensor
 
+from scenewright.systems.scene.views import SceneView
 from scenewright.types import Camera
 
-__all__ = ["PlacedStructures", "SceneRequest", "StageProgress", "StructureStage", "object_generator"]
+__all__ = ["MultiViewStage", "PlacedStructures", "SceneRequest", "StageProgress", "StructureStage", "object_generator"]
 
 StageProgress = Callable[[str, float], None]
 """Called with a stage's name and the fraction of it that is done."""
@@ -42,6 +43,7 @@ class SceneRequest:
         steps, guidance_strength: of the structure sampler; None is what is published with the weights.
         max_memory_bytes: ceiling of the memory in use on the device, weights included; None is no ceiling.
         camera: of the picture, where it is known; most systems need none.
+        further_views: other pictures of the same objects, in the order of `names`; only a `MultiViewStage` takes them.
     """
 
     image: Image.Image
@@ -54,6 +56,7 @@ class SceneRequest:
     guidance_strength: float | None = None
     max_memory_bytes: int | None = None
     camera: Camera | None = None
+    further_views: tuple[SceneView, ...] = ()
 
     @property
     def wanted_indices(self) -> tuple[int, ...]:
@@ -119,6 +122,15 @@ class StructureStage(Protocol):
             InputError: the request cannot be served (no mask, picture too small).
             OutOfMemoryBudgetError: not even one object at a time fits `max_memory_bytes`.
         """
+        ...
+
+
+@runtime_checkable
+class MultiViewStage(StructureStage, Protocol):
+    """A structure stage that reads several pictures of the same objects."""
+
+    def sample_views(self, request: SceneRequest, *, progress: StageProgress | None = None) -> PlacedStructures:
+        """As `sample_structures`, from the request's picture and its `further_views`."""
         ...
 
 

@@ -9,7 +9,7 @@ Legend: N voxels, W objects, K views, L tokens, C channels.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float, Int

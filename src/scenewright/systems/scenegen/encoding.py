@@ -19,43 +19,16 @@ from scenewright.encoders.preprocess.scenegen import asset_cut_out, prepare_fram
 from scenewright.encoders.preprocess.trellis1 import prepare_object
 from scenewright.encoders.vggt import VGGTAggregator
 from scenewright.errors import InputError
+from scenewright.systems.scene.views import SceneView
 from scenewright.systems.scenegen.condition import SceneCondition, scene_condition
 
-__all__ = ["EncodedViews", "GeometryMode", "SceneEncoders", "SceneView", "encode_views", "in_same_order"]
+__all__ = ["EncodedViews", "GeometryMode", "SceneEncoders", "asset_crops", "encode_views"]
 
 GeometryMode = Literal["per_view", "joint"]
 """Whether VGGT sees each view alone, as the published code does, or all of them, as the paper describes."""
 
 # Pictures encoded at once; bounds the memory of scenes with many assets.
 _CHUNK = 8
-
-
-@dataclass(frozen=True)
-class SceneView:
-    """One picture of a scene with the masks of its assets; `names` tell the same asset in several views."""
-
-    image: Image.Image
-    masks: Bool[Tensor, "N H W"]
-    names: tuple[str, ...]
-
-    def at(self, indices: Sequence[int]) -> "SceneView":
-        """The same picture with the chosen assets, in the given order."""
-        chosen = list(indices)
-        return SceneView(self.image, self.masks[chosen], tuple(self.names[index] for index in chosen))
-
-    def cut_outs(self, size: int) -> list[Image.Image]:
-        """Each asset on black in a square crop of `size` pixels.
-
-        Raises:
-            InputError: a mask has no pixel, or a single one.
-        """
-        crops = []
-        for name, mask in zip(self.names, self.masks, strict=True):
-            try:
-                crops.append(prepare_object(asset_cut_out(self.image, mask), size=size))
-            except InputError as error:
-                raise InputError(f"Object '{name}' cannot be cut out. {error}") from error
-        return crops
 
 
 @dataclass(frozen=True)
@@ -89,27 +62,6 @@ class EncodedViews:
     pictures: tuple[Image.Image, ...]
 
 
-def in_same_order(views: Sequence[SceneView]) -> list[SceneView]:
-    """The views with their assets in the order of the first one.
-
-    Raises:
-        InputError: there is no view, or one does not show the same assets by name.
-    """
-    if not views:
-        raise InputError("Expected at least one view of the scene, got none.")
-    order = views[0].names
-    ordered = []
-    for number, view in enumerate(views, 1):
-        if sorted(view.names) != sorted(order):
-            differing = sorted(set(view.names) ^ set(order)) or sorted(view.names)
-            raise InputError(
-                f"Expected the same objects in every view, but view {number} and view 1 differ in "
-                f"{', '.join(repr(name) for name in differing)}; name the masks of an object alike in all views."
-            )
-        ordered.append(view.at([view.names.index(name) for name in order]))
-    return ordered
-
-
 @torch.no_grad()
 def encode_views(
     views: Sequence[SceneView],
@@ -129,7 +81,7 @@ def encode_views(
     geometry = _geometry_tokens(views, encoders, geometry_mode)
     conditions, tokens, pictures = [], [], []
     for number, view in enumerate(views):
-        crops = view.cut_outs(size)
+        crops = asset_crops(view, size)
         pictures.append(crops)
         pixels = [image_to_tensor(crop) for crop in crops]
         count = len(pixels)
@@ -152,6 +104,21 @@ def encode_views(
         )
         tokens.append(rows[:count])
     return EncodedViews(tuple(conditions), torch.stack(tokens), tuple(pictures[0]))
+
+
+def asset_crops(view: SceneView, size: int) -> list[Image.Image]:
+    """Each asset on black in a square crop of `size` pixels.
+
+    Raises:
+        InputError: a mask has no pixel, or a single one.
+    """
+    crops = []
+    for name, mask in zip(view.names, view.masks, strict=True):
+        try:
+            crops.append(prepare_object(asset_cut_out(view.image, mask), size=size))
+        except InputError as error:
+            raise InputError(f"Object '{name}' cannot be cut out. {error}") from error
+    return crops
 
 
 def _geometry_tokens(

@@ -22,7 +22,8 @@ from scenewright.errors import ScenewrightError
 from scenewright.samplers.config import SamplerConfig
 from scenewright.systems.scene.memory import memory_in_use
 from scenewright.systems.scene.structures import PlacedStructures, SceneRequest, StageProgress
-from scenewright.systems.scenegen.encoding import GeometryMode, SceneView, encode_views, in_same_order
+from scenewright.systems.scene.views import SceneView, in_same_order
+from scenewright.systems.scenegen.encoding import GeometryMode, encode_views
 from scenewright.systems.scenegen.memory import keeps_keys
 from scenewright.systems.scenegen.poses import MIN_SCALE, world_from_objects
 from scenewright.systems.scenegen.pretrained import Report, SceneGenNetworks
@@ -78,22 +79,20 @@ class SceneGenStage:
             InputError: an object cannot be cut out.
             OutOfMemoryBudgetError: the scene does not fit `request.max_memory_bytes`.
         """
-        return self.sample_views([request], progress=progress)
+        return self.sample_views(request, progress=progress)
 
-    def sample_views(
-        self, requests: Sequence[SceneRequest], *, progress: StageProgress | None = None
-    ) -> PlacedStructures:
-        """As `sample_structures`, from several pictures of the same objects, told apart by their names.
+    def sample_views(self, request: SceneRequest, *, progress: StageProgress | None = None) -> PlacedStructures:
+        """As `sample_structures`, from the request's picture and its `further_views`, told apart by their names.
 
-        The first request says everything but pictures and masks.
+        The steps take the views in turn; at the last step, velocities and poses of all views are averaged.
 
         Raises:
-            InputError: the requests do not name the same objects, or one cannot be cut out.
+            InputError: the views do not name the same objects, or one cannot be cut out.
         """
         report = progress or (lambda stage, done: None)
-        request, networks = requests[0], self.networks
+        networks = self.networks
         flow, decoder, encoders = networks.structure_flow, networks.structure_decoder, networks.encoders
-        views = in_same_order([SceneView(each.image, each.masks, each.names) for each in requests])
+        views = in_same_order([SceneView(request.image, request.masks, request.names), *request.further_views])
         order = largest_first(request.masks)
         views = [view.at(order) for view in views]
         encoded = encode_views(
