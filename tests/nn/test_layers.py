@@ -12,6 +12,7 @@ from scenewright.nn.attention import CrossAttention, SelfAttention
 from scenewright.nn.blocks import ModulatedCrossBlock
 from scenewright.nn.conv3d import pixel_shuffle_3d
 from scenewright.nn.embed import absolute_position_embedding, grid_coords, timestep_frequencies
+from scenewright.nn.mlp import FeedForward
 from scenewright.nn.modulation import gated_add, modulate
 from scenewright.nn.norm import LayerNorm32, MultiHeadRMSNorm, SparseGroupNorm32
 from scenewright.nn.precision import cast_torso, torso_dtype
@@ -45,6 +46,14 @@ def test_rms_norm_gives_every_head_the_length_of_its_width() -> None:
 
 def test_rms_norm_keeps_zero_rows_finite() -> None:
     assert MultiHeadRMSNorm(1, 4)(torch.zeros(1, 1, 4)).abs().max() == 0
+
+
+def test_feed_forward_of_many_rows_is_that_of_each() -> None:
+    layer, x = FeedForward(4, mlp_ratio=1024.0), torch.randn(2, 1100, 4)
+    with torch.no_grad():
+        many = layer(x)
+    torch.testing.assert_close(many, layer(x).detach())
+    torch.testing.assert_close(many[1, -1:], layer(x[1, -1:]).detach())
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=4))

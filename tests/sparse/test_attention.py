@@ -45,6 +45,13 @@ def test_self_attention_with_any_lengths_and_order(lengths: list[int], seed: int
     torch.testing.assert_close(out[order], expected)
 
 
+@pytest.mark.parametrize("length", [511, 512, 700])
+def test_long_sequences(length: int) -> None:
+    q, k, v = rows(2 * length, 0), rows(2 * 30, 1), rows(2 * 30, 2)
+    out = attention(q, k, v, Sequences.uniform(2, length), Sequences.uniform(2, 30))
+    torch.testing.assert_close(out, written_out(q, k, v, (length,) * 2, (30,) * 2))
+
+
 def test_gradients_pass_through_padding() -> None:
     sequences = Sequences((5, 4, 5, 1))
     inputs = [rows(15, seed).requires_grad_() for seed in range(3)]

@@ -1,9 +1,14 @@
 """The feed-forward network of transformer blocks."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 __all__ = ["FeedForward"]
+
+_HIDDEN_BYTES = 16 << 20
+"""Hidden activations made at a time on a CPU. Allocators keep blocks of this size for reuse; larger ones come from the
+system page by page, which costs as much as the activation itself."""
 
 
 class FeedForward(nn.Module):
@@ -11,8 +16,12 @@ class FeedForward(nn.Module):
 
     def __init__(self, channels: int, mlp_ratio: float = 4.0) -> None:
         super().__init__()
-        hidden = int(channels * mlp_ratio)
+        self.hidden_channels = hidden = int(channels * mlp_ratio)
         self.mlp = nn.Sequential(nn.Linear(channels, hidden), nn.GELU(approximate="tanh"), nn.Linear(hidden, channels))
 
     def forward(self, x: Float[Tensor, "*rows C"]) -> Float[Tensor, "*rows C"]:
-        return self.mlp(x)
+        rows = x.flatten(0, -2)
+        block = max(1, _HIDDEN_BYTES // (self.hidden_channels * x.element_size()))
+        if torch.is_grad_enabled() or x.device.type != "cpu" or len(rows) <= block:
+            return self.mlp(x)
+        return torch.cat([self.mlp(part) for part in rows.split(block)]).view_as(x)

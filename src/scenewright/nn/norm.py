@@ -37,10 +37,9 @@ class MultiHeadRMSNorm(nn.Module):
         self.gamma = nn.Parameter(torch.ones(num_heads, head_channels))
 
     def forward(self, x: Float[Tensor, "*rows H D"]) -> Float[Tensor, "*rows H D"]:
-        width = x.shape[-1]
-        # An epsilon inside the mean square equal to the published floor on the norm: zero rows stay zero.
-        normed = F.rms_norm(x.float(), (width,), eps=1e-24 / width)
-        return (normed * self.gamma).to(x.dtype)
+        rows = x.float()
+        inverse = torch.linalg.vector_norm(rows, dim=-1, keepdim=True).clamp(min=1e-12).reciprocal()
+        return (rows * inverse * (self.gamma * x.shape[-1] ** 0.5)).to(x.dtype)
 
 
 class SparseGroupNorm32(nn.GroupNorm):
