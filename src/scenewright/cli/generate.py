@@ -1,5 +1,6 @@
 """`scenewright generate`: a photograph with object masks to a scene of placed objects."""
 
+import logging
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +10,9 @@ import typer
 from scenewright.errors import InputError
 
 __all__ = ["generate", "summarise"]
+
+
+EXIT_SOME_FAILED = 1
 
 
 class System(StrEnum):
@@ -25,7 +29,9 @@ class Decoder(StrEnum):
 def generate(
     images: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="IMAGE...", help="The photograph; scenegen takes several of the same objects."),
+        typer.Argument(
+            metavar="IMAGE...", help="A photograph, or a folder of them; for scenegen, several of the same objects."
+        ),
     ] = None,
     masks: Annotated[
         list[str] | None,
@@ -36,7 +42,9 @@ def generate(
         ),
     ] = None,
     auto: Annotated[bool, typer.Option("--auto", help="Let SAM find the objects; the same as --masks auto.")] = False,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The .glb to write.")] = Path("scene.glb"),
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The .glb to write (scene.glb), or a folder (scenes).")
+    ] = None,
     system: Annotated[
         System, typer.Option(help="What generates; cuboid is a baseline without weights.")
     ] = System.iscene,
@@ -62,11 +70,19 @@ def generate(
         list[str] | None, typer.Option(help="Make only this object anew (repeatable); needs --from.")
     ] = None,
     source: Annotated[Path | None, typer.Option("--from", help="Manifest (.json) of the scene to change.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Make a folder's scenes again.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
 ) -> None:
-    """Turn a photograph with object masks into a 3D scene of separate, placed objects."""
-    _check_outputs(out, splats)
+    """Turn a photograph with object masks, or a folder of them, into 3D scenes of separate, placed objects."""
+    folder = images[0] if images and len(images) == 1 and images[0].is_dir() else None
+    if folder is not None:
+        out = _checked_folder(folder, out or Path("scenes"), masks, camera=camera, splats=splats)
+    else:
+        out = out or Path("scene.glb")
+        _check_outputs(out, splats)
+        if overwrite:
+            raise InputError("--overwrite is for a folder of photographs; a single scene is always written.")
     from dataclasses import replace
 
     from scenewright.cli.device import choose_device, choose_dtype
@@ -77,6 +93,11 @@ def generate(
     from scenewright.presets.loading import choose_preset
     from scenewright.systems.scene.memory import parse_bytes
 
+    # What these log is told here once, as warnings and notes; without a handler, logging would print it, too.
+    for part in ("encoders.masks", "systems"):
+        logger = logging.getLogger(f"scenewright.{part}")
+        if not logger.handlers:
+            logger.addHandler(logging.NullHandler())
     place = choose_device(device)
     ceiling = None if max_memory is None else parse_bytes(max_memory)
     parent = None
@@ -98,7 +119,13 @@ def generate(
         if reroll:
             raise InputError("--reroll needs --from MANIFEST, the .json beside the scene to change.")
         given = ["auto"] if auto else list(masks or ())
-        pairs = _pairs_of_views([str(path.absolute()) for path in images or ()], given, system)
+        if folder is None:
+            pairs = _pairs_of_views([str(path.absolute()) for path in images or ()], given, system)
+        else:
+            from scenewright.cli.generate_folder import generate_folder, pair_photographs
+
+            photographs = pair_photographs(folder, given[0] if given else None)
+            pairs = [("", ())]
         chosen = choose_preset(system.value, preset)
         if chosen.notice:
             typer.echo(chosen.notice)
@@ -123,6 +150,11 @@ def generate(
             device=str(place),
             dtype=None if dtype == "auto" else str(choose_dtype(dtype, place)).removeprefix("torch."),
         )
+    if folder is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        if generate_folder(photographs, settings, out, overwrite=overwrite):
+            raise typer.Exit(EXIT_SOME_FAILED)
+        return
     inputs = read_inputs(settings)
     for line in inputs.warnings:
         typer.echo(f"warning: {line}", err=True)
@@ -176,6 +208,26 @@ def _pairs_of_views(images: list[str], masks: list[str], system: System) -> list
             "a folder of masks counts as one."
         )
     return [(image, (path,)) for image, path in zip(images, paths, strict=True)]
+
+
+def _checked_folder(
+    folder: Path, out: Path, masks: list[str] | None, *, camera: Path | None, splats: Path | None
+) -> Path:
+    """Where the scenes of a folder go; refuses what is meant for a single photograph."""
+    for value, option in ((camera, "--camera"), (splats, "--splats")):
+        if value is not None:
+            raise InputError(f"{option} belongs to one photograph; leave it out for the folder '{folder}'.")
+    if len(masks or ()) > 1:
+        raise InputError(
+            f"Expected one --masks for the folder '{folder}', itself a folder or a COCO .json, got several."
+        )
+    if out.suffix.lower() == ".glb" or (out.exists() and not out.is_dir()):
+        raise InputError(f"Expected --out to be a folder for the scenes of '{folder}', got '{out}'.")
+    if out.absolute() == folder.absolute():
+        raise InputError(
+            "Give --out another folder than that of the photographs, or pictures of scenes would join them."
+        )
+    return out
 
 
 def _check_outputs(out: Path, splats: Path | None) -> None:

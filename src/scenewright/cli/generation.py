@@ -39,6 +39,7 @@ __all__ = [
     "Run",
     "check_same_inputs",
     "comparison_picture",
+    "load_system",
     "peak_memory_bytes",
     "read_inputs",
     "run",
@@ -105,6 +106,24 @@ def read_inputs(settings: GenerateSettings) -> Inputs:
     return replace(first, camera=camera, further=further)
 
 
+def load_system(settings: GenerateSettings, report: Callable[[str], None] | None = None) -> Any:
+    """The system of the settings with its decoder; `report` is told each network that is being loaded.
+
+    Raises:
+        ScenewrightError: weights are missing or cannot be used.
+    """
+    return load(
+        settings.system,
+        settings.preset,
+        decoder=cast(DecoderName | None, settings.decoder),
+        decoder_weights=settings.decoder_weights,
+        resolution=settings.resolution,
+        device=settings.device,
+        dtype=None if settings.dtype is None else getattr(torch, settings.dtype),
+        report=report,
+    )
+
+
 def run(
     settings: GenerateSettings,
     inputs: Inputs | None = None,
@@ -130,16 +149,7 @@ def run(
     with _timed(timings, "read"):
         inputs = inputs or read_inputs(settings)
     with _timed(timings, "load"):
-        system = system or load(
-            settings.system,
-            settings.preset,
-            decoder=cast(DecoderName | None, settings.decoder),
-            decoder_weights=settings.decoder_weights,
-            resolution=settings.resolution,
-            device=settings.device,
-            dtype=None if settings.dtype is None else getattr(torch, settings.dtype),
-            report=lambda line: report(line, 0.0),
-        )
+        system = system or load_system(settings, lambda line: report(line, 0.0))
     options = _options(settings, system)
     attempts = {} if parent is None else dict(parent.attempts)
     image, masks, names = inputs.image, inputs.masks.masks, inputs.masks.names
