@@ -25,6 +25,9 @@ GAP = 8
 COLOURS = np.array(
     [(0, 0, 0), (230, 75, 53), (77, 187, 213), (0, 160, 135), (60, 84, 136), (243, 155, 127), (132, 145, 180)], np.uint8
 )
+# Of docs/inputs.md; in pixels of the public test scene single/012.
+PROMPTS = {"boxes": [[60, 210, 300, 408], [108, 110, 227, 253]], "points": [[[345, 262], [370, 325, 0]]]}
+NAMES = ["sofa", "bookcase", "flowers"]
 
 
 def indexed(labels: np.ndarray, folder: Path) -> tuple[Path, list[Image.Image]]:
@@ -69,6 +72,30 @@ def coco(labels: np.ndarray, folder: Path) -> tuple[Path, list[Image.Image]]:
     (folder / "coco.json").write_text(json.dumps({"annotations": annotations}))
     lines = json.dumps({"annotations": annotations}, indent=1).splitlines()
     return folder / "coco.json", [text_picture([line[:38] for line in lines[:18]])]
+
+
+def marked(image: Image.Image, boxes: list[list[int]], points: list[list[list[int]]]) -> Image.Image:
+    """The picture with boxes and points as SAM is shown them; a ring is a point that is not on the object."""
+    picture = image.convert("RGB").copy()
+    draw = ImageDraw.Draw(picture)
+    for number, box in enumerate(boxes, 1):
+        draw.rectangle(box, outline=tuple(COLOURS[number].tolist()), width=5)
+    for number, group in enumerate(points, len(boxes) + 1):
+        for x, y, *inside in group:
+            colour = tuple(COLOURS[number].tolist())
+            fill = None if inside and inside[0] == 0 else colour
+            draw.ellipse((x - 9, y - 9, x + 9, y + 9), fill=fill, outline=colour, width=5)
+    return picture
+
+
+def prompt_lines() -> list[str]:
+    """The file of the prompts, a line for each box and list of points."""
+    lines = ["{"]
+    for key, rows in (*PROMPTS.items(), ("names", NAMES)):
+        lines += [f'  "{key}": [', *(f"    {json.dumps(row)}," for row in rows)]
+        lines[-1] = lines[-1].rstrip(",")
+        lines.append("  ]," if key != "names" else "  ]")
+    return [*lines, "}"]
 
 
 def objects_of(labels: np.ndarray) -> list[int]:
@@ -136,6 +163,8 @@ def main(scene: Path, target: Path) -> None:
             source, pictures = form(labels, Path(folder))
             masks = load_masks(source, labels.shape)
         save_small(side_by_side([image, quartered(pictures), overlay(image, masks)]), target / f"input_{name}.jpg")
+    prompts = text_picture(prompt_lines())
+    save_small(side_by_side([image, prompts, marked(image, **PROMPTS)]), target / "input_prompts.jpg")
     masks = load_masks(scene / "instances.png")
     slots = iscene.prepare_slots(image, masks.masks)[0]
     cut_out = scenegen.asset_cut_out(image, masks.masks[0])

@@ -244,6 +244,8 @@ def test_cropped_cut_outs_are_refused(tmp_path: Path) -> None:
         image.save(path)
     with pytest.raises(InputError, match=r"0\.png' has 32x32 pixels for a picture of 56x40.*full frame"):
         load_masks(paths, (HEIGHT, WIDTH))
+    with pytest.raises(InputError, match=r"0\.png' has 32x32 pixels for a picture of 56x40.*full frame"):
+        load_masks(paths[0], (HEIGHT, WIDTH))
 
 
 def test_pictures_that_are_no_masks_are_skipped_by_name(tmp_path: Path) -> None:

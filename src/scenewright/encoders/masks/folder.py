@@ -16,7 +16,7 @@ from scenewright.encoders.masks.object_masks import NamedMask
 from scenewright.errors import InputError
 from scenewright.io.images import load_label_image
 
-__all__ = ["PICTURE_SUFFIXES", "mask_files", "read_mask_files"]
+__all__ = ["PICTURE_SUFFIXES", "mask_files", "read_mask_files", "reject_cropped"]
 
 PICTURE_SUFFIXES = (".png", ".bmp", ".webp", ".jpg", ".jpeg")
 _MASK_SUFFIX = "_mask"
@@ -51,7 +51,7 @@ def read_mask_files(
     for path in paths:
         colour, opaque = stored_channels(load_label_image(path))
         if not opaque.all():
-            _reject_cropped(path, opaque.shape, image_size)
+            reject_cropped(path, opaque.shape, image_size)
             mask: np.ndarray | None = opaque
         else:
             mask = _thresholded(colour)
@@ -74,7 +74,12 @@ def _thresholded(colour: np.ndarray) -> Bool[np.ndarray, "height width"] | None:
     return grey > brightest / 2
 
 
-def _reject_cropped(path: Path, size: tuple[int, ...], image_size: tuple[int, int] | None) -> None:
+def reject_cropped(path: Path, size: tuple[int, ...], image_size: tuple[int, int] | None) -> None:
+    """Refuses a cut-out of `size` (height, width) whose shape is not the picture's.
+
+    Raises:
+        InputError: so it is.
+    """
     if image_size is None:
         return
     ratio = size[0] * image_size[1] / (size[1] * image_size[0])

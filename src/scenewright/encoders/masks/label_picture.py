@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Integer
 from PIL import Image
 
+from scenewright.encoders.masks.folder import reject_cropped
 from scenewright.encoders.masks.label_map import label_map, stored_channels
 from scenewright.encoders.masks.object_masks import NamedMask
 from scenewright.errors import InputError
@@ -28,13 +29,14 @@ _PIXELS_PER_VALUE = 4
 _MOST_OBJECTS = 256
 
 
-def read_label_picture(path: Path) -> tuple[list[NamedMask], list[str]]:
+def read_label_picture(path: Path, image_size: tuple[int, int] | None = None) -> tuple[list[NamedMask], list[str]]:
     """One mask per label of the picture, by ascending label, and warnings of what was repaired.
 
     A cut-out (a photograph with transparency) gives the one mask of its opaque pixels.
 
     Raises:
-        InputError: the file cannot be read, or has so many labels that it cannot be a mask.
+        InputError: the file cannot be read, has so many labels that it cannot be a mask, or is a cut-out whose shape is
+            not that of the picture, `image_size` (height, width), so that its place is unknown.
     """
     image = load_label_image(path)
     notes: list[str] = []
@@ -46,6 +48,8 @@ def read_label_picture(path: Path) -> tuple[list[NamedMask], list[str]]:
             "is it a photograph? Save masks as PNG without smoothing."
         )
     if len(values) == 1:
+        if image.mode != "P" and image.has_transparency_data:
+            reject_cropped(path, labels.shape, image_size)
         return [NamedMask(path.stem, labels == values[0])], notes
     is_colour = image.mode in ("RGB", "RGBA") and values.max(initial=0) > 255
     names = [f"object_{_hexadecimal(int(value))}" if is_colour else f"object_{value}" for value in values]

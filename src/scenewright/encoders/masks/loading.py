@@ -50,5 +50,5 @@ def load_masks(
     elif paths[0].suffix.lower() == ".json":
         found, notes = read_coco(paths[0], image_size, image_name=image_name)
     else:
-        found, notes = read_label_picture(paths[0])
+        found, notes = read_label_picture(paths[0], image_size)
     return checked_masks(found, image_size, source=named, warnings=notes)
