@@ -24,10 +24,11 @@ from scenewright.rendering.raster_torch import rasterize_torch
 from scenewright.rendering.triangles import TriangleScene
 from scenewright.rendering.view import View
 
-__all__ = ["Backend", "GBuffer", "choose_backend", "rasterize", "run_bands"]
+__all__ = ["Backend", "GBuffer", "choose_backend", "rasterize", "rasterize_depth", "run_bands"]
 
 Backend = Literal["auto", "numba", "torch"]
 NO_ROWS = np.empty((0, 0))
+ALL_FACES = np.empty(0, np.bool_)
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,21 @@ def rasterize(
             scene, view, selected=selected, in_front_of=in_front_of, behind=behind, alpha_test=alpha_test
         )
         return GBuffer(face, barycentrics, depth)
-    return _rasterize_numba(scene, view, selected, in_front_of, behind, alpha_test, threads)
+    return GBuffer(*_rasterize_numba(scene, view, selected, in_front_of, behind, alpha_test, threads))
+
+
+def rasterize_depth(
+    scene: TriangleScene,
+    view: View,
+    *,
+    selected: Bool[Tensor, " F"] | None = None,
+    backend: Backend = "auto",
+    threads: int | None = None,
+) -> Float[Tensor, "height width"]:
+    """The depth of `rasterize` alone, for shadow maps: a third faster."""
+    if choose_backend(scene, backend) == "torch":
+        return rasterize(scene, view, selected=selected, backend="torch").depth
+    return _rasterize_numba(scene, view, selected, None, None, True, threads, depth_only=True)[2]
 
 
 def _rasterize_numba(
@@ -82,18 +97,22 @@ def _rasterize_numba(
     behind: Tensor | None,
     alpha_test: bool,
     threads: int | None,
-) -> GBuffer:
+    *,
+    depth_only: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The fields of a `GBuffer`; with `depth_only` the first two are empty."""
     faces = scene.faces.numpy()
     height, width = view.height, view.width
-    chosen = np.ones(len(faces), dtype=np.bool_) if selected is None else selected.numpy()
+    chosen = ALL_FACES if selected is None or not len(faces) else selected.numpy()
     triangles = _setup(scene.vertices.numpy(), faces, chosen, view)
     depth_key = np.full((height, width), -np.inf, dtype=np.float64)
     if in_front_of is not None:
         depth_key = _limit_key(in_front_of, view, unlimited=-np.inf)
     limit_key = NO_ROWS if behind is None else _limit_key(behind, view, unlimited=np.inf)
     triangle = np.full((height, width), -1, dtype=np.int32)
-    face = np.empty((height, width), dtype=np.int32)
-    barycentrics = np.empty((height, width, 2), dtype=np.float32)
+    rest = (0, 0) if depth_only else (height, width)
+    face = np.empty(rest, dtype=np.int32)
+    barycentrics = np.empty((*rest, 2), dtype=np.float32)
     depth = np.empty((height, width), dtype=np.float32)
     bank = scene.bank
     alpha_test = alpha_test and bool((bank.kinds[:, 0] == 1).any() or (bank.kinds[:, 0] == 2).any())
@@ -107,23 +126,25 @@ def _rasterize_numba(
             *triangles, len(triangles[2]), view.ortho, first, last, depth_key, triangle, limit_key,
             behind is not None, alpha_test, *alpha_arrays,
         )  # fmt: skip
+        if depth_only:
+            raster_numba.resolve_depth(view.ortho, first, last, depth_key, triangle, depth)
+            return
         raster_numba.resolve_band(
             *triangles, view.ortho, first, last, depth_key, triangle, face, barycentrics, depth
         )  # fmt: skip
 
     run_bands(band, height, threads)
-    return GBuffer(torch.from_numpy(face), torch.from_numpy(barycentrics), torch.from_numpy(depth))
+    return torch.from_numpy(face), torch.from_numpy(barycentrics), torch.from_numpy(depth)
 
 
 def _setup(vertices: np.ndarray, faces: np.ndarray, chosen: np.ndarray, view: View) -> tuple[np.ndarray, ...]:
     """Screen triangles: corners, depth keys, faces, clip rows, and the clipped corners' weights."""
     near = -1e30 if view.ortho else view.near
     size = (view.width, view.height)
-    projected, fixed = np.empty((len(vertices), 4)), np.empty((len(vertices), 2), np.int64)
-    vertex_key, is_plain = np.empty(len(vertices)), np.empty(len(vertices), np.bool_)
-    raster_numba.project_vertices(
-        vertices, view.numbers.numpy(), view.ortho, near, *size, projected, fixed, vertex_key, is_plain
-    )
+    numbers = view.numbers.numpy()
+    fixed, vertex_key = np.empty((len(vertices), 2), np.int32), np.empty(len(vertices))
+    is_plain = np.empty(len(vertices), np.bool_)
+    raster_numba.project_vertices(vertices, numbers, view.ortho, near, *size, fixed, vertex_key, is_plain)
     rest = np.empty(len(faces), np.int32)
     plain = _triangle_buffers(len(faces))
     count, left_over = raster_numba.setup_plain(
@@ -134,7 +155,7 @@ def _setup(vertices: np.ndarray, faces: np.ndarray, chosen: np.ndarray, view: Vi
         return (*kept, np.empty((0, 9)))
     clipped, weights = _triangle_buffers(6 * left_over), np.empty((6 * left_over, 9))
     count = raster_numba.setup_clipped(
-        projected, faces, rest[:left_over], near, view.ortho, *size, *clipped, weights
+        vertices, numbers, faces, rest[:left_over], near, view.ortho, *size, *clipped, weights
     )  # fmt: skip
     return (*(np.concatenate([a, b[:count]]) for a, b in zip(kept, clipped, strict=True)), weights[:count])
 

@@ -99,12 +99,12 @@ class ShadowMaps:
 
 
 def cast_shadows(scene: TriangleScene, lights: Lights, draw: Callable[..., Tensor]) -> ShadowMaps:
-    """Shadow maps of a scene; `draw(scene, view, selected)` returns the depth image of a view.
+    """Shadow maps of a scene; `draw(scene, view, selected)` returns the depth image of a view (selected None: all).
 
     Blended materials and shadow catchers cast no shadow.
     """
-    kind = scene.bank.kinds[:, 0][scene.face_material.long()] if len(scene.faces) else scene.face_material
-    casters = (kind != 2) & (kind != CATCHER)
+    is_caster = (scene.bank.kinds[:, 0] != 2) & (scene.bank.kinds[:, 0] != CATCHER)
+    casters = None if bool(is_caster.all()) else is_caster[scene.face_material.long()]
     # All vertices, used or not, unless something in them is out of the ordinary: exact bounds cost as much as drawing.
     bounds = torch.stack(scene.vertices.aminmax(dim=0)) if len(scene.vertices) else scene.bounds()
     if not bool(torch.isfinite(bounds).all()) or bool((scene.bank.kinds[:, 0] == CATCHER).any()):

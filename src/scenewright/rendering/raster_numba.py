@@ -18,7 +18,15 @@ from numba import njit
 
 from scenewright.rendering.texture_numba import face_alpha
 
-__all__ = ["fill_band", "project_vertices", "resolve_band", "setup_clipped", "setup_plain"]
+__all__ = [
+    "fill_band",
+    "instances_at",
+    "project_vertices",
+    "resolve_band",
+    "resolve_depth",
+    "setup_clipped",
+    "setup_plain",
+]
 
 SHIFT = 8
 SUBPIXEL = 1 << SHIFT
@@ -27,22 +35,26 @@ GUARD_PX = 8192.0  # triangles reaching further than this beyond the image are c
 
 @njit(cache=True, nogil=True)
 @no_type_check
-def project_vertices(vertices, view, ortho, near, width, height, projected, fixed, vertex_key, is_plain):
+def on_screen(vertices, i, view, ortho):
+    """Vertex i in float64 as u * w, v * w, w, z, with w = z in perspective and 1 in parallel projection."""
+    x, y, z = float(vertices[i, 0]), float(vertices[i, 1]), float(vertices[i, 2])
+    cam_x = view[0] * x + view[1] * y + view[2] * z + view[9]
+    cam_y = view[3] * x + view[4] * y + view[5] * z + view[10]
+    cam_z = view[6] * x + view[7] * y + view[8] * z + view[11]
+    w = 1.0 if ortho else cam_z
+    return view[12] * cam_x + view[14] * cam_y + view[15] * w, view[13] * cam_y + view[16] * w, w, cam_z
+
+
+@njit(cache=True, nogil=True)
+@no_type_check
+def project_vertices(vertices, view, ortho, near, width, height, fixed, vertex_key, is_plain):
     """Vertices on the screen.
 
-    `projected` rows: u * w, v * w, w, z in float64, with w = z in perspective and 1 in parallel projection. `is_plain`
-    marks those beyond the near plane and inside the guard band, whose snapped pixel position `fixed` and depth key
-    `vertex_key` may be used.
+    `is_plain` marks those beyond the near plane and inside the guard band, whose snapped pixel position `fixed` and
+    depth key `vertex_key` may be used.
     """
     for i in range(vertices.shape[0]):
-        x, y, z = float(vertices[i, 0]), float(vertices[i, 1]), float(vertices[i, 2])
-        cam_x = view[0] * x + view[1] * y + view[2] * z + view[9]
-        cam_y = view[3] * x + view[4] * y + view[5] * z + view[10]
-        cam_z = view[6] * x + view[7] * y + view[8] * z + view[11]
-        w = 1.0 if ortho else cam_z
-        u = view[12] * cam_x + view[14] * cam_y + view[15] * w
-        v = view[13] * cam_y + view[16] * w
-        projected[i, 0], projected[i, 1], projected[i, 2], projected[i, 3] = u, v, w, cam_z
+        u, v, w, cam_z = on_screen(vertices, i, view, ortho)
         # Written so that a coordinate that is not a number is never plain.
         plain = near <= cam_z < 1e30 and -GUARD_PX * w <= u <= (width + GUARD_PX) * w
         plain = plain and -GUARD_PX * w <= v <= (height + GUARD_PX) * w
@@ -57,22 +69,25 @@ def project_vertices(vertices, view, ortho, near, width, height, projected, fixe
 def setup_plain(fixed, vertex_key, is_plain, faces, selected, width, height, corners, keys, owner, order, rest):
     """Screen triangles of the faces that need no clipping; returns their count and how many faces went to `rest`.
 
+    `selected`: which faces take part; empty for all.
     `corners` [T, 6] fixed-point x, y of three corners in counter-clockwise order of the integer edge test; `keys`
     [T, 3] depth keys; `owner` [T] face; `order` [T] -1 for a triangle in its face's order, -2 with corners 1 and 2
     swapped.
     Kept apart from `setup_clipped` because this loop, alone, compiles to code five times as fast.
     """
     half = SUBPIXEL // 2
+    some = selected.shape[0] > 0
     emitted, left_over = 0, 0
     for f in range(faces.shape[0]):
-        if not selected[f]:
+        if some and not selected[f]:
             continue
         i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
         if not (is_plain[i] and is_plain[j] and is_plain[k]):
             rest[left_over] = f
             left_over += 1
             continue
-        ax, ay, bx, by, cx, cy = fixed[i, 0], fixed[i, 1], fixed[j, 0], fixed[j, 1], fixed[k, 0], fixed[k, 1]
+        ax, ay, bx, by = int(fixed[i, 0]), int(fixed[i, 1]), int(fixed[j, 0]), int(fixed[j, 1])
+        cx, cy = int(fixed[k, 0]), int(fixed[k, 1])
         if max((min(ax, bx, cx) + half - 1) >> SHIFT, 0) > min((max(ax, bx, cx) - half) >> SHIFT, width - 1):
             continue
         if max((min(ay, by, cy) + half - 1) >> SHIFT, 0) > min((max(ay, by, cy) - half) >> SHIFT, height - 1):
@@ -97,23 +112,26 @@ def setup_plain(fixed, vertex_key, is_plain, faces, selected, width, height, cor
 
 @njit(cache=True, nogil=True)
 @no_type_check
-def setup_clipped(projected, faces, rest, near, ortho, width, height, corners, keys, owner, clipped, weights):
+def setup_clipped(vertices, view, faces, rest, near, ortho, width, height, corners, keys, owner, clipped, weights):
     """Screen triangles of the faces in `rest`, up to six each; returns their count.
 
     As in `setup_plain`, but `clipped` [T] is the row of `weights` [T, 9]: the corners' barycentrics on the face.
     """
     half = SUBPIXEL // 2
     emitted = 0
+    projected = np.empty((3, 4))
     polygon = np.empty((9, 7))
     other = np.empty((9, 7))
     screen = np.empty((9, 2), np.int64)
     for f in rest:
-        i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
-        if is_out_of_sight(projected, i, j, k, near, width, height):
-            continue
-        for c in range(4):
-            polygon[0, c], polygon[1, c], polygon[2, c] = projected[i, c], projected[j, c], projected[k, c]
         for row in range(3):
+            u, v, w, z = on_screen(vertices, faces[f, row], view, ortho)
+            projected[row, 0], projected[row, 1], projected[row, 2], projected[row, 3] = u, v, w, z
+        if is_out_of_sight(projected, near, width, height):
+            continue
+        for row in range(3):
+            for c in range(4):
+                polygon[row, c] = projected[row, c]
             for c in range(3):
                 polygon[row, 4 + c] = 1.0 if c == row else 0.0
         count = 3
@@ -150,13 +168,13 @@ def setup_clipped(projected, faces, rest, near, ortho, width, height, corners, k
 
 @njit(cache=True, nogil=True)
 @no_type_check
-def is_out_of_sight(projected, i, j, k, near, width, height):
+def is_out_of_sight(projected, near, width, height):
     """Whether a triangle has a broken corner or lies wholly behind one side of the view.
 
     The sides are half-spaces through the camera, so the tests hold for corners behind it too.
     """
     behind, left, right, above, below = 0, 0, 0, 0, 0
-    for corner in (i, j, k):
+    for corner in range(3):
         u, v, w, z = projected[corner, 0], projected[corner, 1], projected[corner, 2], projected[corner, 3]
         if not (abs(u) < 1e30 and abs(v) < 1e30 and abs(z) < 1e30):
             return True
@@ -248,21 +266,20 @@ def fill_band(
             edge_b = (px - cx) * step_b_x + (py - cy) * step_b_y
             edge_c = (px - ax) * step_c_x + (py - ay) * step_c_y
             for column in range(first_x, last_x + 1):
-                if edge_a + bias_a >= 0 and edge_b + bias_b >= 0 and edge_c + bias_c >= 0:
-                    key = key_a + (edge_b * delta_b + edge_c * delta_c) * inverse_area
-                    if key > depth_key[row, column] and not (peel and key >= limit_key[row, column]):
-                        visible = True
-                        if tested:
-                            b1, b2 = barycentrics(
-                                edge_a, edge_b, edge_c, keys[t], clipped[t], weights, inverse_area, ortho
-                            )
-                            alpha, cutoff = face_alpha(
-                                face, b1, b2, uv, colors, faces, face_material, factors, kinds, textures, texels
-                            )
-                            visible = alpha >= cutoff
-                        if visible:
-                            depth_key[row, column] = key
-                            triangle[row, column] = t
+                # One hard-to-predict branch instead of four: the signs together, and the depth whether needed or not.
+                key = key_a + (edge_b * delta_b + edge_c * delta_c) * inverse_area
+                is_inside = ((edge_a + bias_a) | (edge_b + bias_b) | (edge_c + bias_c)) >= 0
+                if is_inside & (key > depth_key[row, column]) and not (peel and key >= limit_key[row, column]):
+                    visible = True
+                    if tested:
+                        b1, b2 = barycentrics(edge_a, edge_b, edge_c, keys[t], clipped[t], weights, inverse_area, ortho)
+                        alpha, cutoff = face_alpha(
+                            face, b1, b2, uv, colors, faces, face_material, factors, kinds, textures, texels
+                        )
+                        visible = alpha >= cutoff
+                    if visible:
+                        depth_key[row, column] = key
+                        triangle[row, column] = t
                 edge_a += SUBPIXEL * step_a_x
                 edge_b += SUBPIXEL * step_b_x
                 edge_c += SUBPIXEL * step_c_x
@@ -316,3 +333,26 @@ def resolve_band(
             bary[row, column, 1] = b2
             key = depth_key[row, column]
             depth[row, column] = -key if ortho else 1.0 / key
+
+
+@njit(cache=True, nogil=True)
+@no_type_check
+def resolve_depth(ortho, first_row, last_row, depth_key, triangle, depth):
+    """Only the depth of `resolve_band`."""
+    for row in range(first_row, last_row):
+        for column in range(depth_key.shape[1]):
+            key = depth_key[row, column]
+            seen = -key if ortho else 1.0 / key
+            depth[row, column] = seen if triangle[row, column] >= 0 else 0.0
+
+
+@njit(cache=True, nogil=True)
+@no_type_check
+def instances_at(face, face_instance, face_material, kinds, hidden_kind, instance):
+    """Fill `instance` [H, W] with the instance each pixel's face belongs to; 0 for none and for `hidden_kind`."""
+    for row in range(face.shape[0]):
+        for column in range(face.shape[1]):
+            f = face[row, column]
+            instance[row, column] = 0
+            if f >= 0 and kinds[face_material[f], 0] != hidden_kind:
+                instance[row, column] = face_instance[f]

@@ -17,8 +17,8 @@ from jaxtyping import Bool, Float, Int
 from PIL import Image
 from torch import Tensor
 
-from scenewright.rendering import shade_numba, shade_torch
-from scenewright.rendering.gbuffer import Backend, GBuffer, choose_backend, rasterize, run_bands
+from scenewright.rendering import raster_numba, shade_numba, shade_torch
+from scenewright.rendering.gbuffer import Backend, GBuffer, choose_backend, rasterize, rasterize_depth, run_bands
 from scenewright.rendering.lights import STUDIO, Lights, ShadowMaps, cast_shadows
 from scenewright.rendering.triangles import CATCHER, TriangleScene, pack_scene
 from scenewright.rendering.view import View, view_of_camera
@@ -115,8 +115,8 @@ def shadows_of(
 ) -> ShadowMaps:
     """The shadow maps of a scene, for reuse by several cameras."""
 
-    def draw(scene: TriangleScene, view: View, selected: Tensor) -> Tensor:
-        return rasterize(scene, view, selected=selected, backend=backend, threads=threads).depth
+    def draw(scene: TriangleScene, view: View, selected: Tensor | None) -> Tensor:
+        return rasterize_depth(scene, view, selected=selected, backend=backend, threads=threads)
 
     return cast_shadows(scene, lights, draw)
 
@@ -145,13 +145,27 @@ def render_view(scene: TriangleScene, view: View, lights: Lights | ShadowMaps, o
     front = _front(layers)
     if not at_once:
         extras = _shade(scene, view, front, _dark(lights), options, with_channels=True)[2]
+    instance, depth = _instances(scene, front, options), front.depth
+    if bool((scene.bank.kinds[:, 0] == CATCHER).any()):
+        is_shown = front.face >= 0
+        if len(scene.faces):
+            is_shown &= scene.bank.kinds[:, 0][scene.face_material[front.face.clamp(min=0).long()].long()] != CATCHER
+        extras, depth = extras * is_shown[..., None], depth * is_shown
+    return Rendering(rgb, alpha, instance, depth, extras[..., 3:6], extras[..., :3], extras[..., 6:8])
+
+
+def _instances(scene: TriangleScene, front: GBuffer, options: RenderOptions) -> Tensor:
+    """Which object each pixel shows; 0 for none and for shadow catchers."""
+    if options.backend == "numba":
+        columns = (front.face, scene.face_instance, scene.face_material, scene.bank.kinds)
+        instance = torch.empty_like(front.face)
+        raster_numba.instances_at(*(column.numpy() for column in columns), CATCHER, instance.numpy())
+        return instance
     if not len(scene.faces):
-        return Rendering(rgb, alpha, front.face + 1, front.depth, extras[..., 3:6], extras[..., :3], extras[..., 6:8])
+        return torch.zeros_like(front.face)
     face = front.face.clamp(min=0).long()
-    shown = (front.face >= 0) & (scene.bank.kinds[:, 0][scene.face_material[face].long()] != CATCHER)
-    instance = torch.where(shown, scene.face_instance[face], 0).int()
-    extras = extras * shown[..., None]
-    return Rendering(rgb, alpha, instance, front.depth * shown, extras[..., 3:6], extras[..., :3], extras[..., 6:8])
+    is_shown = (front.face >= 0) & (scene.bank.kinds[:, 0][scene.face_material[face].long()] != CATCHER)
+    return torch.where(is_shown, scene.face_instance[face], 0).int()
 
 
 def _visible_layers(scene: TriangleScene, view: View, options: RenderOptions) -> list[GBuffer]:

@@ -328,6 +328,10 @@ def resolve_rows(linear, alpha, factor, exposure, neutral, background, over, fir
     `over` off the colour is what it would be without any background. Rows [first, last) of the result are written.
     """
     scale = 1.0 / (factor * factor)
+    empty = np.zeros(3, np.float32)
+    if over:
+        for c in range(3):
+            empty[c] = encode(background[c])
     for row in range(first, last):
         for column in range(rgb.shape[1]):
             red, green, blue, cover = 0.0, 0.0, 0.0, 0.0
@@ -337,6 +341,10 @@ def resolve_rows(linear, alpha, factor, exposure, neutral, background, over, fir
                     green += linear[i, j, 1]
                     blue += linear[i, j, 2]
                     cover += alpha[i, j]
+            if cover == 0.0 and red == 0.0 and green == 0.0 and blue == 0.0:
+                rgb[row, column, 0], rgb[row, column, 1], rgb[row, column, 2] = empty[0], empty[1], empty[2]
+                coverage[row, column] = 0.0
+                continue
             gain = exposure / max(cover, 1e-6)
             red, green, blue = red * gain, green * gain, blue * gain
             if neutral:
