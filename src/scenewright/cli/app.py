@@ -12,6 +12,7 @@ from scenewright.cli.generate import generate
 from scenewright.cli.list_weights import list_weights
 from scenewright.cli.object import object_command
 from scenewright.cli.prepare import prepare_app
+from scenewright.cli.reconstruct import reconstruct
 from scenewright.cli.render import render
 from scenewright.cli.replay import replay
 from scenewright.cli.texture import texture
@@ -33,6 +34,7 @@ app.command()(generate)
 app.command("list")(list_weights)
 app.command("object")(object_command)
 app.add_typer(prepare_app, name="prepare")
+app.command()(reconstruct)
 app.command()(render)
 app.command()(replay)
 app.command()(texture)
