@@ -20,10 +20,10 @@ OBJECT_FLOW = StructureFlowConfig(
     resolution=8,
     in_channels=8,
     out_channels=8,
-    model_channels=256,
+    model_channels=192,
     cond_channels=192,
-    num_blocks=8,
-    num_heads=8,
+    num_blocks=6,
+    num_heads=6,
     patch_size=2,
     share_mod=True,
 )
