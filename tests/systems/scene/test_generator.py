@@ -191,6 +191,20 @@ def test_a_memory_ceiling_splits_the_batch_and_changes_nothing_else(decoder: Tre
         decoder.decode(structures, _generator_of, LatentOptions(max_memory_bytes=1_000_000))
 
 
+def test_an_object_too_large_to_be_decoded_is_refused_before_it_is_sampled(decoder: Trellis1Decoder) -> None:
+    structures = _structures((5, 3000))
+    stages: list[str] = []
+    room = 64 * 1500 * 2000  # below what 1,500 voxels take on the four times finer grid
+    with pytest.raises(OutOfMemoryBudgetError, match=r"Object '2' needs about .*--max-memory"):
+        decoder.decode(
+            structures,
+            _generator_of,
+            LatentOptions(max_memory_bytes=memory_in_use("cpu") + room),
+            progress=lambda stage, done: stages.append(stage),
+        )
+    assert not stages
+
+
 def test_several_views_take_turns_and_the_last_step_averages(decoder: Trellis1Decoder) -> None:
     structures = _structures((40,))
     generator = lambda: [_generator_of(0, "latent")]  # noqa: E731

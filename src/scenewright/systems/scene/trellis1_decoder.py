@@ -43,6 +43,11 @@ Network = TypeVar("Network", bound=nn.Module)
 _ROWS_PER_TOKEN = 24
 _ROWS_PER_VOXEL = 40
 
+# Bytes for each voxel of the four times finer grid, resident while one object is decoded, measured
+# (benchmarks/memory_ceiling.py): running the mesh decoder, by the width of its last block, and extracting the surface
+# from its 101 numbers, whichever is more.
+_DECODER_BYTES, _DECODER_BYTES_PER_CHANNEL, _EXTRACTION_BYTES = 1450, 14, 2600
+
 
 @dataclass(frozen=True)
 class Trellis1Decoder:
@@ -115,7 +120,12 @@ class Trellis1Decoder:
         device = self.flow.input_layer.weight.device
         present = [index for index, xyz in enumerate(structures.coords) if len(xyz)]
         costs = [self._latent_bytes(structures.coords[index], structures.tokens.shape) for index in present]
-        batches = batches_within(costs, options.max_memory_bytes, memory_in_use(device))
+        in_use = memory_in_use(device)
+        # Objects are decoded one by one when sampling is over; what does not fit then is refused before sampling.
+        decoding = [self._decoding_bytes(structures.coords[index]) for index in present]
+        names = [str(index + 1) for index in present]
+        batches_within(decoding, options.max_memory_bytes, in_use, names=names)
+        batches = batches_within(costs, options.max_memory_bytes, in_use, names=names)
         found: list[RawObject | None] = [None] * len(structures.coords)
         for batch in batches:
             chosen = [present[place] for place in batch]
@@ -146,6 +156,12 @@ class Trellis1Decoder:
             return None
         splats = self.gaussian_decoder(latent)[0]
         return RawObject(extracted.to_mesh(), gaussian_field(splats), splats)
+
+    def _decoding_bytes(self, coords: Int[Tensor, "n 3"]) -> int:
+        """What decoding one object adds, to its raw surface."""
+        last_width = self.mesh_decoder.trunk_config.model_channels // 8
+        per_voxel = max(_EXTRACTION_BYTES, _DECODER_BYTES + _DECODER_BYTES_PER_CHANNEL * last_width)
+        return 4**3 * len(coords) * per_voxel
 
     def _latent_bytes(self, coords: Int[Tensor, "n 3"], tokens: Sequence[int]) -> int:
         """What one object adds to the peak of the latent stage."""

@@ -44,6 +44,10 @@ __all__ = ["Trellis2Decoder", "coarser_coords"]
 # Peak of activations per token, in rows of the flow's width (measured; see memory.py).
 _ROWS_PER_TOKEN = 32
 
+# Decoding one object: bytes for each voxel of the finest grid (benchmarks/trellis2_decode_memory.py, rounded up), and
+# how many of those a surface has for each latent token, four doublings coarser.
+_BYTES_PER_FINEST_VOXEL, _FINEST_VOXELS_PER_TOKEN = 3300, 4**4
+
 
 @dataclass(frozen=True)
 class Trellis2Decoder:
@@ -117,11 +121,22 @@ class Trellis2Decoder:
             for index in present
         ]
         shapes, resolutions = sampling.shapes(coords, generators)
+        self._check_decoding(shapes, options.max_memory_bytes, [str(index + 1) for index in present])
         textures = sampling.textures(shapes, generators)
         for place, index in enumerate(present):
             sampling.report("decode", place / len(present))
             found[index] = self._decoded(shapes[place], textures[place], resolutions[place])
         return found
+
+    def _check_decoding(self, shapes: Sequence[SparseTensor], ceiling: int | None, names: Sequence[str]) -> None:
+        """Refuses what cannot be decoded below the ceiling, before more time goes into it."""
+        if ceiling is None:
+            return
+        decoder = self.networks.network("shape_slat_decoder")  # so that its weights are in use
+        in_use = memory_in_use(self.networks.device)
+        del decoder
+        costs = [len(shape.feats) * _FINEST_VOXELS_PER_TOKEN * _BYTES_PER_FINEST_VOXEL for shape in shapes]
+        batches_within(costs, ceiling, in_use, names=names)
 
     def _decoded(self, shape: SparseTensor, texture: SparseTensor, resolution: int) -> RawObject | None:
         try:

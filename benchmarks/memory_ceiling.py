@@ -1,0 +1,255 @@
+"""What a process really holds at its peak against the ceiling of `--max-memory`, stage by stage, with random weights.
+
+    python -m benchmarks.memory_ceiling [--objects 12] [--voxels 2000] [--width 128] [--stages iscene scenegen latent]
+
+Each stage runs without a ceiling first, then with ceilings that leave room for fewer and fewer objects at once; for
+latents, which leave room for decoding one object, and for less, which is refused. Peak: VmHWM of this process from
+/proc, reset before each run; on the CPU that is what the ceiling is about. A run keeps its promise if peak / ceiling is
+at most 1.
+
+The stages:
+
+    iscene      structures of all objects: encoding, sampling, decoding to voxels
+    scenegen    the same with poses
+    latent      TRELLIS v1's latents and decoders, from shells of random voxels to raw objects
+    decoding    no ceiling: bytes for each voxel of the four times finer grid, by which the ceiling judges decoding
+"""
+
+import argparse
+import ctypes
+import gc
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import nn
+
+from benchmarks.measure import machine
+from scenewright.backbones.structure_vae import StructureDecoder, StructureVAEConfig
+from scenewright.backbones.trellis1.config import GaussianConfig, SLatFlowConfig, SLatTrunkConfig, StructureFlowConfig
+from scenewright.backbones.trellis1.slat_decoders import SLatGaussianDecoder, SLatMeshDecoder
+from scenewright.backbones.trellis1.slat_flow import SLatFlow
+from scenewright.encoders.dinov2 import Dinov2, Dinov2Config
+from scenewright.errors import OutOfMemoryBudgetError
+from scenewright.geometry.mesh_extraction import extract_mesh
+from scenewright.samplers.config import SamplerConfig
+from scenewright.sparse.tensor import SparseTensor
+from scenewright.systems.iscene.config import SceneContextConfig
+from scenewright.systems.iscene.memory import object_bytes
+from scenewright.systems.iscene.stage import ISceneStage
+from scenewright.systems.iscene.structure_flow import SceneContextFlow
+from scenewright.systems.scene.decoding import LatentOptions, packed_voxels
+from scenewright.systems.scene.memory import memory_in_use, readable_bytes
+from scenewright.systems.scene.structures import PlacedStructures, SceneRequest
+from scenewright.systems.scene.trellis1_decoder import Trellis1Decoder
+from scenewright.systems.scenegen.config import SceneFlowConfig
+from scenewright.systems.scenegen.encoding import SceneEncoders
+from scenewright.systems.scenegen.pretrained import SceneGenNetworks
+from scenewright.systems.scenegen.stage import SceneGenStage
+from scenewright.systems.scenegen.structure_flow import SceneStructureFlow
+from scenewright.weights.record import LatentStatistics
+
+SAMPLER = SamplerConfig(steps=1, guidance_strength=3.0)
+Run = Callable[[int | None], object]
+
+
+def random_network(network: nn.Module) -> nn.Module:
+    """The network with small random weights, none of them zero."""
+    generator = torch.Generator().manual_seed(0)
+    for parameter in network.parameters():
+        scale = max(parameter[0].numel(), 1) ** -0.5 if parameter.ndim > 1 else 0.1
+        parameter.data.normal_(0, scale, generator=generator)
+    return network.eval().requires_grad_(False)
+
+
+def peak_of(action: Callable[[], object]) -> tuple[int, int, float]:
+    """Resident bytes before, the largest during, and seconds."""
+    settle_memory()
+    Path("/proc/self/clear_refs").write_text("5")
+    before, begin = memory_in_use("cpu"), time.perf_counter()
+    action()
+    seconds = time.perf_counter() - begin
+    lines = Path("/proc/self/status").read_text().splitlines()
+    peak = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    return before, peak, seconds
+
+
+def settle_memory() -> None:
+    """Gives back what the allocator keeps from earlier runs, which is no part of the next one."""
+    gc.collect()
+    if hasattr(ctypes.CDLL(None), "malloc_trim"):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def report(stage: str, run: Run, rooms: dict[str, int | None]) -> None:
+    """A row for each ceiling: `rooms` is what it leaves beyond what is in use before; None is no ceiling."""
+    run(None)  # what is made once and kept is in use before, too
+    for label, room in rooms.items():
+        settle_memory()
+        ceiling = None if room is None else memory_in_use("cpu") + room
+        try:
+            before, peak, seconds = peak_of(lambda ceiling=ceiling: run(ceiling))
+        except OutOfMemoryBudgetError as error:
+            print(f"| {stage} | {label} | {readable_bytes(ceiling or 0)} | refused: {error} | | | |", flush=True)
+            continue
+        share = "" if ceiling is None else f"{peak / ceiling:.2f}"
+        limit = "none" if ceiling is None else f"{ceiling / 1e6:.0f} MB"
+        print(
+            f"| {stage} | {label} | {limit} | {before / 1e6:.0f} MB | {peak / 1e6:.0f} MB | {share} | {seconds:.1f} |",
+            flush=True,
+        )
+
+
+def picture_request(count: int) -> SceneRequest:
+    """A picture of grey with `count` bars."""
+    masks = torch.zeros(count, 96, 16 * count, dtype=torch.bool)
+    for index, mask in enumerate(masks):
+        mask[8:90, 16 * index + 2 : 16 * index + 14] = True
+    image = Image.new("RGB", (16 * count, 96), (120, 120, 120))
+    return SceneRequest(image, masks, tuple(f"object_{index}" for index in range(count)), steps=1)
+
+
+def encoder(width: int) -> Dinov2:
+    return random_network(Dinov2(Dinov2Config(image_size=224, width=width, depth=2, num_heads=4)))  # type: ignore[return-value]
+
+
+def structure_decoder() -> StructureDecoder:
+    return random_network(StructureDecoder(StructureVAEConfig(channels=(8, 16, 32))))  # type: ignore[return-value]
+
+
+def iscene(arguments: argparse.Namespace) -> tuple[Run, dict[str, int | None]]:
+    width = arguments.width
+    sizes = StructureFlowConfig(
+        resolution=arguments.latent, model_channels=width, cond_channels=width, num_blocks=2, num_heads=4
+    )
+    flow = random_network(SceneContextFlow(SceneContextConfig(sizes, 1)))
+    stage = ISceneStage(
+        flow=flow,  # type: ignore[arg-type]
+        structure_decoder=structure_decoder(),
+        image_encoder=encoder(width),
+        image_size=224,
+        sampler=SAMPLER,
+        source="",
+        decoder_source="",
+        device=torch.device("cpu"),
+        weights={},
+    )
+    request = picture_request(arguments.objects)
+    each = object_bytes(flow, 261)  # type: ignore[arg-type]
+    rooms = {f"{part} objects at once": int((part + 1.5) * each) for part in (8, 4, 1)}
+    return lambda ceiling: stage.sample_structures(replace(request, max_memory_bytes=ceiling)), {"all": None, **rooms}
+
+
+def scenegen(arguments: argparse.Namespace) -> tuple[Run, dict[str, int | None]]:
+    width = arguments.width
+    config = SceneFlowConfig(
+        resolution=arguments.latent,
+        model_channels=width,
+        cond_channels=width,
+        num_blocks=2,
+        num_heads=4,
+        local_context_tokens=261,
+    )
+    networks = SceneGenNetworks(
+        structure_flow=random_network(SceneStructureFlow(config)),  # type: ignore[arg-type]
+        structure_decoder=structure_decoder(),
+        encoders=SceneEncoders(encoder(width), 224),
+        structure_sampler=SAMPLER,
+        source="",
+        files={},
+    )
+    stage, request = SceneGenStage(networks), picture_request(arguments.objects)
+    rooms: dict[str, int | None] = {"all": None}
+    return lambda ceiling: stage.sample_structures(replace(request, max_memory_bytes=ceiling)), rooms
+
+
+def shells(count: int, voxels: int, width: int) -> PlacedStructures:
+    """`count` spherical shells of about `voxels` voxels on a grid of 64, with random condition tokens."""
+    radius = min(30.0, (voxels / (4 * torch.pi * 1.5)) ** 0.5)
+    grid = torch.stack(torch.meshgrid(*[torch.arange(64.0) - 31.5] * 3, indexing="ij"), -1)
+    thickness = voxels / (4 * torch.pi * radius**2)
+    coords = ((grid.norm(dim=-1) - radius).abs() < thickness / 2).nonzero().int()
+    return PlacedStructures(
+        coords=(coords,) * count,
+        resolution=64,
+        world_from_object=torch.eye(4).repeat(count, 1, 1),
+        tokens=torch.randn(1, count, 261, width),
+        pictures=(Image.new("RGB", (64, 64)),) * count,
+    )
+
+
+def latent(arguments: argparse.Namespace) -> tuple[Run, dict[str, int | None]]:
+    width = arguments.width
+    trunk = SLatTrunkConfig(model_channels=width, num_blocks=2, num_heads=4)
+    flow = SLatFlowConfig(
+        model_channels=width, cond_channels=width, num_blocks=2, num_heads=4, io_channels=(width // 4,)
+    )
+    decoder = Trellis1Decoder(
+        flow=random_network(SLatFlow(flow)),  # type: ignore[arg-type]
+        mesh_decoder=random_network(SLatMeshDecoder(trunk, num_groups=8)),  # type: ignore[arg-type]
+        gaussian_decoder=random_network(SLatGaussianDecoder(trunk, GaussianConfig())),  # type: ignore[arg-type]
+        sampler=SAMPLER,
+        statistics=LatentStatistics((0.0,) * 8, (1.0,) * 8),
+        source="",
+        weights={},
+    )
+    structures = shells(arguments.objects, arguments.voxels, width)
+    decoding = decoder._decoding_bytes(structures.coords[0])
+    rooms = {"decoding one object": int(1.1 * decoding), "half of that": decoding // 2}
+
+    def run(ceiling: int | None) -> object:
+        draw = lambda place, stage: torch.Generator().manual_seed(place)  # noqa: E731
+        return decoder.decode(structures, draw, LatentOptions(max_memory_bytes=ceiling))
+
+    return run, {"all": None, **rooms}
+
+
+def decoding(arguments: argparse.Namespace) -> None:
+    """Peaks of decoding one object, step by step."""
+    trunk = SLatTrunkConfig(model_channels=arguments.width, num_blocks=1, num_heads=4)
+    mesh_decoder = random_network(SLatMeshDecoder(trunk, num_groups=8))
+    gaussian_decoder = random_network(SLatGaussianDecoder(trunk, GaussianConfig()))
+    coords = shells(1, arguments.voxels, 8).coords[0]
+    latents = SparseTensor(torch.randn(len(coords), 8), packed_voxels([coords]))
+    made: dict[str, Any] = {}
+    steps: dict[str, Callable[[], Any]] = {
+        "mesh decoder": lambda: mesh_decoder(latents).item(0),
+        "surface": lambda: extract_mesh(*made["mesh decoder"], 256),
+        "Gaussians": lambda: gaussian_decoder(latents)[0],
+    }
+    for name, step in steps.items():
+        with torch.no_grad():
+            before, peak, seconds = peak_of(lambda name=name, step=step: made.update({name: step()}))
+        each = (peak - before) / (4**3 * len(coords))
+        print(
+            f"| decoding | {name} | none | {before / 1e6:.0f} MB | {peak / 1e6:.0f} MB | {each:.0f} B | {seconds:.1f} |"
+        )
+
+
+STAGES = {"iscene": iscene, "scenegen": scenegen, "latent": latent}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--objects", type=int, default=12)
+    parser.add_argument("--voxels", type=int, default=2_000)
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--latent", type=int, default=16, help="side of the structure latent")
+    parser.add_argument("--stages", nargs="+", choices=(*STAGES, "decoding"), default=(*STAGES, "decoding"))
+    arguments = parser.parse_args()
+    print(f"{machine()}\n{arguments.objects} objects, width {arguments.width}, {arguments.voxels} voxels each\n")
+    print("| stage | room for | ceiling | before | peak | peak / ceiling | s |\n|---|---|---|---|---|---|---|")
+    for name in arguments.stages:
+        if name == "decoding":
+            decoding(arguments)
+        else:
+            run, rooms = STAGES[name](arguments)
+            report(name, run, rooms)
+
+
+if __name__ == "__main__":
+    main()
