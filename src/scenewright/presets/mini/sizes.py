@@ -35,4 +35,4 @@ SCENEGEN = SceneFlowConfig(
 
 ISCENE = SceneContextConfig(flow=OBJECT_FLOW, num_context_blocks=4, with_canonical=True)
 
-SAMPLER = SamplerConfig(steps=12, guidance_strength=1.0, guidance_interval=(0.3, 1.0), rescale_t=3.0)
+SAMPLER = SamplerConfig(steps=12, guidance_strength=3.0, guidance_interval=(0.3, 1.0), rescale_t=3.0)
