@@ -1,12 +1,14 @@
 """Seconds and peak memory of O-Voxel: mesh -> dual grid, dual grid -> mesh, PBR voxels, sampling.
 
-    uv run python benchmarks/ovoxel.py [--faces 81920 1310720] [--resolutions 256 512 1024] [--huge]
+    python -m benchmarks.ovoxel [--faces 81920 1310720] [--resolutions 256 512 1024] [--repeats 3] [--huge]
+    python -m benchmarks.ovoxel --faces 1280 --resolutions 32 --repeats 1    (a quick run of everything)
 
 The mesh is the one the published converter was measured on (icosphere of radius 0.35, each vertex scaled by
 1 + 0.12 sin(27 x) sin(24 y) sin(21 z)); PEER holds that converter's voxel counts and seconds on a similar machine
 (compiled C++, one thread). Each case runs in a process of its own, so peaks are its own; figures are the fastest
-of three calls after one for compilation. One thread is CPU time, which other work on the machine does not stretch; all
-else is wall time. `--huge` adds 10.5 million faces (eight nested surfaces) at 1024^3.
+of `--repeats` calls after one for compilation. One thread is CPU time, which other work on the machine does not
+stretch; all else is wall time. `--only-grid` leaves out the second table; `--huge` adds 10.5 million faces (eight
+nested surfaces) at 1024^3.
 """
 
 import argparse
@@ -65,7 +67,7 @@ def textured(mesh: Mesh) -> Mesh:
     )
 
 
-def timed(function, repeats: int = 3, clock=time.perf_counter):
+def timed(function, repeats: int, clock=time.perf_counter):
     best, result = math.inf, None
     for _ in range(repeats):
         begin = clock()
@@ -74,15 +76,14 @@ def timed(function, repeats: int = 3, clock=time.perf_counter):
     return best, result
 
 
-def measure(num_faces: int, resolution: int, with_all: bool) -> dict:
+def measure(num_faces: int, resolution: int, nested: bool, with_all: bool, repeats: int) -> dict:
     """All figures of one case; run in a fresh process."""
     warm = bumpy_sphere(320)
     begin = time.perf_counter()
     small = mesh_to_dual_grid(warm, 16)
     figures: dict = {"first_call_s": time.perf_counter() - begin}
-    mesh = bumpy_sphere(num_faces) if with_all else nested_spheres(num_faces)
+    mesh = nested_spheres(num_faces) if nested else bumpy_sphere(num_faces)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    repeats = 3 if num_faces < 1e7 else 1
     single = DualGridConfig(num_threads=1)
     figures["one_thread_s"], _ = timed(lambda: mesh_to_dual_grid(mesh, resolution, single), repeats, time.process_time)
     figures["all_threads_s"], grid = timed(lambda: mesh_to_dual_grid(mesh, resolution), repeats)
@@ -90,11 +91,11 @@ def measure(num_faces: int, resolution: int, with_all: bool) -> dict:
     figures["peak_mb"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     if with_all:
         dual_grid_to_mesh(small)
-        figures["to_mesh_s"], _ = timed(lambda: dual_grid_to_mesh(grid))
+        figures["to_mesh_s"], _ = timed(lambda: dual_grid_to_mesh(grid), repeats)
         figures["to_mesh_plain_s"], _ = timed(lambda: _quads_by_sorting(grid.coords, grid.intersected), 1)
         painted = textured(mesh)
         mesh_to_voxel_attributes([textured(warm)], 16)
-        figures["attributes_s"], voxels = timed(lambda: mesh_to_voxel_attributes([painted], resolution))
+        figures["attributes_s"], voxels = timed(lambda: mesh_to_voxel_attributes([painted], resolution), repeats)
         coords = torch.nn.functional.pad(voxels.coords, (1, 0))
         feats = torch.cat([value.float() for value in voxels.attributes.values()], 1)
         points = ((mesh.vertices + 0.5) * resolution).repeat(4_000_000 // len(mesh.vertices) + 1, 1)[:4_000_000]
@@ -107,16 +108,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--faces", type=int, nargs="+", default=[81920, 1310720])
     parser.add_argument("--resolutions", type=int, nargs="+", default=[256, 512, 1024])
+    parser.add_argument("--repeats", type=int, default=3, help="calls per figure, of which the fastest counts")
+    parser.add_argument("--only-grid", action="store_true", help="mesh -> dual grid alone")
     parser.add_argument("--huge", action="store_true", help="also 10.5 million faces at 1024^3")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.case:
         print(json.dumps(measure(*json.loads(arguments.case))))
         return
-    print(machine())
-    cases = [(faces, resolution, True) for faces in arguments.faces for resolution in arguments.resolutions]
+    print(machine(), flush=True)
+    how = (not arguments.only_grid, arguments.repeats)
+    cases = [(faces, resolution, False, *how) for faces in arguments.faces for resolution in arguments.resolutions]
     if arguments.huge:
-        cases.append((8 * 1310720, 1024, False))
+        cases.append((8 * 1310720, 1024, True, False, 1))
     print(
         "| faces | grid | voxels | peer s | one thread CPU s | ratio | all threads s | ratio | peak MB | first call s |"
     )
@@ -124,7 +128,8 @@ def main() -> None:
     rest = []
     for case in cases:
         command = [sys.executable, "-m", "benchmarks.ovoxel", "--case", json.dumps(case)]
-        figures = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        # Errors of the case are not captured: they show as they are.
+        figures = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
         voxels, peer = PEER.get(case[:2], (figures["voxels"], math.nan))
         if voxels != figures["voxels"]:
             raise SystemExit(f"{case}: {figures['voxels']} voxels, but the published converter makes {voxels}")
@@ -134,14 +139,15 @@ def main() -> None:
             "|", " | ".join(map(str, row)), f"| {figures['peak_mb']:.0f} | {figures['first_call_s']:.1f} |", flush=True
         )
         rest.append((case, figures))
+    rest = [(case, figures) for case, figures in rest if "to_mesh_s" in figures]
+    if not rest:
+        return
     print("\n| faces | grid | voxels | to mesh s | plain quads s | PBR attributes s | 4 M samples s |")
     print("|---|---|---|---|---|---|---|")
-    for (faces, resolution, with_all), figures in rest:
-        if with_all:
-            names = ("to_mesh_s", "to_mesh_plain_s", "attributes_s", "sample_4m_s")
-            print(
-                f"| {faces} | {resolution} | {figures['voxels']} |", " | ".join(f"{figures[n]:.2f}" for n in names), "|"
-            )
+    names = ("to_mesh_s", "to_mesh_plain_s", "attributes_s", "sample_4m_s")
+    for (faces, resolution, *_), figures in rest:
+        values = " | ".join(f"{figures[name]:.2f}" for name in names)
+        print(f"| {faces} | {resolution} | {figures['voxels']} | {values} |")
 
 
 if __name__ == "__main__":
