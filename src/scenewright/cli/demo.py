@@ -31,9 +31,9 @@ def demo(
     from scenewright.cli.manifest import GenerateSettings
     from scenewright.cli.progress import stage_progress
     from scenewright.errors import InputError
-    from scenewright.presets.loading import choose_preset, shipped_systems
+    from scenewright.presets.loading import DEFAULT_SYSTEM, choose_preset, shipped_systems
 
-    chosen = system or next(iter(shipped_systems()), "cuboid")
+    chosen = system or (DEFAULT_SYSTEM if DEFAULT_SYSTEM in shipped_systems() else "cuboid")
     typer.echo(NO_WEIGHTS if chosen == "cuboid" and system is None else choose_preset(chosen, "mini").notice)
     try:
         out.mkdir(parents=True, exist_ok=True)

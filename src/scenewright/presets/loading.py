@@ -30,7 +30,7 @@ from scenewright.weights.hub import cached_file, is_local_source
 __all__ = ["DECODERS", "DEFAULT_SYSTEM", "SYSTEMS", "Chosen", "DecoderName", "choose_preset", "load", "shipped_systems"]
 
 SYSTEMS = ("iscene", "scenegen", "cuboid")
-DEFAULT_SYSTEM = "iscene"
+DEFAULT_SYSTEM = "scenegen"
 DecoderName = Literal["trellis1", "trellis2"]
 DECODERS = ("trellis1", "trellis2")
 Report = Callable[[str], None]

@@ -1,9 +1,19 @@
 """The weights that ship with the package do what the model card says."""
 
+from importlib.resources import as_file, files
+from pathlib import Path
+
 import numpy as np
+import pytest
 import torch
+from typer.testing import CliRunner
 
 from scenewright.backbones.structure_vae import StructureDecoder, StructureEncoder
+from scenewright.cli.app import app
+from scenewright.data.test_scenes import read_test_scene
+from scenewright.evaluation.protocols import find_protocol
+from scenewright.evaluation.scoring import score_scene
+from scenewright.evaluation.shapes import shapes_from_file, shapes_from_test_scene
 from scenewright.presets.mini.conditioner import PictureConditioner
 from scenewright.presets.mini.networks import mini_folder
 from scenewright.presets.mini.occupancy import outer_shell
@@ -44,5 +54,19 @@ def test_the_conditioner_knows_a_rendered_object_from_noise() -> None:
     assert float(conditioner.strangeness(plain)) < float(conditioner.strangeness(noise))
 
 
-def test_the_shipped_files_leave_room_for_the_flows() -> None:
+@pytest.mark.parametrize(("system", "least"), [("scenegen", 0.65), ("iscene", 0.5)])
+def test_the_demo_resembles_the_scene_in_its_picture(system: str, least: float, tmp_path: Path) -> None:
+    """Both systems end to end; boxes at the masks' places score about 0.5."""
+    result = CliRunner().invoke(app, ["demo", "--system", system, "--out", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert "mini preset" in result.output
+    with as_file(files("scenewright") / "assets" / "living_room") as folder:
+        truth = shapes_from_test_scene(read_test_scene(folder))
+    made = shapes_from_file(tmp_path / "scene.glb", "demo")
+    assert len(made.shapes) == len(truth.shapes)
+    assert score_scene(made, truth, find_protocol("scenewright-1")).f_s > least
+    assert (tmp_path / "comparison.png").exists()
+
+
+def test_all_weights_together_stay_below_64_megabytes() -> None:
     assert sum(path.stat().st_size for path in mini_folder().glob("*.safetensors")) < 64e6
