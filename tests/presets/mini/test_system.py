@@ -115,9 +115,7 @@ def test_colours_stand_where_the_picture_has_them() -> None:
 
 def test_the_box_of_voxels_spans_their_outer_faces() -> None:
     occupied = torch.zeros(8, 8, 8, dtype=torch.bool)
-    assert box_of_voxels(occupied) is None
     occupied[0:4, 2:4, 7] = True
-    box = box_of_voxels(occupied)
-    assert box is not None
-    assert box[0].tolist() == [-0.25, -0.125, 0.4375]
-    assert box[1] == 0.5
+    centre, side = box_of_voxels(occupied)
+    assert centre.tolist() == [-0.25, -0.125, 0.4375]
+    assert side == 0.5

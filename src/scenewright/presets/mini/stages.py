@@ -68,8 +68,11 @@ class _MiniStage:
         )
 
     def _decoded(self, latents: Float[Tensor, "W C r r r"]) -> Bool[Tensor, "W R R R"]:
+        """Occupied voxels; at least the likeliest one: an object with a mask is there, however small."""
         with torch.no_grad():
-            return (self.networks.structure_decoder(latents)[:, 0] > 0).cpu()
+            logits = self.networks.structure_decoder(latents)[:, 0]
+        likeliest = logits.flatten(1).amax(1).view(-1, 1, 1, 1)
+        return (logits >= likeliest.clamp(max=0)).cpu()
 
 
 class MiniSceneGenStage(_MiniStage):
@@ -118,7 +121,7 @@ class MiniISceneStage(_MiniStage):
 
     @torch.no_grad()
     def sample_structures(self, request: SceneRequest, *, progress: StageProgress | None = None) -> PlacedStructures:
-        """See `StructureStage.sample_structures`; an object without voxels in the scene's cube is not found."""
+        """See `StructureStage.sample_structures`; an object too small for the scene's voxels gets its likeliest one."""
         report = progress or (lambda stage, done: None)
         flow = cast(SceneContextFlow, self.networks.flow)
         wanted = list(request.wanted_indices)
@@ -138,13 +141,9 @@ class MiniISceneStage(_MiniStage):
         in_scene, alone = self._decoded(latents.objects[:, 0]), self._decoded(latents.objects[:, 1])
         coords, placements = [], []
         for place, shape in zip(in_scene, alone, strict=True):
-            box = box_of_voxels(place)
-            if box is None:
-                coords.append(torch.zeros(0, 3, dtype=torch.int32))
-                placements.append(torch.eye(4))
-            else:
-                coords.append(shape.nonzero().int())
-                placements.append(compose_similarity(torch.eye(3), box[0], torch.tensor(box[1])))
+            centre, side = box_of_voxels(place)
+            coords.append(shape.nonzero().int())
+            placements.append(compose_similarity(torch.eye(3), centre, torch.tensor(side)))
         return PlacedStructures(
             coords=tuple(coords),
             resolution=alone.shape[-1],
@@ -155,11 +154,9 @@ class MiniISceneStage(_MiniStage):
         )
 
 
-def box_of_voxels(occupied: Bool[Tensor, "R R R"]) -> tuple[Float[Tensor, " 3"], float] | None:
-    """Centre and longest side of the occupied voxels' box in the cube [-0.5, 0.5]^3; None where there is none."""
+def box_of_voxels(occupied: Bool[Tensor, "R R R"]) -> tuple[Float[Tensor, " 3"], float]:
+    """Centre and longest side of the box of the occupied voxels, of which there are some, in [-0.5, 0.5]^3."""
     coords = occupied.nonzero().float()
-    if not len(coords):
-        return None
     low, high = coords.amin(0) / occupied.shape[0] - 0.5, (coords.amax(0) + 1) / occupied.shape[0] - 0.5
     return (low + high) / 2, float((high - low).max())
 
