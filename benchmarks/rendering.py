@@ -4,11 +4,14 @@ Scenes are made here: five textured bumpy balls of 10 k faces each, placed at ra
 "Everything" is colour with a sun shadow, coverage, masks, depth, normals and materials at 256x256. Moving objects into
 place, shadow maps and every channel are inside the timing; compilation (cached on disk) is reported apart.
 
-    python benchmarks/rendering.py [--images 100] [--threads 2]
+The last row of pictures is drawn by processes of one thread each, as `scenewright data make --workers` does.
+
+    python -m benchmarks.rendering [--images 100] [--threads 2] [--workers 2]
 """
 
 import argparse
 import math
+import multiprocessing
 import time
 
 import torch
@@ -70,10 +73,36 @@ def images_per_second(assets: list[TriangleScene], images: int, options: RenderO
     return images / (time.perf_counter() - start), 1000 * (time.process_time() - cpu) / images
 
 
+def draw_beside(barrier, finished, images: int) -> None:
+    """One of several processes: prepares, waits for the others, draws, and says when it began and ended."""
+    torch.set_num_threads(1)
+    assets = pack_objects([SceneObject(f"ball_{i}", (bumpy_ball(i),)) for i in range(16)])
+    options = RenderOptions(supersample=1, threads=1, with_channels=True)
+    images_per_second(assets, 4, options)
+    barrier.wait()
+    begin = time.time()
+    images_per_second(assets, images, options)
+    finished.put((begin, time.time()))
+
+
+def images_per_second_beside(workers: int, images: int) -> float:
+    """Images per second of all processes together."""
+    context = multiprocessing.get_context("spawn")
+    barrier, finished = context.Barrier(workers), context.Queue()
+    processes = [context.Process(target=draw_beside, args=(barrier, finished, images)) for _ in range(workers)]
+    for process in processes:
+        process.start()
+    times = [finished.get() for _ in processes]
+    for process in processes:
+        process.join()
+    return workers * images / (max(end for _, end in times) - min(begin for begin, _ in times))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     start = time.perf_counter()
@@ -93,6 +122,10 @@ def main() -> None:
             f"256x256, {faces} faces, {name}: {rate:.0f} images/s on {arguments.threads} threads,"
             f" {cost:.1f} ms of CPU per image"
         )
+    rate = images_per_second_beside(arguments.workers, arguments.images)
+    print(
+        f"256x256, {faces} faces, everything, 1 sample per pixel: {rate:.0f} images/s in {arguments.workers} processes"
+    )
     grounded = add_ground(scene)
     start = time.perf_counter()
     render(grounded, orbit_camera(torch.zeros(3), 4.0, yaw_deg=30.0, pitch_deg=25.0, width=768, height=768))

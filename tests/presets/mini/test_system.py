@@ -113,9 +113,12 @@ def test_colours_stand_where_the_picture_has_them() -> None:
     assert values[1, :3].tolist() == [0, 1, 0]
 
 
-def test_the_box_of_voxels_spans_their_outer_faces() -> None:
+def test_the_box_of_voxels_spans_their_middles() -> None:
     occupied = torch.zeros(8, 8, 8, dtype=torch.bool)
     occupied[0:4, 2:4, 7] = True
     centre, side = box_of_voxels(occupied)
     assert centre.tolist() == [-0.25, -0.125, 0.4375]
-    assert side == 0.5
+    assert side == 3 / 8
+    single = torch.zeros(8, 8, 8, dtype=torch.bool)
+    single[3, 3, 3] = True
+    assert box_of_voxels(single)[1] == 1 / 8

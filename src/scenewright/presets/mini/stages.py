@@ -155,10 +155,14 @@ class MiniISceneStage(_MiniStage):
 
 
 def box_of_voxels(occupied: Bool[Tensor, "R R R"]) -> tuple[Float[Tensor, " 3"], float]:
-    """Centre and longest side of the box of the occupied voxels, of which there are some, in [-0.5, 0.5]^3."""
+    """Centre and longest side of the box of the occupied voxels' middles, of which there are some, in [-0.5, 0.5]^3.
+
+    A surface ends anywhere in its outermost voxels, on average in their middle. The side is that of a voxel at least.
+    """
+    side = occupied.shape[0]
     coords = occupied.nonzero().float()
-    low, high = coords.amin(0) / occupied.shape[0] - 0.5, (coords.amax(0) + 1) / occupied.shape[0] - 0.5
-    return (low + high) / 2, float((high - low).max())
+    low, high = (coords.amin(0) + 0.5) / side - 0.5, (coords.amax(0) + 0.5) / side - 0.5
+    return (low + high) / 2, max(float((high - low).max()), 1 / side)
 
 
 def _object_noise(
