@@ -13,7 +13,7 @@ from scenewright.systems.scene.memory import memory_in_use, readable_bytes
 __all__ = ["object_bytes", "objects_within", "scene_bytes"]
 
 # Live [L, C] arrays at the peak of a block: in fp32 (norms and modulation) and in the dtype of the blocks.
-_FP32_ARRAYS, _TORSO_ARRAYS = 7, 9
+_FP32_ARRAYS, _TORSO_ARRAYS = 7, 11
 
 
 def objects_within(
