@@ -31,6 +31,7 @@ from scenewright.metrics.point_clouds import cloud_distances
 from scenewright.recipes.results import trained_network
 from scenewright.sparse.hashing import coord_keys
 from scenewright.sparse.tensor import VoxelSet
+from scenewright.systems.scene.decoding import packed_voxels
 from scenewright.systems.single_object.autoencoder_training import voxel_pictures
 from scenewright.types import DualGrid, Mesh, Scene, SceneObject
 
@@ -109,7 +110,7 @@ def reconstruct(asset: Asset, autoencoders: Autoencoders, resolution: int) -> Re
     voxels = object_to_voxels([part for part in asset.parts if len(part.faces)], resolution)
     grid = dequantize_dual_grid(voxels)
     truth = dual_grid_to_mesh(grid)
-    found = VoxelSet(_with_batch(grid.coords))
+    found = packed_voxels([grid.coords])
     values: dict[str, float] = {"voxels": float(len(grid.coords))}
     surface = None
     if autoencoders.shape is not None:
@@ -136,7 +137,7 @@ def reconstruct(asset: Asset, autoencoders: Autoencoders, resolution: int) -> Re
 
 def shape_values(truth: Mesh, rebuilt: Mesh, grid: DualGrid, rebuilt_grid: DualGrid) -> dict[str, float]:
     """`voxel_iou`, `cd`, `f` and `f_voxel` of two surfaces and the grids they come from."""
-    keys = [set(coord_keys(_with_batch(one.coords)).tolist()) for one in (grid, rebuilt_grid)]
+    keys = [set(coord_keys(packed_voxels([one.coords]).coords).tolist()) for one in (grid, rebuilt_grid)]
     rng = np.random.default_rng(0)
     clouds = [
         torch.from_numpy(2 * sample_surface(mesh.vertices.numpy(), mesh.faces.long().numpy(), NUM_POINTS, rng)).float()
@@ -149,10 +150,6 @@ def shape_values(truth: Mesh, rebuilt: Mesh, grid: DualGrid, rebuilt_grid: DualG
         "f": distances.fscore(0.1),
         "f_voxel": distances.fscore(2 / grid.resolution),
     }
-
-
-def _with_batch(coords: Tensor) -> Tensor:
-    return torch.cat([torch.zeros_like(coords[:, :1]), coords], 1).int()
 
 
 def reconstruct_models(

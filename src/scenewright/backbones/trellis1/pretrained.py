@@ -27,7 +27,7 @@ from scenewright.weights.hub import fetch, find_file, is_local_source
 from scenewright.weights.load import load_weights
 from scenewright.weights.record import LatentStatistics
 
-__all__ = ["Trellis1", "load_named_network", "load_network", "read_pipeline", "read_sampler"]
+__all__ = ["Trellis1", "load_named_network", "load_network", "network_stem", "read_pipeline", "read_sampler"]
 
 Report = Callable[[str], None]
 Network = TypeVar("Network", bound=nn.Module)
@@ -122,12 +122,22 @@ def load_named_network(
     Raises:
         WeightsError: the pipeline does not name it, it is of another class, or its files are missing or do not fit.
     """
-    if key not in models:
-        raise WeightsError(f"pipeline.json of '{source}' names no '{key}', which {needed_by} needs.")
-    loaded = load_network(source, models[key], device=device, dtype=dtype, offline=offline)
+    stem = network_stem(source, models, key, needed_by=needed_by)
+    loaded = load_network(source, stem, device=device, dtype=dtype, offline=offline)
     if not isinstance(loaded, kind):
         raise WeightsError(f"'{key}' of '{source}' is a {type(loaded).__name__}, expected {kind.__name__}.")
     return loaded
+
+
+def network_stem(source: str | Path, models: Mapping[str, Any], key: str, *, needed_by: str) -> str:
+    """The name, without endings, of the files of the network that `models` of a pipeline names `key`.
+
+    Raises:
+        WeightsError: the pipeline does not name it.
+    """
+    if key not in models:
+        raise WeightsError(f"pipeline.json of '{source}' names no '{key}', which {needed_by} needs.")
+    return str(models[key])
 
 
 def load_network(

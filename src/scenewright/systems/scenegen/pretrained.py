@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from scenewright.backbones.structure_vae import StructureDecoder
-from scenewright.backbones.trellis1.pretrained import load_named_network, read_pipeline, read_sampler
+from scenewright.backbones.trellis1.pretrained import load_named_network, network_stem, read_pipeline, read_sampler
 from scenewright.encoders.records import VGGT_1B
 from scenewright.encoders.vggt import VGGTConfig
 from scenewright.encoders.weights import load_named_dinov2, load_vggt
@@ -74,11 +74,7 @@ class SceneGenNetworks:
         files: dict[str, Path] = {}
 
         announce("Loading the structure flow")
-        if "sparse_structure_flow_model" not in arguments["models"]:
-            raise WeightsError(
-                f"pipeline.json of '{source}' names no 'sparse_structure_flow_model', which SceneGen needs."
-            )
-        stem = arguments["models"]["sparse_structure_flow_model"]
+        stem = network_stem(source, arguments["models"], "sparse_structure_flow_model", needed_by="SceneGen")
         files["structure_flow"] = find_flow_file(source, stem, offline=offline)
         config = find_file(source, f"{stem}.json", offline=offline)
         flow = load_scene_flow(files["structure_flow"], config, device=device, dtype=dtype)
