@@ -1,23 +1,25 @@
 """Distance from every point of one cloud to the nearest point of another, exact, with bounded memory.
 
-On the CPU a k-d tree (SciPy, all cores) answers the queries; on an accelerator the distance matrix is formed in row
+On the CPU a k-d tree answers the queries (`point_tree`); on an accelerator the distance matrix is formed in row
 blocks that stay below a byte budget. Both paths return the same numbers to rounding.
 
 Legend: N query points, M reference points.
 """
 
-import numpy as np
+from concurrent.futures import ThreadPoolExecutor
+
 import torch
 from jaxtyping import Float, Int
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from scenewright.errors import InputError
+from scenewright.metrics.point_tree import PointTree
 
-__all__ = ["build_tree", "nearest_distances", "nearest_neighbours"]
+__all__ = ["mutual_distances", "nearest_distances", "nearest_neighbours"]
 
 # Rows per block are chosen so that one block of the distance matrix stays below this many bytes.
 BLOCK_BYTES = 256 * 2**20
+_MIN_POINTS_FOR_THREADS = 32_768
 
 
 def nearest_neighbours(
@@ -30,13 +32,7 @@ def nearest_neighbours(
     Raises:
         InputError: a cloud is empty or holds a NaN or an infinity.
     """
-    for name, points in (("query", query), ("reference", reference)):
-        if len(points) == 0:
-            raise InputError(
-                f"Expected at least one point in the {name} cloud, got none; score empty objects as missing."
-            )
-        if not bool(torch.isfinite(points).all()):
-            raise InputError(f"The {name} cloud holds NaN or infinite coordinates; clean the mesh before scoring it.")
+    _check(query, reference)
     if query.device.type == "cpu":
         return _nearest_by_tree(query, reference)
     return _nearest_by_blocks(query, reference)
@@ -47,15 +43,44 @@ def nearest_distances(query: Float[Tensor, "N 3"], reference: Float[Tensor, "M 3
     return nearest_neighbours(query, reference)[0]
 
 
-def build_tree(points: Float[np.ndarray, "M 3"]) -> cKDTree:
-    """A k-d tree tuned for surface clouds: on 100 k points twice as fast to build and to query as SciPy's default."""
-    return cKDTree(points, balanced_tree=False, compact_nodes=False, leafsize=32)
+def mutual_distances(
+    first: Float[Tensor, "N 3"], second: Float[Tensor, "M 3"]
+) -> tuple[Float[Tensor, " N"], Float[Tensor, " M"]]:
+    """Distances of every first point to the second cloud, and of every second point to the first.
+
+    The same numbers as `nearest_distances` both ways, in less time on the CPU: each cloud's tree also puts its own
+    points in a good order for asking.
+
+    Raises:
+        InputError: a cloud is empty or holds a NaN or an infinity.
+    """
+    _check(first, second)
+    if first.device.type != "cpu":
+        return _nearest_by_blocks(first, second)[0], _nearest_by_blocks(second, first)[0]
+    clouds = first.detach().numpy(), second.detach().numpy()
+    # The kernels release the interpreter; starting threads costs more than a small query.
+    with ThreadPoolExecutor(2 if min(len(first), len(second)) > _MIN_POINTS_FOR_THREADS else 1) as pool:
+        trees = list(pool.map(PointTree, clouds))
+        there, back = pool.map(
+            lambda i: trees[1 - i].nearest(clouds[i], sequence=trees[i].order)[0],
+            range(2),
+        )
+    return torch.from_numpy(there).to(first.dtype), torch.from_numpy(back).to(second.dtype)
+
+
+def _check(query: Tensor, reference: Tensor) -> None:
+    for name, points in (("query", query), ("reference", reference)):
+        if len(points) == 0:
+            raise InputError(
+                f"Expected at least one point in the {name} cloud, got none; score empty objects as missing."
+            )
+        if not bool(torch.isfinite(points).all()):
+            raise InputError(f"The {name} cloud holds NaN or infinite coordinates; clean the mesh before scoring it.")
 
 
 def _nearest_by_tree(query: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
-    tree = build_tree(reference.detach().numpy())
-    distances, indices = tree.query(query.detach().numpy(), workers=-1 if len(query) > 16_384 else 1)
-    return torch.from_numpy(np.atleast_1d(distances)).to(query.dtype), torch.from_numpy(np.atleast_1d(indices))
+    distances, indices = PointTree(reference.detach().numpy()).nearest(query.detach().numpy())
+    return torch.from_numpy(distances).to(query.dtype), torch.from_numpy(indices)
 
 
 def _nearest_by_blocks(query: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scenewright.errors import InputError
-from scenewright.metrics.nearest import nearest_distances
+from scenewright.metrics.nearest import mutual_distances
 
 __all__ = [
     "CloudDistances",
@@ -83,7 +83,7 @@ def cloud_distances(prediction: Float[Tensor, "N 3"], truth: Float[Tensor, "M 3"
     Raises:
         InputError: a cloud is empty or not finite.
     """
-    return CloudDistances(nearest_distances(prediction, truth), nearest_distances(truth, prediction))
+    return CloudDistances(*mutual_distances(prediction, truth))
 
 
 def normalize_per_axis(points: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:

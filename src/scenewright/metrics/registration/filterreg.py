@@ -9,12 +9,14 @@ Legend: n source points, m target points.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import no_type_check
 
 import numpy as np
+from numba import njit
 
 from scenewright.metrics.registration.icp import check_cloud
-from scenewright.metrics.registration.permutohedral import GaussianSums, gaussian_sums
-from scenewright.metrics.registration.similarity import Points, Similarity, fit_similarity
+from scenewright.metrics.registration.permutohedral import GaussianLattice, GaussianSums
+from scenewright.metrics.registration.similarity import Points, Similarity, fit_moments
 
 __all__ = [
     "FilterRegConfig",
@@ -59,24 +61,23 @@ def run_filterreg(
     source: Points,
     target: Points,
     config: FilterRegConfig = FilterRegConfig(),
-    sums: Callable[[Points, Points, float], GaussianSums] = gaussian_sums,
+    sums: Callable[[Points, Points, float], GaussianSums] | None = None,
 ) -> FilterRegResult:
-    """The loop behind `filterreg`; `sums(source, target, sigma)` is the E step (`dense_gaussian_sums` is exact)."""
+    """The loop behind `filterreg`; `sums(source, target, sigma)` replaces the lattice as E step."""
     source, target = check_cloud("source", source), check_cloud("target", target)
     variance = mean_pair_variance(source, target)
     sigma = float(np.sqrt(variance))
+    lattice = GaussianLattice(target, sigma)
     transform, objective, num_steps = Similarity(), np.inf, 0
     while num_steps < config.max_iterations:
         num_steps += 1
         moved = transform(source)
-        step = sums(moved, target, sigma)
-        kept = step.m0 != 0
-        if not kept.any():
+        step = lattice.sums(moved) if sums is None else sums(moved, target, sigma)
+        count, middle, goal, covariance, distance = _moments(moved, step.m0, step.m1)
+        if count == 0:
             break
-        moved = moved[kept]
-        goal = (step.m1[kept] / step.m0[kept, None]).astype(np.float64)
-        transform = fit_similarity(moved, goal) @ transform
-        previous, objective = objective, float(np.linalg.norm(moved - goal, axis=1).sum() / sigma)
+        transform = fit_moments(middle, goal, covariance) @ transform
+        previous, objective = objective, float(distance / sigma)
         if abs(objective - previous) < config.tolerance:
             break
     return FilterRegResult(transform, num_steps, variance, objective)
@@ -97,3 +98,48 @@ def dense_gaussian_sums(source: Points, target: Points, sigma: float) -> Gaussia
         weight = np.exp(-squared / (2 * sigma**2))
         m0[rows], m1[rows] = weight.sum(1), weight @ target
     return GaussianSums(m0, m1, len(target))
+
+
+@njit(cache=True, nogil=True)
+@no_type_check
+def _moments(moved, m0, m1):
+    """Of the points with a goal m1 / m0: number, both means, covariance [goal, moved] and sum of the distances."""
+    count, distance = 0, 0.0
+    first, second = np.zeros(3), np.zeros(3)
+    product = np.zeros((3, 3))
+    for p in range(moved.shape[0]):
+        if m0[p] == 0:
+            continue
+        # In the precision of the sums, as the library divides.
+        gx, gy, gz = np.float64(m1[p, 0] / m0[p]), np.float64(m1[p, 1] / m0[p]), np.float64(m1[p, 2] / m0[p])
+        x, y, z = moved[p, 0], moved[p, 1], moved[p, 2]
+        distance += np.sqrt((x - gx) ** 2 + (y - gy) ** 2 + (z - gz) ** 2)
+        # About the first point, so that a cloud far from the origin loses no digits.
+        if count == 0:
+            ox, oy, oz = x, y, z
+        count += 1
+        x, y, z, gx, gy, gz = x - ox, y - oy, z - oz, gx - ox, gy - oy, gz - oz
+        first[0] += x
+        first[1] += y
+        first[2] += z
+        second[0] += gx
+        second[1] += gy
+        second[2] += gz
+        product[0, 0] += gx * x
+        product[0, 1] += gx * y
+        product[0, 2] += gx * z
+        product[1, 0] += gy * x
+        product[1, 1] += gy * y
+        product[1, 2] += gy * z
+        product[2, 0] += gz * x
+        product[2, 1] += gz * y
+        product[2, 2] += gz * z
+    if count == 0:
+        return count, first, second, product, distance
+    origin = np.array([ox, oy, oz])
+    first /= count
+    second /= count
+    for i in range(3):
+        for j in range(3):
+            product[i, j] -= count * second[i] * first[j]
+    return count, first + origin, second + origin, product, distance

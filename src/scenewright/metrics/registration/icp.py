@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from scenewright.errors import InputError
-from scenewright.metrics.nearest import build_tree
+from scenewright.metrics.point_tree import PointTree
 from scenewright.metrics.registration.similarity import Points, Similarity, fit_similarity
 
 __all__ = ["IcpResult", "check_cloud", "estimate_normals", "icp", "icp_point_to_plane", "icp_point_to_point"]
@@ -65,13 +65,13 @@ def icp(
     """
     source, target = check_cloud("source", source), check_cloud("target", target)
     return icp_point_to_point(
-        source, build_tree(target), Similarity(), max_distance, max_iterations, estimate_scale=estimate_scale
+        source, PointTree(target), Similarity(), max_distance, max_iterations, estimate_scale=estimate_scale
     ).transform
 
 
 def icp_point_to_point(
     source: Points,
-    target: cKDTree,
+    target: PointTree,
     start: Similarity,
     max_distance: float,
     max_iterations: int,
@@ -80,18 +80,20 @@ def icp_point_to_point(
 ) -> IcpResult:
     """Refines `start` by alternating nearest neighbours and a least-squares similarity."""
     transform, fitness, rmse = start, 0.0, np.inf
+    match = _Matcher(target, max_distance)
     for iteration in range(1, max_iterations + 1):
-        matched, indices, new_fitness, new_rmse = _match(transform(source), target, max_distance)
+        matched, indices, new_fitness, new_rmse = match(transform(source))
         if not matched.any() or _settled(fitness, rmse, new_fitness, new_rmse):
             return IcpResult(transform, new_fitness, new_rmse, iteration)
         fitness, rmse = new_fitness, new_rmse
-        transform = fit_similarity(source[matched], target.data[indices], estimate_scale=estimate_scale)
-    return _final(source, target, transform, max_distance, max_iterations)
+        transform = fit_similarity(source[matched], target.points[indices], estimate_scale=estimate_scale)
+    _, _, fitness, rmse = match(transform(source))
+    return IcpResult(transform, fitness, rmse, max_iterations)
 
 
 def icp_point_to_plane(
     source: Points,
-    target: cKDTree,
+    target: PointTree,
     normals: Points,
     start: Similarity,
     max_distance: float,
@@ -106,14 +108,15 @@ def icp_point_to_plane(
         tukey: residuals beyond this distance get weight zero (Tukey's biweight).
     """
     transform, fitness, rmse = start, 0.0, np.inf
+    match = _Matcher(target, max_distance)
     for iteration in range(1, max_iterations + 1):
         moved = transform(source)
-        matched, indices, new_fitness, new_rmse = _match(moved, target, max_distance)
+        matched, indices, new_fitness, new_rmse = match(moved)
         if matched.sum() < 3 or _settled(fitness, rmse, new_fitness, new_rmse):
             return IcpResult(transform, new_fitness, new_rmse, iteration)
         fitness, rmse = new_fitness, new_rmse
         points, normal = moved[matched], normals[indices]
-        residual = np.einsum("nd,nd->n", points - target.data[indices], normal)
+        residual = np.einsum("nd,nd->n", points - target.points[indices], normal)
         weight = np.square(np.clip(1 - np.square(residual / tukey), 0, None))
         middle = points.mean(0)
         growth = np.einsum("nd,nd->n", points - middle, normal)[:, None]
@@ -124,36 +127,36 @@ def icp_point_to_plane(
         rotation = Rotation.from_rotvec(step[:3]).as_matrix()
         scale = float(np.exp(step[6])) if estimate_scale else 1.0
         transform = Similarity(rotation, step[3:6] + (1 - scale) * (rotation @ middle), scale) @ transform
-    return _final(source, target, transform, max_distance, max_iterations)
+    _, _, fitness, rmse = match(transform(source))
+    return IcpResult(transform, fitness, rmse, max_iterations)
 
 
 def estimate_normals(points: Points, num_neighbours: int) -> Float[np.ndarray, "N 3"] | None:
     """Unit normals (sign arbitrary) from the smallest principal axis of each neighbourhood; None below four points."""
     if len(points) < 4:
         return None
-    _, indices = build_tree(points).query(points, k=min(num_neighbours, len(points)), workers=_workers(points))
+    _, indices = cKDTree(points).query(points, k=min(num_neighbours, len(points)))
     neighbours = points[indices]
     centred = neighbours - neighbours.mean(1, keepdims=True)
     return np.linalg.eigh(np.einsum("nki,nkj->nij", centred, centred))[1][:, :, 0]
 
 
-def _match(points, tree, max_distance):
-    distances, indices = tree.query(points, distance_upper_bound=max_distance, workers=_workers(points))
-    matched = np.isfinite(distances)
-    inliers = distances[matched]
-    rmse = float(np.sqrt(np.square(inliers).mean())) if len(inliers) else np.inf
-    return matched, indices[matched], float(matched.mean()), rmse
+class _Matcher:
+    """Correspondences of one source as it moves; every round starts from the answers of the round before."""
 
+    def __init__(self, tree: PointTree, max_distance: float) -> None:
+        self._tree, self._max_distance = tree, max_distance
+        self._last: np.ndarray | None = None
 
-def _workers(points: Points) -> int:
-    # Starting threads for every query costs more than a small query itself.
-    return -1 if len(points) > 16_384 else 1
+    def __call__(self, points: Points) -> tuple[np.ndarray, np.ndarray, float, float]:
+        """Mask of matched points, their partners' indices, fitness and rmse."""
+        distances, indices = self._tree.nearest(points, within=self._max_distance, guess=self._last)
+        self._last = indices
+        matched = indices >= 0
+        inliers = distances[matched]
+        rmse = float(np.sqrt(np.square(inliers).mean())) if len(inliers) else np.inf
+        return matched, indices[matched], float(matched.mean()), rmse
 
 
 def _settled(fitness: float, rmse: float, new_fitness: float, new_rmse: float) -> bool:
     return abs(new_fitness - fitness) < _STOP_CHANGE and abs(new_rmse - rmse) <= _STOP_CHANGE * rmse
-
-
-def _final(source: Points, tree: cKDTree, transform: Similarity, max_distance: float, iterations: int) -> IcpResult:
-    _, _, fitness, rmse = _match(transform(source), tree, max_distance)
-    return IcpResult(transform, fitness, rmse, iterations)

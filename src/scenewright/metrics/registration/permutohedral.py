@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 from numba import njit
 
-__all__ = ["GaussianSums", "gaussian_sums"]
+__all__ = ["GaussianLattice", "GaussianSums", "gaussian_sums"]
 
 Points = Float[np.ndarray, "_ 3"]
 
@@ -39,71 +39,72 @@ def gaussian_sums(source: Points, target: Points, sigma: float, *, blur: bool | 
 
     Source points farther from every splatted vertex than the lattice reaches get zeros.
     """
-    if blur is None:
-        sums = gaussian_sums(source, target, sigma, blur=True)
-        sparse = sums.lattice_size > SPARSE_SHARE * len(target)
-        return gaussian_sums(source, target, sigma, blur=False) if sparse else sums
-    # Rounding follows the library to the last bit: its stop test reads differences of large single-precision sums.
-    stretch = np.float32(np.sqrt(2.0 / 3.0) * 4.0 if blur else np.sqrt(1.0 / 6.0) * 4.0)
-    axes = (float(stretch) / np.sqrt(np.array([2.0, 6.0, 12.0]))).astype(np.float32)
-    num_points = len(source) + len(target)
-    # The library fills its last group of four points with zeros, whose vertices join the lattice.
-    features = np.zeros((-(-num_points // 4) * 4, 3), np.float32)
-    features[:num_points] = np.concatenate([source, target]) / sigma
-    keys, weights = _embed(features, axes)
-    sums, size = _filter(keys, weights, target.astype(np.float32), len(source), blur)
-    return GaussianSums(sums[:, 0], sums[:, 1:], int(size))
+    return GaussianLattice(target, sigma).sums(source, blur=blur)
 
 
-@njit(cache=True, nogil=True)
+class GaussianLattice:
+    """One target splatted once, to be asked at many places: `gaussian_sums` of every new source, to the last bit."""
+
+    def __init__(self, target: Points, sigma: float) -> None:
+        self._target, self._sigma = np.ascontiguousarray(target, dtype=np.float64), float(sigma)
+        self._splatted: dict[bool, tuple] = {}
+
+    def sums(self, source: Points, *, blur: bool | None = None) -> GaussianSums:
+        """The sums at the points of `source`; see `gaussian_sums`."""
+        if blur is None:
+            found = self.sums(source, blur=True)
+            sparse = found.lattice_size > SPARSE_SHARE * len(self._target)
+            return self.sums(source, blur=False) if sparse else found
+        # Rounding follows the library to the last bit: its stop test reads differences of large single-precision sums.
+        stretch = np.float32(np.sqrt(2.0 / 3.0) * 4.0 if blur else np.sqrt(1.0 / 6.0) * 4.0)
+        axes = (float(stretch) / np.sqrt(np.array([2.0, 6.0, 12.0]))).astype(np.float32)
+        if blur not in self._splatted:
+            self._splatted[blur] = _splat(self._target, self._sigma, axes)
+        # The library fills its last group of four points with zeros, whose vertices join the lattice.
+        is_padded = (len(source) + len(self._target)) % 4 != 0
+        source = np.ascontiguousarray(source, dtype=np.float64)
+        sums, size = _slice(source, self._sigma, axes, *self._splatted[blur], is_padded, blur)
+        return GaussianSums(sums[:, 0], sums[:, 1:], int(size))
+
+
+@njit(cache=True, nogil=True, inline="always")
 @no_type_check
-def _embed(features, axes):
-    """Lattice keys int32 [N, 4, 3] and barycentric weights float32 [N, 4] of every point."""
-    num = features.shape[0]
-    keys = np.empty((num, 4, 3), np.int32)
-    weights = np.empty((num, 4), np.float32)
-    elevated = np.empty(4, np.float32)
-    remainder = np.empty(4, np.int32)
-    rank = np.empty(4, np.int32)
-    barycentric = np.empty(5, np.float32)
-    for p in range(num):
-        total = np.float32(0)
-        for j in range(3, 0, -1):
-            c = features[p, j - 1] * axes[j - 1]
-            elevated[j] = total - np.float32(j) * c
-            total += c
-        elevated[0] = total
-        shift = 0
-        for i in range(4):
-            nearest = int(np.rint(elevated[i] * np.float32(0.25)))
-            remainder[i] = 4 * nearest
-            shift += nearest
-            rank[i] = 0
-        for i in range(3):
-            for k in range(i + 1, 4):
-                if elevated[i] - remainder[i] < elevated[k] - remainder[k]:
-                    rank[i] += 1
-                else:
-                    rank[k] += 1
-        for i in range(4):
-            rank[i] += shift
-            if rank[i] < 0:
-                rank[i] += 4
-                remainder[i] += 4
-            elif rank[i] >= 4:
-                rank[i] -= 4
-                remainder[i] -= 4
-        barycentric[:] = 0
-        for i in range(4):
-            v = (elevated[i] - np.float32(remainder[i])) * np.float32(0.25)
-            barycentric[3 - rank[i]] += v
-            barycentric[4 - rank[i]] -= v
-        barycentric[0] += np.float32(1) + barycentric[4]
-        for k in range(4):
-            weights[p, k] = barycentric[k]
-            for i in range(3):
-                keys[p, k, i] = remainder[i] + (k if rank[i] <= 3 - k else k - 4)
-    return keys, weights
+def _embed(x, y, z, sigma, axes):
+    """Simplex of one point: where its remainder-0 vertex lies, ranks of the axes, and what the weights come from."""
+    cx, cy, cz = np.float32(x / sigma) * axes[0], np.float32(y / sigma) * axes[1], np.float32(z / sigma) * axes[2]
+    e3 = np.float32(0) - np.float32(3) * cz
+    total = cz
+    e2 = total - np.float32(2) * cy
+    total += cy
+    e1 = total - cx
+    e0 = total + cx
+    quarter = np.float32(0.25)
+    n0, n1, n2, n3 = np.rint(e0 * quarter), np.rint(e1 * quarter), np.rint(e2 * quarter), np.rint(e3 * quarter)
+    i0, i1, i2, i3 = np.int64(n0), np.int64(n1), np.int64(n2), np.int64(n3)
+    d0, d1, d2, d3 = e0 - 4 * i0, e1 - 4 * i1, e2 - 4 * i2, e3 - 4 * i3
+    b01, b02, b03, b12, b13, b23 = d0 < d1, d0 < d2, d0 < d3, d1 < d2, d1 < d3, d2 < d3
+    shift = i0 + i1 + i2 + i3
+    k0 = np.int64(b01) + np.int64(b02) + np.int64(b03) + shift
+    k1 = 1 - np.int64(b01) + np.int64(b12) + np.int64(b13) + shift
+    k2 = 2 - np.int64(b02) - np.int64(b12) + np.int64(b23) + shift
+    k3 = 3 - np.int64(b03) - np.int64(b13) - np.int64(b23) + shift
+    i0, k0 = _wrapped(i0, k0)
+    i1, k1 = _wrapped(i1, k1)
+    i2, k2 = _wrapped(i2, k2)
+    i3, k3 = _wrapped(i3, k3)
+    v0, v1 = (e0 - np.float32(4 * i0)) * quarter, (e1 - np.float32(4 * i1)) * quarter
+    v2, v3 = (e2 - np.float32(4 * i2)) * quarter, (e3 - np.float32(4 * i3)) * quarter
+    return 4 * i0, 4 * i1, 4 * i2, k0, k1, k2, k3, v0, v1, v2, v3
+
+
+@njit(cache=True, nogil=True, inline="always")
+@no_type_check
+def _wrapped(cell, rank):
+    if rank < 0:
+        return cell + 1, rank + 4
+    if rank >= 4:
+        return cell - 1, rank - 4
+    return cell, rank
 
 
 @njit(cache=True, nogil=True)
@@ -122,15 +123,29 @@ def _find(table, vertices, x, y, z):
 
 @njit(cache=True, nogil=True)
 @no_type_check
-def _filter(keys, weights, target, num_source, blur):
-    """Splat (1, coordinates) of the target, blur along the four lattice axes, slice at the source."""
-    table = np.full(1024, -1, np.int64)
-    vertices = np.empty((512, 3), np.int64)
-    vertex_of = np.empty((keys.shape[0], 4), np.int64)
-    size = 0
-    for p in range(keys.shape[0]):
+def _insert(points, sigma, axes, table, vertices, size):
+    """Vertices [points, 4] and weights of every point; new vertices join the (grown) table."""
+    num = points.shape[0]
+    vertex_of, weights = np.empty((num, 4), np.int32), np.empty((num, 4), np.float32)
+    by_rank = np.empty(4, np.float32)
+    l0 = l1 = l2 = m0 = m1 = m2 = m3 = np.int64(-1)
+    for p in range(num):
+        r0, r1, r2, k0, k1, k2, k3, v0, v1, v2, v3 = _embed(points[p, 0], points[p, 1], points[p, 2], sigma, axes)
+        by_rank[k0], by_rank[k1], by_rank[k2], by_rank[k3] = v0, v1, v2, v3
+        weights[p, 0] = by_rank[3] + (np.float32(1) - by_rank[0])
+        weights[p, 1] = by_rank[2] - by_rank[3]
+        weights[p, 2] = by_rank[1] - by_rank[2]
+        weights[p, 3] = by_rank[0] - by_rank[1]
+        # Neighbours in the cloud mostly share their simplex.
+        if p > 0 and r0 == l0 and r1 == l1 and r2 == l2 and k0 == m0 and k1 == m1 and k2 == m2 and k3 == m3:
+            for k in range(4):
+                vertex_of[p, k] = vertex_of[p - 1, k]
+            continue
+        l0, l1, l2, m0, m1, m2, m3 = r0, r1, r2, k0, k1, k2, k3
         for k in range(4):
-            x, y, z = np.int64(keys[p, k, 0]), np.int64(keys[p, k, 1]), np.int64(keys[p, k, 2])
+            x = r0 + (k if k0 <= 3 - k else k - 4)
+            y = r1 + (k if k1 <= 3 - k else k - 4)
+            z = r2 + (k if k2 <= 3 - k else k - 4)
             slot = _find(table, vertices, x, y, z)
             if table[slot] < 0:
                 if size == vertices.shape[0]:
@@ -145,15 +160,35 @@ def _filter(keys, weights, target, num_source, blur):
                 table[slot] = size
                 size += 1
             vertex_of[p, k] = table[slot]
+    return vertex_of, weights, table, vertices, size
 
+
+@njit(cache=True, nogil=True)
+@no_type_check
+def _splat(target, sigma, axes):
+    """Hash table, vertices and their sums of (1, coordinates) of the target."""
+    table, vertices = np.full(1024, -1, np.int64), np.empty((512, 3), np.int64)
+    vertex_of, weights, table, vertices, size = _insert(target, sigma, axes, table, vertices, 0)
     values = np.zeros((size, 4), np.float32)
     for p in range(target.shape[0]):
         for k in range(4):
-            v, w = vertex_of[num_source + p, k], weights[num_source + p, k]
+            v, w = vertex_of[p, k], weights[p, k]
             values[v, 0] += w
             for i in range(3):
-                values[v, i + 1] += w * target[p, i]
+                values[v, i + 1] += w * np.float32(target[p, i])
+    return table, vertices, values
 
+
+@njit(cache=True, nogil=True)
+@no_type_check
+def _slice(source, sigma, axes, table, vertices, splatted, is_padded, blur):
+    """Sums at the source and the number of vertices, after a blur along the four lattice axes if that is wanted."""
+    table, vertices, size = table.copy(), vertices.copy(), splatted.shape[0]
+    vertex_of, weights, table, vertices, size = _insert(source, sigma, axes, table, vertices, size)
+    if is_padded:
+        _, _, table, vertices, size = _insert(np.zeros((1, 3)), sigma, axes, table, vertices, size)
+    values = np.zeros((size, 4), np.float32)
+    values[: splatted.shape[0]] = splatted
     if blur:
         blurred = np.empty_like(values)
         for axis in range(4):
@@ -170,9 +205,9 @@ def _filter(keys, weights, target, num_source, blur):
                     blurred[v, i] = values[v, i] + np.float32(0.5) * (low + high)
             values, blurred = blurred, values
 
-    sums = np.zeros((num_source, 4), np.float32)
+    sums = np.zeros((source.shape[0], 4), np.float32)
     scale = np.float32(1.0 / 1.125)
-    for p in range(num_source):
+    for p in range(source.shape[0]):
         for k in range(4):
             v, w = vertex_of[p, k], weights[p, k]
             for i in range(4):

@@ -19,9 +19,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.spatial import cKDTree
 
-from scenewright.metrics.nearest import build_tree
+from scenewright.metrics.point_tree import PointTree
 from scenewright.metrics.registration.icp import check_cloud, estimate_normals, icp_point_to_plane, icp_point_to_point
 from scenewright.metrics.registration.similarity import Points, Similarity, nearest_rotation
 
@@ -92,7 +91,7 @@ def _coarse(
 ) -> list[Similarity]:
     """Coarse poses, one per seed worth refining."""
     source, target = _voxel_means(source, config.voxel_size), _voxel_means(target, config.voxel_size)
-    tree = build_tree(target)
+    tree = PointTree(target)
     reach = config.seed_distance_voxels * config.voxel_size
     seeds = [
         icp_point_to_point(source, tree, start, reach, config.seed_iterations, estimate_scale=estimate_scale)
@@ -119,7 +118,7 @@ def _best_starts(
 ) -> list[Similarity]:
     """The `num_seeds` best yaws by trimmed Chamfer distance, and those that tie with the last of them."""
     source, target = (_subset(cloud, config.num_score_points, rng) for cloud in (source, target))
-    trees = build_tree(source), build_tree(target)
+    trees = PointTree(source), PointTree(target)
     scales = [1.0, _radius(target) / _radius(source)] if estimate_scale and _radius(source) > 0 else [1.0]
     scored = []
     for yaw in np.arange(0.0, 360.0, config.yaw_step_deg):
@@ -145,7 +144,7 @@ def _fine(
 ) -> Similarity:
     """The best refinement of the coarse poses on the full clouds; the better a pose, the more of both clouds fits."""
     budget = max(10, config.num_iterations - max(10, config.num_iterations // 2))
-    tree, normals = build_tree(target), estimate_normals(target, config.num_normal_neighbours)
+    tree, normals = PointTree(target), estimate_normals(target, config.num_normal_neighbours)
     best, best_cost = coarse[0], np.inf
     for pose in coarse:
         # With a scale the points are moved first and refined from the identity: refinement is rigid.
@@ -206,15 +205,15 @@ def _radius(points):
 
 def _trimmed_chamfer(motion: Similarity, source: Points, target: Points, trees: tuple, trim: float) -> float:
     # The way back is measured in the source's frame, so that its tree serves every start.
-    there = trees[1].query(motion(source))[0]
-    back = trees[0].query(motion.inverse()(target))[0] * motion.scale
+    there = trees[1].nearest(motion(source))[0]
+    back = trees[0].nearest(motion.inverse()(target))[0] * motion.scale
     return sum(float(np.sort(d)[: max(1, int(np.ceil((1 - trim) * len(d))))].mean()) for d in (there, back))
 
 
-def _misfit(motion: Similarity, source: Points, target: Points, tree: cKDTree, config: RobustIcpConfig) -> float:
+def _misfit(motion: Similarity, source: Points, target: Points, tree: PointTree, config: RobustIcpConfig) -> float:
     """Mean distance of both clouds, cut off at the coarse reach: missing parts count alike, a small object counts."""
     reach = config.coarse_distance_voxels * config.voxel_size
     rng = np.random.default_rng(0)
-    there = tree.query(motion(_subset(source, config.num_score_points, rng)))[0]
-    back = build_tree(motion(source)).query(_subset(target, config.num_score_points, rng))[0]
+    there = tree.nearest(motion(_subset(source, config.num_score_points, rng)))[0]
+    back = PointTree(motion(source)).nearest(_subset(target, config.num_score_points, rng))[0]
     return float(np.minimum(there, reach).mean() + np.minimum(back, reach).mean())

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-__all__ = ["Similarity", "fit_similarity", "nearest_rotation"]
+__all__ = ["Similarity", "fit_moments", "fit_similarity", "nearest_rotation"]
 
 # The axis has no name: functions here take two clouds of different sizes.
 Points = Float[np.ndarray, "_ 3"]
@@ -60,12 +60,27 @@ def fit_similarity(source: Points, target: Points, *, estimate_scale: bool = Fal
     """
     source_mean, target_mean = source.mean(0), target.mean(0)
     centred_source, centred_target = source - source_mean, target - target_mean
-    u, singular, vt = np.linalg.svd(centred_target.T @ centred_source)
+    variance = float(np.square(centred_source).sum()) if estimate_scale else None
+    return fit_moments(source_mean, target_mean, centred_target.T @ centred_source, variance)
+
+
+def fit_moments(
+    source_mean: Float[np.ndarray, "3"],
+    target_mean: Float[np.ndarray, "3"],
+    covariance: Float[np.ndarray, "3 3"],
+    variance: float | None = None,
+) -> Similarity:
+    """The fit of `fit_similarity` from the sums it needs, for callers that have them.
+
+    Args:
+        covariance: sum over the pairs of (target - mean) (source - mean)^T.
+        variance: sum over the pairs of |source - mean|^2; None keeps the scale at 1.
+    """
+    u, singular, vt = np.linalg.svd(covariance)
     signs = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt)) or 1.0])
     rotation = (u * signs) @ vt
     scale = 1.0
-    if estimate_scale:
-        variance = np.square(centred_source).sum()
+    if variance is not None:
         fitted = float((singular * signs).sum() / variance) if variance > 0 else 1.0
         scale = fitted if fitted > 0 else 1.0
     return Similarity(rotation, target_mean - scale * (rotation @ source_mean), scale)
