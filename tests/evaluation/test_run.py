@@ -105,6 +105,43 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert len(evaluate_folders(predictions, truths, FAST, work=work).records[0]["detections"]) == 1
 
 
+def test_pictures_are_drawn_when_they_are_asked_for_later(tmp_path: Path) -> None:
+    predictions, truths = two_folders(tmp_path)
+    work = tmp_path / "work"
+    evaluate_folders(predictions, truths, FAST, work=work, pictures=False)
+    found = evaluate_folders(predictions, truths, FAST, work=work)
+    assert {"prediction", "truth"} <= found.records[0]["pictures"].keys()
+
+
+def test_two_processes_find_the_same_as_one(tmp_path: Path) -> None:
+    predictions, truths = two_folders(tmp_path)
+    done: list[tuple[int, int]] = []
+    one, two = (
+        evaluate_folders(
+            predictions,
+            truths,
+            FAST,
+            work=tmp_path / str(workers),
+            pictures=False,
+            workers=workers,
+            progress=lambda now, total, _: done.append((now, total)),
+        )
+        for workers in (1, 2)
+    )
+    assert [{**record, "seconds": None} for record in one.records] == [
+        {**record, "seconds": None} for record in two.records
+    ]
+    assert one.mean.keys() == two.mean.keys()
+    assert done[-1] == (2, 2)
+
+
+def test_an_unreadable_truth_ends_the_run_by_name(tmp_path: Path) -> None:
+    predictions, truths = two_folders(tmp_path)
+    (truths / "a.glb").write_bytes(b"no glb")
+    with pytest.raises(InputError, match=r"a\.glb"):
+        evaluate_folders(predictions, truths, FAST, work=tmp_path / "work", pictures=False)
+
+
 def test_systems_generate_once_for_all_protocols_and_failures_end_one_scene_only(tmp_path: Path) -> None:
     save_source_folder(tmp_path / "scenes" / "one", room(2))
     system = Copier(room(2))

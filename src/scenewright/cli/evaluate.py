@@ -32,6 +32,9 @@ def evaluate(
         float, typer.Option(help="Relative loss of layout and collisions the gate lets pass.")
     ] = 0.01,
     work: Annotated[Path | None, typer.Option(help="Folder for records and generated scenes, to resume from.")] = None,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes that score; 0 chooses. The numbers do not depend on it.")
+    ] = 0,
     seed: Annotated[int, typer.Option(help="Seed passed to the system.")] = 0,
     device: Annotated[str, typer.Option(help="Device the system runs on: auto, cpu, cuda, mps.")] = "auto",
     views: Annotated[
@@ -73,7 +76,13 @@ def evaluate(
                 assert predictions is not None
                 assert ground_truth is not None
                 result = evaluate_folders(
-                    predictions, ground_truth, chosen, work=folder, pictures=pictures, progress=progress
+                    predictions,
+                    ground_truth,
+                    chosen,
+                    work=folder,
+                    pictures=pictures,
+                    workers=workers,
+                    progress=progress,
                 )
             else:
                 assert scenes is not None
@@ -90,6 +99,7 @@ def evaluate(
                     seed=seed,
                     preset=preset,
                     pictures=pictures,
+                    workers=workers,
                     progress=progress,
                 )
         results.append(result)

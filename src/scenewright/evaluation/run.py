@@ -16,16 +16,17 @@ import torch
 
 from scenewright import __version__
 from scenewright.errors import InputError, ScenewrightError
-from scenewright.evaluation.folders import find_pairs
+from scenewright.evaluation.folders import ScenePair, find_pairs
 from scenewright.evaluation.machine import machine_facts, peak_memory_mb
 from scenewright.evaluation.pictures import save_pictures
 from scenewright.evaluation.protocols import EvaluationProtocol
 from scenewright.evaluation.records import files_stamp, key_of, load_record, record_of, save_record
 from scenewright.evaluation.scoring import SceneScore, failed_scene, score_scene
 from scenewright.evaluation.shapes import ShapeScene, shapes_from_scene
-from scenewright.evaluation.sources import SourceScene, find_sources
+from scenewright.evaluation.sources import SceneSource, SourceScene, find_sources
 from scenewright.evaluation.summary import summarize
 from scenewright.evaluation.systems import SceneSystem
+from scenewright.evaluation.workers import SceneWorkers, choose_workers
 from scenewright.io.images import load_image
 from scenewright.io.scene_file import load_scene, save_scene
 from scenewright.types import Scene
@@ -76,39 +77,51 @@ def evaluate_folders(
     *,
     work: str | Path,
     pictures: bool = True,
+    workers: int = 1,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Scores the scene files in `predictions` against those in `truths` (see `folders` for what may lie there).
 
     Args:
         work: folder for records and pictures; created if missing, reused to resume.
+        workers: processes that score; 0 chooses by the number of scenes and cores. The numbers do not depend on it.
 
     Raises:
         InputError: a folder is missing or holds no scene, or a true scene cannot be read.
     """
     pairs, work = find_pairs(predictions, truths), Path(work)
-    records = []
-    for index, pair in enumerate(pairs):
-        _report(progress, index, len(pairs), pair.name)
+    kept: dict[str, dict[str, Any]] = {}
+    jobs = []
+    for pair in pairs:
         stamp = files_stamp(pair.truth, pair.prediction)
-        key = key_of(kind="folders", protocol=_facts(protocol), version=__version__, files=stamp)
+        key = key_of(kind="folders", protocol=_facts(protocol), version=__version__, files=stamp, pictures=pictures)
         record = load_record(work, key, pair.name)
         if record is None:
-            truth = pair.read_truth()
-            started = time.perf_counter()
-            score, error = _score(pair.read_prediction, truth, protocol)
-            record = record_of(pair.name, score, error=error, seconds={"score": time.perf_counter() - started})
-            if pictures and pair.prediction is not None and error is None:
-                image = load_image(pair.picture) if pair.picture is not None else None
-                truth_scene, camera = pair.read_scene()
-                prediction = load_scene(pair.prediction)
-                record["pictures"] = save_pictures(
-                    work, pair.name, image, prediction, truth_scene, score, camera=camera
-                )
-            save_record(work, key, record)
-        records.append(record)
+            jobs.append((pair, protocol, work, key, pictures))
+        else:
+            kept[pair.name] = record
+    with SceneWorkers(workers or choose_workers(len(jobs))) as pool:
+        for index, job in enumerate(jobs):
+            _report(progress, len(kept) + (0 if pool.is_parallel else index), len(pairs), job[0].name)
+            pool.submit(_score_pair, *job)
+        scored = pool.results(lambda waiting: _report(progress, len(pairs) - waiting, len(pairs), "scoring"))
+    kept |= {record["name"]: record for record in scored}
     _report(progress, len(pairs), len(pairs), "")
-    return _finish(Path(predictions).name, protocol, records, work)
+    return _finish(Path(predictions).name, protocol, [kept[pair.name] for pair in pairs], work)
+
+
+def _score_pair(pair: ScenePair, protocol: EvaluationProtocol, work: Path, key: str, pictures: bool) -> dict[str, Any]:
+    truth = pair.read_truth()
+    started = time.perf_counter()
+    score, error = _score(pair.read_prediction, truth, protocol)
+    record = record_of(pair.name, score, error=error, seconds={"score": time.perf_counter() - started})
+    if pictures and pair.prediction is not None and error is None:
+        image = load_image(pair.picture) if pair.picture is not None else None
+        truth_scene, camera = pair.read_scene()
+        prediction = load_scene(pair.prediction)
+        record["pictures"] = save_pictures(work, pair.name, image, prediction, truth_scene, score, camera=camera)
+    save_record(work, key, record)
+    return record
 
 
 def evaluate_system(
@@ -121,6 +134,7 @@ def evaluate_system(
     seed: int = 0,
     preset: str | None = None,
     pictures: bool = True,
+    workers: int = 1,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Generates every scene below `scenes` (layouts: see `sources`) with `system` and scores the result.
@@ -129,6 +143,7 @@ def evaluate_system(
         work: folder for records and pictures; created if missing, reused to resume.
         generated: folder for generated scenes (`NAME.glb`), shared by runs under several protocols.
         seed: passed to the system, the same for every scene.
+        workers: processes that score while this one generates; 0 chooses. The numbers do not depend on it.
 
     Raises:
         InputError: there is no scene, or one cannot be read.
@@ -137,20 +152,24 @@ def evaluate_system(
     scene_store = Path(generated) if generated is not None else work / "generated"
     facts = {"system": system.name, "preset": preset, "seed": seed, "version": __version__}
     facts["weights"] = system.weights_sha256() if hasattr(system, "weights_sha256") else None
-    records = []
-    for index, source in enumerate(sources):
-        _report(progress, index, len(sources), source.name)
-        made_key = key_of(files=files_stamp(*source.files), **facts)
-        key = key_of(made=made_key, protocol=_facts(protocol), pictures=pictures)
-        record = load_record(work, key, source.name)
-        if record is None:
-            scene = source.read()
-            kept = load_record(scene_store, made_key, scene.name)
-            made = kept or _generate(system, scene, scene_store, made_key, seed)
-            record = _score_generated(made, scene, protocol, work, scene_store, pictures)
-            save_record(work, key, record)
-        records.append(record)
+    kept: dict[str, dict[str, Any]] = {}
+    with SceneWorkers(workers or choose_workers(len(sources))) as pool:
+        for index, source in enumerate(sources):
+            _report(progress, index, len(sources), source.name)
+            made_key = key_of(files=files_stamp(*source.files), **facts)
+            key = key_of(made=made_key, protocol=_facts(protocol), pictures=pictures)
+            record = load_record(work, key, source.name)
+            if record is not None:
+                kept[source.name] = record
+                continue
+            made = load_record(scene_store, made_key, source.name)
+            if made is None:
+                made = _generate(system, source.read(), scene_store, made_key, seed)
+            pool.submit(_score_generated, made, source, protocol, work, key, scene_store, pictures)
+        scored = pool.results(lambda waiting: _report(progress, len(sources) - waiting, len(sources), "scoring"))
+    kept |= {record["name"]: record for record in scored}
     _report(progress, len(sources), len(sources), "")
+    records = [kept[source.name] for source in sources]
     return _finish(system.name if preset is None else f"{system.name} ({preset})", protocol, records, work)
 
 
@@ -175,8 +194,15 @@ def _generate(system: SceneSystem, scene: SourceScene, store: Path, key: str, se
 
 
 def _score_generated(
-    made: dict[str, Any], scene: SourceScene, protocol: EvaluationProtocol, work: Path, store: Path, pictures: bool
+    made: dict[str, Any],
+    source: SceneSource,
+    protocol: EvaluationProtocol,
+    work: Path,
+    key: str,
+    store: Path,
+    pictures: bool,
 ) -> dict[str, Any]:
+    scene = source.read()
     path, started = store / f"{scene.name}.glb", time.perf_counter()
 
     def read() -> ShapeScene:
@@ -191,6 +217,7 @@ def _score_generated(
         record["pictures"] = save_pictures(
             work, scene.name, scene.image, load_scene(path), scene.truth, score, camera=scene.camera
         )
+    save_record(work, key, record)
     return record
 
 

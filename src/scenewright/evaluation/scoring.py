@@ -10,11 +10,9 @@ and for itself; collision rates then have nothing to count.
 Frame: z up. Clouds are float64; legend: N points.
 """
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +23,14 @@ from scenewright.errors import InputError
 from scenewright.evaluation.matching import Matching, match_by_name, match_by_place
 from scenewright.evaluation.protocols import Alignment, EvaluationProtocol, Normalization
 from scenewright.evaluation.shapes import Shape, ShapeScene, total_points
-from scenewright.metrics.boxes import aabb_iou, bounds_of, fit_oriented_box, layout_iou, match_detections
+from scenewright.metrics.boxes import (
+    OrientedBox,
+    aabb_iou,
+    bounds_of,
+    fit_oriented_box,
+    layout_iou,
+    match_detections,
+)
 from scenewright.metrics.collisions import scene_collisions
 from scenewright.metrics.mesh_quality import MeshQuality, mesh_quality
 from scenewright.metrics.point_clouds import CloudDistances, cloud_distances, normalize_isotropic, normalize_per_axis
@@ -39,17 +44,13 @@ _SCENEGEN_SIDE = 1.96
 Cloud = Float[Tensor, "_ 3"]
 
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-
 @dataclass(frozen=True)
 class _Candidate:
     """One way to bring the prediction to the truth; the least `misfit` wins."""
 
     name: str
     misfit: float
-    distances: CloudDistances
+    distances: CloudDistances | None
     truth_from_prediction: Similarity
     placed: list[Tensor]
     moved: list[Tensor]
@@ -116,18 +117,21 @@ def score_scene(prediction: ShapeScene, truth: ShapeScene, protocol: EvaluationP
         placed = [_moved(rule, cloud) for cloud in sampled]
         motion = align(total_points(placed), whole_goal, how, protocol)
         moved = [_moved(motion, cloud) for cloud in placed]
-        distances = cloud_distances(total_points(moved), whole_goal)
-        by_objects = protocol.choose_by == "objects" and named is not None
-        misfit = _mean_object_chamfer(named, moved, goal) if by_objects and named else distances.chamfer
         back = to_cube.inverse() @ motion @ rule
-        return _Candidate(f"{name}+{how}", misfit, distances, back, placed, moved)
+        if protocol.choose_by == "objects" and named is not None:
+            misfit = _mean_object_chamfer(named, moved, goal)
+            return _Candidate(f"{name}+{how}", misfit, None, back, placed, moved)
+        distances = cloud_distances(total_points(moved), whole_goal)
+        return _Candidate(f"{name}+{how}", distances.chamfer, distances, back, placed, moved)
 
-    candidates = _parallel(place, protocol.scene_candidates)
+    candidates = [place(way) for way in protocol.scene_candidates]
     best = candidates[0]
     for candidate in candidates[1:]:
         if candidate.misfit < (1 - protocol.min_gain) * best.misfit:
             best = candidate
-    distances, placed, moved = best.distances, best.placed, best.moved
+    placed, moved = best.placed, best.moved
+    distances = best.distances or cloud_distances(total_points(moved), whole_goal)
+    boxes = tuple([fit_oriented_box(cloud) if len(cloud) else None for cloud in side] for side in (moved, goal))
     matching = named or match_by_place(moved, goal)
     starts = moved if protocol.object_start == "aligned" else placed
     collisions = scene_collisions([(shape.vertices, shape.faces) for shape in prediction.shapes], protocol.collision)
@@ -137,9 +141,9 @@ def score_scene(prediction: ShapeScene, truth: ShapeScene, protocol: EvaluationP
         accuracy=distances.accuracy,
         completeness=distances.completeness,
         iou_b_scene=aabb_iou(bounds_of(total_points(moved)), bounds_of(whole_goal)),
-        objects=_object_scores(matching, starts, moved, goal, names, protocol),
+        objects=_object_scores(matching, starts, moved, goal, boxes, names, protocol),
         hits=tuple(bool(hit) for hit in collisions.hit),
-        detections=_detections(prediction.shapes, moved, goal),
+        detections=_detections(prediction.shapes, *boxes),
         num_truths=len(truth.shapes),
         candidate=best.name,
         matched_by=matching.by,
@@ -221,6 +225,7 @@ def _object_scores(
     starts: list[Tensor],
     moved: list[Tensor],
     goal: list[Tensor],
+    boxes: tuple[list[OrientedBox | None], ...],
     names: tuple[list[str], list[str]],
     protocol: EvaluationProtocol,
 ) -> tuple[ObjectScore, ...]:
@@ -228,7 +233,8 @@ def _object_scores(
 
     def score(pair: tuple[int, int]) -> ObjectScore:
         p, t = pair
-        if len(starts[p]) == 0 or len(goal[t]) == 0:
+        box, true_box = boxes[0][p], boxes[1][t]
+        if box is None or true_box is None:
             full = goal[t] if len(goal[t]) else starts[p]
             return _unmatched(full, protocol, truth=names[1][t], prediction=names[0][p])
         left, right = cube(starts[p]), cube(goal[t])
@@ -240,19 +246,13 @@ def _object_scores(
             cd_o=distances.chamfer,
             f_o=distances.fscore(protocol.fscore_threshold),
             iou_o=aabb_iou(bounds_of(moved[p]), bounds_of(goal[t])),
-            layout_iou=layout_iou(fit_oriented_box(moved[p]), fit_oriented_box(goal[t])),
+            layout_iou=layout_iou(box, true_box),
         )
 
-    scores = _parallel(score, matching.pairs)
+    scores = [score(pair) for pair in matching.pairs]
     scores += [_unmatched(goal[t], protocol, truth=names[1][t]) for t in matching.missing]
     scores += [_unmatched(starts[p], protocol, prediction=names[0][p]) for p in matching.extra]
     return tuple(scores)
-
-
-def _parallel(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """The results in order; tree queries and compiled kernels release the interpreter, so threads suffice."""
-    with ThreadPoolExecutor(max(1, min(len(items), os.cpu_count() or 1))) as pool:
-        return list(pool.map(function, items))
 
 
 def _mean_object_chamfer(matching: Matching, moved: list[Tensor], goal: list[Tensor]) -> float:
@@ -279,13 +279,11 @@ def _truth_clouds(truth: ShapeScene, protocol: EvaluationProtocol) -> list[Tenso
 
 
 def _detections(
-    shapes: Sequence[Shape], moved: list[Tensor], goal: list[Tensor]
+    shapes: Sequence[Shape], found: list[OrientedBox | None], true: list[OrientedBox | None]
 ) -> tuple[tuple[float, tuple[bool, ...]], ...]:
-    boxes = [fit_oriented_box(cloud) if len(cloud) else None for cloud in moved]
-    truths = [fit_oriented_box(cloud) for cloud in goal if len(cloud)]
-    iou = np.array([[layout_iou(box, t) if box else 0.0 for t in truths] for box in boxes]).reshape(
-        len(boxes), len(truths)
-    )
+    truths = [box for box in true if box is not None]
+    iou = np.array([[layout_iou(box, t) if box else 0.0 for t in truths] for box in found])
+    iou = iou.reshape(len(found), len(truths))
     confidences = np.array([shape.confidence for shape in shapes])
     hits = [match_detections(iou, confidences, threshold) for threshold in AP_THRESHOLDS]
     return tuple((float(c), tuple(bool(h[i]) for h in hits)) for i, c in enumerate(confidences))

@@ -13,6 +13,7 @@ GLB files are y up and become z up; the truth's names need not be the masks' (se
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from jaxtyping import Bool
@@ -51,7 +52,7 @@ class SourceScene:
 
 @dataclass(frozen=True)
 class SceneSource:
-    """Where a scene lies: `files` decide whether a kept record still fits; `read` opens it."""
+    """Where a scene lies: `files` decide whether a kept record still fits; `read` opens it (in any process)."""
 
     name: str
     files: tuple[Path, ...]
@@ -106,16 +107,15 @@ def _kind(folder: Path) -> str:
 def _test_scene(root: Path, folder: Path) -> SceneSource:
     name = folder.relative_to(root).as_posix() if folder != root else folder.name
 
-    def read() -> SourceScene:
-        scene = read_test_scene(folder, name=name)
-        if scene.image is None:
-            raise InputError(f"Test scene '{folder}' has no picture; give single-view scenes.")
-        names = tuple(item.name for item in scene.objects)
-        return SourceScene(
-            name, scene.image, scene.masks, names, scene.truth, shapes_from_test_scene(scene), scene.camera
-        )
+    return SceneSource(name, (folder,), partial(_read_test_scene, folder, name))
 
-    return SceneSource(name, (folder,), read)
+
+def _read_test_scene(folder: Path, name: str) -> SourceScene:
+    scene = read_test_scene(folder, name=name)
+    if scene.image is None:
+        raise InputError(f"Test scene '{folder}' has no picture; give single-view scenes.")
+    names = tuple(item.name for item in scene.objects)
+    return SourceScene(name, scene.image, scene.masks, names, scene.truth, shapes_from_test_scene(scene), scene.camera)
 
 
 def _front_rooms(root: Path) -> list[SceneSource]:
@@ -158,16 +158,17 @@ def _masks_of(folder: Path) -> Path | None:
 
 
 def _files(name: str, picture: Path, masks: Path, truth: Path) -> SceneSource:
-    def read() -> SourceScene:
-        image = load_image(picture)
-        found = load_masks(masks, (image.height, image.width), image_name=picture.name)
-        scene = load_truth(truth)
-        if not scene.objects:
-            raise InputError(f"'{truth}' holds no object; export the true scene's meshes into it.")
-        shapes = shapes_from_scene(scene, name)
-        return SourceScene(name, image, list(found.masks), found.names, scene, shapes, scene.camera)
+    return SceneSource(name, (picture, masks, truth), partial(_read_files, name, picture, masks, truth))
 
-    return SceneSource(name, (picture, masks, truth), read)
+
+def _read_files(name: str, picture: Path, masks: Path, truth: Path) -> SourceScene:
+    image = load_image(picture)
+    found = load_masks(masks, (image.height, image.width), image_name=picture.name)
+    scene = load_truth(truth)
+    if not scene.objects:
+        raise InputError(f"'{truth}' holds no object; export the true scene's meshes into it.")
+    shapes = shapes_from_scene(scene, name)
+    return SourceScene(name, image, list(found.masks), found.names, scene, shapes, scene.camera)
 
 
 def _first(folder: Path, stems: tuple[str, ...], suffixes: tuple[str, ...]) -> Path | None:

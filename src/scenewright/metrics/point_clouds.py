@@ -41,12 +41,12 @@ class CloudDistances:
     @property
     def chamfer_to_truth(self) -> float:
         """mean_p min_g |p - g|^2 (SceneGen's scene_cd_1)."""
-        return float(self.to_truth.double().square().mean())
+        return _mean(self.to_truth.double().square())
 
     @property
     def chamfer_to_prediction(self) -> float:
         """mean_g min_p |g - p|^2 (SceneGen's scene_cd_2)."""
-        return float(self.to_prediction.double().square().mean())
+        return _mean(self.to_prediction.double().square())
 
     @property
     def chamfer(self) -> float:
@@ -56,20 +56,20 @@ class CloudDistances:
     @property
     def accuracy(self) -> float:
         """Mean distance of the predicted points to the truth, in the points' unit."""
-        return float(self.to_truth.double().mean())
+        return _mean(self.to_truth.double())
 
     @property
     def completeness(self) -> float:
         """Mean distance of the true points to the prediction, in the points' unit."""
-        return float(self.to_prediction.double().mean())
+        return _mean(self.to_prediction.double())
 
     def precision(self, threshold: float) -> float:
         """Share of predicted points strictly nearer than `threshold` to the truth."""
-        return float((self.to_truth < threshold).double().mean())
+        return _mean((self.to_truth < threshold).double())
 
     def recall(self, threshold: float) -> float:
         """Share of true points strictly nearer than `threshold` to the prediction."""
-        return float((self.to_prediction < threshold).double().mean())
+        return _mean((self.to_prediction < threshold).double())
 
     def fscore(self, threshold: float) -> float:
         """Harmonic mean of precision and recall, in [0, 1]; tables print it times 100."""
@@ -123,6 +123,11 @@ def normalize_scenegen(points: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
     """
     low, high = _bounds(points)
     return points * (1.96 / (high - low).amax().clamp_min(1e-12)) - (low + high) / 2
+
+
+def _mean(values: Tensor) -> float:
+    # NumPy adds in one order; PyTorch's order, and so the last digit, depends on the number of threads.
+    return float(values.numpy().mean()) if values.device.type == "cpu" else float(values.mean())
 
 
 def _bounds(points: Tensor) -> tuple[Tensor, Tensor]:
