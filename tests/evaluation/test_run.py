@@ -55,10 +55,14 @@ def two_folders(root: Path) -> tuple[Path, Path]:
     return predictions, truths
 
 
-def test_files_and_folders_are_paired_by_name(tmp_path: Path) -> None:
+def test_files_and_folders_are_paired_by_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     predictions, truths = two_folders(tmp_path)
     pairs = find_pairs(predictions, truths)
     assert [(pair.name, pair.prediction is not None) for pair in pairs] == [("a", True), ("b", False)]
+    save_room(room(1), predictions / "unknown.glb")
+    find_pairs(predictions, truths)
+    assert "1 scenes of" in caplog.text
+    assert "unknown" in caplog.text
     with pytest.raises(InputError, match="not a folder"):
         find_pairs(predictions, tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
@@ -128,9 +132,8 @@ def test_two_processes_find_the_same_as_one(tmp_path: Path) -> None:
         )
         for workers in (1, 2)
     )
-    assert [{**record, "seconds": None} for record in one.records] == [
-        {**record, "seconds": None} for record in two.records
-    ]
+    measured = {"seconds": None, "peak_memory_mb": None}
+    assert [record | measured for record in one.records] == [record | measured for record in two.records]
     assert one.mean.keys() == two.mean.keys()
     assert done[-1] == (2, 2)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from scenewright.errors import InputError
-from scenewright.evaluation.compare import compare_results, failures_of_gate, read_result
+from scenewright.evaluation.compare import common_scenes, compare_results, failures_of_gate, read_result
 from scenewright.evaluation.protocols import PROTOCOLS
 from scenewright.evaluation.summary import means, summarize
 
@@ -83,6 +83,14 @@ def test_the_gate_guards_layout_and_collisions_even_where_chance_could_explain_i
     assert len(lines) == 1
     assert "layout_iou" in lines[0]
     assert failures_of_gate(compare_results(first, second), tolerance=0.05) == []
+
+
+def test_scenes_that_were_left_out_fail_the_gate() -> None:
+    both, one = result([0.5, 0.5]), result([0.5])
+    assert len(common_scenes(both, one)) == 1
+    lines = failures_of_gate(compare_results(both, one), missing=["001"])
+    assert len(lines) == 1
+    assert "001" in lines[0]
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"protocol": "x"}', '{"protocol": "x", "scenes": [], "mean": {}}'])

@@ -14,7 +14,8 @@ def compare(
 ) -> None:
     """Print every metric of both runs, the difference, its 95 % interval, and whether it is significant."""
     from scenewright.cli.evaluation_tables import print_comparison
-    from scenewright.evaluation.compare import compare_results, read_result
+    from scenewright.evaluation.compare import common_scenes, compare_results, read_result
 
     results = read_result(first), read_result(second)
-    print_comparison(first.stem, second.stem, compare_results(*results))
+    differences = compare_results(*results)
+    print_comparison(first.stem, second.stem, differences, len(common_scenes(*results)))

@@ -113,7 +113,9 @@ def evaluate(
     print_summary(results)
     if baseline is not None:
         current = next((r for r in results if r.protocol.name == baseline["protocol"]), results[0])
-        failures = failures_of_gate(compare_results(baseline, current.to_dict()), tolerance=gate_tolerance)
+        differences = compare_results(baseline, current.to_dict())
+        missing = sorted({r["name"] for r in baseline["scenes"]} - {r["name"] for r in current.records})
+        failures = failures_of_gate(differences, tolerance=gate_tolerance, missing=missing)
         print_gate(failures)
         if failures:
             raise typer.Exit(EXIT_GATE)

@@ -22,7 +22,9 @@ def print_summary(results: Sequence[Evaluation]) -> None:
     table = Table(title=results[0].system)
     table.add_column("metric")
     for result in results:
-        table.add_column(f"{result.protocol.name} ({len(result.records)} scenes)", justify="right")
+        failed = sum(record["status"] == "failed" for record in result.records)
+        counts = f"{len(result.records)} scenes" + (f", {failed} failed" if failed else "")
+        table.add_column(f"{result.protocol.name} ({counts})", justify="right")
     for name, label in LABELS.items():
         cells = [
             f"{_number(r.mean[name])}  [dim]{_number(r.ci95[name][0])} .. {_number(r.ci95[name][1])}" for r in results
@@ -34,8 +36,9 @@ def print_summary(results: Sequence[Evaluation]) -> None:
             console.print(f"{record['name']}: {warning}", style="yellow", markup=False)
 
 
-def print_comparison(first: str, second: str, differences: Sequence[Difference]) -> None:
-    table = Table(title=f"{second} against {first}")
+def print_comparison(first: str, second: str, differences: Sequence[Difference], num_scenes: int) -> None:
+    """Every metric of both over the `num_scenes` scenes they share."""
+    table = Table(title=f"{second} against {first}, {num_scenes} common scenes")
     for column in ("metric", first, second, "difference", "95 % interval", "p", "verdict"):
         table.add_column(column, justify="left" if column in ("metric", "verdict") else "right")
     colours = {"better": "green", "worse": "red", "no difference": "dim"}

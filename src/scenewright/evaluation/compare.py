@@ -6,7 +6,7 @@ The difference of every metric is bootstrapped over the scenes both runs have, w
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from scenewright.errors import InputError
 from scenewright.evaluation.protocols import EvaluationProtocol, find_protocol
 from scenewright.evaluation.summary import HIGHER_IS_BETTER, METRICS, bootstrap_means, means
 
-__all__ = ["GUARDED", "Difference", "compare_results", "failures_of_gate", "read_result"]
+__all__ = ["GUARDED", "Difference", "common_scenes", "compare_results", "failures_of_gate", "read_result"]
 
 GUARDED = ("layout_iou", "col_o", "col_s")
 """Metrics whose loss beyond the gate's tolerance fails even when it is not significant."""
@@ -83,16 +83,31 @@ def compare_results(first: Mapping[str, Any], second: Mapping[str, Any]) -> list
         raise InputError(f"Expected two results under one protocol, got {protocols}; evaluate one of them again.")
     protocol = find_protocol(first["protocol"])
     by_name = [{record["name"]: record for record in result["scenes"]} for result in (first, second)]
-    common = sorted(by_name[0].keys() & by_name[1].keys())
+    common = common_scenes(first, second)
     if not common:
         raise InputError("The two results have no scene in common; evaluate both on the same folder.")
     sides = [[side[name] for name in common] for side in by_name]
     return _differences(sides[0], sides[1], protocol)
 
 
-def failures_of_gate(differences: list[Difference], *, tolerance: float = 0.01) -> list[str]:
-    """Sentences for what got worse: significantly, or (layout and collisions) by more than `tolerance` relative."""
+def common_scenes(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """Names of the scenes that both results have, sorted."""
+    names = [{record["name"] for record in result["scenes"]} for result in (first, second)]
+    return sorted(names[0] & names[1])
+
+
+def failures_of_gate(
+    differences: list[Difference], *, tolerance: float = 0.01, missing: Sequence[str] = ()
+) -> list[str]:
+    """Sentences for what got worse: significantly, or (layout and collisions) by more than `tolerance` relative.
+
+    Args:
+        missing: scenes of the baseline that the other side lacks: what is not measured cannot pass.
+    """
     found = []
+    if missing:
+        named = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        found.append(f"{len(missing)} scenes of the baseline were not evaluated: {named}.")
     for item in differences:
         if item.verdict == "worse":
             found.append(f"{item.metric} is significantly worse: {item.first:.4g} -> {item.second:.4g}.")

@@ -5,6 +5,7 @@ A scene is `NAME.glb` (or .gltf, .ply, .obj, .stl), a folder `NAME` with one sce
 truth's name; a picture beside the truth is used for the report.
 """
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from scenewright.io.scene_file import load_scene
 from scenewright.types import Camera, Scene
 
 __all__ = ["ScenePair", "find_pairs"]
+
+logger = logging.getLogger(__name__)
 
 SCENE_SUFFIXES = (".glb", ".gltf", ".ply", ".obj", ".stl")
 _PREFERRED = ("gt", "scene", "scene_pred", "sample")
@@ -82,6 +85,10 @@ def find_pairs(predictions: str | Path, truths: str | Path) -> list[ScenePair]:
     if not any(pair.prediction for pair in pairs):
         examples = ", ".join(sorted(wanted)[:3])
         raise InputError(f"No prediction in '{predictions}' has the name of a true scene ({examples}, ...).")
+    unused = sorted(found.keys() - wanted.keys())
+    if unused:
+        named = ", ".join(unused[:3]) + (", ..." if len(unused) > 3 else "")
+        logger.warning("%d scenes of '%s' have no truth and are not scored: %s.", len(unused), predictions, named)
     return pairs
 
 

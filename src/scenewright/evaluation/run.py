@@ -114,7 +114,8 @@ def _score_pair(pair: ScenePair, protocol: EvaluationProtocol, work: Path, key: 
     truth = pair.read_truth()
     started = time.perf_counter()
     score, error = _score(pair.read_prediction, truth, protocol)
-    record = record_of(pair.name, score, error=error, seconds={"score": time.perf_counter() - started})
+    seconds = {"score": time.perf_counter() - started}
+    record = record_of(pair.name, score, error=error, seconds=seconds, peak_memory_mb=peak_memory_mb())
     if pictures and pair.prediction is not None and error is None:
         image = load_image(pair.picture) if pair.picture is not None else None
         truth_scene, camera = pair.read_scene()

@@ -206,7 +206,7 @@ def frame_warnings(prediction: Cloud, truth: Cloud) -> list[str]:
     ratio = float(sizes[0].amax() / sizes[1].amax())
     for factor, unit in ((1000.0, "millimetres"), (100.0, "centimetres"), (0.0254**-1, "inches")):
         if 0.8 < ratio / factor < 1.25:
-            found.append(f"The prediction is about {factor:.3g} times as large as the truth; is it in {unit}?")
+            found.append(f"The prediction is about {factor:.4g} times as large as the truth; is it in {unit}?")
     shapes = [size / size.amax() for size in sizes]
 
     def misfit(order: list[int]) -> float:
