@@ -31,6 +31,13 @@ def test_aabb_iou_by_hand() -> None:
         bounds_of(torch.zeros(0, 3))
 
 
+def test_aabb_iou_forgets_a_common_shift_scale_and_order() -> None:
+    first, second = torch.tensor([[0.0, 0, 0], [2, 1, 1]]), torch.tensor([[1.0, 0.25, 0], [3, 1, 2]])
+    wanted = aabb_iou(first, second)
+    assert aabb_iou(second, first) == pytest.approx(wanted)
+    assert aabb_iou(10 * first + 3, 10 * second + 3) == pytest.approx(wanted)
+
+
 def test_layout_iou_by_hand() -> None:
     square = OrientedBox((0, 0, 0), (2, 2, 1), 0)
     diamond = OrientedBox((0, 0, 0), (2, 2, 1), math.pi / 4)

@@ -42,3 +42,9 @@ def test_bad_sizes_are_named() -> None:
         psnr(torch.zeros(3, 4, 4), torch.zeros(3, 4, 5))
     with pytest.raises(InputError, match="11x11"):
         ssim(torch.zeros(3, 4, 4), torch.zeros(3, 4, 4))
+
+
+def test_psnr_forgets_order_and_flips() -> None:
+    first, second = torch.rand(2, 3, 12, 16, generator=torch.Generator().manual_seed(0))
+    assert psnr(second, first) == pytest.approx(psnr(first, second))
+    assert psnr(first.flip(2), second.flip(2)) == pytest.approx(psnr(first, second))

@@ -69,3 +69,13 @@ def test_an_empty_mesh_is_not_watertight() -> None:
     found = mesh_quality(Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.long)))
     assert not found.is_watertight
     assert found.num_components == 0
+
+
+def test_place_size_turn_and_face_order_change_nothing() -> None:
+    shape = trimesh.creation.icosphere(subdivisions=2)
+    before = mesh_quality(to_mesh(shape))
+    shape.apply_transform(trimesh.transformations.euler_matrix(0.3, 0.5, 0.7))
+    shape.apply_scale(7.0)
+    shape.apply_translation([3, -2, 5])
+    moved = to_mesh(shape)
+    assert mesh_quality(Mesh(moved.vertices, moved.faces.flip(0))) == before
