@@ -47,7 +47,7 @@ def generate(
     ] = None,
     system: Annotated[
         System, typer.Option(help="What generates; cuboid is a baseline without weights.")
-    ] = System.iscene,
+    ] = System.scenegen,
     preset: Annotated[
         str | None, typer.Option(help="mini, published, a folder, or a hub repository; by default what is here.")
     ] = None,
@@ -60,6 +60,10 @@ def generate(
     steps: Annotated[int | None, typer.Option(help="Sampling steps; default as published.", min=1)] = None,
     guidance: Annotated[float | None, typer.Option(help="Guidance strength; default as published.", min=0)] = None,
     settle: Annotated[bool, typer.Option(help="Rest objects on the floor and out of each other.")] = False,
+    fit_places: Annotated[
+        bool | None,
+        typer.Option(help="Move objects into their masks and onto the floor; by default for the mini preset only."),
+    ] = None,
     max_memory: Annotated[str | None, typer.Option(help="Ceiling of memory, such as 6GB.")] = None,
     faces: Annotated[int | None, typer.Option(help="Face budget of each object.", min=4)] = None,
     texture_size: Annotated[int | None, typer.Option(help="Side of each texture.", min=16, max=8192)] = None,
@@ -147,6 +151,7 @@ def generate(
             max_faces=faces,
             texture_size=texture_size,
             settle=settle,
+            fit_places=fit_places,
             device=str(place),
             dtype=None if dtype == "auto" else str(choose_dtype(dtype, place)).removeprefix("torch."),
         )

@@ -249,6 +249,7 @@ def _options(settings: GenerateSettings, system: Any) -> GenerateOptions:
         guidance_strength=settings.guidance,
         max_memory_bytes=settings.max_memory_bytes,
         settle=settings.settle,
+        fit_places=settings.fit_places,
         finish=finish,
     )
 

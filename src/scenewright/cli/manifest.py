@@ -46,6 +46,7 @@ class GenerateSettings:
     max_faces: int | None = None
     texture_size: int | None = None
     settle: bool = False
+    fit_places: bool | None = None
     device: str = "cpu"
     dtype: str | None = None
     further_views: tuple[tuple[str, str], ...] = ()

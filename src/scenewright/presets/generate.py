@@ -34,6 +34,7 @@ def generate(
     steps: int | None = None,
     guidance: float | None = None,
     settle: bool = False,
+    fit_places: bool | None = None,
     camera: Camera | None = None,
     device: torch.device | str = "cpu",
 ) -> Scene:
@@ -50,6 +51,7 @@ def generate(
         system, preset, decoder: see `load`.
         steps, guidance: of the samplers; None is what is published with the weights.
         settle: rest the objects on the floor and out of each other.
+        fit_places: move objects into their masks and onto the floor; None does so for the mini preset only.
 
     Raises:
         InputError: a file or mask cannot be used.
@@ -64,7 +66,7 @@ def generate(
         camera=camera,
         further_views=others,
         seed=seed,
-        options=GenerateOptions(steps=steps, guidance_strength=guidance, settle=settle),
+        options=GenerateOptions(steps=steps, guidance_strength=guidance, settle=settle, fit_places=fit_places),
     )
 
 

@@ -147,9 +147,7 @@ def render_view(scene: TriangleScene, view: View, lights: Lights | ShadowMaps, o
         extras = _shade(scene, view, front, _dark(lights), options, with_channels=True)[2]
     instance, depth = _instances(scene, front, options), front.depth
     if bool((scene.bank.kinds[:, 0] == CATCHER).any()):
-        is_shown = front.face >= 0
-        if len(scene.faces):
-            is_shown &= scene.bank.kinds[:, 0][scene.face_material[front.face.clamp(min=0).long()].long()] != CATCHER
+        is_shown = _is_shown(scene, front)
         extras, depth = extras * is_shown[..., None], depth * is_shown
     return Rendering(rgb, alpha, instance, depth, extras[..., 3:6], extras[..., :3], extras[..., 6:8])
 
@@ -163,9 +161,15 @@ def _instances(scene: TriangleScene, front: GBuffer, options: RenderOptions) -> 
         return instance
     if not len(scene.faces):
         return torch.zeros_like(front.face)
-    face = front.face.clamp(min=0).long()
-    is_shown = (front.face >= 0) & (scene.bank.kinds[:, 0][scene.face_material[face].long()] != CATCHER)
-    return torch.where(is_shown, scene.face_instance[face], 0).int()
+    return torch.where(_is_shown(scene, front), scene.face_instance[front.face.clamp(min=0).long()], 0).int()
+
+
+def _is_shown(scene: TriangleScene, front: GBuffer) -> Tensor:
+    """Whether a pixel shows a surface that is no shadow catcher."""
+    if not len(scene.faces):
+        return torch.zeros_like(front.face, dtype=torch.bool)
+    material = scene.face_material[front.face.clamp(min=0).long()].long()
+    return (front.face >= 0) & (scene.bank.kinds[:, 0][material] != CATCHER)
 
 
 def _visible_layers(scene: TriangleScene, view: View, options: RenderOptions) -> list[GBuffer]:

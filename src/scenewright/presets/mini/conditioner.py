@@ -58,7 +58,8 @@ class PictureConditioner(nn.Module):
 
     def features(self, pictures: Float[Tensor, "B 4 P P"]) -> Float[Tensor, "B T width"]:
         """Encoder features of both strides side by side; the coarse ones repeat over the tokens they cover."""
-        fine, coarse = self.encoder(pictures[:, :3])
+        # Depthwise convolutions are faster by half with channels last.
+        fine, coarse = self.encoder(pictures[:, :3].contiguous(memory_format=torch.channels_last))
         coarse = F.interpolate(coarse, fine.shape[-2:], mode="nearest")
         return rearrange(torch.cat([fine, coarse], 1), "b c y x -> b (y x) c")
 
@@ -93,7 +94,7 @@ class PictureConditioner(nn.Module):
         return (squared * is_inside).sum(1) / is_inside.sum(1)
 
     def places(self, side: int) -> Float[Tensor, "T Cplace"]:
-        """Sines and cosines of the tokens' middles, x then y,."""
+        """Sines and cosines of the tokens' middles, x then y."""
         middle = (torch.arange(side) + 0.5) / side
         # Powers of sqrt(2): from half a turn over the picture to about six, all below the tokens' own spacing.
         turns = 0.5 * 2 ** (torch.arange(self.config.num_frequencies) / 2)

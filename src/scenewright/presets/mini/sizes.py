@@ -8,7 +8,7 @@ from scenewright.samplers.config import SamplerConfig
 from scenewright.systems.iscene.config import SceneContextConfig
 from scenewright.systems.scenegen.config import SceneFlowConfig
 
-__all__ = ["ISCENE", "NUM_TOKENS", "OBJECT_FLOW", "SAMPLER", "SCENEGEN", "STRUCTURE_VAE"]
+__all__ = ["AGREEMENT", "ISCENE", "NUM_SAMPLES", "NUM_TOKENS", "OBJECT_FLOW", "SAMPLER", "SCENEGEN", "STRUCTURE_VAE"]
 
 NUM_TOKENS = 64
 """Condition tokens of one picture: 128 pixels at stride 16."""
@@ -35,4 +35,11 @@ SCENEGEN = SceneFlowConfig(
 
 ISCENE = SceneContextConfig(flow=OBJECT_FLOW, num_context_blocks=4, with_canonical=True)
 
-SAMPLER = SamplerConfig(steps=12, guidance_strength=3.0, guidance_interval=(0.3, 1.0), rescale_t=3.0)
+SAMPLER = SamplerConfig(steps=3, guidance_strength=1.0, guidance_interval=(0.3, 1.0), rescale_t=3.0)
+"""Few steps, of which `NUM_SAMPLES` are taken."""
+
+NUM_SAMPLES = 8
+"""Samples of a scene that its voxels and places are agreed on by."""
+
+AGREEMENT = 0.25
+"""Share of the samples that must hold a voxel for occupied."""

@@ -8,7 +8,9 @@ I-Scene runs with three slots: slot 0 says where an object stands, slot 2 (its o
 Legend: N objects in the picture, W objects wanted, P side of the small pictures, R resolution.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -19,12 +21,19 @@ from PIL import Image
 from torch import Tensor
 
 from scenewright.geometry.rotation import compose_similarity
+from scenewright.presets.mini.consensus import agreed_layout, agreed_voxels
 from scenewright.presets.mini.networks import MiniNetworks
 from scenewright.presets.mini.pictures import ScenePictures, cut_out_pictures
-from scenewright.presets.mini.sizes import SAMPLER
+from scenewright.presets.mini.sizes import AGREEMENT, NUM_SAMPLES, SAMPLER
 from scenewright.systems.iscene.sampling import SlotConditions, sample_structure, structure_noise
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
-from scenewright.systems.scene.structures import PlacedStructures, SceneRequest, StageProgress, object_generator
+from scenewright.systems.scene.structures import (
+    PlacedStructures,
+    PlaceErrors,
+    SceneRequest,
+    StageProgress,
+    object_generator,
+)
 from scenewright.systems.scenegen.condition import SceneCondition
 from scenewright.systems.scenegen.poses import world_from_objects
 from scenewright.systems.scenegen.sampling import sample_scene_structures
@@ -34,6 +43,8 @@ __all__ = ["MiniISceneStage", "MiniSceneGenStage", "box_of_voxels"]
 
 
 _STRANGE = 1.25
+# The camera looks along +y of the world that the networks were trained in.
+_HEADING = math.pi / 2
 
 
 class _MiniStage:
@@ -67,12 +78,10 @@ class _MiniStage:
             if score > _STRANGE
         )
 
-    def _decoded(self, latents: Float[Tensor, "W C r r r"]) -> Bool[Tensor, "W R R R"]:
-        """Occupied voxels; at least the likeliest one: an object with a mask is there, however small."""
-        with torch.no_grad():
-            logits = self.networks.structure_decoder(latents)[:, 0]
-        likeliest = logits.flatten(1).amax(1).view(-1, 1, 1, 1)
-        return (logits >= likeliest.clamp(max=0)).cpu()
+    @torch.no_grad()
+    def _agreed(self, latents: Float[Tensor, "K W C r r r"]) -> Bool[Tensor, "W R R R"]:
+        logits = torch.stack([self.networks.structure_decoder(sample)[:, 0] for sample in latents])
+        return agreed_voxels(logits, AGREEMENT).cpu()
 
 
 class MiniSceneGenStage(_MiniStage):
@@ -91,23 +100,33 @@ class MiniSceneGenStage(_MiniStage):
             torch.cat([own, self._tokens(pictures.placed)], 1), self._tokens(pictures.scene[None])[0]
         )
         report("encode", 1.0)
-        order = request.masks.flatten(1).sum(1).argsort(stable=True, descending=True).tolist()
+        by_size = request.masks.flatten(1).sum(1).argsort(stable=True, descending=True).tolist()
+        sampler = SAMPLER.overridden(steps=request.steps, guidance_strength=request.guidance_strength)
+        generators = [request.generator(index, "structure") for index in range(len(request.masks))]
         shape = (flow.config.in_channels, *[flow.config.resolution] * 3)
-        noise = torch.stack([torch.randn(shape, generator=request.generator(i, "structure")) for i in order])
-        sampled = sample_scene_structures(
-            flow,
-            [SceneCondition(condition.own[order], condition.shared)],
-            noise.to(self.device),
-            SAMPLER.overridden(steps=request.steps, guidance_strength=request.guidance_strength),
-            progress=lambda step, steps: report("structure", step / steps),
-        )
+        latents, layouts = [], []
+        for number in range(NUM_SAMPLES):
+            # Every object is the query in turn: each tells the others' places in its own way.
+            query = by_size[number % len(by_size)]
+            order = [query, *(index for index in by_size if index != query)]
+            noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+            sampled = sample_scene_structures(
+                flow,
+                [SceneCondition(condition.own[order], condition.shared)],
+                noise[order].to(self.device),
+                sampler,
+                progress=partial(_tell_step, report, number),
+            )
+            rows = torch.tensor(order).argsort()
+            latents.append(sampled.latents[rows])
+            layouts.append(world_from_objects(sampled.poses)[rows].cpu())
         wanted = list(request.wanted_indices)
-        rows = [order.index(index) for index in wanted]
-        occupied = self._decoded(sampled.latents[rows])
+        occupied = self._agreed(torch.stack(latents)[:, wanted])
         return PlacedStructures(
             coords=tuple(grid.nonzero().int() for grid in occupied),
             resolution=occupied.shape[-1],
-            world_from_object=world_from_objects(sampled.poses)[rows].cpu(),
+            world_from_object=agreed_layout(torch.stack(layouts[: len(by_size)]))[wanted],
+            place_errors=PlaceErrors(heading=_HEADING),
             tokens=own[None, wanted].cpu(),
             pictures=tuple(_image(pictures.own[index]) for index in wanted),
             notes=self._notes(request, pictures.own[wanted]),
@@ -121,24 +140,28 @@ class MiniISceneStage(_MiniStage):
 
     @torch.no_grad()
     def sample_structures(self, request: SceneRequest, *, progress: StageProgress | None = None) -> PlacedStructures:
-        """See `StructureStage.sample_structures`; an object too small for the scene's voxels gets its likeliest one."""
+        """See `StructureStage.sample_structures`."""
         report = progress or (lambda stage, done: None)
         flow = cast(SceneContextFlow, self.networks.flow)
         wanted = list(request.wanted_indices)
         pictures = self._pictures(request)
         own, placed = self._tokens(pictures.own[wanted]), self._tokens(pictures.placed[wanted])
         report("encode", 1.0)
-        noise = structure_noise(flow.scene_config, object_generator(request.seed, "", "structure"))
         sampler = SAMPLER.overridden(steps=request.steps, guidance_strength=request.guidance_strength)
-        latents = sample_structure(
-            flow,
-            SlotConditions(self._tokens(pictures.scene[None])[0], torch.stack([placed, own], 1)),
-            noise,
-            sampler,
-            object_noise=_object_noise(noise, request),
-            on_step=lambda step, t, x, v: report("structure", (step + 1) / sampler.steps),
-        )
-        in_scene, alone = self._decoded(latents.objects[:, 0]), self._decoded(latents.objects[:, 1])
+        conditions = SlotConditions(self._tokens(pictures.scene[None])[0], torch.stack([placed, own], 1))
+        samples = []
+        for number, (noise, object_noise) in enumerate(_noises(flow, request)):
+            sampled = sample_structure(
+                flow,
+                conditions,
+                noise,
+                sampler,
+                object_noise=object_noise,
+                on_step=lambda step, t, x, v, done=number: _tell_step(report, done, step + 1, sampler.steps),  # type: ignore[misc]
+            )
+            samples.append(sampled.objects)
+        latents = torch.stack(samples)
+        in_scene, alone = self._agreed(latents[:, :, 0]), self._agreed(latents[:, :, 1])
         coords, placements = [], []
         for place, shape in zip(in_scene, alone, strict=True):
             centre, side = box_of_voxels(place)
@@ -148,6 +171,7 @@ class MiniISceneStage(_MiniStage):
             coords=tuple(coords),
             resolution=alone.shape[-1],
             world_from_object=torch.stack(placements),
+            place_errors=PlaceErrors(heading=_HEADING),
             tokens=own[None].cpu(),
             pictures=tuple(_image(pictures.own[index]) for index in wanted),
             notes=self._notes(request, pictures.own[wanted]),
@@ -165,20 +189,25 @@ def box_of_voxels(occupied: Bool[Tensor, "R R R"]) -> tuple[Float[Tensor, " 3"],
     return (low + high) / 2, max(float((high - low).max()), 1 / side)
 
 
-def _object_noise(
-    noise: Float[Tensor, "S C r r r"], request: SceneRequest
-) -> Float[Tensor, "W S_less_1 C r r r"] | None:
-    """Noise of its own for every object that is rolled again; None where all share the noise."""
+def _noises(
+    flow: SceneContextFlow, request: SceneRequest
+) -> Iterator[tuple[Float[Tensor, "S C r r r"], Float[Tensor, "W S_less_1 C r r r"] | None]]:
+    """Noise of every sample: all objects share it, but for those that are rolled again."""
     attempts = request.attempts or (0,) * len(request.names)
-    if not any(attempts[index] for index in request.wanted_indices):
-        return None
-    shared = torch.cat([noise[:1], noise[2:]])
-    return torch.stack(
-        [
-            torch.randn(shared.shape, generator=request.generator(index, "structure")) if attempts[index] else shared
+    own = {index: request.generator(index, "structure") for index in request.wanted_indices if attempts[index]}
+    generator = object_generator(request.seed, "", "structure")
+    for _ in range(NUM_SAMPLES):
+        noise = structure_noise(flow.scene_config, generator)
+        shared = torch.cat([noise[:1], noise[2:]])
+        rows = [
+            torch.randn(shared.shape, generator=own[index]) if index in own else shared
             for index in request.wanted_indices
         ]
-    )
+        yield noise, torch.stack(rows) if own else None
+
+
+def _tell_step(report: StageProgress, sample: int, step: int, steps: int) -> None:
+    report("structure", (sample + step / steps) / NUM_SAMPLES)
 
 
 def _image(picture: Float[Tensor, "4 P P"]) -> Image.Image:

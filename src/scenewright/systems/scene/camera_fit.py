@@ -9,7 +9,6 @@ by 20.
 Legend: O objects, S sampled points of each. Frame: world z up, camera OpenCV.
 """
 
-import contextlib
 import logging
 import math
 from collections.abc import Sequence
@@ -18,8 +17,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from scipy.optimize import least_squares
-from scipy.spatial import ConvexHull, QhullError
 
+from scenewright.systems.scene.outline import has_geometry, level_axes, mask_rectangle, outline_points
 from scenewright.types import Camera, SceneObject
 
 __all__ = ["fit_camera"]
@@ -43,7 +42,7 @@ def fit_camera(
         size: (height, width) of the picture the masks belong to.
         intrinsics_px: where they are known, only position and direction are fitted.
     """
-    seen = [item for item in objects if item.mask is not None and bool(item.mask.any()) and _has_geometry(item)]
+    seen = [item for item in objects if item.mask is not None and bool(item.mask.any()) and has_geometry(item)]
     if not seen:
         return None
     problem = _Problem(seen, size, intrinsics_px)
@@ -69,12 +68,12 @@ class _Problem:
         self, objects: Sequence[SceneObject], size: tuple[int, int], intrinsics_px: torch.Tensor | None
     ) -> None:
         self.height, self.width = size
-        clouds = [_outline_points(item) for item in objects]
+        clouds = [outline_points(item, _MAX_POINTS) for item in objects]
         self.points = np.concatenate(clouds)
         self.starts = np.cumsum([0, *(len(cloud) for cloud in clouds)])[:-1]
         low, high = self.points.min(0), self.points.max(0)
         self.middle, self.radius = (low + high) / 2, max(float(np.linalg.norm(high - low)) / 2, 1e-6)
-        self.rectangles = np.array([_rectangle(item.mask) for item in objects]) / self.width  # type: ignore[arg-type]
+        self.rectangles = np.array([mask_rectangle(item.mask) for item in objects]) / self.width  # type: ignore[arg-type]
         edge = 1.5 / self.width
         limits = np.array([self.width, self.height]) / self.width
         self.touches_low = self.rectangles[:, :2] <= edge
@@ -132,12 +131,11 @@ class _Problem:
     def _pose(self, unknowns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """cam_from_world rotation, and the camera's position."""
         yaw, pitch, log_distance, right, up = unknowns[:5]
-        forward = np.array([math.cos(pitch) * math.cos(yaw), math.cos(pitch) * math.sin(yaw), -math.sin(pitch)])
-        across = np.array([math.sin(yaw), -math.cos(yaw), 0.0])
-        down = np.cross(forward, across)
+        axes = level_axes(yaw, pitch)
+        across, down, forward = axes
         distance = self.radius * math.exp(min(log_distance, 6.0))
         origin = self.middle - distance * forward + self.radius * (right * across - up * down)
-        return np.stack([across, down, forward]), origin
+        return axes, origin
 
     def _intrinsics(self, unknowns: np.ndarray) -> np.ndarray:
         if self.fixed is not None:
@@ -147,26 +145,3 @@ class _Problem:
 
     def _focal(self, log_focal: float) -> float:
         return math.exp(log_focal) if self.fixed is None else float(self.fixed[0, 0]) / self.width
-
-
-def _has_geometry(item: SceneObject) -> bool:
-    return any(len(part.faces) for part in item.parts) or item.splats is not None
-
-
-def _outline_points(item: SceneObject) -> np.ndarray:
-    """Points of the object in the world whose hull is the object's: all that a rectangle around it depends on."""
-    clouds = [part.vertices for part in item.parts if len(part.vertices)]
-    if not clouds and item.splats is not None:
-        clouds = [item.splats.means]
-    local = torch.cat(clouds).detach().cpu().double().numpy()
-    matrix = item.world_from_object.double().numpy()
-    with contextlib.suppress(QhullError, ValueError):  # flat or tiny: every point is kept
-        local = local[np.sort(ConvexHull(local).vertices)]
-    local = local[:: max(1, len(local) // _MAX_POINTS)]
-    return local @ matrix[:3, :3].T + matrix[:3, 3]
-
-
-def _rectangle(mask: torch.Tensor) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of the mask in pixels; outer edges."""
-    rows, columns = torch.nonzero(mask.any(1)), torch.nonzero(mask.any(0))
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

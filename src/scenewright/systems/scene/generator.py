@@ -1,7 +1,7 @@
 """One picture with masks to a placed scene: a system's structure stage, either decoder, finishing, placing, settling.
 
-    SceneRequest -> stage.sample_structures -> decoder.decode -> placed_object (each) -> scene_on_floor
-                 -> fitted camera -> settle -> Scene
+    SceneRequest -> stage.sample_structures -> decoder.decode -> placed_object (each)
+                 -> fit_layout, or places as they are and a fitted camera -> scene_on_floor -> settle -> Scene
 
 Re-rolling runs the same path with another attempt for the wanted objects and takes all others from the scene before,
 which therefore stay as they are to the last bit.
@@ -23,11 +23,13 @@ from scenewright.errors import EmptyStructureError, InputError
 from scenewright.geometry.finish import FinishOptions
 from scenewright.systems.scene.camera_fit import fit_camera
 from scenewright.systems.scene.decoding import LatentOptions, ObjectDecoder
+from scenewright.systems.scene.layout_fit import fit_layout, fit_newcomers
 from scenewright.systems.scene.placing import moved_object, placed_object, scene_on_floor, transformed_camera
 from scenewright.systems.scene.settle import settle_scene
 from scenewright.systems.scene.structures import (
     MultiViewStage,
     PlacedStructures,
+    PlaceErrors,
     SceneRequest,
     StageProgress,
     StructureStage,
@@ -46,13 +48,15 @@ class GenerateOptions:
     """What a user may change; None is what is published with the weights.
 
     `guidance_strength` is in TRELLIS v1's form (0 is no guidance) and applies to the structure stage and to the latent
-    stage of the `trellis1` decoder; `steps` to all samplers.
+    stage of the `trellis1` decoder; `steps` to all samplers. `fit_places` moves objects into their masks and onto the
+    floor (`layout_fit`); None is what the structure stage asks for.
     """
 
     steps: int | None = None
     guidance_strength: float | None = None
     max_memory_bytes: int | None = None
     settle: bool = False
+    fit_places: bool | None = None
     finish: FinishOptions | None = None
 
 
@@ -103,13 +107,17 @@ class SceneGenerator:
             raise EmptyStructureError(
                 f"None of the {len(request.names)} objects could be generated; try another --seed, or check the masks."
             )
+        # A given camera stands in a world of its own; only its lens tells something about this one.
+        lens = None if camera is None else camera.intrinsics_px
+        seen_by = structures.camera
+        errors = _place_errors(structures, options)
+        if errors is not None and (fitted := fit_layout(made, errors, intrinsics_px=lens)) is not None:
+            made, seen_by = fitted
         world_from_system = scene_on_floor(made)
         objects = [moved_object(item, world_from_system) for item in made]
-        if structures.camera is not None:
-            camera = transformed_camera(structures.camera, world_from_system)
+        if seen_by is not None:
+            camera = transformed_camera(seen_by, world_from_system)
         else:
-            # A given camera stands in a world of its own; only its lens tells something about this one.
-            lens = None if camera is None else camera.intrinsics_px
             camera = fit_camera(objects, (image.height, image.width), intrinsics_px=lens)
         provenance = self._provenance(request, options, structures)
         provenance["world_from_system"] = world_from_system.tolist()
@@ -157,8 +165,13 @@ class SceneGenerator:
         world_from_system = torch.tensor(scene.provenance["world_from_system"])
         before = {item.name: item for item in scene.objects}
         moved = {name: moved_object(item, world_from_system) for name, item in anew.items()}
+        errors = _place_errors(structures, options)
+        if errors is not None and scene.camera is not None:
+            kept = [item for name, item in before.items() if name not in moved]
+            refitted = fit_newcomers(kept, list(moved.values()), scene.camera, errors)
+            moved = dict(zip(moved, refitted, strict=True))
         objects = tuple(moved.get(name, before.get(name)) for name in names)
-        kept = Scene(
+        changed = Scene(
             tuple(item for item in objects if item is not None),
             camera=scene.camera,
             is_metric=scene.is_metric,
@@ -167,7 +180,7 @@ class SceneGenerator:
                 "world_from_system": scene.provenance["world_from_system"],
             },
         )
-        return settled(kept, set(wanted)) if options.settle else kept
+        return settled(changed, set(wanted)) if options.settle else changed
 
     def _objects(
         self, request: SceneRequest, options: GenerateOptions, progress: StageProgress | None
@@ -227,6 +240,7 @@ class SceneGenerator:
                 "steps": options.steps,
                 "guidance_strength": options.guidance_strength,
                 "settle": options.settle,
+                "fit_places": _place_errors(structures, options) is not None,
                 "finish": asdict(options.finish or self.decoder.finish),
             },
             "notes": list(structures.notes),
@@ -287,6 +301,12 @@ def settled(scene: Scene, movable: Collection[str] | None = None, *, floor_z: fl
     """The scene at rest, with the report of `settle_scene` in its provenance."""
     rested, report = settle_scene(scene, floor_z=floor_z, movable=movable)
     return replace(rested, provenance={**rested.provenance, "settle": report.as_json()})
+
+
+def _place_errors(structures: PlacedStructures, options: GenerateOptions) -> PlaceErrors | None:
+    """What places are to be fitted by; None where they stay as they are."""
+    wants = structures.place_errors is not None if options.fit_places is None else options.fit_places
+    return (structures.place_errors or PlaceErrors()) if wants else None
 
 
 def _check_masks(view: SceneView) -> None:

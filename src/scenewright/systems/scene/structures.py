@@ -23,7 +23,15 @@ from torch import Tensor
 from scenewright.systems.scene.views import SceneView
 from scenewright.types import Camera
 
-__all__ = ["MultiViewStage", "PlacedStructures", "SceneRequest", "StageProgress", "StructureStage", "object_generator"]
+__all__ = [
+    "MultiViewStage",
+    "PlaceErrors",
+    "PlacedStructures",
+    "SceneRequest",
+    "StageProgress",
+    "StructureStage",
+    "object_generator",
+]
 
 StageProgress = Callable[[str, float], None]
 """Called with a stage's name and the fraction of it that is done."""
@@ -70,6 +78,28 @@ class SceneRequest:
 
 
 @dataclass(frozen=True)
+class PlaceErrors:
+    """How far a stage's places are usually off, as standard deviations; what `layout_fit` weighs them by.
+
+    Attributes:
+        along, across: of an object's middle along the line of sight and across it, in longest sides of the scene.
+        log_size: of the logarithm of an object's size.
+        rectangle: of a side of the rectangle around an object's mask, in widths of the picture.
+        contact: of an object's base above what it stands on, in longest sides of the scene.
+        wrong_share: how much rarer than one that stands, per `contact`, an object is that hangs anywhere.
+        heading: where the camera looks in the ground plane of the stage's world, from +x to +y in radians, if known.
+    """
+
+    along: float = 0.10
+    across: float = 0.05
+    log_size: float = 0.15
+    rectangle: float = 0.01
+    contact: float = 0.01
+    wrong_share: float = 0.1
+    heading: float | None = None
+
+
+@dataclass(frozen=True)
 class PlacedStructures:
     """Voxels and placement of the wanted objects, in the order of `SceneRequest.wanted_indices`.
 
@@ -84,6 +114,7 @@ class PlacedStructures:
         camera: where the stage knows or predicts it, in the same world; else None.
         confidence: in [0, 1] per object, or None.
         notes: sentences for the user about what was found (warnings).
+        place_errors: of `world_from_object`, where places are better fitted to the masks; None where they are to stay.
     """
 
     coords: tuple[Int[Tensor, "_ 3"], ...]
@@ -94,6 +125,7 @@ class PlacedStructures:
     camera: Camera | None = None
     confidence: tuple[float | None, ...] | None = None
     notes: tuple[str, ...] = ()
+    place_errors: PlaceErrors | None = None
 
 
 @runtime_checkable

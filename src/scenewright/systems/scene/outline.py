@@ -1,0 +1,102 @@
+"""What a rectangle round an object depends on: the hull of its points, the mask's rectangle, and a level camera's axes.
+
+Legend: O objects, S outline points. Frame: world z up, camera OpenCV.
+"""
+
+import contextlib
+import math
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from scipy.spatial import ConvexHull, QhullError
+from torch import Tensor
+
+from scenewright.types import SceneObject
+
+__all__ = ["ends_above", "has_geometry", "level_axes", "mask_rectangle", "open_sides", "outline_points"]
+
+_NEIGHBOURHOOD_PX, _BORDER_PX = 3, 2
+
+
+def has_geometry(item: SceneObject) -> bool:
+    """Whether the object has a face or a Gaussian."""
+    return any(len(part.faces) for part in item.parts) or item.splats is not None
+
+
+def outline_points(item: SceneObject, limit: int) -> Float[np.ndarray, "S 3"]:
+    """Points of the object in the world whose hull is nearly the object's, about `limit` at most.
+
+    Of a larger hull those stay that lie furthest out in evenly spread directions, the axes among them.
+    """
+    clouds = [part.vertices for part in item.parts if len(part.vertices)]
+    if not clouds and item.splats is not None:
+        clouds = [item.splats.means]
+    local = torch.cat(clouds).detach().cpu().double().numpy()
+    with contextlib.suppress(QhullError, ValueError):  # flat or tiny: every point is kept
+        local = local[np.sort(ConvexHull(local).vertices)]
+    matrix = item.world_from_object.double().numpy()
+    points = local @ matrix[:3, :3].T + matrix[:3, 3]
+    if len(points) > limit:
+        points = points[np.unique((points @ _spread_directions(limit).T).argmax(0))]
+    return points
+
+
+def level_axes(yaw: float, pitch: float) -> Float[np.ndarray, "3 3"]:
+    """cam_from_world rotation of a camera without roll: its right, down and forward axes in rows.
+
+    Args:
+        yaw: of the forward direction in the ground plane, from +x to +y, in radians.
+        pitch: down from level.
+    """
+    forward = np.array([math.cos(pitch) * math.cos(yaw), math.cos(pitch) * math.sin(yaw), -math.sin(pitch)])
+    across = np.array([math.sin(yaw), -math.cos(yaw), 0.0])
+    return np.stack([across, np.cross(forward, across), forward])
+
+
+def mask_rectangle(mask: Bool[Tensor, "H W"]) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of the mask in pixels; outer edges."""
+    rows, columns = torch.nonzero(mask.any(1)), torch.nonzero(mask.any(0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def open_sides(mask: Bool[Tensor, "H W"], others: Bool[Tensor, "H W"]) -> tuple[bool, bool, bool, bool]:
+    """Whether the mask ends at another mask or at the border on its left, top, right and bottom: it may go on there."""
+    own, blocked = mask.numpy(), (others & ~mask).numpy()
+    left, top, right, bottom = (
+        _touches_border(side) or _ends_at(side, other)
+        for side, other in zip(_from_each_side(own), _from_each_side(blocked), strict=True)
+    )
+    return left, top, right, bottom
+
+
+def ends_above(mask: Bool[Tensor, "H W"], other: Bool[Tensor, "H W"]) -> bool:
+    """Whether another mask goes on where this one ends below: it stands on the other object, or behind it."""
+    return _ends_at(_from_each_side(mask.numpy())[3], _from_each_side((other & ~mask).numpy())[3])
+
+
+def _from_each_side(mask: Bool[np.ndarray, "H W"]) -> list[Bool[np.ndarray, "_ _"]]:
+    """The mask turned so that its left, top, right and bottom side come first along the columns."""
+    return [mask, mask.T, mask[:, ::-1], mask.T[:, ::-1]]
+
+
+def _touches_border(own: Bool[np.ndarray, "A B"]) -> bool:
+    return int(np.flatnonzero(own.any(0))[0]) < _BORDER_PX
+
+
+def _ends_at(own: Bool[np.ndarray, "A B"], blocked: Bool[np.ndarray, "A B"]) -> bool:
+    """Whether `blocked` is next to a third of the first columns of `own`."""
+    first = int(np.flatnonzero(own.any(0))[0])
+    rows = np.flatnonzero(own[:, first : first + 2].any(1))
+    low, high = max(int(rows[0]) - _NEIGHBOURHOOD_PX, 0), int(rows[-1]) + _NEIGHBOURHOOD_PX + 1
+    near = blocked[low:high, max(first - _NEIGHBOURHOOD_PX, 0) : first + 2]
+    return int(near.any(1).sum()) > (int(rows[-1] - rows[0]) + 1) / 3
+
+
+def _spread_directions(count: int) -> Float[np.ndarray, "D 3"]:
+    """Directions on a Fibonacci lattice, and both ways along the axes."""
+    index = np.arange(count) + 0.5
+    z, turn = 1 - 2 * index / count, math.pi * (1 + 5**0.5) * index
+    radius = np.sqrt(1 - z**2)
+    lattice = np.stack([radius * np.cos(turn), radius * np.sin(turn), z], 1)
+    return np.concatenate([lattice, np.eye(3), -np.eye(3)])
