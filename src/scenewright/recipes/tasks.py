@@ -55,6 +55,20 @@ def tensor_sets(*names: str) -> Callable[..., Sets]:
     return open_data
 
 
+def voxel_sets(*names: str) -> Callable[..., Sets]:
+    """As `tensor_sets`; a `crop` above 0 takes a window of so many voxels a side of every sample."""
+
+    def open_data(folder: Path, limit: int = 0, crop: int = 0) -> Sets:
+        from scenewright.data.voxel_crops import VoxelCrops
+
+        train, held_out = tensor_sets(*names)(folder, limit)
+        if not crop:
+            return train, held_out
+        return VoxelCrops(train, crop), None if held_out is None else VoxelCrops(held_out, crop)  # type: ignore[arg-type]
+
+    return open_data
+
+
 def _structure_vae() -> TaskKind:
     from scenewright.systems.single_object.structure_training import StructureVAETask, StructureVAETaskConfig
 
@@ -76,7 +90,7 @@ def _shape_vae() -> TaskKind:
     def build(**model: Any) -> Task:
         return ShapeVAETask(config_from_json(ShapeVAETaskConfig, model))
 
-    return TaskKind(build, tensor_sets("coords", "dual_vertices", "intersected"))
+    return TaskKind(build, voxel_sets("coords", "dual_vertices", "intersected"))
 
 
 def _texture_vae() -> TaskKind:
@@ -85,7 +99,7 @@ def _texture_vae() -> TaskKind:
     def build(**model: Any) -> Task:
         return TextureVAETask(config_from_json(TextureVAETaskConfig, model))
 
-    return TaskKind(build, tensor_sets("coords", "materials"))
+    return TaskKind(build, voxel_sets("coords", "materials"))
 
 
 def _shape_flow() -> TaskKind:

@@ -4,11 +4,16 @@ Loss terms on voxels as published (trellis2 sheet sections 14.3 and 14.4). The p
 of the decoded mesh (all shape stages, the 512 texture stage); those need a differentiable renderer and are not here, so
 the voxel terms carry the training alone.
 
+Where the published starting point fails: with few channels and steps, an object's colour is unreadable in the latent at
+first (blocks of random weights hear the geometry only, and the channel resampling weighs a token by how many voxels it
+has), so a decoder learns a constant and stays there. `start = "clear"` with "nearest" resampling lets it through.
+
 Legend: N voxels of all samples, M latent tokens.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -16,16 +21,30 @@ from torch import Tensor, nn
 
 from scenewright.backbones.trellis2.config import SHAPE_DECODER, SHAPE_ENCODER, TEXTURE_DECODER, SparseUNetConfig
 from scenewright.backbones.trellis2.shape_vae import ShapeDecoder, ShapeEncoder, shape_features
-from scenewright.backbones.trellis2.sparse_unet import Posterior
+from scenewright.backbones.trellis2.sparse_unet import Posterior, SparseUNetDecoder, SparseUNetEncoder
 from scenewright.backbones.trellis2.texture_vae import TextureDecoder, TextureEncoder, texture_features
+from scenewright.backbones.trellis2.unet_blocks import ConvNeXtBlock
 from scenewright.sparse.tensor import SparseTensor, VoxelSet
 
-__all__ = ["ShapeVAETask", "ShapeVAETaskConfig", "TextureVAETask", "TextureVAETaskConfig", "voxel_pictures"]
+__all__ = [
+    "ShapeVAETask",
+    "ShapeVAETaskConfig",
+    "TextureVAETask",
+    "TextureVAETaskConfig",
+    "initialize",
+    "voxel_pictures",
+]
+
+# Start "clear": share of the published weights that end a convolution block, and the latent's log variance.
+_QUIET = 0.1
+_LOG_VARIANCE = -6.0
+
+Start = Literal["published", "clear"]
 
 
 @dataclass(frozen=True)
 class ShapeVAETaskConfig:
-    """Both halves and the published weights of the loss terms."""
+    """Both halves, the published weights of the loss terms, and the starting point (see `initialize`)."""
 
     encoder: SparseUNetConfig = SHAPE_ENCODER
     decoder: SparseUNetConfig = SHAPE_DECODER
@@ -33,15 +52,17 @@ class ShapeVAETaskConfig:
     vertex_weight: float = 0.01
     subdivision_weight: float = 0.1
     kl_weight: float = 1e-6
+    start: Start = "published"
 
 
 @dataclass(frozen=True)
 class TextureVAETaskConfig:
-    """Both halves and the published weight of the KL term."""
+    """Both halves, the published weight of the KL term, and the starting point (see `initialize`)."""
 
     encoder: SparseUNetConfig = SHAPE_ENCODER
     decoder: SparseUNetConfig = TEXTURE_DECODER
     kl_weight: float = 1e-6
+    start: Start = "published"
 
 
 class ShapeVAETask:
@@ -50,8 +71,7 @@ class ShapeVAETask:
     def __init__(self, config: ShapeVAETaskConfig) -> None:
         self.config = config
         encoder, decoder = ShapeEncoder(config.encoder), ShapeDecoder(config.decoder)
-        encoder.initialize_weights()
-        decoder.initialize_weights()
+        initialize(encoder, decoder, config.start)
         self.network = nn.ModuleDict({"encoder": encoder, "decoder": decoder})
 
     def loss(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -101,8 +121,7 @@ class TextureVAETask:
     def __init__(self, config: TextureVAETaskConfig) -> None:
         self.config = config
         encoder, decoder = TextureEncoder(config.encoder), TextureDecoder(config.decoder)
-        encoder.initialize_weights()
-        decoder.initialize_weights()
+        initialize(encoder, decoder, config.start)
         self.network = nn.ModuleDict({"encoder": encoder, "decoder": decoder})
 
     def loss(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -137,6 +156,23 @@ def voxel_pictures(voxels: VoxelSet, colors: list[Tensor]) -> Tensor:
             picture[pixel.cpu()[order]] = values.clamp(0, 1).cpu()[order]
             columns.append(F.pad(picture.view(-1, side, side, 3), (0, 0, 1, 1, 1, 1)).flatten(0, 1))
     return (torch.cat(columns, 1) * 255).byte()
+
+
+def initialize(encoder: SparseUNetEncoder, decoder: SparseUNetDecoder, start: Start) -> None:
+    """The published starting point; "clear" makes convolution blocks and the latent's noise small at first."""
+    encoder.initialize_weights()
+    decoder.initialize_weights()
+    if start == "published":
+        return
+    with torch.no_grad():
+        for module in (*encoder.modules(), *decoder.modules()):
+            if isinstance(module, ConvNeXtBlock):
+                last = module.mlp[-1]
+                assert isinstance(last, nn.Linear), last
+                last.weight.mul_(_QUIET)
+        log_variance = slice(encoder.config.latent_channels, None)
+        encoder.to_latent.weight[log_variance].zero_()
+        encoder.to_latent.bias[log_variance].fill_(_LOG_VARIANCE)
 
 
 def sampled(posterior: Posterior) -> SparseTensor:
