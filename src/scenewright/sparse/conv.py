@@ -7,6 +7,7 @@ walked in blocks so that the gathered rows stay in cache and extra memory stays 
 Legend: N input rows, M output rows, K taps, C input and D output channels.
 """
 
+import math
 from itertools import pairwise
 
 import torch
@@ -23,6 +24,8 @@ __all__ = ["sparse_conv", "sparse_conv_plain"]
 # blocks only bound memory, and larger ones keep it busy.
 _CPU_BLOCK_BYTES = 1 << 22
 _ACCELERATOR_BLOCK_BYTES = 1 << 28
+# Fewer rows than this are not worth a thread of their own.
+_FEWEST_ROWS = 256
 
 
 def sparse_conv(
@@ -55,27 +58,37 @@ def sparse_conv_plain(
     return out if bias is None else out + bias
 
 
-def _block_bounds(kernel_map: KernelMap, row_bytes: int, device: torch.device) -> list[list[int]]:
-    """For each tap, where the pairs of each block of target rows begin; the last bound is the number of pairs."""
-    budget = _CPU_BLOCK_BYTES if device.type == "cpu" else _ACCELERATOR_BLOCK_BYTES
-    rows = max(256, budget // max(row_bytes, 1))
-    starts = torch.arange(0, kernel_map.num_targets + rows, rows, device=device)
-    return [torch.searchsorted(target, starts).tolist() for target in kernel_map.targets]
+def _block_starts(num_targets: int, row_bytes: int, device: torch.device) -> list[int]:
+    """Where blocks of about as many target rows begin, and the end of the last; as many blocks for every thread."""
+    is_cpu = device.type == "cpu"
+    budget = _CPU_BLOCK_BYTES if is_cpu else _ACCELERATOR_BLOCK_BYTES
+    most = max(256, budget // max(row_bytes, 1))
+    num_threads = torch.get_num_threads() if is_cpu and num_targets >= 2 * _FEWEST_ROWS else 1
+    count = num_threads * max(1, math.ceil(num_targets / (most * num_threads)))
+    return [round(block * num_targets / count) for block in range(count + 1)]
+
+
+def _pair_bounds(kernel_map: KernelMap, starts: list[int], device: torch.device) -> list[list[int]]:
+    """For each tap, where the pairs of each block begin; the last bound is the number of pairs."""
+    rows = torch.tensor(starts, device=device)
+    return [torch.searchsorted(target, rows).tolist() for target in kernel_map.targets]
 
 
 def _gather_gemm_scatter(feats: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
     channels_in, channels_out = weight.shape[1:]
     # Stored kernels interleave the taps; rows that lie far apart make the products several times slower.
     weight = weight.contiguous()
-    if kernel_map.identity_tap is None:
-        out = feats.new_zeros(kernel_map.num_targets, channels_out)
-    else:
-        out = feats @ weight[kernel_map.identity_tap]
-    row_bytes = feats.element_size() * (channels_in + channels_out)
-    bounds = _block_bounds(kernel_map, row_bytes, feats.device)
+    identity = kernel_map.identity_tap
+    create = feats.new_zeros if identity is None else feats.new_empty
+    out = create(kernel_map.num_targets, channels_out)
+    starts = _block_starts(kernel_map.num_targets, feats.element_size() * (channels_in + channels_out), feats.device)
+    bounds = _pair_bounds(kernel_map, starts, feats.device)
+    taps = [tap for tap in range(len(bounds)) if tap != identity]
 
     def add_block(block: int) -> None:
-        taps = [tap for tap in range(len(bounds)) if tap != kernel_map.identity_tap]
+        if identity is not None:
+            own = slice(starts[block], starts[block + 1])
+            torch.mm(feats[own], weight[identity], out=out[own])
         num_rows = max((bounds[tap][block + 1] - bounds[tap][block] for tap in taps), default=0)
         gathered, products = feats.new_empty(num_rows, channels_in), feats.new_empty(num_rows, channels_out)
         for tap in taps:
@@ -89,7 +102,7 @@ def _gather_gemm_scatter(feats: Tensor, weight: Tensor, kernel_map: KernelMap) -
 
     # Blocks write different rows of `out`, each in the order of taps, so the sums do not depend on the threads.
     num_threads = torch.get_num_threads() if feats.device.type == "cpu" else 1
-    run_side_by_side(add_block, range(len(bounds[0]) - 1 if bounds else 0), num_threads=num_threads)
+    run_side_by_side(add_block, range(len(starts) - 1), num_threads=num_threads)
     return out
 
 
@@ -97,8 +110,8 @@ def _weight_gradient(feats: Tensor, grad_out: Tensor, weight: Tensor, kernel_map
     # Sums over many blocks are kept in fp32.
     grad = torch.zeros_like(weight, dtype=torch.promote_types(weight.dtype, torch.float32))
     row_bytes = feats.element_size() * sum(weight.shape[1:])
-    bounds = _block_bounds(kernel_map, row_bytes, feats.device)
-    for tap, tap_bounds in enumerate(bounds):
+    starts = _block_starts(kernel_map.num_targets, row_bytes, feats.device)
+    for tap, tap_bounds in enumerate(_pair_bounds(kernel_map, starts, feats.device)):
         if tap == kernel_map.identity_tap:
             grad[tap] = feats.T @ grad_out
             continue
