@@ -47,6 +47,16 @@ def test_a_stranger_scores_two_folders_and_the_gate_tells_worse_from_equal(tmp_p
     assert "worse" in output
 
 
+def test_a_run_in_which_every_scene_fails_ends_with_a_sentence_after_writing_its_results(tmp_path: Path) -> None:
+    save_room(room(1), tmp_path / "truth" / "a.glb")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a.glb").write_bytes(b"no glb")
+    common = ("--ground-truth", tmp_path / "truth", "--json", tmp_path / "o.json")
+    with pytest.raises(InputError, match=r"Not one of 1 scenes could be scored under scenewright-1.*a\.glb"):
+        run("evaluate", "--predictions", tmp_path / "mine", *common)
+    assert json.loads((tmp_path / "o.json").read_text())["num_failed"] == 1
+
+
 def test_unclear_orders_are_refused() -> None:
     with pytest.raises(InputError, match="--predictions and --ground-truth"):
         run("evaluate", "--predictions", "x")

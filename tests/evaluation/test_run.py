@@ -19,9 +19,11 @@ from scenewright.evaluation.report import report_html, save_report
 from scenewright.evaluation.run import evaluate_folders, evaluate_system
 from scenewright.evaluation.sources import find_sources
 from scenewright.evaluation.systems import BuildRequest, find_system
-from scenewright.types import Camera, Scene
+from scenewright.types import Camera, Mesh, Scene, SceneObject
 from tests.evaluation.small_scenes import QUICK, room, save_room, save_source_folder
 
+# Two triangles without area.
+FLAT = SceneObject("obj_01", (Mesh(torch.zeros(4, 3), torch.tensor([[0, 1, 2], [1, 2, 3]])),))
 FAST = replace(QUICK, points_per_object=500, scene_candidates=(("as_truth", "none"),))
 
 
@@ -60,6 +62,7 @@ def test_files_and_folders_are_paired_by_name(tmp_path: Path, caplog: pytest.Log
     pairs = find_pairs(predictions, truths)
     assert [(pair.name, pair.prediction is not None) for pair in pairs] == [("a", True), ("b", False)]
     save_room(room(1), predictions / "unknown.glb")
+    assert "have no truth" not in caplog.text
     find_pairs(predictions, truths)
     assert "1 scenes of" in caplog.text
     assert "unknown" in caplog.text
@@ -138,11 +141,85 @@ def test_two_processes_find_the_same_as_one(tmp_path: Path) -> None:
     assert done[-1] == (2, 2)
 
 
-def test_an_unreadable_truth_ends_the_run_by_name(tmp_path: Path) -> None:
+def test_a_true_scene_in_a_folder_of_its_own_counts_once(tmp_path: Path) -> None:
+    save_room(room(1), tmp_path / "truths" / "a" / "scene.glb")
+    save_room(room(1), tmp_path / "truths" / "several" / "x.glb")
+    save_room(room(1), tmp_path / "truths" / "several" / "y.glb")
+    save_room(room(1), tmp_path / "truths" / "one" / "x.glb")
+    for name in ("a.glb", "several/x.glb", "several/y.glb", "one/x.glb", "one/z.glb"):
+        save_room(room(1), tmp_path / "predictions" / name)
+    pairs = find_pairs(tmp_path / "predictions", tmp_path / "truths")
+    assert [pair.name for pair in pairs] == ["a", "one", "several/x", "several/y"]
+    found = [pair.prediction.relative_to(tmp_path / "predictions").as_posix() for pair in pairs if pair.prediction]
+    assert found == ["a.glb", "one/x.glb", "several/x.glb", "several/y.glb"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_truths_that_cannot_be_used_are_named_and_the_run_goes_on(tmp_path: Path, workers: int) -> None:
+    truths, predictions = tmp_path / "truths", tmp_path / "predictions"
+    for name in ("damaged", "flat", "good"):
+        save_room(room(2), predictions / f"{name}.glb")
+        save_room(room(2), truths / f"{name}.glb")
+    (truths / "damaged.glb").write_bytes((truths / "damaged.glb").read_bytes()[:200])
+    save_room(Scene((FLAT,)), truths / "flat.glb")
+    found = evaluate_folders(predictions, truths, FAST, work=tmp_path / "work", workers=workers)
+    assert [record["status"] for record in found.records] == ["failed", "failed", "scored"]
+    assert "damaged.glb" in found.records[0]["error"]
+    assert "no surface" in found.records[1]["error"]
+    # There was nothing to score against, so the means are those of the scene that is left, and so is the report.
+    assert found.mean["f_s"] > 95
+    assert found.mean["box_ap_25"] == 1
+    assert found.to_dict()["num_failed"] == 2
+    assert json.loads(to_json(found.to_dict()))["scenes"][0]["scene"]["cd_s"] is None
+    assert report_html(found).count("failed</span>") == 2
+    found.require_a_score()
+
+
+def test_a_run_without_any_score_says_so(tmp_path: Path) -> None:
+    truths, predictions = tmp_path / "truths", tmp_path / "predictions"
+    for name in ("a", "b"):
+        save_room(room(1), predictions / f"{name}.glb")
+        truths.mkdir(exist_ok=True)
+        (truths / f"{name}.glb").write_bytes(b"no glb")
+    found = evaluate_folders(predictions, truths, FAST, work=tmp_path / "work")
+    assert all(np.isnan(value) for value in found.mean.values())
+    with pytest.raises(InputError, match=r"Not one of 2 scenes .* 'a': .*a\.glb"):
+        found.require_a_score()
+
+
+def test_a_prediction_whose_meshes_are_all_empty_is_named_and_scored_as_failed(tmp_path: Path) -> None:
     predictions, truths = two_folders(tmp_path)
-    (truths / "a.glb").write_bytes(b"no glb")
-    with pytest.raises(InputError, match=r"a\.glb"):
-        evaluate_folders(predictions, truths, FAST, work=tmp_path / "work", pictures=False)
+    save_room(Scene((FLAT, replace(FLAT, name="obj_02"))), predictions / "b.glb")
+    found = evaluate_folders(predictions, truths, FAST, work=tmp_path / "work")
+    record = found.records[1]
+    assert (record["status"], len(record["objects"]), record["scene"]["f_s"]) == ("failed", 2, 0)
+    assert "no surface" in record["error"]
+    assert any("'obj_01' is empty" in warning for warning in record["warnings"])
+    assert found.mean["f_s"] == pytest.approx(50, abs=1)
+
+
+def test_damaged_test_scenes_are_named_and_the_others_are_generated(tmp_path: Path) -> None:
+    for name in ("bad", "good"):
+        save_source_folder(tmp_path / "scenes" / name, room(2))
+    (tmp_path / "scenes" / "bad" / "gt.glb").write_bytes(b"no glb")
+    system = Copier(room(2))
+    found = evaluate_system(system, tmp_path / "scenes", FAST, work=tmp_path / "work")
+    assert [record["status"] for record in found.records] == ["failed", "scored"]
+    assert "gt.glb" in found.records[0]["error"]
+    assert found.mean["f_s"] > 95
+    assert system.calls == 1
+    save_source_folder(tmp_path / "scenes" / "bad", room(2))
+    mended = evaluate_system(system, tmp_path / "scenes", FAST, work=tmp_path / "work")
+    assert [record["status"] for record in mended.records] == ["scored", "scored"]
+
+
+@pytest.mark.parametrize("content", [b"{", b'{"kind": "single_view"}'])
+def test_a_damaged_description_of_a_test_scene_is_named_when_it_is_read(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "scene.json").write_bytes(content)
+    (source,) = find_sources(tmp_path)
+    with pytest.raises(InputError, match=r"scene\.json"):
+        source.read()
 
 
 def test_systems_generate_once_for_all_protocols_and_failures_end_one_scene_only(tmp_path: Path) -> None:

@@ -1,19 +1,21 @@
 """Means by hand, intervals, paired comparison and the gate."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 
 from scenewright.errors import InputError
-from scenewright.evaluation.compare import common_scenes, compare_results, failures_of_gate, read_result
+from scenewright.evaluation.compare import common_scenes, compare_results, failures_of_gate, left_out, read_result
 from scenewright.evaluation.protocols import PROTOCOLS
 from scenewright.evaluation.summary import means, summarize
 
 OURS = PROTOCOLS["scenewright-1"]
 
 
-def record(name: str, cd: float, objects: list[float], hits: list[bool] | None = None) -> dict:
+def record(name: str, cd: float | None, objects: list[float], hits: list[bool] | None = None) -> dict:
+    cd = math.nan if cd is None else cd
     return {
         "name": name,
         "scene": {"cd_s": cd, "f_s": 1 - cd, "accuracy": cd, "completeness": cd, "iou_b_scene": 0.5},
@@ -91,6 +93,19 @@ def test_scenes_that_were_left_out_fail_the_gate() -> None:
     lines = failures_of_gate(compare_results(both, one), missing=["001"])
     assert len(lines) == 1
     assert "001" in lines[0]
+
+
+def test_scenes_without_a_truth_enter_nothing() -> None:
+    nothing = record("lost", None, []) | {"scene": dict.fromkeys(("cd_s", "f_s", "accuracy"))}
+    records = [record("a", 0.1, [0.2]), record("b", 0.3, [0.4])]
+    assert means([*records, nothing], OURS) == means(records, OURS)
+    assert summarize([*records, nothing], OURS) == summarize(records, OURS)
+    assert all(math.isnan(value) for value in means([nothing], OURS).values())
+    assert all(math.isnan(low) for low, _ in summarize([nothing], OURS)[1].values())
+    whole, part = ({"protocol": OURS.name, "scenes": scenes} for scenes in (records, [records[0], nothing]))
+    assert common_scenes(whole, part) == ["a"]
+    assert left_out(whole, part) == ["b"]
+    assert left_out(part, whole) == []
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"protocol": "x"}', '{"protocol": "x", "scenes": [], "mean": {}}'])

@@ -48,7 +48,7 @@ def evaluate(
     from scenewright.cli.device import choose_device
     from scenewright.cli.evaluation_tables import print_gate, print_list, print_summary, print_views, progress_bar
     from scenewright.errors import InputError
-    from scenewright.evaluation.compare import compare_results, failures_of_gate, read_result
+    from scenewright.evaluation.compare import compare_results, failures_of_gate, left_out, read_result
     from scenewright.evaluation.protocols import find_protocol
     from scenewright.evaluation.records import to_json
     from scenewright.evaluation.report import save_report
@@ -111,10 +111,12 @@ def evaluate(
         if report is not None:
             save_report(result, _with_stem_suffix(report, suffix))
     print_summary(results)
+    for result in results:
+        result.require_a_score()
     if baseline is not None:
         current = next((r for r in results if r.protocol.name == baseline["protocol"]), results[0])
         differences = compare_results(baseline, current.to_dict())
-        missing = sorted({r["name"] for r in baseline["scenes"]} - {r["name"] for r in current.records})
+        missing = left_out(baseline, current.to_dict())
         failures = failures_of_gate(differences, tolerance=gate_tolerance, missing=missing)
         print_gate(failures)
         if failures:

@@ -15,9 +15,9 @@ import numpy as np
 
 from scenewright.errors import InputError
 from scenewright.evaluation.protocols import EvaluationProtocol, find_protocol
-from scenewright.evaluation.summary import HIGHER_IS_BETTER, METRICS, bootstrap_means, means
+from scenewright.evaluation.summary import HIGHER_IS_BETTER, METRICS, bootstrap_means, has_truth, means
 
-__all__ = ["GUARDED", "Difference", "common_scenes", "compare_results", "failures_of_gate", "read_result"]
+__all__ = ["GUARDED", "Difference", "common_scenes", "compare_results", "failures_of_gate", "left_out", "read_result"]
 
 GUARDED = ("layout_iou", "col_o", "col_s")
 """Metrics whose loss beyond the gate's tolerance fails even when it is not significant."""
@@ -91,9 +91,17 @@ def compare_results(first: Mapping[str, Any], second: Mapping[str, Any]) -> list
 
 
 def common_scenes(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
-    """Names of the scenes that both results have, sorted."""
-    names = [{record["name"] for record in result["scenes"]} for result in (first, second)]
-    return sorted(names[0] & names[1])
+    """Names of the scenes that both results have numbers of, sorted."""
+    return sorted(_with_numbers(first) & _with_numbers(second))
+
+
+def left_out(baseline: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
+    """Names of the scenes that only the baseline has numbers of, sorted."""
+    return sorted(_with_numbers(baseline) - _with_numbers(current))
+
+
+def _with_numbers(result: Mapping[str, Any]) -> set[str]:
+    return {record["name"] for record in result["scenes"] if has_truth(record)}
 
 
 def failures_of_gate(

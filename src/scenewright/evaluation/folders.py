@@ -81,11 +81,15 @@ def find_pairs(predictions: str | Path, truths: str | Path) -> list[ScenePair]:
     if not wanted:
         raise InputError(f"No scene in '{truths}'; expected NAME.glb files, or folders with a GLB or a scene.json.")
     found = _scenes(predictions, is_truth=False)
-    pairs = [ScenePair(name, path, found.get(name), _picture(path, name)) for name, path in sorted(wanted.items())]
+    pairs = []
+    for name, path in sorted(wanted.items()):
+        prediction = found.get(name) or found.get(path.relative_to(truths).with_suffix("").as_posix())
+        pairs.append(ScenePair(name, path, prediction, _picture(path, name)))
     if not any(pair.prediction for pair in pairs):
         examples = ", ".join(sorted(wanted)[:3])
         raise InputError(f"No prediction in '{predictions}' has the name of a true scene ({examples}, ...).")
-    unused = sorted(found.keys() - wanted.keys())
+    used = {pair.prediction for pair in pairs}
+    unused = sorted(name for name, path in found.items() if path not in used)
     if unused:
         named = ", ".join(unused[:3]) + (", ..." if len(unused) > 3 else "")
         logger.warning("%d scenes of '%s' have no truth and are not scored: %s.", len(unused), predictions, named)
@@ -100,12 +104,16 @@ def _scenes(folder: Path, *, is_truth: bool) -> dict[str, Path]:
         if scenes:
             return scenes
     files = [f for f in sorted(folder.rglob("*")) if f.suffix.lower() in SCENE_SUFFIXES and not f.name.startswith(".")]
+    whole = set()
     for path in sorted({f.parent for f in files} - {folder}):
         chosen = _choose([f for f in files if f.parent == path])
         if chosen is not None:
             scenes[path.relative_to(folder).as_posix()] = chosen
+            whole.add(path)
     for path in files:
-        scenes.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
+        # A true scene counts once; a prediction may be asked for by its folder's name or its own.
+        if not (is_truth and path.parent in whole):
+            scenes.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
     return scenes
 
 

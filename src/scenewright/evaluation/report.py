@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scenewright.evaluation.run import Evaluation
-from scenewright.evaluation.summary import HIGHER_IS_BETTER
+from scenewright.evaluation.summary import HIGHER_IS_BETTER, has_truth
 from scenewright.io.atomic import write_bytes
 
 __all__ = ["LABELS", "report_html", "save_report"]
@@ -153,7 +153,7 @@ def _picture(record: Mapping[str, Any], role: str, work: Path) -> str | None:
 
 
 def _badness(record: Mapping[str, Any]) -> tuple[bool, float]:
-    return record["status"] == "failed", -record["scene"]["f_s"]
+    return record["status"] == "failed", -record["scene"]["f_s"] if has_truth(record) else 0.0
 
 
 def _number(value: float | None) -> str:

@@ -1,11 +1,15 @@
 """Evaluates folders: score files of any system, or let a system generate the scenes first. Resumable.
 
 Scene by scene: take the kept record if it still fits, else generate or read, score, keep the record and the pictures
-for the report. A scene that fails is named, scored as failed, and the run goes on.
+for the report. A scene that fails is named, scored as failed, and the run goes on; one whose truth cannot be used is
+named and failed too, but has no numbers.
 """
 
 import logging
+import struct
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -21,7 +25,7 @@ from scenewright.evaluation.machine import machine_facts, peak_memory_mb
 from scenewright.evaluation.pictures import save_pictures
 from scenewright.evaluation.protocols import EvaluationProtocol
 from scenewright.evaluation.records import files_stamp, key_of, load_record, record_of, save_record
-from scenewright.evaluation.scoring import SceneScore, failed_scene, score_scene
+from scenewright.evaluation.scoring import SceneScore, failed_scene, score_scene, unscored_scene
 from scenewright.evaluation.shapes import ShapeScene, shapes_from_scene
 from scenewright.evaluation.sources import SceneSource, SourceScene, find_sources
 from scenewright.evaluation.summary import summarize
@@ -35,8 +39,22 @@ __all__ = ["Evaluation", "evaluate_folders", "evaluate_system"]
 
 logger = logging.getLogger(__name__)
 
-# A system's own failure ends one scene, not the run.
-SYSTEM_FAILURES = (RuntimeError, ValueError, ArithmeticError, IndexError, KeyError, TypeError, MemoryError)
+# A system's own failure, or that of a damaged file's reader, ends one scene and not the run.
+SCENE_FAILURES = (
+    ScenewrightError,
+    RuntimeError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    MemoryError,
+    EOFError,
+    OSError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 Progress = Callable[[int, int, str], None]
 
@@ -53,6 +71,18 @@ class Evaluation:
     machine: dict[str, Any]
     work: Path
     date: str
+
+    def require_a_score(self) -> None:
+        """
+        Raises:
+            InputError: every scene failed, so the means say nothing about the system.
+        """
+        if all(record["status"] == "failed" for record in self.records):
+            first = self.records[0]
+            raise InputError(
+                f"Not one of {len(self.records)} scenes could be scored under {self.protocol.name}; the first, "
+                f"'{first['name']}': {first['error']}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """The content of OUT.json."""
@@ -87,7 +117,7 @@ def evaluate_folders(
         workers: processes that score; 0 chooses by the number of scenes and cores. The numbers do not depend on it.
 
     Raises:
-        InputError: a folder is missing or holds no scene, or a true scene cannot be read.
+        InputError: a folder is missing or holds no scene, or no prediction fits.
     """
     pairs, work = find_pairs(predictions, truths), Path(work)
     kept: dict[str, dict[str, Any]] = {}
@@ -111,9 +141,8 @@ def evaluate_folders(
 
 
 def _score_pair(pair: ScenePair, protocol: EvaluationProtocol, work: Path, key: str, pictures: bool) -> dict[str, Any]:
-    truth = pair.read_truth()
     started = time.perf_counter()
-    score, error = _score(pair.read_prediction, truth, protocol)
+    score, error = _score(pair.name, pair.read_prediction, pair.read_truth, protocol)
     seconds = {"score": time.perf_counter() - started}
     record = record_of(pair.name, score, error=error, seconds=seconds, peak_memory_mb=peak_memory_mb())
     if pictures and pair.prediction is not None and error is None:
@@ -147,7 +176,7 @@ def evaluate_system(
         workers: processes that score while this one generates; 0 chooses. The numbers do not depend on it.
 
     Raises:
-        InputError: there is no scene, or one cannot be read.
+        InputError: there is no scene.
     """
     sources, work = find_sources(scenes), Path(work)
     scene_store = Path(generated) if generated is not None else work / "generated"
@@ -165,7 +194,12 @@ def evaluate_system(
                 continue
             made = load_record(scene_store, made_key, source.name)
             if made is None:
-                made = _generate(system, source.read(), scene_store, made_key, seed)
+                try:
+                    scene = source.read()
+                except SCENE_FAILURES as error:
+                    kept[source.name] = _unscored_record(source.name, _sentence(error), work, key)
+                    continue
+                made = _generate(system, scene, scene_store, made_key, seed)
             pool.submit(_score_generated, made, source, protocol, work, key, scene_store, pictures)
         scored = pool.results(lambda waiting: _report(progress, len(sources) - waiting, len(sources), "scoring"))
     kept |= {record["name"]: record for record in scored}
@@ -184,10 +218,8 @@ def _generate(system: SceneSystem, scene: SourceScene, store: Path, key: str, se
     try:
         made = system.generate(scene.image, scene.masks, camera=scene.camera, seed=seed)
         save_scene(name_by_masks(made, scene), path)
-    except ScenewrightError as error:
-        message = str(error)
-    except SYSTEM_FAILURES as error:
-        message = f"{type(error).__name__}: {error}"
+    except SCENE_FAILURES as error:
+        message = _sentence(error)
     seconds = time.perf_counter() - started
     note = {"name": scene.name, "error": message, "seconds": seconds, "peak_memory_mb": peak_memory_mb()}
     save_record(store, key, note)
@@ -203,15 +235,18 @@ def _score_generated(
     store: Path,
     pictures: bool,
 ) -> dict[str, Any]:
-    scene = source.read()
-    path, started = store / f"{scene.name}.glb", time.perf_counter()
+    path, started = store / f"{source.name}.glb", time.perf_counter()
+    try:
+        scene = source.read()
+    except SCENE_FAILURES as problem:
+        return _unscored_record(source.name, _sentence(problem), work, key)
 
     def read() -> ShapeScene:
         if made["error"] is not None:
             raise InputError(made["error"])
         return shapes_from_scene(load_scene(path), scene.name)
 
-    score, error = _score(read, scene.shapes, protocol)
+    score, error = _score(scene.name, read, lambda: scene.shapes, protocol)
     seconds = {"generate": made["seconds"], "score": time.perf_counter() - started}
     record = record_of(scene.name, score, error=error, seconds=seconds, peak_memory_mb=made["peak_memory_mb"])
     if pictures and error is None:
@@ -251,16 +286,42 @@ def _mask_iou(first: torch.Tensor | None, second: torch.Tensor | None) -> float:
 
 
 def _score(
-    read: Callable[[], ShapeScene], truth: ShapeScene, protocol: EvaluationProtocol
+    name: str, read: Callable[[], ShapeScene], read_truth: Callable[[], ShapeScene], protocol: EvaluationProtocol
 ) -> tuple[SceneScore, str | None]:
+    """The score, and what went wrong where something did."""
     try:
-        return score_scene(read(), truth, protocol), None
-    except ScenewrightError as error:
-        message = str(error)
-    except SYSTEM_FAILURES as error:
-        message = f"{type(error).__name__}: {error}"
-    logger.warning("Scene '%s' is scored as failed: %s", truth.name, message)
-    return failed_scene(truth, protocol, [message]), message
+        truth = read_truth()
+    except SCENE_FAILURES as error:
+        return _unscored(name, _sentence(error))
+    try:
+        score = score_scene(read(), truth, protocol)
+        message = score.warnings[-1] if score.is_failed else None
+    except SCENE_FAILURES as error:
+        message = _sentence(error)
+        try:
+            score = failed_scene(truth, protocol, [message])
+        except SCENE_FAILURES as truth_error:
+            return _unscored(name, _sentence(truth_error))
+    if message is not None:
+        logger.warning("Scene '%s' is scored as failed: %s", name, message)
+    return score, message
+
+
+def _unscored(name: str, reason: str) -> tuple[SceneScore, str]:
+    message = f"The truth of '{name}' cannot be used, so the scene has no score: {reason}"
+    logger.warning("%s", message)
+    return unscored_scene([message]), message
+
+
+def _unscored_record(name: str, reason: str, work: Path, key: str) -> dict[str, Any]:
+    score, message = _unscored(name, reason)
+    record = record_of(name, score, error=message, seconds={}, peak_memory_mb={})
+    save_record(work, key, record)
+    return record
+
+
+def _sentence(error: BaseException) -> str:
+    return str(error) if isinstance(error, ScenewrightError) else f"{type(error).__name__}: {error}"
 
 
 def _finish(system: str, protocol: EvaluationProtocol, records: Sequence[dict[str, Any]], work: Path) -> Evaluation:

@@ -5,7 +5,8 @@ layout and the collisions. Where a protocol names several candidates, every metr
 
 Objects that are missing or extra are scored, not dropped: F and IoU 0, and the CD that one point in the middle of the
 object's own normalised cube would get. A scene that cannot be scored (unreadable, empty) gets the same for all objects
-and for itself; collision rates then have nothing to count.
+and for itself; collision rates then have nothing to count. Where it is the truth that cannot be used, there is nothing
+to score against: such a scene has no numbers and enters no mean.
 
 Frame: z up. Clouds are float64; legend: N points.
 """
@@ -36,10 +37,11 @@ from scenewright.metrics.mesh_quality import MeshQuality, mesh_quality
 from scenewright.metrics.point_clouds import CloudDistances, cloud_distances, normalize_isotropic, normalize_per_axis
 from scenewright.metrics.registration import Similarity, filterreg, icp, robust_icp
 
-__all__ = ["AP_THRESHOLDS", "ObjectScore", "SceneScore", "align", "failed_scene", "score_scene"]
+__all__ = ["AP_THRESHOLDS", "ObjectScore", "SceneScore", "align", "failed_scene", "score_scene", "unscored_scene"]
 
 AP_THRESHOLDS = (0.25, 0.5)
 _SCENEGEN_SIDE = 1.96
+_NO_MOTION = tuple(tuple(float(v) for v in row) for row in np.eye(4))
 
 Cloud = Float[Tensor, "_ 3"]
 
@@ -92,6 +94,11 @@ class SceneScore:
     quality: dict[str, MeshQuality] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
+    @property
+    def is_failed(self) -> bool:
+        """There was no usable prediction (or truth), so every object counts as missing."""
+        return self.candidate == "none"
+
 
 def score_scene(prediction: ShapeScene, truth: ShapeScene, protocol: EvaluationProtocol) -> SceneScore:
     """Scores `prediction`; a prediction without any surface scores as `failed_scene`.
@@ -103,7 +110,8 @@ def score_scene(prediction: ShapeScene, truth: ShapeScene, protocol: EvaluationP
     sampled = [shape.sample(protocol.points_per_object, protocol.seed + 1) for shape in prediction.shapes]
     warnings = [*prediction.warnings, *frame_warnings(total_points(sampled), total_points(wanted))]
     if sum(map(len, sampled)) == 0:
-        return failed_scene(truth, protocol, (*warnings, "The prediction has no surface at all."))
+        empty = "The prediction has no surface at all: all its meshes are empty; export objects with triangles."
+        return failed_scene(truth, protocol, (*warnings, empty))
 
     to_cube = _normalization(protocol.truth_normalization, total_points(wanted))
     goal = [_moved(to_cube, cloud) for cloud in wanted]
@@ -178,7 +186,27 @@ def failed_scene(truth: ShapeScene, protocol: EvaluationProtocol, warnings: Sequ
         num_truths=len(truth.shapes),
         candidate="none",
         matched_by="none",
-        truth_from_prediction=tuple(tuple(float(v) for v in row) for row in np.eye(4)),
+        truth_from_prediction=_NO_MOTION,
+        warnings=tuple(warnings),
+    )
+
+
+def unscored_scene(warnings: Sequence[str] = ()) -> SceneScore:
+    """What a scene without a usable truth gets: no number at all (NaN) and no object."""
+    nan = float("nan")
+    return SceneScore(
+        cd_s=nan,
+        f_s=nan,
+        accuracy=nan,
+        completeness=nan,
+        iou_b_scene=nan,
+        objects=(),
+        hits=(),
+        detections=(),
+        num_truths=0,
+        candidate="none",
+        matched_by="none",
+        truth_from_prediction=_NO_MOTION,
         warnings=tuple(warnings),
     )
 

@@ -69,7 +69,7 @@ def find_sources(root: str | Path) -> list[SceneSource]:
     if not root.is_dir():
         raise InputError(f"Expected a folder of test scenes, but '{root}' is not a folder; check the path.")
     if any(True for depth in ("", "*/", "*/*/") for _ in root.glob(f"{depth}scene.json")):
-        folders = [folder for folder in find_test_scenes(root) if _kind(folder) == "single_view"]
+        folders = [folder for folder in find_test_scenes(root) if _kind(folder) in ("single_view", None)]
         sources = [_test_scene(root, folder) for folder in folders]
     else:
         sources = _front_rooms(root) or _folders(root)
@@ -97,11 +97,12 @@ def load_truth(path: Path) -> Scene:
     return Scene(tuple(objects))
 
 
-def _kind(folder: Path) -> str:
+def _kind(folder: Path) -> str | None:
+    """What the scene says it is; None where its file is damaged, which is to be told when the scene is read."""
     try:
         return str(json.loads((folder / "scene.json").read_text()).get("kind", ""))
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"'{folder / 'scene.json'}' is not a readable JSON file ({error}).") from error
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def _test_scene(root: Path, folder: Path) -> SceneSource:

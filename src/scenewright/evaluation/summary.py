@@ -1,9 +1,9 @@
 """From scene records to means with bootstrap intervals.
 
 A record is the plain JSON of one scene (see `records`). Scene metrics are averaged over scenes, object metrics over all
-objects of all scenes (SceneGen's rule), collision rates pooled (I-Scene's), AP computed on all detections at once.
-Intervals are percentile bootstrap over scenes: a scene is drawn with all its objects, because objects of one scene are
-not independent (Efron and Tibshirani 1993).
+objects of all scenes (SceneGen's rule), collision rates pooled (I-Scene's), AP computed on all detections at once. A
+scene whose truth could not be used enters nothing. Intervals are percentile bootstrap over scenes: a scene is drawn
+with all its objects, because objects of one scene are not independent (Efron and Tibshirani 1993).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ from scenewright.evaluation.protocols import EvaluationProtocol
 from scenewright.evaluation.scoring import AP_THRESHOLDS
 from scenewright.metrics.boxes import average_precision
 
-__all__ = ["HIGHER_IS_BETTER", "METRICS", "bootstrap_means", "means", "summarize"]
+__all__ = ["HIGHER_IS_BETTER", "METRICS", "bootstrap_means", "has_truth", "means", "summarize"]
 
 Record = Mapping[str, Any]
 
@@ -61,8 +61,14 @@ _PARTS: dict[str, Callable[[Record], tuple[float, int]]] = {
 }
 
 
+def has_truth(record: Record) -> bool:
+    """Whether there was a true scene to score against."""
+    return record["num_truths"] > 0
+
+
 def means(records: Sequence[Record], protocol: EvaluationProtocol) -> dict[str, float]:
     """Every metric over all records; F in percent, the rest as they are; NaN where there is nothing to count."""
+    records = [record for record in records if has_truth(record)]
     return {name: float(values[0]) for name, values in _draws(records, protocol, np.ones((1, len(records)))).items()}
 
 
@@ -71,8 +77,10 @@ def bootstrap_means(
 ) -> dict[str, Float[np.ndarray, " draws"]]:
     """Every metric on `num_draws` resamples of the scenes; equal seeds give equal resamples (for paired comparison)."""
     rng = np.random.default_rng(protocol.seed if seed is None else seed)
+    records = [record for record in records if has_truth(record)]
     count = len(records)
-    weights = rng.multinomial(count, np.full(count, 1 / count), size=num_draws or protocol.num_bootstrap)
+    draws = num_draws or protocol.num_bootstrap
+    weights = rng.multinomial(count, np.full(count, 1 / count), size=draws) if count else np.zeros((draws, 0))
     return _draws(records, protocol, weights.astype(float))
 
 
@@ -104,6 +112,8 @@ def _draws(
 
 
 def _pooled_ap(records: Sequence[Record], level: int, weight: Float[np.ndarray, " scenes"]) -> float:
+    if not weight.sum():
+        return float("nan")
     hits, confidences, truths = [], [], 0
     for record, times in zip(records, weight.astype(int), strict=True):
         truths += int(times) * record["num_truths"]
