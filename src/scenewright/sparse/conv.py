@@ -8,7 +8,6 @@ Legend: N input rows, M output rows, K taps, C input and D output channels.
 """
 
 import math
-from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -20,9 +19,9 @@ from scenewright.sparse.side_by_side import run_side_by_side
 
 __all__ = ["sparse_conv", "sparse_conv_plain"]
 
-# Bytes of gathered rows alive at once. On a CPU about what a core keeps in its caches; on an accelerator
-# blocks only bound memory, and larger ones keep it busy.
-_CPU_BLOCK_BYTES = 1 << 22
+# Bytes of gathered rows alive at once in each thread. On a CPU what a core keeps in its own cache, and more where
+# threads wait for each other between calls, so that there are fewer; on an accelerator blocks only bound memory.
+_CPU_BLOCK_BYTES, _CPU_BLOCK_BYTES_THREADED = 1 << 20, 1 << 22
 _ACCELERATOR_BLOCK_BYTES = 1 << 28
 # Fewer rows than this are not worth a thread of their own.
 _FEWEST_ROWS = 256
@@ -58,20 +57,14 @@ def sparse_conv_plain(
     return out if bias is None else out + bias
 
 
-def _block_starts(num_targets: int, row_bytes: int, device: torch.device) -> list[int]:
+def _block_starts(num_targets: int, row_bytes: int, device: torch.device) -> tuple[int, ...]:
     """Where blocks of about as many target rows begin, and the end of the last; as many blocks for every thread."""
     is_cpu = device.type == "cpu"
-    budget = _CPU_BLOCK_BYTES if is_cpu else _ACCELERATOR_BLOCK_BYTES
-    most = max(256, budget // max(row_bytes, 1))
     num_threads = torch.get_num_threads() if is_cpu and num_targets >= 2 * _FEWEST_ROWS else 1
+    budget = _CPU_BLOCK_BYTES if num_threads == 1 else _CPU_BLOCK_BYTES_THREADED
+    most = max(_FEWEST_ROWS, (budget if is_cpu else _ACCELERATOR_BLOCK_BYTES) // max(row_bytes, 1))
     count = num_threads * max(1, math.ceil(num_targets / (most * num_threads)))
-    return [round(block * num_targets / count) for block in range(count + 1)]
-
-
-def _pair_bounds(kernel_map: KernelMap, starts: list[int], device: torch.device) -> list[list[int]]:
-    """For each tap, where the pairs of each block begin; the last bound is the number of pairs."""
-    rows = torch.tensor(starts, device=device)
-    return [torch.searchsorted(target, rows).tolist() for target in kernel_map.targets]
+    return tuple(round(block * num_targets / count) for block in range(count + 1))
 
 
 def _gather_gemm_scatter(feats: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
@@ -82,47 +75,40 @@ def _gather_gemm_scatter(feats: Tensor, weight: Tensor, kernel_map: KernelMap) -
     create = feats.new_zeros if identity is None else feats.new_empty
     out = create(kernel_map.num_targets, channels_out)
     starts = _block_starts(kernel_map.num_targets, feats.element_size() * (channels_in + channels_out), feats.device)
-    bounds = _pair_bounds(kernel_map, starts, feats.device)
-    taps = [tap for tap in range(len(bounds)) if tap != identity]
+    blocks = kernel_map.in_blocks(starts)
+    by_tap = weight.unbind(0)
 
-    def add_block(block: int) -> None:
+    def add_block(number: int) -> None:
         if identity is not None:
-            own = slice(starts[block], starts[block + 1])
-            torch.mm(feats[own], weight[identity], out=out[own])
-        num_rows = max((bounds[tap][block + 1] - bounds[tap][block] for tap in taps), default=0)
+            own = slice(starts[number], starts[number + 1])
+            torch.mm(feats[own], by_tap[identity], out=out[own])
+        num_rows = max((len(sources) for _, sources, _ in blocks[number]), default=0)
         gathered, products = feats.new_empty(num_rows, channels_in), feats.new_empty(num_rows, channels_out)
-        for tap in taps:
-            begin, end = bounds[tap][block], bounds[tap][block + 1]
-            if begin == end:
-                continue
-            rows, product = gathered[: end - begin], products[: end - begin]
-            torch.index_select(feats, 0, kernel_map.sources[tap][begin:end], out=rows)
-            torch.mm(rows, weight[tap], out=product)
-            out.index_add_(0, kernel_map.targets[tap][begin:end], product)
+        for tap, sources, targets in blocks[number]:
+            rows, product = gathered[: len(sources)], products[: len(sources)]
+            torch.index_select(feats, 0, sources, out=rows)
+            torch.mm(rows, by_tap[tap], out=product)
+            out.index_add_(0, targets, product)
 
     # Blocks write different rows of `out`, each in the order of taps, so the sums do not depend on the threads.
     num_threads = torch.get_num_threads() if feats.device.type == "cpu" else 1
-    run_side_by_side(add_block, range(len(starts) - 1), num_threads=num_threads)
+    run_side_by_side(add_block, range(len(blocks)), num_threads=num_threads)
     return out
 
 
 def _weight_gradient(feats: Tensor, grad_out: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
     # Sums over many blocks are kept in fp32.
     grad = torch.zeros_like(weight, dtype=torch.promote_types(weight.dtype, torch.float32))
-    row_bytes = feats.element_size() * sum(weight.shape[1:])
-    starts = _block_starts(kernel_map.num_targets, row_bytes, feats.device)
-    for tap, tap_bounds in enumerate(_pair_bounds(kernel_map, starts, feats.device)):
-        if tap == kernel_map.identity_tap:
-            grad[tap] = feats.T @ grad_out
-            continue
-        for begin, end in pairwise(tap_bounds):
-            if begin < end:
-                source = feats.index_select(0, kernel_map.sources[tap][begin:end])
-                target = grad_out.index_select(0, kernel_map.targets[tap][begin:end])
-                if grad.dtype == source.dtype:
-                    grad[tap].addmm_(source.T, target)
-                else:
-                    grad[tap] += source.T @ target
+    starts = _block_starts(kernel_map.num_targets, feats.element_size() * sum(weight.shape[1:]), feats.device)
+    if kernel_map.identity_tap is not None:
+        grad[kernel_map.identity_tap] = feats.T @ grad_out
+    for block in kernel_map.in_blocks(starts):
+        for tap, sources, targets in block:
+            source, target = feats.index_select(0, sources), grad_out.index_select(0, targets)
+            if grad.dtype == source.dtype:
+                grad[tap].addmm_(source.T, target)
+            else:
+                grad[tap] += source.T @ target
     return grad.to(weight.dtype)
 
 

@@ -18,6 +18,10 @@ from scenewright.sparse.tensor import VoxelSet
 __all__ = ["KernelMap", "strided_map", "submanifold_map"]
 
 
+TapPairs = tuple[int, Tensor, Tensor]
+"""A tap, and the input and output rows that meet under it."""
+
+
 @dataclass(frozen=True)
 class KernelMap:
     """Row pairs of each tap; `targets[k]` is ascending and free of repeats, so a tap never adds twice to one row."""
@@ -29,6 +33,26 @@ class KernelMap:
     identity_tap: int | None = None
     """Tap whose pairs are exactly (i, i): it needs no gather."""
     _transposed: list["KernelMap"] = field(default_factory=list, repr=False, compare=False)
+    _blocks: dict[tuple[int, ...], list[list[TapPairs]]] = field(default_factory=dict, repr=False, compare=False)
+
+    def in_blocks(self, starts: tuple[int, ...]) -> list[list[TapPairs]]:
+        """For every block of target rows, from each start to the next: its taps with their pairs, in order of taps.
+
+        Taps without pairs in a block, and the identity tap, are left out. Kept, because cutting costs as much as a
+        small product.
+        """
+        if starts not in self._blocks:
+            blocks: list[list[TapPairs]] = [[] for _ in starts[1:]]
+            for tap, (source, target) in enumerate(zip(self.sources, self.targets, strict=True)):
+                if tap == self.identity_tap:
+                    continue
+                sizes = torch.searchsorted(target, torch.tensor(starts, device=target.device)).diff().tolist()
+                pieces = zip(blocks, source.split(sizes), target.split(sizes), strict=True)
+                for block, sources, targets in pieces:
+                    if len(sources):
+                        block.append((tap, sources, targets))
+            self._blocks[starts] = blocks
+        return self._blocks[starts]
 
     def transposed(self) -> "KernelMap":
         """The map with sources and targets exchanged, as the gradient by the input needs it."""
