@@ -102,3 +102,12 @@ def test_each_truth_is_found_once() -> None:
     iou = np.array([[0.9, 0.0], [0.8, 0.3], [0.0, 0.6]])
     assert match_detections(iou, np.array([0.5, 0.9, 0.7]), 0.5).tolist() == [False, True, True]
     assert match_detections(np.zeros((1, 0)), np.ones(1), 0.5).tolist() == [False]
+
+
+def test_average_precision_forgets_order_and_scale_of_the_confidences() -> None:
+    rng = np.random.default_rng(0)
+    hits, confidences = rng.random(30) < 0.5, rng.random(30)
+    wanted = average_precision(hits, confidences, 20)
+    order = rng.permutation(30)
+    assert average_precision(hits[order], confidences[order], 20) == pytest.approx(wanted)
+    assert average_precision(hits, 100 * confidences**3 - 7, 20) == pytest.approx(wanted)

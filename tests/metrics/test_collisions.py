@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import trimesh
 
-from scenewright.metrics.collisions import CollisionConfig, collision_rates, inside_grid, scene_collisions
+from scenewright.metrics.collisions import (
+    CollisionConfig,
+    CollisionRates,
+    collision_rates,
+    inside_grid,
+    scene_collisions,
+)
 
 DEPTH_ONLY = CollisionConfig(depth=1e-3, depth_is_absolute=True, volume_share=None)
 
@@ -83,3 +89,16 @@ def test_rates_by_hand() -> None:
     empty = collision_rates([])
     assert math.isnan(empty.col_o)
     assert math.isnan(empty.col_s)
+
+
+def test_rates_forget_the_order_of_scenes_and_objects() -> None:
+    hits = [np.array([True, False, True]), np.array([False, False]), np.array([True, True])]
+    shuffled = [hits[1], hits[2][::-1], hits[0][[2, 0, 1]]]
+    assert collision_rates(shuffled) == collision_rates(hits) == CollisionRates(col_o=4 / 7, col_s=2 / 3)
+
+
+def test_the_order_of_objects_does_not_matter() -> None:
+    scene = [box([0, 0, 0], [1, 1, 1]), box([3, 0, 0], [4, 1, 1]), box([0.5, 0, 0], [1.5, 1, 1])]
+    assert scene_collisions(scene).hit.tolist() == [True, False, True]
+    assert scene_collisions(scene[::-1]).hit.tolist() == [True, False, True]
+    assert scene_collisions([scene[1], scene[0], scene[2]]).hit.tolist() == [False, True, True]

@@ -48,3 +48,12 @@ def test_psnr_forgets_order_and_flips() -> None:
     first, second = torch.rand(2, 3, 12, 16, generator=torch.Generator().manual_seed(0))
     assert psnr(second, first) == pytest.approx(psnr(first, second))
     assert psnr(first.flip(2), second.flip(2)) == pytest.approx(psnr(first, second))
+
+
+def test_ssim_of_checkerboards_by_hand() -> None:
+    # Within the Gaussian window a fine checkerboard has mean m, variance a^2 and covariance a b: the means cancel.
+    signs = (-1.0) ** (torch.arange(16)[:, None] + torch.arange(20))[None]
+    c2 = 0.03**2
+    for a, b in ((0.2, 0.1), (0.2, -0.2), (0.3, 0.0)):
+        wanted = (2 * a * b + c2) / (a * a + b * b + c2)
+        assert ssim(0.5 + a * signs, 0.5 + b * signs) == pytest.approx(wanted, abs=1e-3)

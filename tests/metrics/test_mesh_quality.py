@@ -79,3 +79,44 @@ def test_place_size_turn_and_face_order_change_nothing() -> None:
     shape.apply_translation([3, -2, 5])
     moved = to_mesh(shape)
     assert mesh_quality(Mesh(moved.vertices, moved.faces.flip(0))) == before
+
+
+def textured(uv: list[list[float]], texture: list[int], faces: list[list[int]] | None = None) -> Mesh:
+    """Triangles with texture coordinates, and a texture of one row of greys."""
+    row = torch.tensor(texture, dtype=torch.uint8)[None, :, None].expand(-1, -1, 3).contiguous()
+    corners = torch.rand(len(uv), 3, generator=torch.Generator().manual_seed(0))
+    return Mesh(
+        corners,
+        torch.tensor(faces or [[0, 1, 2]]),
+        uv=torch.tensor(uv),
+        material=PBRMaterial(base_color_texture=row),
+    )
+
+
+def test_coverage_counts_overlaps_once_and_the_unit_square_only() -> None:
+    square, both = [[0.0, 0], [0.5, 0], [0.5, 0.5], [0, 0.5]], [[0, 1, 2], [0, 2, 3]]
+    quarter = mesh_quality(textured(square, [7], both))
+    assert (quarter.uv_coverage, quarter.is_uv_in_range) == (pytest.approx(0.25, abs=0.01), True)
+    assert mesh_quality(textured(square, [7], both + both)).uv_coverage == quarter.uv_coverage
+    outside = mesh_quality(textured([[u + 0.75, v] for u, v in square], [7], both))
+    assert (outside.uv_coverage, outside.is_uv_in_range) == (pytest.approx(0.125, abs=0.01), False)
+
+
+def test_coverage_and_range_forget_mirroring_face_order_and_the_order_of_pixels() -> None:
+    uv, faces = [[0.1, 0.2], [0.9, 0.3], [0.4, 0.8], [0.95, 0.95]], [[0, 1, 2], [1, 3, 2]]
+    before = mesh_quality(textured(uv, [20, 90, 250], faces))
+    assert before.texture_range == (20, 250)
+    after = mesh_quality(textured([[1 - v, u] for u, v in uv], [250, 20, 90], [faces[1][::-1], faces[0]]))
+    assert after.uv_coverage == pytest.approx(before.uv_coverage, abs=2e-3)
+    assert (after.texture_range, after.is_uv_in_range) == (before.texture_range, before.is_uv_in_range)
+
+
+def test_the_budget_and_a_floater_by_hand() -> None:
+    box = to_mesh(trimesh.creation.box())
+    assert mesh_quality(box, face_budget=12).is_within_budget
+    assert not mesh_quality(box, face_budget=11).is_within_budget
+    # A cube of a tenth of the side has a hundredth of the area: 1 in 101 is a floater, two hundredths are no floater.
+    for side, num_floaters in ((0.1, 1), (0.02**0.5, 0)):
+        crumb = trimesh.creation.box(extents=[side] * 3).apply_translation([3, 0, 0])
+        pair = mesh_quality(to_mesh(trimesh.util.concatenate([trimesh.creation.box(), crumb])))
+        assert (pair.num_components, pair.num_floaters) == (2, num_floaters)

@@ -92,3 +92,21 @@ def test_isotropic_cube_forgets_place_and_size(seed: int, scale: float, shift: f
     a = cloud(seed)
     torch.testing.assert_close(normalize_isotropic(scale * a + shift), normalize_isotropic(a))
     assert np.isclose(float(normalize_isotropic(a).abs().max()), 1)
+
+
+@given(st.integers(0, 1000), st.floats(-3, 3), st.floats(-3.1, 3.1), st.floats(0.1, 10))
+def test_fscore_accuracy_and_completeness_forget_a_common_motion(
+    seed: int, shift: float, angle: float, scale: float
+) -> None:
+    a, b = cloud(seed), cloud(seed + 1, 25)
+    c, s = math.cos(angle), math.sin(angle)
+    turn = torch.tensor([[1, 0, 0], [0, c, -s], [0, s, c]], dtype=torch.float64)
+    before, after = cloud_distances(a, b), cloud_distances(scale * a @ turn.T + shift, scale * b @ turn.T + shift)
+    order = torch.randperm(40, generator=torch.Generator().manual_seed(seed))
+    assert after.fscore(0.7 * scale) == pytest.approx(before.fscore(0.7))
+    assert cloud_distances(a[order], b.flip(0)).fscore(0.7) == pytest.approx(before.fscore(0.7))
+    assert after.accuracy == pytest.approx(scale * before.accuracy)
+    assert after.completeness == pytest.approx(scale * before.completeness)
+    # Exchanging the clouds exchanges the two.
+    back = cloud_distances(b, a)
+    assert (back.accuracy, back.completeness) == pytest.approx((before.completeness, before.accuracy))

@@ -44,7 +44,10 @@ def bounds_of(points: Float[Tensor, "N 3"]) -> Float[Tensor, "2 3"]:
 
 
 def aabb_iou(first: Float[Tensor, "2 3"], second: Float[Tensor, "2 3"]) -> float:
-    """Volume of the intersection of two axis-aligned boxes (low, high) over the volume of their union."""
+    """inter / (union + 1e-8) of the volumes of two axis-aligned boxes (low, high).
+
+    IoU-B of SceneGen and MIDI (per asset) and of I-Scene (whole scenes), IoU-O of I-Scene (per object).
+    """
     first, second = first.double(), second.double()
     shared = torch.minimum(first[1], second[1]) - torch.maximum(first[0], second[0])
     inter = shared.clamp_min(0).prod()
@@ -104,7 +107,7 @@ def fit_oriented_box(points: Float[Tensor, "N 3"]) -> OrientedBox:
 
 
 def layout_iou(first: OrientedBox, second: OrientedBox) -> float:
-    """IoU of two upright boxes; turning and moving both alike does not change it."""
+    """IoU of two upright boxes (3D IoU of SUN RGB-D, Song et al. 2015); moving and turning both does not change it."""
     low = max(first.centre[2] - first.size[2] / 2, second.centre[2] - second.size[2] / 2)
     high = min(first.centre[2] + first.size[2] / 2, second.centre[2] + second.size[2] / 2)
     if high <= low:
@@ -150,6 +153,9 @@ def match_detections(
 
 def average_precision(hit: Bool[np.ndarray, " A"], confidences: Float[np.ndarray, " A"], num_truths: int) -> float:
     """Area under the monotone precision-recall curve, in [0, 1]; detections of all scenes pooled.
+
+    AP = sum_k (r_k - r_(k-1)) max_(j >= k) p_j, precision p and recall r after the k most confident (Everingham et al.,
+    PASCAL VOC 2010).
 
     Detections of equal confidence enter together, so the result does not depend on their order. Without truths it
     is 1 if there is no detection either, else 0.

@@ -56,7 +56,11 @@ class CollisionRates:
 
 
 def collision_rates(hits: Sequence[Bool[np.ndarray, " _"]]) -> CollisionRates:
-    """Col-O over all objects of all scenes, Col-S over the scenes; `hits` holds one flag per object, scene by scene."""
+    """Col-O over all objects of all scenes, Col-S over the scenes (I-Scene, supplement).
+
+    Args:
+        hits: one flag per object, scene by scene: whether it collides with any other.
+    """
     num_objects = sum(len(hit) for hit in hits)
     return CollisionRates(
         col_o=sum(int(hit.sum()) for hit in hits) / num_objects if num_objects else float("nan"),

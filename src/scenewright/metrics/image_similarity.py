@@ -28,14 +28,16 @@ def on_white(rgba: Float[Tensor, "4 H W"]) -> Float[Tensor, "3 H W"]:
 
 
 def psnr(prediction: Picture, truth: Picture) -> float:
-    """10 log10(1 / mean squared error) in decibels; infinite for equal images."""
+    """10 log10(1 / mean squared error) in decibels (Hore and Ziou 2010); infinite for equal images."""
     _check_sizes(prediction, truth)
     error = (prediction.double() - truth.double()).square().mean()
     return float(-10 * torch.log10(error)) if error > 0 else float("inf")
 
 
 def ssim(prediction: Picture, truth: Picture) -> float:
-    """Structural similarity, at most 1 (equal images).
+    """Structural similarity, at most 1 (equal images): Wang et al. 2004, eq. 13, in Gaussian windows.
+
+    The mean over pixels of (2 mx my + c1) (2 cov + c2) / ((mx^2 + my^2 + c1) (vx + vy + c2)), c = k^2.
 
     Raises:
         InputError: the sizes differ, or a side is shorter than the 11-pixel window.

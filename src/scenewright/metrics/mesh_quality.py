@@ -3,7 +3,12 @@
 Definitions: an edge is a *boundary* where one face uses it and *non-manifold* where three or more do; a mesh is
 watertight when it has faces and every edge is used by exactly two. Vertices at one place count as one, so seams of a
 texture atlas are no boundary. A *component* is a set of faces joined by shared vertices; a *floater* is a component
-with less than 1 % of the mesh's area. UV coverage is the share of the unit square that triangles occupy.
+with less than 1 % of the mesh's area. UV coverage is the share of the unit square that triangles occupy (cell centres
+of a grid of 512), the texture range the smallest and largest value of the base colour's texture, 0 to 255. A mesh is
+within the budget when it has no more faces than that.
+
+Boundary, manifold and closed meshes: Botsch et al. 2010, Polygon Mesh Processing. For floaters, budget, coverage
+and range there is no published definition; they are the ones above.
 
 Legend: V vertices, F faces.
 """
@@ -44,7 +49,7 @@ class MeshQuality:
 
 
 def mesh_quality(mesh: Mesh, *, face_budget: int = 100_000, weld_share: float = 1e-6) -> MeshQuality:
-    """Measures one mesh.
+    """Measures one mesh, as defined above (Botsch et al. 2010 for what is closed and manifold).
 
     Args:
         weld_share: vertices nearer than this share of the box's longest side are one vertex.

@@ -5,7 +5,9 @@ Definitions (SceneGen and MIDI evaluation code, I-Scene supplement; the same for
     CD = mean_p min_g |p - g|^2 + mean_g min_p |g - p|^2          squared distances, sum of both directions
     F  = 2 P R / (P + R + 1e-8),  P = share of p with min_g |p - g| < tau,  R the same for g        plain distances
 
-Accuracy is mean_p min_g |p - g| and completeness mean_g min_p |g - p| (multi-view stereo's names, plain distances).
+Accuracy is mean_p min_g |p - g| and completeness mean_g min_p |g - p|, plain distances (Jensen et al. 2014, DTU).
+CD-S and F-S are these of whole aligned scenes, CD-O and F-O of single objects in their own cube. Chamfer distance:
+Fan et al. 2017; F-score of surfaces: Knapitsch et al. 2017.
 
 Legend: N predicted points p, M ground-truth points g.
 """
@@ -50,17 +52,17 @@ class CloudDistances:
 
     @property
     def chamfer(self) -> float:
-        """Sum of the two mean squared nearest distances."""
+        """mean_p min_g |p - g|^2 + mean_g min_p |g - p|^2 (Fan et al. 2017, with means; SceneGen's CD-S and CD-O)."""
         return self.chamfer_to_truth + self.chamfer_to_prediction
 
     @property
     def accuracy(self) -> float:
-        """Mean distance of the predicted points to the truth, in the points' unit."""
+        """mean_p min_g |p - g|, in the points' unit (Jensen et al. 2014)."""
         return _mean(self.to_truth.double())
 
     @property
     def completeness(self) -> float:
-        """Mean distance of the true points to the prediction, in the points' unit."""
+        """mean_g min_p |g - p|, in the points' unit (Jensen et al. 2014)."""
         return _mean(self.to_prediction.double())
 
     def precision(self, threshold: float) -> float:
@@ -72,7 +74,7 @@ class CloudDistances:
         return _mean((self.to_prediction < threshold).double())
 
     def fscore(self, threshold: float) -> float:
-        """Harmonic mean of precision and recall, in [0, 1]; tables print it times 100."""
+        """2 P R / (P + R + 1e-8), in [0, 1]; tables print it times 100 (Knapitsch et al. 2017; F-S and F-O)."""
         precision, recall = self.precision(threshold), self.recall(threshold)
         return 2 * precision * recall / (precision + recall + _F_SCORE_EPSILON)
 
