@@ -41,5 +41,5 @@ SAMPLER = SamplerConfig(steps=3, guidance_strength=1.0, guidance_interval=(0.3, 
 NUM_SAMPLES = 8
 """Samples of a scene that its voxels and places are agreed on by."""
 
-AGREEMENT = 0.25
+AGREEMENT = 0.35
 """Share of the samples that must hold a voxel for occupied."""
