@@ -167,7 +167,12 @@ class SceneGenerator:
         moved = {name: moved_object(item, world_from_system) for name, item in anew.items()}
         errors = _place_errors(structures, options)
         if errors is not None and scene.camera is not None:
-            kept = [item for name, item in before.items() if name not in moved]
+            # A scene that was read from a file has no masks.
+            kept = [
+                replace(item, mask=request.masks[names.index(name)])
+                for name, item in before.items()
+                if name not in moved
+            ]
             refitted = fit_newcomers(kept, list(moved.values()), scene.camera, errors)
             moved = dict(zip(moved, refitted, strict=True))
         objects = tuple(moved.get(name, before.get(name)) for name in names)
