@@ -61,7 +61,7 @@ def test_an_object_on_another_stays_on_it() -> None:
     assert max(_errors(found[0], truth)) < 0.04
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(
     pitch=st.floats(0.15, 0.6),
     yaw=st.floats(-3, 3),
