@@ -198,7 +198,7 @@ def latent(arguments: argparse.Namespace) -> tuple[Run, dict[str, int | None]]:
         weights={},
     )
     structures = shells(arguments.objects, arguments.voxels, width)
-    decoding = decoder._decoding_bytes(structures.coords[0])
+    decoding = max(decoder.decoding_bytes(structures.coords))
     rooms = {"decoding one object": int(1.1 * decoding), "half of that": decoding // 2}
 
     def run(ceiling: int | None) -> object:

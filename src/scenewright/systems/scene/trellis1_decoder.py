@@ -45,8 +45,10 @@ _ROWS_PER_VOXEL = 40
 
 # Bytes for each voxel of the four times finer grid, resident while one object is decoded, measured
 # (benchmarks/memory_ceiling.py): running the mesh decoder, by the width of its last block, and extracting the surface
-# from its 101 numbers, whichever is more.
+# from its 101 numbers, whichever is more. What remains of an object afterwards, its raw surface and Gaussians, is kept
+# until all are decoded.
 _DECODER_BYTES, _DECODER_BYTES_PER_CHANNEL, _EXTRACTION_BYTES = 1450, 14, 2600
+_RESULT_BYTES = 220
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ class Trellis1Decoder:
         costs = [self._latent_bytes(structures.coords[index], structures.tokens.shape) for index in present]
         in_use = memory_in_use(device)
         # Objects are decoded one by one when sampling is over; what does not fit then is refused before sampling.
-        decoding = [self._decoding_bytes(structures.coords[index]) for index in present]
+        decoding = self.decoding_bytes([structures.coords[index] for index in present])
         names = [str(index + 1) for index in present]
         batches_within(decoding, options.max_memory_bytes, in_use, names=names)
         batches = batches_within(costs, options.max_memory_bytes, in_use, names=names)
@@ -157,11 +159,12 @@ class Trellis1Decoder:
         splats = self.gaussian_decoder(latent)[0]
         return RawObject(extracted.to_mesh(), gaussian_field(splats), splats)
 
-    def _decoding_bytes(self, coords: Int[Tensor, "n 3"]) -> int:
-        """What decoding one object adds, to its raw surface."""
+    def decoding_bytes(self, coords: Sequence[Int[Tensor, "_ 3"]]) -> list[int]:
+        """What decoding each object adds, to its raw surface, beside what is kept of all others."""
         last_width = self.mesh_decoder.trunk_config.model_channels // 8
         per_voxel = max(_EXTRACTION_BYTES, _DECODER_BYTES + _DECODER_BYTES_PER_CHANNEL * last_width)
-        return 4**3 * len(coords) * per_voxel
+        counts = [4**3 * len(item) for item in coords]
+        return [count * per_voxel + (sum(counts) - count) * _RESULT_BYTES for count in counts]
 
     def _latent_bytes(self, coords: Int[Tensor, "n 3"], tokens: Sequence[int]) -> int:
         """What one object adds to the peak of the latent stage."""
