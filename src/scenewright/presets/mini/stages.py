@@ -85,7 +85,7 @@ class _MiniStage:
 
 
 class MiniSceneGenStage(_MiniStage):
-    """SceneGen: structures and poses of all objects together; the largest mask is the query."""
+    """SceneGen: structures and poses of all objects together, sampled with every object as the query in turn."""
 
     name = "scenegen"
 
