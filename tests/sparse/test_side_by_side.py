@@ -19,14 +19,17 @@ def two_threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def test_convolution_has_the_same_bits_on_two_threads(two_threads: None) -> None:
+@pytest.mark.parametrize("width", [8, 64])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_convolution_has_the_same_bits_on_two_threads(dtype: torch.dtype, width: int, two_threads: None) -> None:
     cells = torch.cartesian_prod(*[torch.arange(24)] * 3)
     kernel_map = submanifold_map(VoxelSet(torch.nn.functional.pad(cells, (1, 0)).int()))
-    feats, weight = torch.randn(len(cells), 128), torch.randn(27, 128, 64)
+    feats, weight = torch.randn(len(cells), 2 * width).to(dtype), torch.randn(27, 2 * width, width).to(dtype)
     with torch.inference_mode():
-        threaded = sparse_conv(feats, weight, None, kernel_map)
+        threaded = [sparse_conv(feats, weight, None, kernel_map) for _ in range(5)]
     torch.set_num_threads(1)
-    assert torch.equal(sparse_conv(feats, weight, None, kernel_map), threaded)
+    alone = sparse_conv(feats, weight, None, kernel_map)
+    assert all(torch.equal(alone, out) for out in threaded)
 
 
 @pytest.mark.parametrize("num_threads", [1, 2, 5])

@@ -79,16 +79,19 @@ def _gather_gemm_scatter(feats: Tensor, weight: Tensor, kernel_map: KernelMap) -
     by_tap = weight.unbind(0)
 
     def add_block(number: int) -> None:
+        # A view of its rows alone: in half precision index_add_ rewrites every row of the tensor it is given, which
+        # would undo what other threads write meanwhile.
+        own = slice(starts[number], starts[number + 1])
+        block = out[own]
         if identity is not None:
-            own = slice(starts[number], starts[number + 1])
-            torch.mm(feats[own], by_tap[identity], out=out[own])
+            torch.mm(feats[own], by_tap[identity], out=block)
         num_rows = max((len(sources) for _, sources, _ in blocks[number]), default=0)
         gathered, products = feats.new_empty(num_rows, channels_in), feats.new_empty(num_rows, channels_out)
         for tap, sources, targets in blocks[number]:
             rows, product = gathered[: len(sources)], products[: len(sources)]
             torch.index_select(feats, 0, sources, out=rows)
             torch.mm(rows, by_tap[tap], out=product)
-            out.index_add_(0, targets, product)
+            block.index_add_(0, targets, product)
 
     # Blocks write different rows of `out`, each in the order of taps, so the sums do not depend on the threads.
     num_threads = torch.get_num_threads() if feats.device.type == "cpu" else 1
@@ -102,9 +105,9 @@ def _weight_gradient(feats: Tensor, grad_out: Tensor, weight: Tensor, kernel_map
     starts = _block_starts(kernel_map.num_targets, feats.element_size() * sum(weight.shape[1:]), feats.device)
     if kernel_map.identity_tap is not None:
         grad[kernel_map.identity_tap] = feats.T @ grad_out
-    for block in kernel_map.in_blocks(starts):
+    for start, block in zip(starts[:-1], kernel_map.in_blocks(starts), strict=True):
         for tap, sources, targets in block:
-            source, target = feats.index_select(0, sources), grad_out.index_select(0, targets)
+            source, target = feats.index_select(0, sources), grad_out[start:].index_select(0, targets)
             if grad.dtype == source.dtype:
                 grad[tap].addmm_(source.T, target)
             else:

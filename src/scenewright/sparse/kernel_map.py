@@ -19,7 +19,7 @@ __all__ = ["KernelMap", "strided_map", "submanifold_map"]
 
 
 TapPairs = tuple[int, Tensor, Tensor]
-"""A tap, and the input and output rows that meet under it."""
+"""A tap, and the input rows and the output rows of a block that meet under it."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class KernelMap:
     def in_blocks(self, starts: tuple[int, ...]) -> list[list[TapPairs]]:
         """For every block of target rows, from each start to the next: its taps with their pairs, in order of taps.
 
-        Taps without pairs in a block, and the identity tap, are left out. Kept, because cutting costs as much as a
-        small product.
+        Target rows count from the start of their block. Taps without pairs in a block, and the identity tap, are left
+        out. Kept, because cutting costs as much as a small product.
         """
         if starts not in self._blocks:
             blocks: list[list[TapPairs]] = [[] for _ in starts[1:]]
@@ -47,10 +47,10 @@ class KernelMap:
                 if tap == self.identity_tap:
                     continue
                 sizes = torch.searchsorted(target, torch.tensor(starts, device=target.device)).diff().tolist()
-                pieces = zip(blocks, source.split(sizes), target.split(sizes), strict=True)
-                for block, sources, targets in pieces:
+                pieces = zip(blocks, starts[:-1], source.split(sizes), target.split(sizes), strict=True)
+                for block, start, sources, targets in pieces:
                     if len(sources):
-                        block.append((tap, sources, targets))
+                        block.append((tap, sources, targets - start))
             self._blocks[starts] = blocks
         return self._blocks[starts]
 
