@@ -8,6 +8,8 @@ fits the picture conditioner once (FOLDER/conditioner.safetensors), then writes 
 as soon as FOLDER/structure_vae.safetensors is there (the autoencoder's weights, see `scale`).
 
     python scripts/mini_data.py scale RUN FOLDER     latents of unit size per channel: RUN's autoencoder -> FOLDER
+    python scripts/mini_data.py latents FOLDER PACK.zip --shape RUN --texture RUN --chunks 20 --workers 2
+                                                     samples of the latent flows: FOLDER/latents/{shape,texture}
     python scripts/mini_data.py export FOLDER [--scenegen W] [--iscene W] [--out src/scenewright/assets/mini]
     python scripts/mini_data.py unpack FOLDER        the shipped encoder and autoencoder, to train flows for them
 """
@@ -23,14 +25,17 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from scenewright.backbones.structure_vae import StructureEncoder
+from scenewright.backbones.trellis2.shape_vae import ShapeEncoder
+from scenewright.backbones.trellis2.texture_vae import TextureEncoder
 from scenewright.data.library import TrainingLibrary
 from scenewright.data.selection import Selector
 from scenewright.encoders.efficientnet_lite import folded_weights
 from scenewright.presets.mini.conditioner import PictureConditioner
 from scenewright.presets.mini.encoding import encode_pictures, encode_shapes, fit_conditioner
 from scenewright.presets.mini.examples import RESOLUTION, write_examples
+from scenewright.presets.mini.latent_examples import LatentEncoders, write_latent_examples
 from scenewright.presets.mini.networks import mini_folder
-from scenewright.presets.mini.sizes import STRUCTURE_VAE
+from scenewright.presets.mini.sizes import SHAPE_ENCODER, STRUCTURE_VAE, TEXTURE_ENCODER
 
 SEED = 20261121
 CHUNK = 50
@@ -72,6 +77,30 @@ def encode(folder: Path, lite0: Path | None, device: str) -> None:
         if (folder / "structure_vae.safetensors").exists():
             encode_shapes(structure_encoder(folder).to(device), folder, kind)  # type: ignore[arg-type]
         print(f"{kind}: encoded", flush=True)
+
+
+@cache
+def latent_encoders(folder: Path, shape: Path, texture: Path) -> LatentEncoders:
+    conditioner, shapes, textures = PictureConditioner(), ShapeEncoder(SHAPE_ENCODER), TextureEncoder(TEXTURE_ENCODER)
+    conditioner.load_state_dict(load_file(folder / "conditioner.safetensors"))
+    shapes.load_state_dict(load_file(shape / "encoder.safetensors"))
+    textures.load_state_dict(load_file(texture / "encoder.safetensors"))
+    return LatentEncoders(conditioner, shapes, textures)
+
+
+def latent_chunk(job: tuple[str, Path, Path, Path, int]) -> int:
+    pack, folder, shape, texture, chunk = job
+    encoders = latent_encoders(folder, shape, texture)
+    write_latent_examples(selector(pack), encoders, folder / "latents", seed=SEED + 1, chunk=chunk, num_scenes=CHUNK)
+    return chunk
+
+
+def latents(folder: Path, pack: Path, shape: Path, texture: Path, chunks: int, workers: int) -> None:
+    jobs = [(str(pack), folder, shape, texture, chunk) for chunk in range(chunks)]
+    with get_context("spawn").Pool(workers) as pool:
+        pool.apply(latent_chunk, (jobs[0],))  # the others need its statistics
+        for chunk in pool.imap_unordered(latent_chunk, jobs[1:]):
+            print(chunk, flush=True)
 
 
 def structure_encoder(folder: Path) -> StructureEncoder:
@@ -151,6 +180,13 @@ def main() -> None:
     command.add_argument("folder", type=Path)
     command.add_argument("--lite0", type=Path)
     command.add_argument("--device", default="cpu")
+    command = commands.add_parser("latents")
+    command.add_argument("folder", type=Path)
+    command.add_argument("pack", type=Path)
+    command.add_argument("--shape", type=Path, required=True, help="run of mini_shape_vae")
+    command.add_argument("--texture", type=Path, required=True, help="run of mini_texture_vae")
+    command.add_argument("--chunks", type=int, default=20)
+    command.add_argument("--workers", type=int, default=1)
     command = commands.add_parser("scale")
     command.add_argument("run", type=Path)
     command.add_argument("folder", type=Path)
@@ -166,6 +202,8 @@ def main() -> None:
         make(given.folder, given.pack, given.chunks, given.workers)
     elif given.command == "encode":
         encode(given.folder, given.lite0, given.device)
+    elif given.command == "latents":
+        latents(given.folder, given.pack, given.shape, given.texture, given.chunks, given.workers)
     elif given.command == "scale":
         scale(given.run, given.folder)
     elif given.command == "unpack":

@@ -1,16 +1,20 @@
 """Stages: structure to tokens, cascades and their limits, normalisation, guidance calls, progress."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scenewright.backbones.trellis2.config import SHAPE_SAMPLER, STRUCTURE_SAMPLER, TEXTURE_SAMPLER
+from scenewright.backbones.trellis2.latent_flow import LatentFlow
 from scenewright.backbones.trellis2.object_sampling import PLANS
 from scenewright.backbones.trellis2.sampling import (
     cascade_coords,
     denormalized,
     normalized,
+    sample_shape_latent,
     sample_structure_latent,
     structure_coords,
     structure_noise,
@@ -111,3 +115,24 @@ def test_plans_use_the_published_grids_flows_and_pictures():
     assert [name for name, plan in PLANS.items() if plan.is_cascade] == ["1024_cascade", "1536_cascade"]
     assert PLANS["512"].condition_sizes == (512,)
     assert all(PLANS[name].condition_sizes == (512, 1024) for name in ("1024", "1024_cascade", "1536_cascade"))
+
+
+def test_sampling_from_a_later_time_refines_the_state_it_is_given():
+    torch.manual_seed(0)
+    flow = randomized(LatentFlow(SMALL))
+    guess = latent()
+    tokens = torch.randn(guess.voxels.batch_size, 5, SMALL.cond_channels)
+    statistics = LatentStatistics((0.0,) * 4, (1.0,) * 4)
+
+    def sampled(start_time: float, steps: int = 8) -> torch.Tensor:
+        config = replace(SHAPE_SAMPLER, steps=steps, guidance_strength=1.0)
+        return sample_shape_latent(
+            flow, tokens, guess.voxels, guess.feats, config, statistics, start_time=start_time
+        ).feats
+
+    moved = [float((sampled(time) - guess.feats).norm()) for time in (0.0, 0.01, 0.5)]
+    assert moved[0] == 0
+    assert 0 < moved[1] < moved[2]
+    # One step from time s is x - s v(x, s).
+    velocity = flow(guess, torch.full((guess.voxels.batch_size,), 250.0), flow.project_context(tokens)).feats
+    torch.testing.assert_close(sampled(0.25, steps=1), guess.feats - 0.25 * velocity)

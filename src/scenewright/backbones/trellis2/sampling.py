@@ -122,10 +122,16 @@ def sample_shape_latent(
     config: IntervalSamplerConfig,
     statistics: LatentStatistics,
     *,
+    start_time: float = 1.0,
     progress: Progress | None = None,
 ) -> SparseTensor:
-    """Shape latent on the given tokens, denormalised; arguments as in `sample_structure_latent`."""
-    latent = _sample_on_voxels(flow, tokens, voxels, noise, None, config, progress)
+    """Shape latent on the given tokens, denormalised; arguments as in `sample_structure_latent`.
+
+    Args:
+        noise: the state at `start_time`: pure noise at 1, a normalised latent mixed with noise below (`interpolate`),
+            to refine a guess instead of inventing everything.
+    """
+    latent = _sample_on_voxels(flow, tokens, voxels, noise, None, config, start_time, progress)
     return denormalized(SparseTensor(latent, voxels), statistics)
 
 
@@ -139,11 +145,15 @@ def sample_texture_latent(
     statistics: LatentStatistics,
     shape_statistics: LatentStatistics,
     *,
+    start_time: float = 1.0,
     progress: Progress | None = None,
 ) -> SparseTensor:
-    """Texture latent on the tokens of a (denormalised) shape latent, denormalised with its own `statistics`."""
+    """Texture latent on the tokens of a (denormalised) shape latent, denormalised with its own `statistics`.
+
+    `noise` and `start_time` as in `sample_shape_latent`.
+    """
     concat = normalized(shape_latent, shape_statistics).feats
-    latent = _sample_on_voxels(flow, tokens, shape_latent.voxels, noise, concat, config, progress)
+    latent = _sample_on_voxels(flow, tokens, shape_latent.voxels, noise, concat, config, start_time, progress)
     return denormalized(shape_latent.replace(latent), statistics)
 
 
@@ -215,6 +225,7 @@ def _sample_on_voxels(
     noise: Tensor,
     concat: Tensor | None,
     config: IntervalSamplerConfig,
+    start_time: float,
     progress: Progress | None,
 ) -> Tensor:
     size = voxels.batch_size
@@ -225,7 +236,7 @@ def _sample_on_voxels(
     context = flow.project_context(tokens.expand(size, -1, -1))
     deviation = packed_deviation(voxels.batch_index, size)
     velocity = _guided(velocity_given(context), velocity_given(None), config, deviation)
-    return _integrated(velocity, noise.to(tokens.device), config, progress)
+    return _integrated(velocity, noise.to(tokens.device), config, progress, start_time)
 
 
 def _times(t: float, count: int, device: torch.device) -> Tensor:
@@ -249,9 +260,15 @@ def _guided(
     )
 
 
-def _integrated(velocity: Velocity, noise: Tensor, config: IntervalSamplerConfig, progress: Progress | None) -> Tensor:
+def _integrated(
+    velocity: Velocity,
+    noise: Tensor,
+    config: IntervalSamplerConfig,
+    progress: Progress | None,
+    start_time: float = 1.0,
+) -> Tensor:
     def report(step: int, t: float, x: Tensor, v: Tensor) -> None:
         if progress is not None:
             progress(step + 1, config.steps)
 
-    return euler(velocity, noise, rescaled_times(config.steps, config.rescale_t), on_step=report)
+    return euler(velocity, noise, start_time * rescaled_times(config.steps, config.rescale_t), on_step=report)

@@ -26,7 +26,7 @@ from scenewright.systems.scene.decoding import AS_PUBLISHED, GeneratorOf, Latent
 from scenewright.systems.scene.structures import PlacedStructures, StageProgress
 from scenewright.types import Mesh
 
-__all__ = ["VoxelDecoder", "picture_field", "voxel_surface"]
+__all__ = ["VoxelDecoder", "picture_field", "surface_of_voxels", "voxel_surface"]
 
 # A surface passes anywhere through its outermost voxels, so it is drawn a little inside their outer faces, as far as
 # lets bars of a single voxel stay. Chosen on held-out made scenes (F-score of the drawn surface 0.67 -> 0.73).
@@ -66,14 +66,18 @@ class VoxelDecoder:
 
 
 def _raw_object(coords: Int[Tensor, "n 3"], resolution: int, picture: Image.Image) -> RawObject | None:
+    surface = surface_of_voxels(coords, resolution)
+    return None if surface is None else RawObject(surface, picture_field(surface.vertices, picture))
+
+
+def surface_of_voxels(coords: Int[Tensor, "n 3"], resolution: int) -> Mesh | None:
+    """`voxel_surface` of a list of voxels; None where there is nothing."""
     if not len(coords):
         return None
     occupied = np.zeros((resolution,) * 3, dtype=bool)
     occupied[tuple(coords.long().numpy().T)] = True
     surface = voxel_surface(occupied)
-    if not len(surface.faces):
-        return None
-    return RawObject(surface, picture_field(surface.vertices, picture))
+    return surface if len(surface.faces) else None
 
 
 def voxel_surface(occupied: Bool[np.ndarray, "R R R"]) -> Mesh:

@@ -22,7 +22,7 @@ from scenewright.io.atomic import atomic_path
 from scenewright.presets.mini.conditioner import PictureConditioner
 from scenewright.presets.mini.examples import RESOLUTION
 
-__all__ = ["encode_pictures", "encode_shapes", "fit_conditioner"]
+__all__ = ["encode_pictures", "encode_shapes", "fit_conditioner", "relit"]
 
 _BATCH = 64
 _PICTURES = {"own": "own_pictures", "placed": "placed_pictures", "scene": "scene_picture"}
@@ -51,7 +51,7 @@ def encode_pictures(
             pictures = arrays[_PICTURES[kind]]
         generator = torch.Generator().manual_seed(int(path.stem.split("-")[1]))
         device = conditioner.mean.device
-        tokens = [conditioner(_relit(batch, generator).to(device)).half().cpu() for batch in _batches(pictures)]
+        tokens = [conditioner(relit(batch, generator).to(device)).half().cpu() for batch in _batches(pictures)]
         return torch.cat(tokens).numpy()
 
     _encode(folder, f"{kind}_tokens", encoded, progress)
@@ -104,7 +104,7 @@ def _batches(pictures: UInt8[np.ndarray, "B P P 4"]) -> Iterator[Float[Tensor, "
         yield torch.from_numpy(pictures[start : start + _BATCH]).permute(0, 3, 1, 2).float() / 255
 
 
-def _relit(pictures: Float[Tensor, "B 4 P P"], generator: torch.Generator) -> Float[Tensor, "B 4 P P"]:
+def relit(pictures: Float[Tensor, "B 4 P P"], generator: torch.Generator) -> Float[Tensor, "B 4 P P"]:
     """Gains per picture and per channel in linear light, taken through the display's gamma."""
     count = len(pictures)
     exposure = 0.8 * (torch.rand(count, 1, generator=generator) - 0.5)

@@ -24,9 +24,19 @@ from scenewright.data.selection import Selector
 from scenewright.data.viewpoints import SingleViewRanges, sample_single_view
 from scenewright.io.atomic import atomic_path
 from scenewright.presets.mini.occupancy import outer_shell, points_occupancy
-from scenewright.presets.mini.pictures import cut_out_pictures
+from scenewright.presets.mini.pictures import ScenePictures, cut_out_pictures
 
-__all__ = ["RESOLUTION", "SceneExample", "compose_views", "example_of", "read_examples", "write_examples"]
+__all__ = [
+    "RESOLUTION",
+    "SceneExample",
+    "SeenObjects",
+    "compose_views",
+    "example_of",
+    "picture_bytes",
+    "read_examples",
+    "seen_objects",
+    "write_examples",
+]
 
 RESOLUTION = 32
 _NUM_POINTS = 40_000
@@ -61,12 +71,20 @@ def compose_views(selector: Selector, seed: int, number: int) -> list[ComposedSc
     return [replace(scene, cameras=(camera,)) for camera in cameras]
 
 
-def example_of(scene: ComposedScene, rng: np.random.Generator, *, supersample: int = 1) -> SceneExample | None:
-    """Pictures and shapes of a scene with one camera; None where fewer than two objects can be seen well.
+@dataclass(frozen=True)
+class SeenObjects:
+    """The well visible objects of a scene with one camera: which they are, their pictures, and the turned world.
 
-    Args:
-        rng: draws the surface points.
+    `turned_from_object[i]` takes points of object i's model to the turned world.
     """
+
+    pictures: ScenePictures
+    assets: list[Asset]
+    turned_from_object: Float[np.ndarray, "N 4 4"]
+
+
+def seen_objects(scene: ComposedScene, *, supersample: int = 1) -> SeenObjects | None:
+    """What the camera sees well; None where that is fewer than two objects."""
     camera = scene.cameras[0]
     prepared = prepare_scene(scene, shadow_size=256)
     scale = 4
@@ -83,27 +101,40 @@ def example_of(scene: ComposedScene, rng: np.random.Generator, *, supersample: i
     masks = torch.stack([picture.instance == number + 1 for number in seen])
     if int(masks.flatten(1).sum(1).min()) < _MIN_VISIBLE_PIXELS // 2:
         return None
-    pictures = cut_out_pictures(picture.rgb.permute(2, 0, 1).float() / 255, masks)
-
     forward = camera.cam_from_world[2, :2].double().numpy()
     x, y = forward / np.linalg.norm(forward)
-    turn = np.array([[y, -x, 0], [x, y, 0], [0, 0, 1]])
+    turn = np.array([[y, -x, 0, 0], [x, y, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    placed = [scene.objects[number] for number in seen]
+    return SeenObjects(
+        cut_out_pictures(picture.rgb.permute(2, 0, 1).float() / 255, masks),
+        [item.asset for item in placed],
+        np.stack([turn @ item.world_from_object.double().numpy() for item in placed]),
+    )
+
+
+def example_of(scene: ComposedScene, rng: np.random.Generator, *, supersample: int = 1) -> SceneExample | None:
+    """Pictures and shapes of a scene with one camera; None where fewer than two objects can be seen well.
+
+    Args:
+        rng: draws the surface points.
+    """
+    seen = seen_objects(scene, supersample=supersample)
+    if seen is None:
+        return None
     clouds, boxes = [], []
-    for number in seen:
-        placed = scene.objects[number]
-        matrix = placed.world_from_object.double().numpy()
-        points, vertices = _surface(placed.asset, rng)
-        clouds.append((points @ matrix[:3, :3].T + matrix[:3, 3]) @ turn.T)
-        corners = (vertices @ matrix[:3, :3].T + matrix[:3, 3]) @ turn.T
+    for asset, matrix in zip(seen.assets, seen.turned_from_object, strict=True):
+        points, vertices = _surface(asset, rng)
+        clouds.append(points @ matrix[:3, :3].T + matrix[:3, 3])
+        corners = vertices @ matrix[:3, :3].T + matrix[:3, 3]
         boxes.append((corners.min(0), corners.max(0)))
     low, high = np.array([box[0] for box in boxes]), np.array([box[1] for box in boxes])
     centres, sides = (low + high) / 2, (high - low).max(1)
     scene_low, scene_high = low.min(0), high.max(0)
     scene_centre, scene_side = (scene_low + scene_high) / 2, float((scene_high - scene_low).max())
     return SceneExample(
-        own_pictures=_bytes(pictures.own),
-        placed_pictures=_bytes(pictures.placed),
-        scene_picture=_bytes(pictures.scene[None])[0],
+        own_pictures=picture_bytes(seen.pictures.own),
+        placed_pictures=picture_bytes(seen.pictures.placed),
+        scene_picture=picture_bytes(seen.pictures.scene[None])[0],
         own_occupancy=np.stack(
             [
                 outer_shell(points_occupancy(cloud, centre, side, RESOLUTION))
@@ -192,5 +223,6 @@ def _surface(asset: Asset, rng: np.random.Generator) -> tuple[Float[np.ndarray, 
     return a[face] + u * (b[face] - a[face]) + v * (c[face] - a[face]), used
 
 
-def _bytes(pictures: torch.Tensor) -> UInt8[np.ndarray, "N P P 4"]:
+def picture_bytes(pictures: torch.Tensor) -> UInt8[np.ndarray, "N P P 4"]:
+    """Pictures in [0, 1], channels last."""
     return (pictures.permute(0, 2, 3, 1) * 255).round().byte().numpy()

@@ -3,28 +3,58 @@
     conditioner.safetensors          picture encoder and its linear map
     structure_decoder.safetensors
     scenegen.safetensors, iscene.safetensors
+    {shape,texture}_{encoder,decoder,flow}.safetensors, latent_statistics.json
 
 They ship in fp16 with the package (assets/mini) and run in fp32.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from scenewright.backbones.structure_vae import StructureDecoder
+from scenewright.backbones.trellis2.latent_flow import LatentFlow
+from scenewright.backbones.trellis2.shape_vae import ShapeDecoder, ShapeEncoder
+from scenewright.backbones.trellis2.texture_vae import TextureDecoder, TextureEncoder
 from scenewright.errors import WeightsError
 from scenewright.presets.mini.conditioner import PictureConditioner
-from scenewright.presets.mini.sizes import ISCENE, SCENEGEN, STRUCTURE_VAE
+from scenewright.presets.mini.sizes import (
+    ISCENE,
+    SCENEGEN,
+    SHAPE_DECODER,
+    SHAPE_ENCODER,
+    SHAPE_FLOW,
+    STRUCTURE_VAE,
+    TEXTURE_DECODER,
+    TEXTURE_ENCODER,
+    TEXTURE_FLOW,
+)
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
 from scenewright.systems.scenegen.structure_flow import SceneStructureFlow
+from scenewright.systems.single_object.latent_preparation import read_statistics
 from scenewright.weights.load import load_weights
+from scenewright.weights.record import LatentStatistics
 
-__all__ = ["MiniNetworks", "has_weights", "mini_folder"]
+__all__ = ["LatentNetworks", "MiniNetworks", "has_weights", "mini_folder"]
 
-_FLOWS = {"scenegen": partial(SceneStructureFlow, SCENEGEN), "iscene": partial(SceneContextFlow, ISCENE)}
+_STATISTICS = "latent_statistics.json"
+_FLOWS: dict[str, Callable[[], nn.Module]] = {
+    "scenegen": partial(SceneStructureFlow, SCENEGEN),
+    "iscene": partial(SceneContextFlow, ISCENE),
+}
+_LATENT_NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "shape_encoder": partial(ShapeEncoder, SHAPE_ENCODER),
+    "shape_decoder": partial(ShapeDecoder, SHAPE_DECODER),
+    "shape_flow": partial(LatentFlow, SHAPE_FLOW),
+    "texture_encoder": partial(TextureEncoder, TEXTURE_ENCODER),
+    "texture_decoder": partial(TextureDecoder, TEXTURE_DECODER),
+    "texture_flow": partial(LatentFlow, TEXTURE_FLOW),
+}
 
 
 def mini_folder() -> Path:
@@ -60,15 +90,8 @@ class MiniNetworks:
         """
         place = folder or mini_folder()
         files = _files(system, place)
-        for path in files.values():
-            if not path.is_file():
-                raise WeightsError(
-                    f"The mini preset's '{path.name}' is not in '{path.parent}'; this build of the package ships no "
-                    f"weights for {system}. Train them (docs/mini.md) or use the published ones."
-                )
-
-        def loaded(build, name):
-            return load_weights(build, files[name], device=device, dtype=torch.float32)
+        _check_files(files)
+        loaded = partial(_loaded, files, device)
 
         return cls(
             conditioner=loaded(PictureConditioner, "conditioner"),
@@ -77,6 +100,50 @@ class MiniNetworks:
             source=f"mini ({place})" if folder else "mini",
             files=files,
         )
+
+
+@dataclass(frozen=True)
+class LatentNetworks:
+    """Both autoencoders of surfaces and materials, both flows, and what their latents are normalised with."""
+
+    shape_encoder: ShapeEncoder
+    shape_decoder: ShapeDecoder
+    shape_flow: LatentFlow
+    texture_encoder: TextureEncoder
+    texture_decoder: TextureDecoder
+    texture_flow: LatentFlow
+    statistics: Mapping[str, LatentStatistics]
+    files: Mapping[str, Path]
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.shape_flow.parameters()).device
+
+    @classmethod
+    def load(cls, folder: Path | None = None, *, device: torch.device | str = "cpu") -> "LatentNetworks":
+        """The networks behind a structure stage; the same for both systems.
+
+        Raises:
+            WeightsError: a file is missing, damaged, or of other sizes.
+        """
+        place = folder or mini_folder()
+        files = {name: place / f"{name}.safetensors" for name in _LATENT_NETWORKS}
+        _check_files(files | {"statistics": place / _STATISTICS})
+        networks = {name: _loaded(files, device, build, name) for name, build in _LATENT_NETWORKS.items()}
+        return cls(**networks, statistics=read_statistics(place / _STATISTICS), files=files)
+
+
+def _check_files(files: Mapping[str, Path]) -> None:
+    for path in files.values():
+        if not path.is_file():
+            raise WeightsError(
+                f"The mini preset's '{path.name}' is not in '{path.parent}'; train its weights (docs/mini.md) or use "
+                "published ones."
+            )
+
+
+def _loaded(files: Mapping[str, Path], device: torch.device | str, build: Callable[[], nn.Module], name: str) -> Any:
+    return load_weights(build, files[name], device=device, dtype=torch.float32)
 
 
 def _files(system: str, folder: Path) -> dict[str, Path]:

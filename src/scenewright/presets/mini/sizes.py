@@ -4,17 +4,41 @@ import dataclasses
 
 from scenewright.backbones.structure_vae import StructureVAEConfig
 from scenewright.backbones.trellis1.config import StructureFlowConfig
+from scenewright.backbones.trellis2.config import FlowConfig, IntervalSamplerConfig, SparseUNetConfig
 from scenewright.samplers.config import SamplerConfig
 from scenewright.systems.iscene.config import SceneContextConfig
 from scenewright.systems.scenegen.config import SceneFlowConfig
 
-__all__ = ["AGREEMENT", "ISCENE", "NUM_SAMPLES", "NUM_TOKENS", "OBJECT_FLOW", "SAMPLER", "SCENEGEN", "STRUCTURE_VAE"]
+__all__ = [
+    "AGREEMENT",
+    "ISCENE",
+    "NUM_SAMPLES",
+    "NUM_TOKENS",
+    "OBJECT_FLOW",
+    "SAMPLER",
+    "SCENEGEN",
+    "SHAPE_DECODER",
+    "SHAPE_ENCODER",
+    "SHAPE_FLOW",
+    "SHAPE_SAMPLER",
+    "SHAPE_START",
+    "STRUCTURE_VAE",
+    "TEXTURE_DECODER",
+    "TEXTURE_ENCODER",
+    "TEXTURE_FLOW",
+    "TEXTURE_SAMPLER",
+    "TEXTURE_START",
+    "VOXEL_RESOLUTION",
+]
 
 NUM_TOKENS = 64
 """Condition tokens of one picture: 128 pixels at stride 16."""
 
 STRUCTURE_VAE = StructureVAEConfig(channels=(16, 32, 96), num_res_blocks=1, num_res_blocks_middle=1)
 """Occupancy 32^3 <-> latent [8, 8, 8, 8]."""
+
+VOXEL_RESOLUTION = 64
+"""Voxels of surfaces and materials; their latent has an eighth of it."""
 
 OBJECT_FLOW = StructureFlowConfig(
     resolution=8,
@@ -35,6 +59,40 @@ SCENEGEN = SceneFlowConfig(
 
 ISCENE = SceneContextConfig(flow=OBJECT_FLOW, num_context_blocks=4, with_canonical=True)
 
+SHAPE_ENCODER = SparseUNetConfig(
+    model_channels=(16, 32, 64, 64),
+    latent_channels=16,
+    num_blocks=(0, 1, 1, 2),
+    io_channels=6,
+    resample=("channel",) * 3,
+    mlp_ratios=(4.0,) * 4,
+)
+"""Dual grid 64^3 -> tokens of 16 on 8^3."""
+
+SHAPE_DECODER = dataclasses.replace(
+    SHAPE_ENCODER, model_channels=(64, 64, 32, 16), num_blocks=(2, 1, 1, 0), io_channels=7
+)
+TEXTURE_ENCODER = dataclasses.replace(SHAPE_ENCODER, resample=("nearest",) * 3)
+TEXTURE_DECODER = dataclasses.replace(
+    SHAPE_DECODER, resample=("nearest",) * 3, io_channels=6, predicts_subdivision=False
+)
+
+SHAPE_FLOW = FlowConfig(
+    resolution=8,
+    in_channels=16,
+    out_channels=16,
+    model_channels=192,
+    cond_channels=192,
+    num_blocks=6,
+    num_heads=6,
+    pe_mode="rope",
+    share_mod=True,
+    initialization="scaled",
+    qk_rms_norm=True,
+    qk_rms_norm_cross=True,
+)
+TEXTURE_FLOW = dataclasses.replace(SHAPE_FLOW, in_channels=32)
+
 SAMPLER = SamplerConfig(steps=3, guidance_strength=1.0, guidance_interval=(0.3, 1.0), rescale_t=3.0)
 """Few steps, of which `NUM_SAMPLES` are taken."""
 
@@ -43,3 +101,8 @@ NUM_SAMPLES = 8
 
 AGREEMENT = 0.35
 """Share of the samples that must hold a voxel for occupied."""
+
+SHAPE_SAMPLER = IntervalSamplerConfig(steps=4, guidance_strength=1.0, rescale_t=1.0)
+TEXTURE_SAMPLER = SHAPE_SAMPLER
+SHAPE_START, TEXTURE_START = 0.5, 0.5
+"""Flow time at which the latents begin, as guesses from voxels and picture; 1 would be pure noise."""

@@ -31,7 +31,7 @@ from scenewright.io.images import pixels_of
 from scenewright.sparse.tensor import VoxelSet
 from scenewright.weights.record import LatentStatistics
 
-__all__ = ["PictureEncoder", "encode_structures", "encode_tokens", "read_statistics"]
+__all__ = ["PictureEncoder", "encode_structures", "encode_tokens", "read_statistics", "write_statistics"]
 
 Progress = Callable[[int, int], None]
 _SAMPLES_PER_SHARD = 64
@@ -115,8 +115,7 @@ def encode_tokens(
     names = ("coords", "dual_vertices", "intersected", "materials", "pictures")
     known = statistics or _measured(_set_of(assets, "train", names), latents)
     Path(out).mkdir(parents=True, exist_ok=True)
-    content = {name: asdict(entry) for name, entry in known.items()}
-    write_bytes(Path(out) / "statistics.json", json.dumps(content).encode())
+    write_statistics(Path(out) / "statistics.json", known)
 
     def normalised(sample: Mapping[str, Tensor]) -> dict[str, Tensor]:
         found = latents(sample)
@@ -132,8 +131,13 @@ def encode_tokens(
     return _write_parts(assets, Path(out), names, normalised, pictures, progress)
 
 
+def write_statistics(path: Path, statistics: Mapping[str, LatentStatistics]) -> None:
+    """Statistics by kind, as `read_statistics` reads them."""
+    write_bytes(path, json.dumps({kind: asdict(entry) for kind, entry in statistics.items()}).encode())
+
+
 def read_statistics(path: str | Path) -> dict[str, LatentStatistics]:
-    """Statistics written by `encode_tokens`, by kind.
+    """Statistics written by `write_statistics`, by kind.
 
     Raises:
         InputError: the file is missing or of another form.
