@@ -3,8 +3,7 @@
 import os
 
 # One test process runs per core already. Threads that spin while they wait for each other slow such processes down
-# tenfold and more, and numba's parallel kernels give torch back the threads it was told not to use. Set before torch
-# is loaded; the processes that run the tests inherit it.
+# tenfold and more. Set before torch is loaded; the processes that run the tests inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

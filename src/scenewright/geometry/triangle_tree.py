@@ -17,6 +17,7 @@ from numba import njit, prange
 from torch import Tensor
 
 from scenewright.errors import InputError
+from scenewright.geometry.threads import torch_threads_kept
 from scenewright.types import Mesh
 
 __all__ = ["SurfacePoints", "TriangleTree", "closest_points"]
@@ -58,7 +59,8 @@ class TriangleTree:
     def query(self, points: Float[Tensor, "M 3"]) -> SurfacePoints:
         """Closest surface points; fastest when neighbouring rows of `points` are close in space."""
         queries = np.ascontiguousarray(points.detach().cpu().double().numpy())
-        row, barycentric = _closest(queries, self.corners, self.leaf_start, self.low, self.high)
+        with torch_threads_kept():
+            row, barycentric = _closest(queries, self.corners, self.leaf_start, self.low, self.high)
         found = np.einsum("mk,mkd->md", barycentric, self.corners[row])
         distance = np.linalg.norm(queries - found, axis=1)
 

@@ -15,6 +15,7 @@ from numba import get_num_threads, njit, prange
 from torch import Tensor
 
 from scenewright.geometry.cameras import sphere_cameras
+from scenewright.geometry.threads import torch_threads_kept
 from scenewright.types import Mesh
 
 __all__ = ["face_visibility"]
@@ -39,7 +40,8 @@ def face_visibility(mesh: Mesh, *, num_views: int = 1000, size: int = 1024) -> F
     cameras = sphere_cameras(num_views, size=size)
     poses = torch.stack([camera.cam_from_world for camera in cameras]).double().numpy()
     focal = float(cameras[0].intrinsics_px[0, 0])
-    seen = _count_views(vertices, faces, poses, focal, size, min(get_num_threads(), num_views))
+    with torch_threads_kept():
+        seen = _count_views(vertices, faces, poses, focal, size, min(get_num_threads(), num_views))
     return torch.from_numpy((seen / num_views).astype(np.float32)).to(mesh.faces.device)
 
 
