@@ -11,7 +11,9 @@ as soon as FOLDER/structure_vae.safetensors is there (the autoencoder's weights,
     python scripts/mini_data.py latents FOLDER PACK.zip --shape RUN --texture RUN --chunks 20 --workers 2
                                                      samples of the latent flows: FOLDER/latents/{shape,texture}
     python scripts/mini_data.py export FOLDER [--scenegen W] [--iscene W] [--out src/scenewright/assets/mini]
-    python scripts/mini_data.py unpack FOLDER        the shipped encoder and autoencoder, to train flows for them
+    python scripts/mini_data.py export-latents FOLDER --shape RUN --texture RUN --shape-flow RUN --texture-flow RUN
+    python scripts/mini_data.py unpack FOLDER        the shipped encoder and autoencoders, to train flows for them
+                                                     (FOLDER/shape and FOLDER/texture are runs for `latents`)
 """
 
 import argparse
@@ -36,10 +38,17 @@ from scenewright.presets.mini.examples import RESOLUTION, write_examples
 from scenewright.presets.mini.latent_examples import LatentEncoders, write_latent_examples
 from scenewright.presets.mini.networks import mini_folder
 from scenewright.presets.mini.sizes import SHAPE_ENCODER, STRUCTURE_VAE, TEXTURE_ENCODER
+from scenewright.systems.single_object.latent_preparation import read_statistics, write_statistics
 
 SEED = 20261121
 CHUNK = 50
 PARAMETRIC_SHARE = 0.4
+LATENT_RUNS = {
+    "shape": "mini_shape_vae",
+    "texture": "mini_texture_vae",
+    "shape_flow": "mini_shape_flow",
+    "texture_flow": "mini_texture_flow",
+}
 
 
 @cache
@@ -144,28 +153,51 @@ def first_occupancies(folder: Path) -> Iterator[torch.Tensor]:
 
 
 def export(folder: Path, out: Path, flows: dict[str, Path | None]) -> None:
-    """The shipped files, in fp16."""
-    out.mkdir(parents=True, exist_ok=True)
-    files = {"conditioner": load_file(folder / "conditioner.safetensors")}
+    """The shipped files of the structure stages, in fp16."""
     autoencoder = load_file(folder / "structure_vae.safetensors")
-    files |= {f"structure_{name}": part(autoencoder, name) for name in ("encoder", "decoder")}
-    files |= {name: load_file(path) for name, path in flows.items() if path is not None}
-    for name, weights in files.items():
-        save_file({key: value.half().contiguous() for key, value in weights.items()}, out / f"{name}.safetensors")
-        print(name, f"{(out / f'{name}.safetensors').stat().st_size / 1e6:.1f} MB")
+    write_half(folder / "conditioner.safetensors", out / "conditioner.safetensors")
+    for name in ("encoder", "decoder"):
+        save_half(part(autoencoder, name), out / f"structure_{name}.safetensors")
+    for name, path in flows.items():
+        if path is not None:
+            write_half(path, out / f"{name}.safetensors")
+
+
+def export_latents(folder: Path, out: Path, runs: dict[str, Path]) -> None:
+    """The shipped files of the latent stages, in fp16."""
+    for kind in ("shape", "texture"):
+        for half in ("encoder", "decoder"):
+            write_half(runs[kind] / f"{half}.safetensors", out / f"{kind}_{half}.safetensors")
+        write_half(runs[f"{kind}_flow"] / "network.safetensors", out / f"{kind}_flow.safetensors")
+    write_statistics(out / "latent_statistics.json", read_statistics(folder / "latents" / "statistics.json"))
+
+
+def write_half(weights: Path, target: Path) -> None:
+    save_half(load_file(weights), target)
+
+
+def save_half(weights: dict[str, torch.Tensor], target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_file({key: value.half().contiguous() for key, value in weights.items()}, target)
+    print(target.stem, f"{target.stat().st_size / 1e6:.1f} MB")
 
 
 def unpack(folder: Path) -> None:
-    """What `encode` needs, from the shipped files: latents and tokens then fit the shipped flows."""
+    """What `encode` and `latents` need, from the shipped files: tokens and latents then fit the shipped flows."""
     folder.mkdir(parents=True, exist_ok=True)
-    conditioner = {name: value.float() for name, value in load_file(mini_folder() / "conditioner.safetensors").items()}
-    save_file(conditioner, folder / "conditioner.safetensors")
+    save_file(shipped("conditioner"), folder / "conditioner.safetensors")
     autoencoder = {
-        f"{name}.{key}": value.float()
-        for name in ("encoder", "decoder")
-        for key, value in load_file(mini_folder() / f"structure_{name}.safetensors").items()
+        f"{half}.{key}": value for half in ("encoder", "decoder") for key, value in shipped(f"structure_{half}").items()
     }
     save_file(autoencoder, folder / "structure_vae.safetensors")
+    for kind in ("shape", "texture"):
+        (folder / kind).mkdir(exist_ok=True)
+        for half in ("encoder", "decoder"):
+            save_file(shipped(f"{kind}_{half}"), folder / kind / f"{half}.safetensors")
+
+
+def shipped(name: str) -> dict[str, torch.Tensor]:
+    return {key: value.float() for key, value in load_file(mini_folder() / f"{name}.safetensors").items()}
 
 
 def main() -> None:
@@ -197,6 +229,11 @@ def main() -> None:
     command.add_argument("--out", type=Path, default=mini_folder())
     command.add_argument("--scenegen", type=Path)
     command.add_argument("--iscene", type=Path)
+    command = commands.add_parser("export-latents")
+    command.add_argument("folder", type=Path)
+    command.add_argument("--out", type=Path, default=mini_folder())
+    for run, recipe in LATENT_RUNS.items():
+        command.add_argument(f"--{run.replace('_', '-')}", type=Path, required=True, help=f"run of {recipe}")
     given = parser.parse_args()
     if given.command == "make":
         make(given.folder, given.pack, given.chunks, given.workers)
@@ -206,6 +243,8 @@ def main() -> None:
         latents(given.folder, given.pack, given.shape, given.texture, given.chunks, given.workers)
     elif given.command == "scale":
         scale(given.run, given.folder)
+    elif given.command == "export-latents":
+        export_latents(given.folder, given.out, {run: getattr(given, run) for run in LATENT_RUNS})
     elif given.command == "unpack":
         unpack(given.folder)
     else:

@@ -1,5 +1,6 @@
 """Surface and materials from voxels by the preset's latent networks, here with untrained weights."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ from PIL import Image
 
 from scenewright.backbones.trellis2.latent_flow import LatentFlow
 from scenewright.backbones.trellis2.shape_vae import ShapeDecoder, ShapeEncoder
-from scenewright.backbones.trellis2.texture_vae import TextureDecoder, TextureEncoder
+from scenewright.backbones.trellis2.texture_vae import TextureDecoder
+from scenewright.backbones.trellis2.unet_blocks import UpBlock
 from scenewright.errors import WeightsError
 from scenewright.presets.mini.latent_decoder import LatentDecoder
 from scenewright.presets.mini.networks import LatentNetworks
@@ -18,7 +20,6 @@ from scenewright.presets.mini.sizes import (
     SHAPE_ENCODER,
     SHAPE_FLOW,
     TEXTURE_DECODER,
-    TEXTURE_ENCODER,
     TEXTURE_FLOW,
 )
 from scenewright.systems.scene.structures import PlacedStructures, object_generator
@@ -34,7 +35,6 @@ def decoder() -> LatentDecoder:
         ShapeEncoder(SHAPE_ENCODER).eval(),
         ShapeDecoder(SHAPE_DECODER).eval(),
         shape_flow.eval(),
-        TextureEncoder(TEXTURE_ENCODER).eval(),
         TextureDecoder(TEXTURE_DECODER).eval(),
         texture_flow.eval(),
         {"shape": flat, "texture": flat},
@@ -74,7 +74,7 @@ def test_objects_do_not_depend_on_each_other_and_empty_ones_are_left_out(decoder
     assert alone is not None
     torch.testing.assert_close(small.surface.vertices, alone.surface.vertices)
     assert torch.equal(small.surface.faces, alone.surface.faces)
-    points = small.surface.vertices[:100]
+    points = small.surface.vertices[small.surface.faces[:300].long()].mean(1)
     torch.testing.assert_close(small.field.sample(points), alone.field.sample(points), atol=1e-4, rtol=0)
     assert small.field.channels == ("red", "green", "blue", "metallic", "roughness", "alpha")
 
@@ -89,6 +89,23 @@ def test_a_seed_gives_the_same_object_and_another_seed_another(decoder: LatentDe
     assert one.surface.vertices.shape != other.surface.vertices.shape or not torch.allclose(
         one.surface.vertices, other.surface.vertices
     )
+
+
+def test_what_the_networks_do_not_find_keeps_the_voxels_surface_and_the_pictures_colours(
+    decoder: LatentDecoder,
+) -> None:
+    networks = copy.deepcopy(decoder.networks)
+    with torch.no_grad():
+        for block in networks.shape_decoder.modules():
+            if isinstance(block, UpBlock) and block.to_subdiv is not None:
+                block.to_subdiv.weight.zero_()
+                block.to_subdiv.bias.fill_(-1)
+    (item,) = decoded(LatentDecoder(networks), ball(0.4))
+    assert item is not None
+    radius = item.surface.vertices.norm(dim=1)
+    assert float((radius - 0.42).abs().max()) < 0.04
+    color = item.field.sample(item.surface.vertices)[:, :3]
+    torch.testing.assert_close(color, torch.tensor([200, 40, 40]).expand(len(color), -1) / 255, atol=0.01, rtol=0)
 
 
 def test_missing_weights_are_named(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from scipy.spatial import cKDTree
 from typer.testing import CliRunner
 
 from scenewright.backbones.structure_vae import StructureDecoder, StructureEncoder
@@ -14,10 +16,13 @@ from scenewright.data.test_scenes import read_test_scene
 from scenewright.evaluation.protocols import find_protocol
 from scenewright.evaluation.scoring import score_scene
 from scenewright.evaluation.shapes import shapes_from_file, shapes_from_test_scene
+from scenewright.geometry.edges import edge_table
 from scenewright.presets.mini.conditioner import PictureConditioner
-from scenewright.presets.mini.networks import mini_folder
+from scenewright.presets.mini.latent_decoder import LatentDecoder
+from scenewright.presets.mini.networks import LatentNetworks, mini_folder
 from scenewright.presets.mini.occupancy import outer_shell
 from scenewright.presets.mini.sizes import STRUCTURE_VAE
+from scenewright.systems.scene.structures import PlacedStructures
 from scenewright.weights.load import load_weights
 
 
@@ -52,6 +57,30 @@ def test_the_conditioner_knows_a_rendered_object_from_noise() -> None:
     assert tokens.shape == (1, 64, 192)
     assert torch.isfinite(tokens).all()
     assert float(conditioner.strangeness(plain)) < float(conditioner.strangeness(noise))
+
+
+def test_the_latent_stages_keep_a_tables_form_and_its_pictures_colour() -> None:
+    solid = np.zeros((32, 32, 32), dtype=bool)
+    solid[:, 6:26, 18:20] = True
+    for x in (1, 28):
+        for y in (7, 22):
+            solid[x : x + 3, y : y + 3, :18] = True
+    pixels = np.zeros((128, 128, 3), dtype=np.uint8)
+    pixels[40:90, 14:114] = (170, 60, 50)
+    picture = torch.from_numpy(np.concatenate([pixels, 255 * (pixels.max(-1, keepdims=True) > 0)], -1)).float() / 255
+    conditioner = load_weights(PictureConditioner, mini_folder() / "conditioner.safetensors", dtype=torch.float32)
+    coords = torch.from_numpy(outer_shell(solid)).nonzero().int()
+    tokens = conditioner(picture.permute(2, 0, 1)[None])[None]
+    structures = PlacedStructures((coords,), 32, torch.eye(4)[None], tokens, (Image.fromarray(pixels),))
+    (item,) = LatentDecoder(LatentNetworks.load()).decode(structures, lambda i, stage: torch.Generator().manual_seed(i))
+    assert item is not None
+    surface = item.surface
+    assert edge_table(surface.faces).count.min() == edge_table(surface.faces).count.max() == 2  # closed
+    voxels = (coords.double().numpy() + 0.5) / 32 - 0.5
+    distance, _ = cKDTree(voxels).query(surface.vertices.double().numpy())
+    assert distance.max() < 2 / 32
+    red, green, blue = item.field.sample(surface.vertices[surface.faces.long()].mean(1)).mean(0)[:3].tolist()
+    assert red > 1.5 * max(green, blue)
 
 
 @pytest.mark.parametrize(("system", "least"), [("scenegen", 0.65), ("iscene", 0.5)])

@@ -1,4 +1,4 @@
-"""The mini preset end to end with untrained weights, and its stand-in decoder."""
+"""The mini preset end to end with untrained weights, and how it draws surfaces and colours."""
 
 from pathlib import Path
 
@@ -10,16 +10,20 @@ from PIL import Image
 from scenewright.backbones.structure_vae import StructureDecoder
 from scenewright.errors import WeightsError
 from scenewright.geometry.finish import FinishOptions
+from scenewright.geometry.surface_color import AttributeField
 from scenewright.presets.mini.conditioner import PictureConditioner
-from scenewright.presets.mini.decoder import picture_field, voxel_surface
-from scenewright.presets.mini.networks import MiniNetworks, has_weights
+from scenewright.presets.mini.networks import LATENT_NETWORKS, MiniNetworks, has_weights
+from scenewright.presets.mini.picture_colors import picture_field, with_picture
 from scenewright.presets.mini.sizes import ISCENE, SCENEGEN, STRUCTURE_VAE
 from scenewright.presets.mini.stages import box_of_voxels
+from scenewright.presets.mini.surface import voxel_surface
 from scenewright.presets.mini.system import mini_system
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
 from scenewright.systems.scene.generator import GenerateOptions
 from scenewright.systems.scenegen.structure_flow import SceneStructureFlow
+from scenewright.systems.single_object.latent_preparation import write_statistics
 from scenewright.weights.load import save_weights
+from scenewright.weights.record import LatentStatistics
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +41,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, flow in (("scenegen", SceneStructureFlow(SCENEGEN)), ("iscene", SceneContextFlow(ISCENE))):
         flow.initialize_weights()
         save_weights(flow.half(), place / f"{name}.safetensors")
+    for name, build in LATENT_NETWORKS.items():
+        save_weights(build().half(), place / f"{name}.safetensors")
+    unit = LatentStatistics((0.0,) * 16, (1.0,) * 16)
+    write_statistics(place / "latent_statistics.json", {"shape": unit, "texture": unit})
     return place
 
 
@@ -122,3 +130,20 @@ def test_the_box_of_voxels_spans_their_middles() -> None:
     single = torch.zeros(8, 8, 8, dtype=torch.bool)
     single[3, 3, 3] = True
     assert box_of_voxels(single)[1] == 1 / 8
+
+
+def test_the_picture_shows_on_the_front_at_the_materials_brightness_and_not_behind() -> None:
+    axis = (np.arange(32) + 0.5) / 32 - 0.5
+    ball = voxel_surface(np.linalg.norm(np.stack(np.meshgrid(axis, axis, axis, indexing="ij")), axis=0) < 0.4)
+    pixels = np.zeros((64, 64, 3), dtype=np.uint8)
+    pixels[8:56, 8:32], pixels[8:56, 32:56] = 200, 80
+    grey = AttributeField(("red", "green", "blue", "roughness"), lambda points: torch.full((len(points), 4), 0.4))
+    field = with_picture(grey, ball, Image.fromarray(pixels))
+    assert field.channels == grey.channels
+    left, right = (torch.tensor([[x, -0.36, 0.13]]) for x in (-0.12, 0.12))
+    bright, dark = (field.sample(point)[0] for point in (left, right))
+    assert float(bright[0] / dark[0]) == pytest.approx(200 / 80, rel=0.05)
+    assert float((bright[0] + dark[0]) / 2) == pytest.approx(0.4, abs=0.06)
+    assert float(bright[3]) == float(dark[3]) == pytest.approx(0.4)
+    back = field.sample(torch.stack([left[0], right[0]]) * -1)
+    torch.testing.assert_close(back[:, :3], torch.full((2, 3), 0.4), atol=0.03, rtol=0)

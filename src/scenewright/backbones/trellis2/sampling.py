@@ -131,7 +131,7 @@ def sample_shape_latent(
         noise: the state at `start_time`: pure noise at 1, a normalised latent mixed with noise below (`interpolate`),
             to refine a guess instead of inventing everything.
     """
-    latent = _sample_on_voxels(flow, tokens, voxels, noise, None, config, start_time, progress)
+    latent = _sample_on_voxels(flow, tokens, voxels, noise, None, config, progress, start_time)
     return denormalized(SparseTensor(latent, voxels), statistics)
 
 
@@ -145,15 +145,11 @@ def sample_texture_latent(
     statistics: LatentStatistics,
     shape_statistics: LatentStatistics,
     *,
-    start_time: float = 1.0,
     progress: Progress | None = None,
 ) -> SparseTensor:
-    """Texture latent on the tokens of a (denormalised) shape latent, denormalised with its own `statistics`.
-
-    `noise` and `start_time` as in `sample_shape_latent`.
-    """
+    """Texture latent on the tokens of a (denormalised) shape latent, denormalised with its own `statistics`."""
     concat = normalized(shape_latent, shape_statistics).feats
-    latent = _sample_on_voxels(flow, tokens, shape_latent.voxels, noise, concat, config, start_time, progress)
+    latent = _sample_on_voxels(flow, tokens, shape_latent.voxels, noise, concat, config, progress)
     return denormalized(shape_latent.replace(latent), statistics)
 
 
@@ -225,8 +221,8 @@ def _sample_on_voxels(
     noise: Tensor,
     concat: Tensor | None,
     config: IntervalSamplerConfig,
-    start_time: float,
     progress: Progress | None,
+    start_time: float = 1.0,
 ) -> Tensor:
     size = voxels.batch_size
 

@@ -10,6 +10,7 @@ Legend: K scenes, N objects, R resolution, P side of pictures.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -73,14 +74,20 @@ def compose_views(selector: Selector, seed: int, number: int) -> list[ComposedSc
 
 @dataclass(frozen=True)
 class SeenObjects:
-    """The well visible objects of a scene with one camera: which they are, their pictures, and the turned world.
+    """The well visible objects of a scene with one camera: the picture, who is where in it, and the turned world.
 
     `turned_from_object[i]` takes points of object i's model to the turned world.
     """
 
-    pictures: ScenePictures
+    rgb: UInt8[torch.Tensor, "H W 3"]
+    masks: Bool[torch.Tensor, "N H W"]
     assets: list[Asset]
     turned_from_object: Float[np.ndarray, "N 4 4"]
+
+    @cached_property
+    def pictures(self) -> ScenePictures:
+        """What the preset's networks see."""
+        return cut_out_pictures(self.rgb.permute(2, 0, 1).float() / 255, self.masks)
 
 
 def seen_objects(scene: ComposedScene, *, supersample: int = 1) -> SeenObjects | None:
@@ -106,7 +113,8 @@ def seen_objects(scene: ComposedScene, *, supersample: int = 1) -> SeenObjects |
     turn = np.array([[y, -x, 0, 0], [x, y, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
     placed = [scene.objects[number] for number in seen]
     return SeenObjects(
-        cut_out_pictures(picture.rgb.permute(2, 0, 1).float() / 255, masks),
+        picture.rgb,
+        masks,
         [item.asset for item in placed],
         np.stack([turn @ item.world_from_object.double().numpy() for item in placed]),
     )

@@ -3,7 +3,8 @@
     conditioner.safetensors          picture encoder and its linear map
     structure_decoder.safetensors
     scenegen.safetensors, iscene.safetensors
-    {shape,texture}_{encoder,decoder,flow}.safetensors, latent_statistics.json
+    shape_encoder.safetensors
+    {shape,texture}_{decoder,flow}.safetensors, latent_statistics.json
 
 They ship in fp16 with the package (assets/mini) and run in fp32.
 """
@@ -20,7 +21,7 @@ from torch import nn
 from scenewright.backbones.structure_vae import StructureDecoder
 from scenewright.backbones.trellis2.latent_flow import LatentFlow
 from scenewright.backbones.trellis2.shape_vae import ShapeDecoder, ShapeEncoder
-from scenewright.backbones.trellis2.texture_vae import TextureDecoder, TextureEncoder
+from scenewright.backbones.trellis2.texture_vae import TextureDecoder
 from scenewright.errors import WeightsError
 from scenewright.presets.mini.conditioner import PictureConditioner
 from scenewright.presets.mini.sizes import (
@@ -31,7 +32,6 @@ from scenewright.presets.mini.sizes import (
     SHAPE_FLOW,
     STRUCTURE_VAE,
     TEXTURE_DECODER,
-    TEXTURE_ENCODER,
     TEXTURE_FLOW,
 )
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
@@ -40,21 +40,21 @@ from scenewright.systems.single_object.latent_preparation import read_statistics
 from scenewright.weights.load import load_weights
 from scenewright.weights.record import LatentStatistics
 
-__all__ = ["LatentNetworks", "MiniNetworks", "has_weights", "mini_folder"]
+__all__ = ["LATENT_NETWORKS", "LatentNetworks", "MiniNetworks", "has_weights", "mini_folder"]
 
 _STATISTICS = "latent_statistics.json"
 _FLOWS: dict[str, Callable[[], nn.Module]] = {
     "scenegen": partial(SceneStructureFlow, SCENEGEN),
     "iscene": partial(SceneContextFlow, ISCENE),
 }
-_LATENT_NETWORKS: dict[str, Callable[[], nn.Module]] = {
+LATENT_NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "shape_encoder": partial(ShapeEncoder, SHAPE_ENCODER),
     "shape_decoder": partial(ShapeDecoder, SHAPE_DECODER),
     "shape_flow": partial(LatentFlow, SHAPE_FLOW),
-    "texture_encoder": partial(TextureEncoder, TEXTURE_ENCODER),
     "texture_decoder": partial(TextureDecoder, TEXTURE_DECODER),
     "texture_flow": partial(LatentFlow, TEXTURE_FLOW),
 }
+"""How each network behind the structure stages is built, by the name of its file."""
 
 
 def mini_folder() -> Path:
@@ -64,7 +64,9 @@ def mini_folder() -> Path:
 
 def has_weights(system: str, folder: Path | None = None) -> bool:
     """Whether a system's weights are there."""
-    return all(path.is_file() for path in _files(system, folder or mini_folder()).values())
+    place = folder or mini_folder()
+    needed = [*_files(system, place).values(), *(place / f"{name}.safetensors" for name in LATENT_NETWORKS)]
+    return all(path.is_file() for path in [*needed, place / _STATISTICS])
 
 
 @dataclass(frozen=True)
@@ -104,12 +106,11 @@ class MiniNetworks:
 
 @dataclass(frozen=True)
 class LatentNetworks:
-    """Both autoencoders of surfaces and materials, both flows, and what their latents are normalised with."""
+    """Autoencoder of surfaces, decoder of materials, both flows, and what their latents are normalised with."""
 
     shape_encoder: ShapeEncoder
     shape_decoder: ShapeDecoder
     shape_flow: LatentFlow
-    texture_encoder: TextureEncoder
     texture_decoder: TextureDecoder
     texture_flow: LatentFlow
     statistics: Mapping[str, LatentStatistics]
@@ -127,9 +128,9 @@ class LatentNetworks:
             WeightsError: a file is missing, damaged, or of other sizes.
         """
         place = folder or mini_folder()
-        files = {name: place / f"{name}.safetensors" for name in _LATENT_NETWORKS}
+        files = {name: place / f"{name}.safetensors" for name in LATENT_NETWORKS}
         _check_files(files | {"statistics": place / _STATISTICS})
-        networks = {name: _loaded(files, device, build, name) for name, build in _LATENT_NETWORKS.items()}
+        networks = {name: _loaded(files, device, build, name) for name, build in LATENT_NETWORKS.items()}
         return cls(**networks, statistics=read_statistics(place / _STATISTICS), files=files)
 
 

@@ -27,7 +27,6 @@ __all__ = [
     "TEXTURE_ENCODER",
     "TEXTURE_FLOW",
     "TEXTURE_SAMPLER",
-    "TEXTURE_START",
     "VOXEL_RESOLUTION",
 ]
 
@@ -102,7 +101,8 @@ NUM_SAMPLES = 8
 AGREEMENT = 0.35
 """Share of the samples that must hold a voxel for occupied."""
 
-SHAPE_SAMPLER = IntervalSamplerConfig(steps=4, guidance_strength=1.0, rescale_t=1.0)
-TEXTURE_SAMPLER = SHAPE_SAMPLER
-SHAPE_START, TEXTURE_START = 0.5, 0.5
-"""Flow time at which the latents begin, as guesses from voxels and picture; 1 would be pure noise."""
+SHAPE_SAMPLER = IntervalSamplerConfig(steps=8, guidance_strength=1.0, rescale_t=1.0)
+SHAPE_START = 0.85
+"""Flow time at which the shape latent starts, as the voxels' surface mixed with noise; 1 would be pure noise."""
+
+TEXTURE_SAMPLER = IntervalSamplerConfig(steps=2, guidance_strength=1.0, rescale_t=1.0)

@@ -1,12 +1,12 @@
-"""The mini preset as a scene system: a structure stage, the voxel decoder, and everything the full systems do after."""
+"""The mini preset as a scene system: a structure stage, latent stages, and everything the full systems do after."""
 
 from pathlib import Path
 from typing import Literal
 
 import torch
 
-from scenewright.presets.mini.decoder import VoxelDecoder
-from scenewright.presets.mini.networks import MiniNetworks
+from scenewright.presets.mini.latent_decoder import LatentDecoder
+from scenewright.presets.mini.networks import LatentNetworks, MiniNetworks
 from scenewright.presets.mini.stages import MiniISceneStage, MiniSceneGenStage
 from scenewright.systems.scene.generator import SceneGenerator
 from scenewright.systems.scene.structures import StructureStage
@@ -30,4 +30,4 @@ def mini_system(
     """
     networks = MiniNetworks.load(system, folder, device=device)
     stage: StructureStage = MiniISceneStage(networks) if system == "iscene" else MiniSceneGenStage(networks)
-    return SceneGenerator(stage, VoxelDecoder())
+    return SceneGenerator(stage, LatentDecoder(LatentNetworks.load(folder, device=device), source=networks.source))
