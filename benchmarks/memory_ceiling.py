@@ -199,7 +199,7 @@ def latent(arguments: argparse.Namespace) -> tuple[Run, dict[str, int | None]]:
     )
     structures = shells(arguments.objects, arguments.voxels, width)
     decoding = max(decoder.decoding_bytes(structures.coords))
-    rooms = {"decoding one object": int(1.1 * decoding), "half of that": decoding // 2}
+    rooms = {"decoding one object": int(1.25 * decoding), "half of that": decoding // 2}
 
     def run(ceiling: int | None) -> object:
         draw = lambda place, stage: torch.Generator().manual_seed(place)  # noqa: E731

@@ -17,6 +17,7 @@ as soon as FOLDER/structure_vae.safetensors is there (the autoencoder's weights,
 """
 
 import argparse
+import shutil
 from collections.abc import Iterator
 from functools import cache
 from multiprocessing import get_context
@@ -29,7 +30,9 @@ from safetensors.torch import load_file, save_file
 from scenewright.backbones.structure_vae import StructureEncoder
 from scenewright.backbones.trellis2.shape_vae import ShapeEncoder
 from scenewright.backbones.trellis2.texture_vae import TextureEncoder
+from scenewright.data.importing import attribution_csv
 from scenewright.data.library import TrainingLibrary
+from scenewright.data.parametric.families import OWN_CREDIT
 from scenewright.data.selection import Selector
 from scenewright.encoders.efficientnet_lite import folded_weights
 from scenewright.presets.mini.conditioner import PictureConditioner
@@ -43,6 +46,7 @@ from scenewright.systems.single_object.latent_preparation import read_statistics
 SEED = 20261121
 CHUNK = 50
 PARAMETRIC_SHARE = 0.4
+ATTRIBUTION = "ATTRIBUTION.csv"
 LATENT_RUNS = {
     "shape": "mini_shape_vae",
     "texture": "mini_texture_vae",
@@ -64,10 +68,20 @@ def make_chunk(job: tuple[str, str, int]) -> str:
 
 
 def make(folder: Path, pack: Path, chunks: int, workers: int) -> None:
+    write_attribution(folder, pack)
     jobs = [(str(pack), str(folder), chunk) for chunk in range(chunks)]
     with get_context("spawn").Pool(workers) as pool:
         for name in pool.imap_unordered(make_chunk, jobs):
             print(name, flush=True)
+
+
+def write_attribution(folder: Path, pack: Path) -> None:
+    """Creators and licences of all models that weights made from the pack rest on; ships with them."""
+    rows = TrainingLibrary([pack]).rows.values()
+    own = ("param_*", "parametric families", OWN_CREDIT)
+    folder.mkdir(parents=True, exist_ok=True)
+    table = attribution_csv([*((row.id, row.name, row.credit) for row in rows), own])
+    (folder / ATTRIBUTION).write_text(table, encoding="utf-8")
 
 
 def encode(folder: Path, lite0: Path | None, device: str) -> None:
@@ -105,6 +119,7 @@ def latent_chunk(job: tuple[str, Path, Path, Path, int]) -> int:
 
 
 def latents(folder: Path, pack: Path, shape: Path, texture: Path, chunks: int, workers: int) -> None:
+    write_attribution(folder, pack)
     jobs = [(str(pack), folder, shape, texture, chunk) for chunk in range(chunks)]
     with get_context("spawn").Pool(workers) as pool:
         pool.apply(latent_chunk, (jobs[0],))  # the others need its statistics
@@ -154,6 +169,7 @@ def first_occupancies(folder: Path) -> Iterator[torch.Tensor]:
 
 def export(folder: Path, out: Path, flows: dict[str, Path | None]) -> None:
     """The shipped files of the structure stages, in fp16."""
+    shutil.copy(folder / ATTRIBUTION, out / ATTRIBUTION)
     autoencoder = load_file(folder / "structure_vae.safetensors")
     write_half(folder / "conditioner.safetensors", out / "conditioner.safetensors")
     for name in ("encoder", "decoder"):
@@ -165,6 +181,7 @@ def export(folder: Path, out: Path, flows: dict[str, Path | None]) -> None:
 
 def export_latents(folder: Path, out: Path, runs: dict[str, Path]) -> None:
     """The shipped files of the latent stages, in fp16."""
+    shutil.copy(folder / ATTRIBUTION, out / ATTRIBUTION)
     for kind in ("shape", "texture"):
         for half in ("encoder", "decoder"):
             write_half(runs[kind] / f"{half}.safetensors", out / f"{kind}_{half}.safetensors")

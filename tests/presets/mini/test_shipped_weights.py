@@ -1,5 +1,6 @@
 """The weights that ship with the package do what the model card says."""
 
+import csv
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 
 from scenewright.backbones.structure_vae import StructureDecoder, StructureEncoder
 from scenewright.cli.app import app
+from scenewright.data.held_out import held_out_registry
 from scenewright.data.test_scenes import read_test_scene
 from scenewright.evaluation.protocols import find_protocol
 from scenewright.evaluation.scoring import score_scene
@@ -99,3 +101,12 @@ def test_the_demo_resembles_the_scene_in_its_picture(system: str, least: float, 
 
 def test_all_weights_together_stay_below_64_megabytes() -> None:
     assert sum(path.stat().st_size for path in mini_folder().glob("*.safetensors")) < 64e6
+
+
+def test_the_models_that_the_weights_were_trained_on_are_credited_and_none_of_the_held_out_is_among_them() -> None:
+    with open(mini_folder() / "ATTRIBUTION.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) > 600
+    assert all(row["creator"] or row["rights_holder"] for row in rows)
+    assert {row["licence"] for row in rows} <= {"CC-BY-3.0", "CC-BY-3.0-US", "CC0-1.0"}
+    assert not {row["id"] for row in rows} & set(held_out_registry().ids)
