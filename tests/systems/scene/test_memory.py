@@ -30,10 +30,10 @@ def test_batches_keep_the_order_and_stay_below_the_ceiling(costs: list[int], cei
     batches = batches_within(costs, ceiling, in_use=0)
     assert [index for batch in batches for index in batch] == list(range(len(costs)))
     assert all(sum(costs[index] for index in batch) <= ceiling for batch in batches)
-    # No two neighbours could have been one batch, but for the tenth that allocators may need.
+    # No two neighbours could have been one batch, but for the share that allocators may need.
     firsts = [costs[batch[0]] for batch in batches[1:]]
     assert all(
-        sum(costs[index] for index in batch) + first > 0.9 * ceiling - 1
+        sum(costs[index] for index in batch) + first > 0.85 * ceiling - 1
         for batch, first in zip(batches[:-1], firsts, strict=True)
     )
 
@@ -44,7 +44,7 @@ def test_without_a_ceiling_everything_is_one_batch() -> None:
 
 
 def test_an_item_that_fits_nowhere_is_named() -> None:
-    with pytest.raises(OutOfMemoryBudgetError, match=r"Object 'sofa' needs about 3.2 GB .* 2.0 GB of --max-memory"):
+    with pytest.raises(OutOfMemoryBudgetError, match=r"Object 'sofa' needs about 3.4 GB .* 2.0 GB of --max-memory"):
         batches_within([10**6, 2 * 10**9], 2 * 10**9, in_use=10**9, names=["vase", "sofa"])
 
 

@@ -81,8 +81,9 @@ def with_picture(field: AttributeField, surface: Mesh, picture: Image.Image) -> 
         return ((2 * towards).clamp(0, 1) * (2 - behind).clamp(0, 1))[:, None]
 
     weight = share(middles)
-    total = weight.sum().clamp(min=1e-6)
-    level, seen = ((weight * source.sample(middles)[:, :3]).sum(0) / total for source in (field, painted))
+    if not bool((weight > 0).any()):
+        return field
+    level, seen = ((weight * source.sample(middles)[:, :3]).sum(0) / weight.sum() for source in (field, painted))
     brighter = (level.mean() / seen.mean().clamp(min=0.02)).clamp(0.5, 2.0)
     tint = (seen * brighter / level.clamp(min=0.02)).clamp(0.5, 2.0)
 
