@@ -25,7 +25,7 @@ def test_amounts_are_shown_in_their_largest_unit() -> None:
     assert [readable_bytes(n) for n in (999, 1000, 2_500_000, 7 * 10**9)] == ["999 B", "1.0 kB", "2.5 MB", "7.0 GB"]
 
 
-@given(st.lists(st.integers(0, 100), max_size=20), st.integers(112, 300))
+@given(st.lists(st.integers(0, 100), max_size=20), st.integers(120, 300))
 def test_batches_keep_the_order_and_stay_below_the_ceiling(costs: list[int], ceiling: int) -> None:
     batches = batches_within(costs, ceiling, in_use=0)
     assert [index for batch in batches for index in batch] == list(range(len(costs)))
