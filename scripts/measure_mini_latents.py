@@ -11,7 +11,6 @@ structure in the picture's colours, without any latent.
 import argparse
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +19,9 @@ from mini_data import CHUNK, SEED, selector
 from PIL import Image
 from scipy.spatial import cKDTree
 
-from scenewright.data.asset import Asset
-from scenewright.geometry.voxelize_object import object_to_voxels
 from scenewright.presets.mini.examples import SeenObjects, compose_views, seen_objects
 from scenewright.presets.mini.latent_decoder import LatentDecoder
+from scenewright.presets.mini.latent_examples import turned_voxels
 from scenewright.presets.mini.networks import LatentNetworks, MiniNetworks
 from scenewright.presets.mini.picture_colors import picture_field
 from scenewright.presets.mini.stages import MiniSceneGenStage
@@ -55,7 +53,8 @@ def main() -> None:
             "latents": decoder.decode(structures, lambda index, name: object_generator(0, f"object {index}", name)),
         }
         truths = [
-            true_voxels(asset, matrix) for asset, matrix in zip(seen.assets, seen.turned_from_object, strict=True)
+            turned_voxels(asset, matrix, TRUE_RESOLUTION)
+            for asset, matrix in zip(seen.assets, seen.turned_from_object, strict=True)
         ]
         for name, objects in made.items():
             rows[name] += [compared(item, truth) for item, truth in zip(objects, truths, strict=True)]
@@ -83,13 +82,6 @@ def from_voxels(structures: PlacedStructures) -> list[RawObject | None]:
         None if surface is None else RawObject(surface, picture_field(surface.vertices, picture))
         for surface, picture in zip(surfaces, structures.pictures, strict=True)
     ]
-
-
-def true_voxels(asset: Asset, turned_from_object: np.ndarray) -> SparseVoxels:
-    turn = torch.from_numpy(turned_from_object[:3, :3]).float()
-    parts = [part for part in asset.parts if len(part.faces)]
-    turned = [replace(part, vertices=part.vertices.float() @ turn.T, vertex_normals=None) for part in parts]
-    return object_to_voxels(turned, TRUE_RESOLUTION)
 
 
 def compared(item: RawObject | None, truth: SparseVoxels) -> dict[str, float]:

@@ -38,7 +38,7 @@ from scenewright.systems.single_object.latent_preparation import read_statistics
 from scenewright.types import SparseVoxels
 from scenewright.weights.record import LatentStatistics
 
-__all__ = ["LatentEncoders", "measured_statistics", "seen_voxels", "write_latent_examples"]
+__all__ = ["LatentEncoders", "measured_statistics", "seen_voxels", "turned_voxels", "write_latent_examples"]
 
 logger = logging.getLogger(__name__)
 
@@ -69,19 +69,25 @@ def seen_voxels(asset: Asset, turned_from_object: Float[np.ndarray, "4 4"]) -> S
     Raises:
         InputError: the object is too thin for the grid.
     """
-    turn = torch.from_numpy(turned_from_object[:3, :3]).float()
-    parts = [
-        replace(part, vertices=part.vertices.float() @ turn.T, vertex_normals=None)
-        for part in asset.parts
-        if len(part.faces)
-    ]
-    voxels = object_to_voxels(parts, VOXEL_RESOLUTION)
+    voxels = turned_voxels(asset, turned_from_object, VOXEL_RESOLUTION)
     cells = (voxels.coords // (VOXEL_RESOLUTION // RESOLUTION)).long()
     occupied = np.zeros((RESOLUTION,) * 3, dtype=bool)
     occupied[tuple(cells.T.numpy())] = True
     kept = torch.from_numpy(outer_shell(occupied))[tuple(cells.T)]
     attributes = {name: values[kept] for name, values in voxels.attributes.items()}
     return SparseVoxels(voxels.coords[kept], voxels.resolution, attributes)
+
+
+def turned_voxels(asset: Asset, turned_from_object: Float[np.ndarray, "4 4"], resolution: int) -> SparseVoxels:
+    """Dual grid and materials of a whole object in its own turned cube.
+
+    Raises:
+        InputError: the object is too thin for the grid.
+    """
+    turn = torch.from_numpy(turned_from_object[:3, :3]).float()
+    parts = [part for part in asset.parts if len(part.faces)]
+    turned = [replace(part, vertices=part.vertices.float() @ turn.T, vertex_normals=None) for part in parts]
+    return object_to_voxels(turned, resolution)
 
 
 def measured_statistics(latents: list[Tensor]) -> LatentStatistics:
