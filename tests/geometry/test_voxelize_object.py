@@ -95,3 +95,63 @@ def test_objects_that_make_no_voxels_and_foreign_voxels_are_refused():
         object_to_voxels([line], 16)
     with pytest.raises(InputError, match="'vertices' and 'intersected'"):
         voxels_to_mesh(SparseVoxels(torch.tensor([[0, 0, 0]]), 4))
+
+
+def rod(position: tuple[float, float], material: PBRMaterial, thickness: float = 0.002) -> Mesh:
+    """An upright blade from z = -0.37 to 0.37 whose u runs along it; thinner than any voxel here."""
+    x, y = position
+    low, high = torch.tensor([x, y, -0.37]), torch.tensor([x, y, 0.37])
+    wide = torch.tensor([thickness, 0.0, 0.0])
+    vertices = torch.stack([low, low + wide, high + wide, high])
+    uv = torch.tensor([[0.0, 1], [0, 0], [1, 0], [1, 1]])
+    return Mesh(vertices, torch.tensor([[0, 1, 2], [0, 2, 3]]), uv=uv, material=material)
+
+
+def test_thin_parts_are_kept_on_demand_with_their_own_colours():
+    # Half red and half green along the rod, which stands between the grid's lines and so makes no voxel.
+    image = torch.zeros(64, 64, 3, dtype=torch.uint8)
+    image[:, :32, 0], image[:, 32:, 1] = 255, 255
+    base = square(PBRMaterial((0.0, 0.0, 1.0, 1.0), roughness_factor=0.9))
+    thin = rod((0.26, 0.26), PBRMaterial(base_color_texture=image, metallic_factor=0.2, roughness_factor=0.3))
+    published, kept = object_to_voxels([base, thin], 16), object_to_voxels([base, thin], 16, keep_thin=True)
+    keys = {tuple(row): index for index, row in enumerate(kept.coords.tolist())}
+    assert list(keys) == sorted(keys)
+    row = torch.tensor([keys[tuple(coord)] for coord in published.coords.tolist()])
+    for name in ("vertices", "base_color", "metallic", "roughness", "alpha"):
+        assert torch.equal(kept.attributes[name][row], published.attributes[name]), name
+    is_added = torch.ones(len(kept.coords), dtype=torch.bool)
+    is_added[row] = False
+    mesh = voxels_to_mesh(kept)
+    assert float(mesh.vertices[:, 2].max()) > float(voxels_to_mesh(published).vertices[:, 2].max()) + 0.2
+    height = (kept.coords[:, 2] + kept.attributes["vertices"][:, 2] / 255) / 16 - 0.5
+    color = kept.attributes["base_color"].int()
+    # The rod reaches from -0.46 to 0.46 of the cube; colours blend at its middle and ends, and at the square (0.125).
+    for middle, expected in ((-0.22, [255, 0, 0]), (0.28, [0, 255, 0])):
+        chosen = color[is_added & ((height - middle).abs() < 0.12)]
+        assert len(chosen) > 3
+        assert int((chosen - torch.tensor(expected)).abs().max()) <= 1
+    below = is_added & (height < -0.1)
+    assert kept.attributes["roughness"][below].unique().tolist() == [76]
+    assert kept.attributes["metallic"][below].unique().tolist() in ([50], [51])
+
+
+def test_an_object_of_nothing_but_a_crumb_needs_completion():
+    # Two specks at opposite corners of the cube span it; neither crosses a grid edge.
+    speck = torch.tensor([[0.0, 0, 0], [0.01, 0, 0], [0, 0.01, 0]])
+    pieces = [
+        Mesh(speck, torch.tensor([[0, 1, 2]]), material=PBRMaterial((1.0, 0.0, 0.0, 1.0))),
+        Mesh(1 - speck, torch.tensor([[0, 1, 2]]), material=PBRMaterial((0.0, 1.0, 0.0, 1.0))),
+    ]
+    with pytest.raises(InputError, match="higher resolution"):
+        object_to_voxels(pieces, 16)
+    voxels = object_to_voxels(pieces, 16, keep_thin=True)
+    assert len(voxels.coords) == 8
+    is_low = voxels.coords[:, 0] < 8
+    assert voxels.attributes["base_color"][is_low].unique(dim=0).tolist() == [[255, 0, 0]]
+    assert voxels.attributes["base_color"][~is_low].unique(dim=0).tolist() == [[0, 255, 0]]
+
+
+def test_a_line_stays_nothing_with_completion():
+    line = Mesh(torch.tensor([[0.0, 0, 0], [1, 0, 0], [2, 0, 0]]), torch.tensor([[0, 1, 2]]))
+    with pytest.raises(InputError, match="without area"):
+        object_to_voxels([line], 16, keep_thin=True)

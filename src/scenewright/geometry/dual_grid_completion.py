@@ -146,6 +146,8 @@ def complete_dual_grid(
     resolution = grid.resolution
     vertices = (mesh.vertices.detach().to("cpu", torch.float64) + 0.5).numpy() * resolution
     faces = mesh.faces.cpu().long().numpy()
+    corner = vertices[faces]
+    faces = faces[np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]).any(1)]
     report = progress or (lambda _: None)
     lost = _lost_points(grid, vertices, faces, tolerance, num_threads, lambda done: report(0.7 * done))
     if not len(lost):
@@ -213,9 +215,6 @@ def _lost_points(
 ) -> np.ndarray:
     """Points of the mesh that the grid lost, and their distance: [P, 4]."""
     rebuilt = _rebuilt(grid)
-    corner = vertices[faces]
-    has_area = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]).any(1)
-    faces = faces[has_area]
     tasks = [faces[at : at + _FACES_PER_TASK] for at in range(0, len(faces), _FACES_PER_TASK)]
 
     def solve(task: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ section 3.2. Left out: emission and normal maps, which published training data d
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
@@ -29,7 +29,15 @@ from scenewright.geometry.volumetric_attributes_texture import FILTERS, WRAPS, p
 from scenewright.geometry.voxelize import Lattice, check_mesh
 from scenewright.types import Mesh, SparseVoxels
 
-__all__ = ["SurfaceMaterial", "TexturedTriangles", "mesh_to_voxel_attributes", "voxelize_textured_triangles"]
+__all__ = [
+    "SurfaceMaterial",
+    "TexturedTriangles",
+    "attribute_bytes",
+    "mesh_to_voxel_attributes",
+    "pack_materials",
+    "textured_triangles",
+    "voxelize_textured_triangles",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -89,30 +97,6 @@ def voxelize_textured_triangles(
     num = len(corners)
     faces = torch.arange(3 * num, dtype=torch.int32).view(num, 3)
     check_mesh(corners.view(-1, 3), faces)
-    textures: list[Tensor] = []
-    factors, choices = np.zeros((len(triangles.materials), 7)), np.zeros((len(triangles.materials), 10), np.int64)
-    for index, material in enumerate(triangles.materials):
-        factors[index] = (
-            *material.base_color_factor,
-            material.metallic_factor,
-            material.roughness_factor,
-            material.alpha_factor,
-            material.alpha_cutoff,
-        )
-        choices[index, :3] = _ALPHA_MODES[material.alpha_mode], FILTERS[material.filter], WRAPS[material.wrap]
-        base = None if material.base_color_texture is None else (material.base_color_texture, 0)
-        slots = (base, material.metallic_texture, material.roughness_texture, material.alpha_texture)
-        for slot, texture in enumerate(slots):
-            choices[index, 3 + slot] = -1
-            if texture is not None:
-                image, channel = texture
-                last = 2 if slot == 0 else channel
-                if image.shape[2] <= last:
-                    raise InputError(f"Expected a texture with at least {last + 1} channels, got {tuple(image.shape)}.")
-                choices[index, 3 + slot] = _position(textures, image)
-                if slot:
-                    choices[index, 6 + slot] = channel
-    buffer, table = pack_textures([texture.cpu().numpy() for texture in textures])
 
     def per_corner(values: Tensor | None, width: int) -> np.ndarray:
         if values is None:
@@ -128,10 +112,7 @@ def voxelize_textured_triangles(
         per_corner(triangles.uvs, 2),
         per_corner(triangles.colors, 4),
         triangles.material_ids.to("cpu", torch.int64).contiguous().numpy(),
-        factors,
-        choices,
-        buffer,
-        table,
+        *pack_materials(triangles.materials),
         float(mip_level_offset),
     )
 
@@ -154,6 +135,34 @@ def voxelize_textured_triangles(
         del attributes["normal"]
     device = triangles.corners.device
     return coords.to(device), {name: value.to(device) for name, value in attributes.items()}
+
+
+def pack_materials(materials: Sequence[SurfaceMaterial]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What the kernels read of materials: factors, choices, and the textures' buffer and table (see there)."""
+    textures: list[Tensor] = []
+    factors, choices = np.zeros((len(materials), 7)), np.zeros((len(materials), 10), np.int64)
+    for index, material in enumerate(materials):
+        factors[index] = (
+            *material.base_color_factor,
+            material.metallic_factor,
+            material.roughness_factor,
+            material.alpha_factor,
+            material.alpha_cutoff,
+        )
+        choices[index, :3] = _ALPHA_MODES[material.alpha_mode], FILTERS[material.filter], WRAPS[material.wrap]
+        base = None if material.base_color_texture is None else (material.base_color_texture, 0)
+        slots = (base, material.metallic_texture, material.roughness_texture, material.alpha_texture)
+        for slot, texture in enumerate(slots):
+            choices[index, 3 + slot] = -1
+            if texture is not None:
+                image, channel = texture
+                last = 2 if slot == 0 else channel
+                if image.shape[2] <= last:
+                    raise InputError(f"Expected a texture with at least {last + 1} channels, got {tuple(image.shape)}.")
+                choices[index, 3 + slot] = _position(textures, image)
+                if slot:
+                    choices[index, 6 + slot] = channel
+    return factors, choices, *pack_textures([texture.cpu().numpy() for texture in textures])
 
 
 def _position(textures: list[Tensor], image: Tensor) -> int:
@@ -179,6 +188,19 @@ def mesh_to_voxel_attributes(
 
     Raises:
         InputError: no triangles, vertices that are not finite, or an object that sticks out of the cube.
+    """
+    triangles = textured_triangles(parts)
+    coords, values = voxelize_textured_triangles(
+        triangles, Lattice.cube(resolution), num_threads=num_threads, progress=progress
+    )
+    return SparseVoxels(coords, resolution, attribute_bytes(values))
+
+
+def textured_triangles(parts: Sequence[Mesh]) -> TexturedTriangles:
+    """All parts' triangles in order, with the materials that `mesh_to_voxel_attributes` reads from them.
+
+    Raises:
+        InputError: as there.
     """
     if not any(len(part.faces) for part in parts):
         raise InputError("Expected an object with at least one triangle, got none; check that the file holds geometry.")
@@ -210,11 +232,14 @@ def mesh_to_voxel_attributes(
             f"Expected an object inside [-0.5, 0.5]^3, got coordinates up to {reach:g}; "
             "scale it with scenewright.geometry.voxelize.fit_unit_cube first."
         )
-    coords, values = voxelize_textured_triangles(
-        triangles, Lattice.cube(resolution), num_threads=num_threads, progress=progress
-    )
-    attributes = {name: (value.clamp(0, 1) * 255).to(torch.uint8) for name, value in values.items()}
-    return SparseVoxels(coords, resolution, attributes)
+    return triangles
+
+
+def attribute_bytes(
+    values: Mapping[str, Float[Tensor, "N _channels"]],
+) -> dict[str, UInt8[Tensor, "N _channels"]]:
+    """Attributes in [0, 1] as they are stored: truncated to bytes."""
+    return {name: (value.clamp(0, 1) * 255).to(torch.uint8) for name, value in values.items()}
 
 
 def _surface_material(part: Mesh) -> SurfaceMaterial:

@@ -20,7 +20,7 @@ from scenewright.geometry.volumetric_attributes_texture import lookup, mip_level
 from scenewright.geometry.voxelize_index import brick_rows, sorted_voxels, touch_row
 from scenewright.geometry.voxelize_scan import row_crossings, sorted_rows
 
-__all__ = ["slab_attributes"]
+__all__ = ["read_material", "slab_attributes"]
 
 _CHANNELS = 10
 
@@ -40,7 +40,7 @@ def _room(sums, owner, used, spare):
 
 @njit(cache=True, nogil=True)
 @no_type_check
-def _read_material(factors, choices, buffer, table, levels, u, v, out):
+def read_material(factors, choices, buffer, table, levels, u, v, out):
     """Fill `out` [6] with base colour, metallic, roughness and alpha at (u, v)."""
     is_linear, wrap = choices[1] == 1, choices[2]
     for channel in range(6):
@@ -138,7 +138,7 @@ def slab_attributes(
                         b0 = 1.0 - b1 - b2
                         u = b0 * uv[0, 0] + b1 * uv[1, 0] + b2 * uv[2, 0]
                         v = b0 * uv[0, 1] + b1 * uv[1, 1] + b2 * uv[2, 1]
-                        _read_material(factors[material], choices[material], buffer, table, levels, u, v, values)
+                        read_material(factors[material], choices[material], buffer, table, levels, u, v, values)
                         if colors.shape[0]:
                             for channel in range(4):
                                 tint = (

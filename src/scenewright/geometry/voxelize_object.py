@@ -10,15 +10,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from scenewright.errors import InputError
 from scenewright.geometry.color import linear_from_srgb
 from scenewright.geometry.dual_grid import DualGridConfig, mesh_to_dual_grid
+from scenewright.geometry.dual_grid_completion import complete_dual_grid
 from scenewright.geometry.dual_grid_mesh import dual_grid_to_mesh
 from scenewright.geometry.dual_grid_quantize import dequantize_dual_grid, quantize_dual_grid
-from scenewright.geometry.volumetric_attributes import mesh_to_voxel_attributes
-from scenewright.geometry.voxelize import fit_unit_cube
-from scenewright.types import Mesh, PBRMaterial, SparseVoxels
+from scenewright.geometry.triangle_tree import TriangleTree
+from scenewright.geometry.volumetric_attributes import (
+    TexturedTriangles,
+    attribute_bytes,
+    textured_triangles,
+    voxelize_textured_triangles,
+)
+from scenewright.geometry.volumetric_attributes_points import attributes_at_points
+from scenewright.geometry.voxelize import Lattice, fit_unit_cube
+from scenewright.types import DualGrid, Mesh, PBRMaterial, SparseVoxels
 
 __all__ = ["object_to_voxels", "voxels_to_mesh"]
 
@@ -31,11 +40,15 @@ def object_to_voxels(
     resolution: int,
     config: DualGridConfig | None = None,
     progress: Callable[[float], None] | None = None,
+    *,
+    keep_thin: bool = False,
 ) -> SparseVoxels:
     """Surface and materials of an object, fitted to the cube, as uint8 voxels in ascending (x, y, z) order.
 
     Args:
         parts: the object's meshes in one common frame.
+        keep_thin: add voxels for what the published conversion drops (see `complete_dual_grid`). The published voxels
+            keep their vertices and materials; an added one takes the material of the surface nearest to its vertex.
         progress: called with the finished fraction.
 
     Raises:
@@ -51,20 +64,57 @@ def object_to_voxels(
     starts = torch.tensor([0, *(len(piece) for piece in pieces[:-1])]).cumsum(0).tolist()
     faces = torch.cat([part.faces.long() + start for part, start in zip(parts, starts, strict=True)])
 
-    def second_half(done: float) -> None:
-        if progress is not None:
-            progress(0.5 + 0.5 * done)
+    mesh, num_stages = Mesh(fitted, faces), 3 if keep_thin else 2
 
-    grid = mesh_to_dual_grid(
-        Mesh(fitted, faces), resolution, config, None if progress is None else lambda done: progress(0.5 * done)
-    )
-    if not len(grid.coords):
+    def stage(number: int) -> Callable[[float], None]:
+        def report(done: float) -> None:
+            if progress is not None:
+                progress((number + done) / num_stages)
+
+        return report
+
+    grid = mesh_to_dual_grid(mesh, resolution, config, stage(0))
+    if not len(grid.coords) and not keep_thin:
         raise InputError(f"The object crosses no edge of a {resolution}^3 grid; choose a higher resolution.")
-    materials = mesh_to_voxel_attributes(parts, resolution, config.num_threads, second_half)
+    triangles = textured_triangles(parts)
+    coords, values = voxelize_textured_triangles(
+        triangles, Lattice.cube(resolution), num_threads=config.num_threads, progress=stage(1)
+    )
     # Both scans make the same voxels by construction: same triangles, same arithmetic, same order.
-    assert torch.equal(grid.coords, materials.coords), "dual grid and attributes disagree on voxels"
-    stored = quantize_dual_grid(grid)
-    return SparseVoxels(grid.coords, resolution, {**stored.attributes, **materials.attributes})
+    assert torch.equal(grid.coords, coords), "dual grid and attributes disagree on voxels"
+    if keep_thin:
+        whole = complete_dual_grid(grid, mesh, num_threads=config.num_threads, progress=stage(2))
+        if not len(whole.coords):
+            raise InputError("The object has no surface: all of its triangles are without area.")
+        values = _with_added(values, grid, whole, mesh, triangles)
+        grid = whole
+    return SparseVoxels(grid.coords, resolution, {**quantize_dual_grid(grid).attributes, **attribute_bytes(values)})
+
+
+def _with_added(
+    values: dict[str, Tensor], grid: DualGrid, whole: DualGrid, mesh: Mesh, triangles: TexturedTriangles
+) -> dict[str, Tensor]:
+    """Attributes of `grid`'s voxels, and of those that only `whole` has, in the order of `whole`."""
+    is_known = torch.isin(_keys(whole), _keys(grid))
+    if bool(is_known.all()):
+        return values
+    position = (whole.coords.double() + whole.dual_vertices.double())[~is_known] / whole.resolution - 0.5
+    corners = mesh.vertices.double()[mesh.faces.long()]
+    doubled = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    # A triangle without area makes no voxel, so it colours none either.
+    solid = (doubled != 0).any(1).nonzero()[:, 0]
+    nearest = TriangleTree(Mesh(mesh.vertices, mesh.faces[solid])).query(position)
+    added = attributes_at_points(triangles, solid[nearest.faces], nearest.barycentric, 1 / whole.resolution)
+    merged = {}
+    for name, known in values.items():
+        merged[name] = known.new_empty(len(is_known), known.shape[1])
+        merged[name][is_known], merged[name][~is_known] = known, added[name].to(known)
+    return merged
+
+
+def _keys(grid: DualGrid) -> Tensor:
+    x, y, z = grid.coords.long().unbind(1)
+    return (x * grid.resolution + y) * grid.resolution + z
 
 
 def voxels_to_mesh(voxels: SparseVoxels) -> Mesh:
