@@ -36,6 +36,9 @@ def evaluate(
         int, typer.Option(min=0, help="Processes that score; 0 chooses. The numbers do not depend on it.")
     ] = 0,
     seed: Annotated[int, typer.Option(help="Seed passed to the system.")] = 0,
+    camera: Annotated[
+        str, typer.Option(help="What the system is told of the true camera: pose (all), lens, nothing.")
+    ] = "pose",
     device: Annotated[str, typer.Option(help="Device the system runs on: auto, cpu, cuda, mps.")] = "auto",
     views: Annotated[
         list[str] | None,
@@ -53,7 +56,7 @@ def evaluate(
     from scenewright.evaluation.records import to_json
     from scenewright.evaluation.report import save_report
     from scenewright.evaluation.run import evaluate_folders, evaluate_system
-    from scenewright.evaluation.systems import BuildRequest, find_system
+    from scenewright.evaluation.systems import BuildRequest, camera_knowledge, find_system
     from scenewright.evaluation.views import measure_views
     from scenewright.io.atomic import write_bytes
 
@@ -66,6 +69,7 @@ def evaluate(
     for path in (json_path, report):
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
+    told = camera_knowledge(camera)
     protocols = [find_protocol(name) for name in protocol or ["scenewright-1"]]
     baseline = read_result(gate) if gate is not None else None
     results, built, base = [], None, work or _default_work(json_path, report)
@@ -98,6 +102,7 @@ def evaluate(
                     generated=base / "generated",
                     seed=seed,
                     preset=preset,
+                    camera=told,
                     pictures=pictures,
                     workers=workers,
                     progress=progress,

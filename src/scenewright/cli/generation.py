@@ -309,7 +309,7 @@ def _parent_scene(parent: Manifest, content: bytes | None, masks: ObjectMasks) -
 
 
 def _read_camera(path: Path, size: tuple[int, int]) -> Camera:
-    """A camera as JSON: `intrinsics_px` (3x3) and `cam_from_world` (4x4; world z up, camera OpenCV).
+    """A camera as JSON: `intrinsics_px` (3x3) and, where it is known, `cam_from_world` (4x4; see docs/generate.md).
 
     The `scene.json` of a test scene serves, too.
     """
@@ -320,12 +320,14 @@ def _read_camera(path: Path, size: tuple[int, int]) -> Camera:
             assert known is not None
             return known
         intrinsics = torch.tensor(content["intrinsics_px"], dtype=torch.float32).reshape(3, 3)
-        cam_from_world = torch.tensor(content["cam_from_world"], dtype=torch.float32).reshape(4, 4)
+        # A camera at the origin stands on the floor: its place counts as unknown.
+        cam_from_world = torch.tensor(content.get("cam_from_world", torch.eye(4).tolist()), dtype=torch.float32)
+        cam_from_world = cam_from_world.reshape(4, 4)
     except FileNotFoundError as error:
         raise InputError(f"Camera '{path}' does not exist; check the path.") from error
     except (OSError, ValueError, TypeError, KeyError, RuntimeError, RecursionError) as error:
         raise InputError(
-            f"Expected 'intrinsics_px' (3x3) and 'cam_from_world' (4x4) in the camera file '{path}' ({error})."
+            f"Expected 'intrinsics_px' (3x3) and perhaps 'cam_from_world' (4x4) in the camera file '{path}' ({error})."
         ) from error
     return Camera(intrinsics, cam_from_world, *size)
 

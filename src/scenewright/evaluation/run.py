@@ -29,11 +29,11 @@ from scenewright.evaluation.scoring import SceneScore, failed_scene, score_scene
 from scenewright.evaluation.shapes import ShapeScene, shapes_from_scene
 from scenewright.evaluation.sources import SceneSource, SourceScene, find_sources
 from scenewright.evaluation.summary import summarize
-from scenewright.evaluation.systems import SceneSystem
+from scenewright.evaluation.systems import CameraKnowledge, SceneSystem, known_camera
 from scenewright.evaluation.workers import SceneWorkers, choose_workers
 from scenewright.io.images import load_image
 from scenewright.io.scene_file import load_scene, save_scene
-from scenewright.types import Scene
+from scenewright.types import Camera, Scene
 
 __all__ = ["Evaluation", "evaluate_folders", "evaluate_system"]
 
@@ -163,6 +163,7 @@ def evaluate_system(
     generated: str | Path | None = None,
     seed: int = 0,
     preset: str | None = None,
+    camera: CameraKnowledge = "pose",
     pictures: bool = True,
     workers: int = 1,
     progress: Progress | None = None,
@@ -173,6 +174,7 @@ def evaluate_system(
         work: folder for records and pictures; created if missing, reused to resume.
         generated: folder for generated scenes (`NAME.glb`), shared by runs under several protocols.
         seed: passed to the system, the same for every scene.
+        camera: what the system is told of the true camera; baselines need all of it.
         workers: processes that score while this one generates; 0 chooses. The numbers do not depend on it.
 
     Raises:
@@ -180,7 +182,7 @@ def evaluate_system(
     """
     sources, work = find_sources(scenes), Path(work)
     scene_store = Path(generated) if generated is not None else work / "generated"
-    facts = {"system": system.name, "preset": preset, "seed": seed, "version": __version__}
+    facts = {"system": system.name, "preset": preset, "seed": seed, "version": __version__, "camera": camera}
     facts["weights"] = system.weights_sha256() if hasattr(system, "weights_sha256") else None
     kept: dict[str, dict[str, Any]] = {}
     with SceneWorkers(workers or choose_workers(len(sources))) as pool:
@@ -199,16 +201,19 @@ def evaluate_system(
                 except SCENE_FAILURES as error:
                     kept[source.name] = _unscored_record(source.name, _sentence(error), work, key)
                     continue
-                made = _generate(system, scene, scene_store, made_key, seed)
+                made = _generate(system, scene, known_camera(scene.camera, camera), scene_store, made_key, seed)
             pool.submit(_score_generated, made, source, protocol, work, key, scene_store, pictures)
         scored = pool.results(lambda waiting: _report(progress, len(sources) - waiting, len(sources), "scoring"))
     kept |= {record["name"]: record for record in scored}
     _report(progress, len(sources), len(sources), "")
     records = [kept[source.name] for source in sources]
-    return _finish(system.name if preset is None else f"{system.name} ({preset})", protocol, records, work)
+    name = system.name if preset is None else f"{system.name} ({preset})"
+    return _finish(name if camera == "pose" else f"{name}, camera: {camera}", protocol, records, work)
 
 
-def _generate(system: SceneSystem, scene: SourceScene, store: Path, key: str, seed: int) -> dict[str, Any]:
+def _generate(
+    system: SceneSystem, scene: SourceScene, camera: Camera | None, store: Path, key: str, seed: int
+) -> dict[str, Any]:
     """Makes `NAME.glb` in the store, with a note of the time, the memory and, where it failed, the reason."""
     path = store / f"{scene.name}.glb"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -216,7 +221,7 @@ def _generate(system: SceneSystem, scene: SourceScene, store: Path, key: str, se
         torch.cuda.reset_peak_memory_stats()
     started, message = time.perf_counter(), None
     try:
-        made = system.generate(scene.image, scene.masks, camera=scene.camera, seed=seed)
+        made = system.generate(scene.image, scene.masks, camera=camera, seed=seed)
         save_scene(name_by_masks(made, scene), path)
     except SCENE_FAILURES as error:
         message = _sentence(error)

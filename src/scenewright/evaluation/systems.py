@@ -6,10 +6,11 @@ order of the masks where it can (an object may carry its `mask` to say which one
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, get_args, runtime_checkable
 
+import torch
 from jaxtyping import Bool
 from PIL import Image
 from torch import Tensor
@@ -17,7 +18,19 @@ from torch import Tensor
 from scenewright.errors import InputError
 from scenewright.types import Camera, Scene
 
-__all__ = ["SYSTEMS", "BuildRequest", "SceneSystem", "SystemEntry", "find_system"]
+__all__ = [
+    "SYSTEMS",
+    "BuildRequest",
+    "CameraKnowledge",
+    "SceneSystem",
+    "SystemEntry",
+    "camera_knowledge",
+    "find_system",
+    "known_camera",
+]
+
+CameraKnowledge = Literal["pose", "lens", "nothing"]
+"""What a system is told of the true camera: its place and its lens, its lens, or nothing."""
 
 
 @runtime_checkable
@@ -32,6 +45,24 @@ class SceneSystem(Protocol):
     ) -> Scene:
         """The scene; systems that need no camera ignore it."""
         ...
+
+
+def camera_knowledge(name: str) -> CameraKnowledge:
+    """
+    Raises:
+        InputError: there is no such choice.
+    """
+    for choice in get_args(CameraKnowledge):
+        if choice == name:
+            return choice
+    raise InputError(f"Expected --camera {', '.join(get_args(CameraKnowledge))}; got '{name}'.")
+
+
+def known_camera(camera: Camera | None, knowledge: CameraKnowledge) -> Camera | None:
+    """What a system is given of the true camera. A camera whose place is not known is at the origin."""
+    if camera is None or knowledge == "nothing":
+        return None
+    return camera if knowledge == "pose" else replace(camera, cam_from_world=torch.eye(4))
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,9 @@ from scenewright.presets.mini.stages import box_of_voxels
 from scenewright.presets.mini.surface import voxel_surface
 from scenewright.presets.mini.system import mini_system
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
+from scenewright.systems.scene.baseline import assumed_camera
 from scenewright.systems.scene.generator import GenerateOptions
+from scenewright.systems.scene.placing import transformed_camera
 from scenewright.systems.scenegen.structure_flow import SceneStructureFlow
 from scenewright.systems.single_object.latent_preparation import write_statistics
 from scenewright.weights.load import save_weights
@@ -72,6 +74,29 @@ def test_a_picture_becomes_a_scene_that_depends_on_seed_and_input_only(system: s
         assert len(item.parts[0].faces)
         assert torch.equal(item.parts[0].vertices, same.parts[0].vertices)
         torch.testing.assert_close(item.world_from_object, same.world_from_object)
+
+
+@pytest.mark.parametrize("is_above", [True, False])
+def test_under_a_known_camera_the_scene_is_in_its_world_in_metres(is_above: bool, folder: Path) -> None:
+    generator = mini_system("scenegen", folder)
+    image, masks = picture_with_masks()
+    level = assumed_camera(masks)  # 1.5 m above the floor, looking along +y
+    camera = transformed_camera(
+        level, torch.tensor([[0.0, -1, 0, 2], [1, 0, 0, -3], [0, 0, 1, 0 if is_above else -9], [0, 0, 0, 1]])
+    )
+    options = GenerateOptions(steps=1, finish=FinishOptions(max_faces=400, texture_size=32))
+    scene = generator.generate(image, masks, camera=camera, options=options)
+    assert scene.is_metric == is_above
+    assert scene.camera is not None
+    torch.testing.assert_close(scene.camera.intrinsics_px, camera.intrinsics_px)
+    if is_above:
+        assert torch.equal(scene.camera.cam_from_world, camera.cam_from_world)
+        # The camera stands at (2, -3) and looks along -x; all that its masks show is there.
+        middles = torch.stack([item.world_bounds().mean(0) for item in scene.objects])
+        assert bool((middles[:, 0] < 2).all())
+        again = generator.reroll(scene, {"obj_02": 1}, image, masks, ["obj_01", "obj_02"], options=options)
+        assert again.is_metric
+        assert again.objects[0] is scene.objects[0]
 
 
 def test_all_weights_of_the_preset_stay_below_64_mb(folder: Path) -> None:

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from scenewright.systems.scene.outline import ends_above, level_axes, mask_rectangle, open_sides, outline_points
+from scenewright.systems.scene.outline import (
+    ends_above,
+    is_framed,
+    level_axes,
+    mask_rectangle,
+    open_sides,
+    outline_points,
+)
 from scenewright.types import Mesh, SceneObject
 
 
@@ -50,3 +57,21 @@ def test_a_mask_that_ends_at_the_one_below_it_stands_on_it_or_behind() -> None:
     table[20:30, 5:35] = True
     assert ends_above(vase, table)
     assert not ends_above(table, vase)
+
+
+@pytest.mark.parametrize(("first_row", "framed"), [(20, True), (31, False)])
+def test_what_stands_on_a_table_is_framed_by_it_and_what_stands_behind_is_not(first_row: int, framed: bool) -> None:
+    table, vase = torch.zeros(60, 80, dtype=torch.bool), torch.zeros(60, 80, dtype=torch.bool)
+    vase[10:32, 30:40] = True
+    table[first_row:50, 10:70] = True
+    assert is_framed(vase, table & ~vase) == framed
+    # Under a sloping edge it is behind: on one side the table begins below its foot.
+    table[:45, 40:] = False
+    assert not is_framed(vase, table & ~vase)
+
+
+def test_at_the_pictures_border_nothing_is_framed() -> None:
+    table, vase = torch.zeros(60, 80, dtype=torch.bool), torch.zeros(60, 80, dtype=torch.bool)
+    vase[10:32, :10] = True
+    table[20:50, :70] = True
+    assert not is_framed(vase, table & ~vase)

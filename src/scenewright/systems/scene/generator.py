@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
 
@@ -93,6 +93,8 @@ class SceneGenerator:
         Args:
             masks: at the picture's size, none of them empty.
             names: distinct; by default obj_01, obj_02, ...
+            camera: where it is known. If it stands above z = 0, the floor of its world, and places are fitted, the
+                scene is made in that world, in metres; else its lens alone is used.
             further_views: other pictures of the same objects by name, for systems that read several (SceneGen).
 
         Raises:
@@ -107,21 +109,12 @@ class SceneGenerator:
             raise EmptyStructureError(
                 f"None of the {len(request.names)} objects could be generated; try another --seed, or check the masks."
             )
-        # A given camera stands in a world of its own; only its lens tells something about this one.
-        lens = None if camera is None else camera.intrinsics_px
-        seen_by = structures.camera
-        errors = _place_errors(structures, options)
-        if errors is not None and (fitted := fit_layout(made, errors, intrinsics_px=lens)) is not None:
-            made, seen_by = fitted
-        world_from_system = scene_on_floor(made)
-        objects = [moved_object(item, world_from_system) for item in made]
-        if seen_by is not None:
-            camera = transformed_camera(seen_by, world_from_system)
-        else:
-            camera = fit_camera(objects, (image.height, image.width), intrinsics_px=lens)
+        objects, seen_by, world_from_system = _in_world(made, structures, request, options)
         provenance = self._provenance(request, options, structures)
         provenance["world_from_system"] = world_from_system.tolist()
-        scene = Scene(tuple(objects), camera=camera, provenance=provenance)
+        # Of a given camera that is the scene's own, the floor is known and with it the scale.
+        is_metric = camera is not None and seen_by is camera
+        scene = Scene(tuple(objects), camera=seen_by, is_metric=is_metric, provenance=provenance)
         return settled(scene) if options.settle else scene
 
     def reroll(
@@ -306,6 +299,30 @@ def settled(scene: Scene, movable: Collection[str] | None = None, *, floor_z: fl
     """The scene at rest, with the report of `settle_scene` in its provenance."""
     rested, report = settle_scene(scene, floor_z=floor_z, movable=movable)
     return replace(rested, provenance={**rested.provenance, "settle": report.as_json()})
+
+
+def _in_world(
+    made: Sequence[SceneObject], structures: PlacedStructures, request: SceneRequest, options: GenerateOptions
+) -> tuple[list[SceneObject], Camera | None, Float[Tensor, "4 4"]]:
+    """Objects and camera in the scene's world, and the similarity that took the fitted objects there.
+
+    That is the world of the known camera where places are fitted, else one with the scene's longest side of 1.
+    """
+    known, seen_by = request.camera, structures.camera
+    objects, errors = list(made), _place_errors(structures, options)
+    if errors is not None and (fitted := fit_layout(made, errors, known=known)) is not None:
+        objects, seen_by = fitted.objects, fitted.camera
+        if fitted.known_world_from_world is not None:
+            moved = [moved_object(item, fitted.known_world_from_world) for item in objects]
+            return moved, known, fitted.known_world_from_world
+    world_from_system = scene_on_floor(objects)
+    objects = [moved_object(item, world_from_system) for item in objects]
+    if seen_by is not None:
+        return objects, transformed_camera(seen_by, world_from_system), world_from_system
+    # The known camera stands in another world; only its lens tells something about this one.
+    lens = None if known is None else known.intrinsics_px
+    size = (request.image.height, request.image.width)
+    return objects, fit_camera(objects, size, intrinsics_px=lens), world_from_system
 
 
 def _place_errors(structures: PlacedStructures, options: GenerateOptions) -> PlaceErrors | None:

@@ -14,9 +14,11 @@ from torch import Tensor
 
 from scenewright.types import SceneObject
 
-__all__ = ["ends_above", "has_geometry", "level_axes", "mask_rectangle", "open_sides", "outline_points"]
+__all__ = ["ends_above", "has_geometry", "is_framed", "level_axes", "mask_rectangle", "open_sides", "outline_points"]
 
 _NEIGHBOURHOOD_PX, _BORDER_PX = 3, 2
+# By how much another mask must begin above an object's lowest row to frame it, in widths of the picture.
+_FRAME = 0.003
 
 
 def has_geometry(item: SceneObject) -> bool:
@@ -73,6 +75,31 @@ def open_sides(mask: Bool[Tensor, "H W"], others: Bool[Tensor, "H W"]) -> tuple[
 def ends_above(mask: Bool[Tensor, "H W"], other: Bool[Tensor, "H W"]) -> bool:
     """Whether another mask goes on where this one ends below: it stands on the other object, or behind it."""
     return _ends_at(_from_each_side(mask.numpy())[3], _from_each_side((other & ~mask).numpy())[3])
+
+
+def is_framed(mask: Bool[Tensor, "H W"], other: Bool[Tensor, "H W"]) -> bool:
+    """Whether another mask begins above this one's lowest row on both sides of its foot: it stands on that object.
+
+    Of an object that it stands behind, the upper edge passes its lowest visible row on one side at least.
+    """
+    own, frame = mask.numpy(), other.numpy()
+    rows = np.flatnonzero(own.any(1))
+    top, bottom = int(rows[0]), int(rows[-1])
+    height, width = bottom - top + 1, int(own.any(0).sum())
+    foot = np.flatnonzero(own[bottom - max(2, height // 6) + 1 :].any(0))
+    reach = max(3, width // 4)
+    least = max(2, round(_FRAME * mask.shape[1]))
+    for columns in (
+        slice(max(int(foot[0]) - reach, 0), int(foot[0])),
+        slice(int(foot[-1]) + 1, int(foot[-1]) + 1 + reach),
+    ):
+        beside = frame[:, columns]
+        if not beside.shape[1]:
+            return False
+        begins = np.where(beside.any(0), beside.argmax(0), len(frame))
+        if bottom - float(np.median(begins)) < least:
+            return False
+    return True
 
 
 def _from_each_side(mask: Bool[np.ndarray, "H W"]) -> list[Bool[np.ndarray, "_ _"]]:
