@@ -267,7 +267,7 @@ class LayoutProblem:
                 _heavy_tailed(along / self.errors.along),
                 (across / self.errors.across).ravel(),
                 # Put too far away, an object is too large as well: what it looks like is known better than its size.
-                (moves[:, 3] - np.log(np.maximum(1 + along / distances, 0.05))) / self.errors.log_size,
+                _heavy_tailed((moves[:, 3] - np.log(np.maximum(1 + along / distances, 0.05))) / self.errors.log_size),
                 self._floating(centres, scales, unknowns[6]),
                 self._sunk(centres, scales, unknowns[6]),
                 self._camera_off(unknowns),
