@@ -27,6 +27,7 @@ from scenewright.geometry.volumetric_attributes import (
 )
 from scenewright.geometry.volumetric_attributes_points import attributes_at_points
 from scenewright.geometry.voxelize import Lattice, fit_unit_cube
+from scenewright.sparse.hashing import coord_keys
 from scenewright.types import DualGrid, Mesh, PBRMaterial, SparseVoxels
 
 __all__ = ["object_to_voxels", "voxels_to_mesh"]
@@ -95,7 +96,8 @@ def _with_added(
     values: dict[str, Tensor], grid: DualGrid, whole: DualGrid, mesh: Mesh, triangles: TexturedTriangles
 ) -> dict[str, Tensor]:
     """Attributes of `grid`'s voxels, and of those that only `whole` has, in the order of `whole`."""
-    is_known = torch.isin(_keys(whole), _keys(grid))
+    whole_keys, known_keys = (coord_keys(torch.nn.functional.pad(g.coords.long(), (1, 0))) for g in (whole, grid))
+    is_known = torch.isin(whole_keys, known_keys)
     if bool(is_known.all()):
         return values
     position = (whole.coords.double() + whole.dual_vertices.double())[~is_known] / whole.resolution - 0.5
@@ -110,11 +112,6 @@ def _with_added(
         merged[name] = known.new_empty(len(is_known), known.shape[1])
         merged[name][is_known], merged[name][~is_known] = known, added[name].to(known)
     return merged
-
-
-def _keys(grid: DualGrid) -> Tensor:
-    x, y, z = grid.coords.long().unbind(1)
-    return (x * grid.resolution + y) * grid.resolution + z
 
 
 def voxels_to_mesh(voxels: SparseVoxels) -> Mesh:

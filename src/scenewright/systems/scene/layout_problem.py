@@ -5,7 +5,7 @@ of the predicted scene, with its middle at 0.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,11 +92,13 @@ class LayoutProblem:
         masks = torch.stack([item.mask for item in objects if item.mask is not None])
         self.height, self.width = masks.shape[1:]
         self.rectangles = np.array([mask_rectangle(mask) for mask in masks]) / self.width
-        pairs = [[(i != j, masks[i], masks[j]) for j in range(len(masks))] for i in range(len(masks))]
-        self.may_carry = np.array([[differ and ends_above(*pair) for differ, *pair in row] for row in pairs])
-        self.carries = (
-            np.array([[differ and is_framed(*pair) for differ, *pair in row] for row in pairs]) & self.may_carry
-        )
+
+        def of_pairs(holds: Callable[[Tensor, Tensor], bool]) -> Bool[np.ndarray, "O O"]:
+            places = range(len(masks))
+            return np.array([[i != j and holds(masks[i], masks[j]) for j in places] for i in places])
+
+        self.may_carry = of_pairs(ends_above)
+        self.carries = self.may_carry & of_pairs(is_framed)
         # What an object stands on hides nothing of it.
         hides = torch.from_numpy(~self.carries & ~np.eye(len(masks), dtype=bool))
         self.is_open = np.array([open_sides(mask, masks[row].any(0)) for mask, row in zip(masks, hides, strict=True)])
