@@ -113,7 +113,7 @@ def test_thin_parts_are_kept_on_demand_with_their_own_colours():
     image[:, :32, 0], image[:, 32:, 1] = 255, 255
     base = square(PBRMaterial((0.0, 0.0, 1.0, 1.0), roughness_factor=0.9))
     thin = rod((0.26, 0.26), PBRMaterial(base_color_texture=image, metallic_factor=0.2, roughness_factor=0.3))
-    published, kept = object_to_voxels([base, thin], 16), object_to_voxels([base, thin], 16, keep_thin=True)
+    published, kept = object_to_voxels([base, thin], 16), object_to_voxels([base, thin], 16, faithful=True)
     keys = {tuple(row): index for index, row in enumerate(kept.coords.tolist())}
     assert list(keys) == sorted(keys)
     row = torch.tensor([keys[tuple(coord)] for coord in published.coords.tolist()])
@@ -144,7 +144,7 @@ def test_an_object_of_nothing_but_a_crumb_needs_completion():
     ]
     with pytest.raises(InputError, match="higher resolution"):
         object_to_voxels(pieces, 16)
-    voxels = object_to_voxels(pieces, 16, keep_thin=True)
+    voxels = object_to_voxels(pieces, 16, faithful=True)
     assert len(voxels.coords) == 8
     is_low = voxels.coords[:, 0] < 8
     assert voxels.attributes["base_color"][is_low].unique(dim=0).tolist() == [[255, 0, 0]]
@@ -154,4 +154,4 @@ def test_an_object_of_nothing_but_a_crumb_needs_completion():
 def test_a_line_stays_nothing_with_completion():
     line = Mesh(torch.tensor([[0.0, 0, 0], [1, 0, 0], [2, 0, 0]]), torch.tensor([[0, 1, 2]]))
     with pytest.raises(InputError, match="without area"):
-        object_to_voxels([line], 16, keep_thin=True)
+        object_to_voxels([line], 16, faithful=True)

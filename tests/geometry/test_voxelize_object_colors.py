@@ -53,33 +53,62 @@ def surface_samples(parts: list[Mesh], count: int) -> tuple[torch.Tensor, torch.
     return torch.cat(points), torch.cat(colors)
 
 
+def border_points(parts: list[Mesh], spacing: float) -> torch.Tensor:
+    """Points [M, 3] on the borders of textured parts in the cube: edges of one face, where a chart of uv ends."""
+    fitted = fit_unit_cube(torch.cat([part.vertices for part in parts]))[0]
+    points = [torch.empty(0, 3)]
+    for piece, part in zip(fitted.split([len(part.vertices) for part in parts]), parts, strict=True):
+        if part.material.base_color_texture is None:
+            continue
+        edges = part.faces.long()[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2).sort(1)[0]
+        edges, uses = edges.unique(dim=0, return_counts=True)
+        start, stop = piece[edges[uses == 1]].unbind(1)
+        steps = ((stop - start).norm(dim=1) / spacing).ceil().long() + 1
+        of_edge = torch.arange(len(steps)).repeat_interleave(steps)
+        share = (torch.arange(len(of_edge)) - (steps.cumsum(0) - steps)[of_edge]) / (steps[of_edge] - 1).clamp(min=1)
+        points.append(start[of_edge].lerp(stop[of_edge], share[:, None]))
+    return torch.cat(points)
+
+
+def cells_of(points: torch.Tensor) -> torch.Tensor:
+    return keys(((points + 0.5) * RESOLUTION).long().clamp(0, RESOLUTION - 1))
+
+
 def keys(cells: torch.Tensor) -> torch.Tensor:
     return (cells.long() * torch.tensor([RESOLUTION**2, RESOLUTION, 1])).sum(1)
 
 
 def largest_around(values: torch.Tensor) -> torch.Tensor:
-    """The largest of [K, 3] in each cell's 27, as a voxel also sees triangles that cross its neighbours."""
-    volume = values.T.reshape(1, 3, RESOLUTION, RESOLUTION, RESOLUTION)
-    return torch.nn.functional.max_pool3d(volume, 3, 1, 1)[0].reshape(3, -1).T
+    """The largest of [K, C] in each cell's 27, as a voxel also sees triangles that cross its neighbours."""
+    volume = values.T.reshape(1, -1, RESOLUTION, RESOLUTION, RESOLUTION)
+    return torch.nn.functional.max_pool3d(volume, 3, 1, 1)[0].reshape(values.shape[1], -1).T
 
 
-# A veneered bedside table (wood texture of 256^2, wrapped) and a table of eight flat colours.
-@pytest.mark.parametrize("name", ["b0_bedsidetable2", "b0_technicaltable1"])
-def test_colours_of_furniture_are_those_of_its_textures_within_quantisation(name):
+# A veneered bedside table (wood texture of 256^2, wrapped), a table of eight flat colours, and a deck chair whose
+# cloth (256^2, 3 texels to a voxel) has stripes of nine voxels: few of its voxels see one colour only.
+@pytest.mark.parametrize(
+    ("name", "least"), [("b0_bedsidetable2", 15_000), ("b0_technicaltable1", 15_000), ("b0_deckchair", 1_500)]
+)
+def test_colours_of_furniture_are_those_of_its_textures_within_quantisation(name, least):
     parts = [part for scene_object in load_glb(FURNITURE / f"{name}.glb").objects for part in scene_object.parts]
-    voxels = object_to_voxels(parts, RESOLUTION, keep_thin=True)
+    voxels = object_to_voxels(parts, RESOLUTION, faithful=True)
     points, colors = surface_samples(parts, 400_000)
-    cell = keys(((points + 0.5) * RESOLUTION).long().clamp(0, RESOLUTION - 1))
+    cell = cells_of(points)
     index = cell[:, None].expand(-1, 3)
     low = torch.full((RESOLUTION**3, 3), 1e4).scatter_reduce_(0, index, colors, "amin")
     high = torch.full((RESOLUTION**3, 3), -1e4).scatter_reduce_(0, index, colors, "amax")
     spread = (largest_around(high) + largest_around(-low)).amax(1)
     count = torch.bincount(cell, minlength=RESOLUTION**3)
     mean = torch.zeros(RESOLUTION**3, 3).index_add_(0, cell, colors) / count.clamp(min=1)[:, None]
+    # A voxel reads a triangle's plane where its centre projects to, up to half its diagonal beyond the triangle. Past
+    # the border of a chart that is texture which no surface shows, filtered with what lies round it.
+    border = torch.zeros(RESOLUTION**3, 1)
+    border[cells_of(border_points(parts, 0.1 / RESOLUTION))] = 1
+    is_inner = largest_around(border)[:, 0] == 0
 
     of_voxel = keys(voxels.coords)
-    is_smooth = (count[of_voxel] >= 3) & (spread[of_voxel] <= 4)
-    assert int(is_smooth.sum()) > 15_000
+    is_smooth = (count[of_voxel] >= 3) & (spread[of_voxel] <= 4) & is_inner[of_voxel]
+    assert int(is_smooth.sum()) > least
     error = (voxels.attributes["base_color"].float() - mean[of_voxel]).abs().amax(1)[is_smooth]
     # Bytes are truncated: half a level on average and up to one, and up to four levels of texture lie in a voxel.
     assert float(error.median()) < 0.7

@@ -17,8 +17,9 @@ def convert(
     target: Annotated[Path, typer.Argument(help="Voxels (.vxz .npz) for a mesh, .glb for voxels.")],
     resolution: Annotated[int, typer.Option(min=8, max=4096, help="Voxels per side, from mesh to voxels.")] = 512,
     compression: Annotated[str, typer.Option(help="Of .vxz files: none, deflate, lzma or zstd.")] = "lzma",
-    keep_thin: Annotated[
-        bool, typer.Option("--keep-thin", help="Keep rods and sheets that the published conversion drops.")
+    published: Annotated[
+        bool,
+        typer.Option("--published", help="As training data was made: faster, but thin parts are lost or displaced."),
     ] = False,
 ) -> None:
     """Convert between meshes and O-Voxel. Voxels hold the object fitted to a unit cube, without its size and place."""
@@ -30,12 +31,12 @@ def convert(
             f"Cannot convert '{source.name}' to '{target.name}': give a mesh and a .vxz or .npz, or these and a .glb."
         )
     if to_voxels:
-        _to_voxels(source, target, resolution, compression, keep_thin)
+        _to_voxels(source, target, resolution, compression, faithful=not published)
     else:
         _to_mesh(source, target)
 
 
-def _to_voxels(source: Path, target: Path, resolution: int, compression: str, keep_thin: bool) -> None:
+def _to_voxels(source: Path, target: Path, resolution: int, compression: str, *, faithful: bool) -> None:
     from scenewright.cli.progress import stage_progress
     from scenewright.geometry.voxelize_object import object_to_voxels
     from scenewright.io.glb import load_glb
@@ -53,7 +54,7 @@ def _to_voxels(source: Path, target: Path, resolution: int, compression: str, ke
         parts = [load_mesh(source)]
     with stage_progress() as report:
         voxels = object_to_voxels(
-            parts, resolution, progress=lambda done: report(f"voxels at {resolution}", done), keep_thin=keep_thin
+            parts, resolution, progress=lambda done: report(f"voxels at {resolution}", done), faithful=faithful
         )
     write_voxels(target, voxels, options)
     typer.echo(f"{target}: {len(voxels.coords):,} voxels at {resolution}^3")

@@ -1,53 +1,43 @@
-"""Puts back what a mesh lost on its way to a dual grid: thin rods, crumbs, the second of two sheets in a voxel.
+"""Puts back what a dual grid lost of its mesh: thin rods, crumbs, the second of two sheets in a voxel.
 
-The published conversion keeps what crosses grid edges, with one vertex per voxel. `complete_dual_grid` finds the parts
-of the mesh that lie too far from the surface that the grid holds, makes voxels for them and flags grid edges round
-them, in rounds, until nothing is lost or nothing helps. Voxels that were there keep their vertices; flags may be added.
+The published conversion keeps what crosses grid edges, with one vertex per voxel. Lost parts get voxels of their own
+and flagged grid edges round them, in rounds, until nothing is lost or nothing helps. Vertices that are there stay.
 
 A lost part puts its voxel's vertex on itself. Where it goes on through a face, one of the quads round the face's four
 edges joins the two voxels, so that a rod becomes a ribbon with the rod on its border; elsewhere a quad joins the voxel
 to neighbours. New neighbours have their vertex at the point of their voxel nearest to the part. Of several quads the
-one nearest to the mesh is taken, and none farther from it than `MAX_STRAY`.
+one is taken that leaves the smaller distance both ways, and none that strays farther from the mesh than what it brings
+back was lost, or than `MAX_STRAY`.
 
-What one vertex per voxel cannot do: a rod along the middle of voxels becomes a ribbon up to 0.5 voxel wide, a crumb in
-the middle of one a quad that reaches 0.71 (half a face's diagonal) beyond it; along the grid's own edges, where there
-are no neighbours outside, up to 1.42, and ends of rods may stay 0.6 off. Where three sheets or more share a voxel
-and all of its neighbours are taken, some of them may stay farther than the tolerance.
+A crumb in the middle of a voxel becomes a quad that reaches 0.71 (half a face's diagonal) beyond it; along the grid's
+own edges, where there are no neighbours outside, up to 1.42. Where three sheets or more share a voxel and all of its
+neighbours are taken, some of them may stay farther than the tolerance.
 
 Legend: N voxels, L lost voxels, P lost points, C candidate quads. Frame: lengths in voxels from the grid's low corner.
-Not part of the published conversion; work is linear in the surface, memory in what is lost.
+Not part of the published conversion; work and memory are linear in what is lost.
 """
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 
-from scenewright.errors import InputError
-from scenewright.geometry.dual_grid_completion_kernels import (
-    lost_pieces,
-    quad_reach,
-    surface_distance,
-    triangles_of_voxels,
-)
-from scenewright.geometry.dual_grid_mesh import QUAD_STEPS, dual_grid_to_mesh
-from scenewright.geometry.triangle_tree import TriangleTree
-from scenewright.geometry.voxelize import check_mesh
-from scenewright.geometry.voxelize_index import index_coords
-from scenewright.types import DualGrid, Mesh
+from scenewright.geometry.dual_grid_completion_kernels import quad_reach, quad_strays
+from scenewright.geometry.dual_grid_editing import EditableGrid
+from scenewright.geometry.dual_grid_mesh import QUAD_STEPS
+from scenewright.geometry.near_surface import NearSurface, surface_distance
 
-__all__ = ["MAX_STRAY", "complete_dual_grid"]
+__all__ = ["MAX_STRAY", "complete"]
 
 MAX_STRAY = 0.72
 # At the grid's border, where voxels on the near side cannot be made, for surface that is lost altogether.
 _MAX_STRAY_AT_BORDER = 1.42
+# A rod in the middle of a face is this far from the face's edges.
+_MAX_STRAY_OF_RIBBON = 0.5
 _ROUNDS = 4
 # Lost points this near to a face, on both of its sides, say that the surface goes on through it.
 _AT_FACE = 0.15
-_FACES_PER_TASK = 16384
+# Quads nearer to the mesh than this are equally good.
+_ALIKE = 0.2
 # Voxels this far round lost ones are looked at; a quad reaches one voxel.
 _MARGIN = 3
 # Corners q0 to q3 of the quad round the grid edge along each axis, as steps from the flagged voxel: [3, 4, 3].
@@ -55,51 +45,6 @@ _CORNERS = np.array([((0, 0, 0), *steps) for steps in QUAD_STEPS], np.int64)
 # The twelve grid edges of a voxel, as the axis and the voxel that holds the flag.
 _EDGE_AXIS = np.repeat(np.arange(3), 4)
 _EDGE_STEP = -_CORNERS.reshape(12, 3)
-
-
-@dataclass
-class _State:
-    """Voxels being completed, rows by ascending key; `position` is each vertex, `is_new` what was not there before."""
-
-    resolution: int
-    coords: np.ndarray
-    position: np.ndarray
-    flags: np.ndarray
-    is_new: np.ndarray
-
-    def keys(self, coords: np.ndarray) -> np.ndarray:
-        return (coords[..., 0] * self.resolution + coords[..., 1]) * self.resolution + coords[..., 2]
-
-    def rows(self, coords: np.ndarray) -> np.ndarray:
-        """Row of each voxel, -1 where there is none (or it lies outside of the grid)."""
-        wanted = self.keys(coords)
-        is_inside = ((coords >= 0) & (coords < self.resolution)).all(-1)
-        known = self.keys(self.coords)
-        if not len(known):
-            return np.full(wanted.shape, -1)
-        row = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-        return np.where(is_inside & (known[row] == wanted), row, -1)
-
-    def add(self, coords: np.ndarray, position: np.ndarray) -> None:
-        """Make voxels that are not there yet; of several for one voxel the first counts."""
-        is_missing = (self.rows(coords) < 0) & ((coords >= 0) & (coords < self.resolution)).all(-1)
-        coords, position = coords[is_missing], position[is_missing]
-        _, first = np.unique(self.keys(coords), return_index=True)
-        self.coords = np.concatenate([self.coords, coords[first]])
-        self.position = np.concatenate([self.position, position[first]])
-        self.flags = np.concatenate([self.flags, np.zeros((len(first), 3), bool)])
-        self.is_new = np.concatenate([self.is_new, np.ones(len(first), bool)])
-        order = np.argsort(self.keys(self.coords), kind="stable")
-        self.coords, self.position = self.coords[order], self.position[order]
-        self.flags, self.is_new = self.flags[order], self.is_new[order]
-
-    def grid(self) -> DualGrid:
-        return DualGrid(
-            torch.from_numpy(self.coords.astype(np.int32)),
-            torch.from_numpy((self.position - self.coords).astype(np.float32)),
-            torch.from_numpy(self.flags),
-            self.resolution,
-        )
 
 
 @dataclass(frozen=True)
@@ -112,125 +57,22 @@ class _Quads:
     stray: np.ndarray
 
 
-def complete_dual_grid(
-    grid: DualGrid,
-    mesh: Mesh,
-    *,
-    tolerance: float = 0.45,
-    num_threads: int | None = None,
-    progress: Callable[[float], None] | None = None,
-) -> DualGrid:
-    """The grid with voxels and flags added so that `dual_grid_to_mesh` keeps the whole mesh.
+def complete(grid: EditableGrid, lost: np.ndarray, surface: NearSurface, tolerance: float) -> bool:
+    """Add voxels and flags for the lost points of the mesh [P, 4] (see `far_pieces`), whose surface is by voxels.
 
-    `mesh_to_dual_grid` followed by this leaves nearly every point of a mesh within half a voxel of the rebuilt surface
-    (figures: benchmarks/RESULTS.md). Runs on the CPU; the result does not depend on the number of threads.
-
-    Args:
-        grid: the dual grid of `mesh`, rows in ascending (x, y, z) order; may be empty.
-        mesh: inside [-0.5, 0.5]^3. Triangles without area are ignored.
-        tolerance: in voxels, from 0.2 to 0.8: surface farther than this from the rebuilt surface counts as lost.
-        num_threads: None takes one per processor.
-        progress: called with the finished fraction.
-
-    Returns:
-        `grid` itself where nothing is lost, else a larger one in ascending order on the same device.
-
-    Raises:
-        InputError: the mesh cannot be voxelised, the tolerance is out of range, or the grid has split weights.
+    Returns whether anything was added.
     """
-    check_mesh(mesh.vertices, mesh.faces)
-    if not 0.2 <= tolerance <= 0.8:
-        raise InputError(f"Expected a tolerance from 0.2 to 0.8 voxels, got {tolerance:g}.")
-    if grid.split_weight is not None:
-        raise InputError("Expected a dual grid converted from a mesh, got a decoded one with split weights.")
-    resolution = grid.resolution
-    vertices = (mesh.vertices.detach().to("cpu", torch.float64) + 0.5).numpy() * resolution
-    faces = mesh.faces.cpu().long().numpy()
-    corner = vertices[faces]
-    faces = faces[np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]).any(1)]
-    report = progress or (lambda _: None)
-    lost = _lost_points(grid, vertices, faces, tolerance, num_threads, lambda done: report(0.7 * done))
-    if not len(lost):
-        report(1.0)
-        return grid
-
-    coords = grid.coords.cpu().long().numpy()
-    flags = grid.intersected.cpu().numpy()
-    position = coords + grid.dual_vertices.detach().to("cpu", torch.float64).numpy()
-    whole = _State(resolution, coords, position, flags.copy(), np.zeros(len(coords), bool))
-    near = whole.rows(_surroundings(lost[:, :3], resolution))
-    near = near[near >= 0]
-    state = _State(resolution, coords[near], position[near], flags[near], np.zeros(len(near), bool))
-    tree = TriangleTree(Mesh(torch.from_numpy(vertices), torch.from_numpy(faces)))
-    for number in range(_ROUNDS):
-        if not _add_round(state, lost, tree, tolerance):
+    near = grid.rows(_surroundings(lost[:, :3], grid.resolution))
+    state = grid.part(near[near >= 0])
+    is_changed = False
+    for _ in range(_ROUNDS):
+        if not len(lost) or not _add_round(state, lost, surface, tolerance):
             break
-        distance = _distances(state.grid(), lost[:, :3], tolerance)
+        is_changed = True
+        distance = surface_distance(np.ascontiguousarray(lost[:, :3]), state.surface(), tolerance)
         lost = np.concatenate([lost[:, :3], distance[:, None]], 1)[distance > tolerance]
-        report(0.7 + 0.3 * (number + 1) / _ROUNDS)
-        if not len(lost):
-            break
-
-    in_quads = torch.unique(dual_grid_to_mesh(state.grid()).faces).long().numpy()
-    is_used = np.zeros(len(state.coords), bool)
-    is_used[in_quads] = True
-    whole.flags[near] = state.flags[~state.is_new]
-    keep = state.is_new & is_used
-    row = np.searchsorted(whole.keys(coords), whole.keys(state.coords[keep]))
-    # Rows of the given grid are moved, not computed again: they keep every bit.
-    added = (state.position - state.coords)[keep].clip(0, 1).astype(np.float32)
-    added_coords, added_flags = state.coords[keep], state.flags[keep]
-    report(1.0)
-    return replace(
-        grid,
-        coords=_inserted(grid.coords, row, added_coords),
-        dual_vertices=_inserted(grid.dual_vertices, row, added),
-        intersected=_inserted(torch.from_numpy(whole.flags), row, added_flags).to(grid.intersected.device),
-    )
-
-
-def _inserted(column: torch.Tensor, row: np.ndarray, added: np.ndarray) -> torch.Tensor:
-    merged = np.insert(column.detach().cpu().numpy(), row, added, axis=0)
-    return torch.from_numpy(merged).to(column.device, column.dtype)
-
-
-def _rebuilt(grid: DualGrid) -> tuple[np.ndarray, ...]:
-    """What the kernels read of the rebuilt surface: positions, triangles, their lists per voxel, the brick index."""
-    coords = grid.coords.cpu().int().contiguous().numpy()
-    position = coords + grid.dual_vertices.detach().to("cpu", torch.float64).numpy()
-    triangles = dual_grid_to_mesh(replace(grid, coords=grid.coords.int())).faces.cpu().int().contiguous().numpy()
-    table, members = triangles_of_voxels(triangles, len(coords))
-    shape = coords.max(0).astype(np.int64) + 1 if len(coords) else np.zeros(3, np.int64)
-    top, bricks, _ = index_coords(coords, shape)
-    return position, triangles, table, members, top, bricks, shape
-
-
-def _lost_points(
-    grid: DualGrid,
-    vertices: np.ndarray,
-    faces: np.ndarray,
-    tolerance: float,
-    num_threads: int | None,
-    report: Callable[[float], None],
-) -> np.ndarray:
-    """Points of the mesh that the grid lost, and their distance: [P, 4]."""
-    rebuilt = _rebuilt(grid)
-    tasks = [faces[at : at + _FACES_PER_TASK] for at in range(0, len(faces), _FACES_PER_TASK)]
-
-    def solve(task: np.ndarray) -> np.ndarray:
-        return np.asarray(lost_pieces(vertices, task, *rebuilt, tolerance))
-
-    # As in `mesh_to_lattice`: the first call compiles, alone.
-    parts = [np.empty((0, 4)), *(solve(task) for task in tasks[:1])]
-    with ThreadPoolExecutor(num_threads or os.cpu_count() or 1) as pool:
-        for done, part in enumerate(pool.map(solve, tasks[1:]), start=2):
-            parts.append(part)
-            report(done / len(tasks))
-    return np.concatenate(parts)
-
-
-def _distances(grid: DualGrid, points: np.ndarray, tolerance: float) -> np.ndarray:
-    return np.asarray(surface_distance(np.ascontiguousarray(points), *_rebuilt(grid), tolerance))
+    grid.merge(state)
+    return is_changed
 
 
 def _surroundings(points: np.ndarray, resolution: int) -> np.ndarray:
@@ -245,7 +87,7 @@ def _surroundings(points: np.ndarray, resolution: int) -> np.ndarray:
     return voxels
 
 
-def _add_round(state: _State, lost: np.ndarray, tree: TriangleTree, tolerance: float) -> bool:
+def _add_round(state: EditableGrid, lost: np.ndarray, surface: NearSurface, tolerance: float) -> bool:
     """Make voxels and flag edges for the lost points [P, 4]; False where nothing could be added."""
     cell = np.clip(np.floor(lost[:, :3]).astype(np.int64), 0, state.resolution - 1)
     _, first, group = np.unique(state.keys(cell), return_index=True, return_inverse=True)
@@ -261,10 +103,10 @@ def _add_round(state: _State, lost: np.ndarray, tree: TriangleTree, tolerance: f
     state.add(voxels[is_made], central[is_made])
 
     count = int(state.flags.sum())
-    joined = _join_through_faces(state, points, voxels[group], voxels[is_made], tree)
+    joined = _join_through_faces(state, points, voxels[group], voxels[is_made], surface)
     # What runs on is joined; the rest gets the quad that brings its lost points nearest.
     rest = np.nonzero(~np.isin(state.keys(voxels), joined))[0]
-    _add_quads(state, voxels, rest, np.stack([central, worst], 1), points, starts, distance, tree, tolerance)
+    _add_quads(state, voxels, rest, np.stack([central, worst], 1), points, starts, distance, surface, tolerance)
     return int(state.flags.sum()) > count
 
 
@@ -275,7 +117,7 @@ def _first_smallest(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
 
 
 def _join_through_faces(
-    state: _State, points: np.ndarray, cell: np.ndarray, made: np.ndarray, tree: TriangleTree
+    state: EditableGrid, points: np.ndarray, cell: np.ndarray, made: np.ndarray, surface: NearSurface
 ) -> np.ndarray:
     """Flag an edge of each face that lost surface goes through; returns the keys of the voxels so joined."""
     lows, axes, places = [], [], []
@@ -311,24 +153,24 @@ def _join_through_faces(
             base.append(low - step * np.eye(3, dtype=np.int64)[side])
             edge.append(3 - axis - side)
     quads = _quads(
-        state, np.stack(base, 1).reshape(-1, 3), np.stack(edge, 1).reshape(-1), np.repeat(through, 4, axis=0), tree
+        state, np.stack(base, 1).reshape(-1, 3), np.stack(edge, 1).reshape(-1), np.repeat(through, 4, axis=0), surface
     )
     choice = np.arange(len(low)) * 4 + quads.stray.reshape(-1, 4).argmin(1)
-    choice = choice[quads.stray[choice] <= MAX_STRAY]
-    face = _flag(state, quads, choice, tree, np.full(len(choice), MAX_STRAY)) // 4
+    choice = choice[quads.stray[choice] <= _MAX_STRAY_OF_RIBBON]
+    face = _flag(state, quads, choice, surface, np.full(len(choice), _MAX_STRAY_OF_RIBBON)) // 4
     low, high = low[face], low[face] + np.eye(3, dtype=np.int64)[axis[face]]
     return np.concatenate([state.keys(low), state.keys(high)])
 
 
 def _add_quads(
-    state: _State,
+    state: EditableGrid,
     voxels: np.ndarray,
     rest: np.ndarray,
     anchors: np.ndarray,
     points: np.ndarray,
     starts: np.ndarray,
     distance: np.ndarray,
-    tree: TriangleTree,
+    surface: NearSurface,
     tolerance: float,
 ) -> None:
     """For each voxel of `rest`, flag the one of its twelve edges whose quad is best for its lost points."""
@@ -337,21 +179,21 @@ def _add_quads(
     per_voxel = 12 * anchors.shape[1]
     base = np.repeat((voxels[rest][:, None] + _EDGE_STEP)[:, None], anchors.shape[1], 1).reshape(-1, 3)
     axis = np.tile(_EDGE_AXIS, len(rest) * anchors.shape[1])
-    quads = _quads(state, base, axis, np.repeat(anchors[rest].reshape(-1, 3), 12, axis=0), tree)
+    quads = _quads(state, base, axis, np.repeat(anchors[rest].reshape(-1, 3), 12, axis=0), surface)
     reach = quad_reach(points, starts, np.repeat(rest, per_voxel), quads.corners)
     # Near enough is near enough: then the quad closer to the mesh is better.
-    score = np.maximum(reach, tolerance) + 0.1 * quads.stray
+    score = np.maximum(np.maximum(reach, quads.stray), tolerance) + 0.1 * quads.stray
     now = np.maximum.reduceat(distance, starts[:-1])[rest]
     at_border = ((voxels[rest] == 0) | (voxels[rest] == state.resolution - 1)).any(1)
-    limit = np.where(at_border & (now > _MAX_STRAY_AT_BORDER), _MAX_STRAY_AT_BORDER, MAX_STRAY)
-    score += np.maximum(quads.stray - MAX_STRAY, 0)
+    most = np.where(at_border & (now > _MAX_STRAY_AT_BORDER), _MAX_STRAY_AT_BORDER, MAX_STRAY)
+    limit = np.clip(now, _MAX_STRAY_OF_RIBBON, most)
     score[quads.stray > np.repeat(limit, per_voxel)] = np.inf
     choice = np.arange(len(rest)) * per_voxel + score.reshape(-1, per_voxel).argmin(1)
     is_better = np.isfinite(score[choice]) & (reach[choice] < now)
-    _flag(state, quads, choice[is_better], tree, limit[is_better])
+    _flag(state, quads, choice[is_better], surface, limit[is_better])
 
 
-def _quads(state: _State, base: np.ndarray, axis: np.ndarray, anchor: np.ndarray, tree: TriangleTree) -> _Quads:
+def _quads(state: EditableGrid, base: np.ndarray, axis: np.ndarray, anchor: np.ndarray, surface: NearSurface) -> _Quads:
     """Candidates round the grid edge along `axis` of voxel `base` [C, 3]; free voxels turn towards `anchor` [C, 3]."""
     coords = base[:, None] + _CORNERS[axis]
     row = state.rows(coords)
@@ -359,21 +201,19 @@ def _quads(state: _State, base: np.ndarray, axis: np.ndarray, anchor: np.ndarray
     corners[row >= 0] = state.position[row[row >= 0]]
     is_inside = ((coords >= 0) & (coords < state.resolution)).all((1, 2))
     stray = np.full(len(base), np.inf)
-    stray[is_inside] = _stray(corners[is_inside], tree)
+    stray[is_inside] = _stray(corners[is_inside], surface)
     return _Quads(base, axis, corners, stray)
 
 
-def _stray(corners: np.ndarray, tree: TriangleTree) -> np.ndarray:
-    """Largest distance from a quad to the mesh, at its corners and the middles of its edges and triangles."""
-    q0, q1, q2, q3 = corners.transpose(1, 0, 2)
-    middles = [(q0 + q1) / 2, (q1 + q2) / 2, (q2 + q3) / 2, (q3 + q0) / 2, (q0 + q2) / 2]
-    samples = np.stack([q0, q1, q2, q3, *middles, (q0 + q1 + q2) / 3, (q0 + q2 + q3) / 3], 1)
-    distance = tree.query(torch.from_numpy(samples.reshape(-1, 3))).distance.numpy()
+def _stray(corners: np.ndarray, surface: NearSurface) -> np.ndarray:
+    """Largest distance from a quad to the mesh; small ones are alike."""
     # Rounded, so that equal candidates stay equal and the first is taken: a rod keeps to one side.
-    return np.asarray(distance.reshape(-1, samples.shape[1]).max(1).round(3), np.float64)
+    return np.asarray(quad_strays(np.ascontiguousarray(corners), surface, _ALIKE).round(3), np.float64)
 
 
-def _flag(state: _State, quads: _Quads, choice: np.ndarray, tree: TriangleTree, limit: np.ndarray) -> np.ndarray:
+def _flag(
+    state: EditableGrid, quads: _Quads, choice: np.ndarray, surface: NearSurface, limit: np.ndarray
+) -> np.ndarray:
     """Make the voxels that the chosen candidates need and flag their edges; returns those that could be flagged.
 
     Two candidates may want one free voxel: the first has it, and the second is dropped where it strays for that.
@@ -384,6 +224,6 @@ def _flag(state: _State, quads: _Quads, choice: np.ndarray, tree: TriangleTree, 
     corners = state.position[state.rows(coords)]
     is_good = np.ones(len(choice), bool)
     is_changed = (corners != planned).any((1, 2))
-    is_good[is_changed] = _stray(corners[is_changed], tree) <= limit[is_changed]
+    is_good[is_changed] = _stray(corners[is_changed], surface) <= limit[is_changed]
     state.flags[state.rows(base[is_good]), axis[is_good]] = True
     return choice[is_good]

@@ -15,7 +15,7 @@ from torch import Tensor
 from scenewright.errors import InputError
 from scenewright.geometry.color import linear_from_srgb
 from scenewright.geometry.dual_grid import DualGridConfig, mesh_to_dual_grid
-from scenewright.geometry.dual_grid_completion import complete_dual_grid
+from scenewright.geometry.dual_grid_fidelity import faithful_dual_grid
 from scenewright.geometry.dual_grid_mesh import dual_grid_to_mesh
 from scenewright.geometry.dual_grid_quantize import dequantize_dual_grid, quantize_dual_grid
 from scenewright.geometry.triangle_tree import TriangleTree
@@ -42,14 +42,15 @@ def object_to_voxels(
     config: DualGridConfig | None = None,
     progress: Callable[[float], None] | None = None,
     *,
-    keep_thin: bool = False,
+    faithful: bool = False,
 ) -> SparseVoxels:
     """Surface and materials of an object, fitted to the cube, as uint8 voxels in ascending (x, y, z) order.
 
     Args:
         parts: the object's meshes in one common frame.
-        keep_thin: add voxels for what the published conversion drops (see `complete_dual_grid`). The published voxels
-            keep their vertices and materials; an added one takes the material of the surface nearest to its vertex.
+        faithful: change voxels where the published conversion loses surface or strays from it (`faithful_dual_grid`).
+            A voxel that is new, or whose vertex moved, takes the material of the surface nearest to its vertex; all
+            others keep theirs.
         progress: called with the finished fraction.
 
     Raises:
@@ -65,7 +66,7 @@ def object_to_voxels(
     starts = torch.tensor([0, *(len(piece) for piece in pieces[:-1])]).cumsum(0).tolist()
     faces = torch.cat([part.faces.long() + start for part, start in zip(parts, starts, strict=True)])
 
-    mesh, num_stages = Mesh(fitted, faces), 3 if keep_thin else 2
+    mesh, num_stages = Mesh(fitted, faces), 3 if faithful else 2
 
     def stage(number: int) -> Callable[[float], None]:
         def report(done: float) -> None:
@@ -75,7 +76,7 @@ def object_to_voxels(
         return report
 
     grid = mesh_to_dual_grid(mesh, resolution, config, stage(0))
-    if not len(grid.coords) and not keep_thin:
+    if not len(grid.coords) and not faithful:
         raise InputError(f"The object crosses no edge of a {resolution}^3 grid; choose a higher resolution.")
     triangles = textured_triangles(parts)
     coords, values = voxelize_textured_triangles(
@@ -83,34 +84,37 @@ def object_to_voxels(
     )
     # Both scans make the same voxels by construction: same triangles, same arithmetic, same order.
     assert torch.equal(grid.coords, coords), "dual grid and attributes disagree on voxels"
-    if keep_thin:
-        whole = complete_dual_grid(grid, mesh, num_threads=config.num_threads, progress=stage(2))
+    if faithful:
+        whole = faithful_dual_grid(grid, mesh, num_threads=config.num_threads, progress=stage(2))
         if not len(whole.coords):
             raise InputError("The object has no surface: all of its triangles are without area.")
-        values = _with_added(values, grid, whole, mesh, triangles)
+        values = _with_changed(values, grid, whole, mesh, triangles)
         grid = whole
     return SparseVoxels(grid.coords, resolution, {**quantize_dual_grid(grid).attributes, **attribute_bytes(values)})
 
 
-def _with_added(
+def _with_changed(
     values: dict[str, Tensor], grid: DualGrid, whole: DualGrid, mesh: Mesh, triangles: TexturedTriangles
 ) -> dict[str, Tensor]:
-    """Attributes of `grid`'s voxels, and of those that only `whole` has, in the order of `whole`."""
+    """Attributes of `grid`'s voxels, and of those that are new or moved in `whole`, in the order of `whole`."""
     whole_keys, known_keys = (coord_keys(torch.nn.functional.pad(g.coords.long(), (1, 0))) for g in (whole, grid))
-    is_known = torch.isin(whole_keys, known_keys)
-    if bool(is_known.all()):
+    row = torch.searchsorted(whole_keys, known_keys)
+    is_changed = torch.ones(len(whole_keys), dtype=torch.bool)
+    is_changed[row] = (whole.dual_vertices[row] != grid.dual_vertices).any(1)
+    if not bool(is_changed.any()):
         return values
-    position = (whole.coords.double() + whole.dual_vertices.double())[~is_known] / whole.resolution - 0.5
+    position = (whole.coords.double() + whole.dual_vertices.double())[is_changed] / whole.resolution - 0.5
     corners = mesh.vertices.double()[mesh.faces.long()]
     doubled = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     # A triangle without area makes no voxel, so it colours none either.
     solid = (doubled != 0).any(1).nonzero()[:, 0]
     nearest = TriangleTree(Mesh(mesh.vertices, mesh.faces[solid])).query(position)
-    added = attributes_at_points(triangles, solid[nearest.faces], nearest.barycentric, 1 / whole.resolution)
+    found = attributes_at_points(triangles, solid[nearest.faces], nearest.barycentric, 1 / whole.resolution)
     merged = {}
     for name, known in values.items():
-        merged[name] = known.new_empty(len(is_known), known.shape[1])
-        merged[name][is_known], merged[name][~is_known] = known, added[name].to(known)
+        merged[name] = known.new_empty(len(is_changed), known.shape[1])
+        merged[name][row] = known
+        merged[name][is_changed] = found[name].to(known)
     return merged
 
 
