@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from scenewright.geometry.dual_grid_mesh import dual_grid_quads
-from scenewright.geometry.dual_grid_round import AXIS, DROP, ENDS, NUMBER, QUAD, TOGGLES
+from scenewright.geometry.dual_grid_round import AXIS, ENDS, NUMBER, QUAD, TOGGLES
 
 
 def test_quads_of_the_edges_are_those_of_the_rebuilt_surface():
@@ -31,6 +31,5 @@ def test_edges_between_corners_that_both_change_sides_stay_as_they_are():
     for edge, (low, high) in enumerate(ENDS):
         assert not TOGGLES[1 << low | 1 << high, edge]
         assert TOGGLES[1 << low, edge]
-        assert TOGGLES[DROP + edge].sum() == 1
     # All eight: only what touches the cube from outside.
     assert TOGGLES[255].tolist() == [False] * 12 + [True] * 24

@@ -18,20 +18,24 @@ __all__ = ["EditableGrid"]
 
 @dataclass
 class EditableGrid:
-    """Voxels by ascending key; `position` is each vertex, `is_touched` says whose quads may have changed."""
+    """Voxels by ascending key; `position` is each vertex, `is_touched` says whose quads may have changed.
+
+    `crossed` are the flags that there were at first: grid edges that the mesh crosses.
+    """
 
     resolution: int
     coords: Int[np.ndarray, "N 3"]
     position: Float[np.ndarray, "N 3"]
     flags: Bool[np.ndarray, "N 3"]
     is_touched: Bool[np.ndarray, " N"]
+    crossed: Bool[np.ndarray, "N 3"]
 
     @classmethod
     def of(cls, grid: DualGrid) -> "EditableGrid":
         coords = grid.coords.cpu().numpy().astype(np.int32)
         position = coords + grid.dual_vertices.detach().to("cpu", torch.float64).numpy()
         flags = grid.intersected.cpu().numpy().copy()
-        return cls(grid.resolution, coords, position, flags, np.ones(len(coords), bool))
+        return cls(grid.resolution, coords, position, flags, np.ones(len(coords), bool), flags.copy())
 
     def keys(self, coords: Int[np.ndarray, "*n 3"]) -> Int[np.ndarray, "*n"]:
         """One number per voxel, ascending with (x, y, z)."""
@@ -73,6 +77,7 @@ class EditableGrid:
         self.position = np.concatenate([self.position, position])[order]
         self.flags = np.concatenate([self.flags, flags])[order]
         self.is_touched = np.concatenate([self.is_touched, is_touched])[order]
+        self.crossed = np.concatenate([self.crossed, np.zeros_like(flags)])[order]
 
     def triangles(self) -> Int[np.ndarray, "T 3"]:
         """Triangles of the rebuilt surface, two for each quad, as rows of its vertices."""
@@ -85,7 +90,8 @@ class EditableGrid:
     def part(self, rows: Int[np.ndarray, " n"]) -> "EditableGrid":
         """A copy of some rows (ascending) to work on."""
         touched = np.zeros(len(rows), bool)
-        return EditableGrid(self.resolution, self.coords[rows], self.position[rows], self.flags[rows], touched)
+        columns = (self.coords[rows], self.position[rows], self.flags[rows], touched, self.crossed[rows])
+        return EditableGrid(self.resolution, *columns)
 
     def merge(self, part: "EditableGrid") -> None:
         """Take over the flags of a part, and its new voxels where a quad uses them; touches what changed."""

@@ -9,18 +9,16 @@ import numpy as np
 
 from scenewright.geometry.dual_grid_mesh import QUAD_STEPS
 
-__all__ = ["AXIS", "DROP", "ENDS", "HAS_MIDDLE", "LOW_END", "MIDDLE", "NUMBER", "QUAD", "STEPS", "TOGGLES"]
+__all__ = ["AXIS", "ENDS", "FAR_END", "HAS_MIDDLE", "LOW_END", "MIDDLE", "NUMBER", "QUAD", "STEPS", "TOGGLES"]
 
 # The voxel itself among the 27.
 MIDDLE = 13
-# Masks from here on drop the quad of one of the voxel's own edges.
-DROP = 256
 # Steps from an edge's flagged voxel to its quad's corners: [axis, corner, 3].
 STEPS = np.array([((0, 0, 0), *of_axis) for of_axis in QUAD_STEPS])
 
 
-def _edge_tables() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Axis [36], the quad's voxels of the 27 [36, 4], the voxel's own edges' ends [12, 2] and toggles per mask."""
+def _edge_tables() -> tuple[np.ndarray, ...]:
+    """Axis [36], the quad's voxels of the 27 [36, 4], its own edges' ends [12, 2], toggles per mask, low ends."""
     number_of: dict[tuple[int, ...], int] = {}
     ends: list[tuple[int, int]] = []
     touching: list[list[int]] = [[] for _ in range(8)]
@@ -45,16 +43,17 @@ def _edge_tables() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     # The flagged voxel has the edge at its high corner on both other axes.
     holder = low - 1 + np.eye(3, dtype=np.int64)[axes]
     quads = ((holder[:, None] + STEPS[axes] + 1) * (9, 3, 1)).sum(-1)
-    toggles = np.zeros((DROP + 12, len(axes)), np.bool_)
-    toggles[DROP + np.arange(12), np.arange(12)] = True
-    for mask in range(DROP):
+    toggles = np.zeros((256, len(axes)), np.bool_)
+    for mask in range(256):
         for n in range(8):
             if mask >> n & 1:
                 toggles[mask, touching[n]] ^= True
-    return axes, quads, np.array(ends), toggles
+    return axes, quads, np.array(ends), toggles, low
 
 
-AXIS, QUAD, ENDS, TOGGLES = _edge_tables()
+AXIS, QUAD, ENDS, TOGGLES, _LOW = _edge_tables()
+# The end that is no corner of the voxel, of an edge that is not its own, from the voxel's low corner: [36, 3].
+FAR_END = np.where((_LOW < 0).any(1)[:, None], _LOW, _LOW + np.eye(3, dtype=np.int64)[AXIS])
 LOW_END = ENDS[:, 0].copy()
 HAS_MIDDLE = (QUAD == MIDDLE).any(1)
 # Which of the 36 edges a flag of the 27 voxels is, -1 where none.

@@ -32,8 +32,8 @@ def separate_sheets(
     # A vertex that can reach a lost point is in its voxel, or in one that shares a face with it.
     beside = state.rows(np.floor(lost)[:, None].astype(np.int64) + _SELF_AND_FACES)
     beside = np.unique(beside[beside >= 0])
-    # The first round takes what is plain: the search that follows it costs ten times as much a voxel, and more.
-    effort = 1 if len(lost) else 0
+    # The first round takes what is plain: the search that follows it costs ten times as much a voxel.
+    is_thorough = len(lost) > 0
     is_changed, tried = False, np.empty(0, np.int64)
     for _ in range(_ROUNDS):
         triangles = state.triangles()
@@ -47,17 +47,15 @@ def separate_sheets(
         # Vertices between sheets are causes, others are beside them.
         distance = surface_distance(state.position[targets], surface, 0.5 * tolerance)
         state.is_touched[:] = False
-        count = _separate(state, targets[np.argsort(-distance, kind="stable")], surface, tolerance, effort)
+        count = _separate(state, targets[np.argsort(-distance, kind="stable")], surface, tolerance, is_thorough)
         is_changed |= count > 0
         # What did not help will not help again before something near it changes.
         near_change = state.keys(_around(state.coords[state.is_touched].astype(np.int64), 2))
-        tried = straying_keys[~np.isin(straying_keys, near_change)]
+        tried = straying_keys[~np.isin(straying_keys, near_change) & is_thorough]
         state.is_touched[np.searchsorted(state.keys(state.coords), straying_keys)] = True
-        if not len(straying) or (effort == 2 and count == 0):
+        if not len(straying) or (is_thorough and count == 0):
             break
-        if count == 0:
-            effort, tried = 2, tried[:0]
-        effort = max(effort, 1)
+        is_thorough = True
     return is_changed
 
 
@@ -68,15 +66,17 @@ def _around(voxels: np.ndarray, distance: int) -> np.ndarray:
     return np.unique((np.unique(voxels, axis=0)[:, None] + cube).reshape(-1, 3), axis=0)
 
 
-def _separate(state: EditableGrid, targets: np.ndarray, surface: NearSurface, tolerance: float, effort: int) -> int:
+def _separate(
+    state: EditableGrid, targets: np.ndarray, surface: NearSurface, tolerance: float, is_thorough: bool
+) -> int:
     if not len(targets):
         return 0
     count, room = len(state.coords), 8 * len(targets)
-    columns = (state.coords, state.position, state.flags, state.is_touched)
+    columns = (state.coords, state.position, state.flags, state.is_touched, state.crossed)
     grid = tuple(np.concatenate([c, np.zeros((room, *c.shape[1:]), c.dtype)]) for c in columns)
     top, bricks, _ = index_coords(state.coords, np.full(3, state.resolution, np.int64))
     counters = np.array([count, len(bricks)])
-    changed = separate_voxels(targets, grid, counters, top, bricks, state.resolution, surface, tolerance, effort)
-    state.coords, state.position, state.flags, state.is_touched = (c[:count] for c in grid)
-    state.extend(*(c[count : counters[0]] for c in grid))
+    changed = separate_voxels(targets, grid, counters, top, bricks, state.resolution, surface, tolerance, is_thorough)
+    state.coords, state.position, state.flags, state.is_touched, state.crossed = (c[:count] for c in grid)
+    state.extend(*(c[count : counters[0]] for c in grid[:4]))
     return int(changed)

@@ -3,7 +3,7 @@
 Flagged edges of a voxel part its eight corners into components. Two sheets in one voxel cut off a component each; to
 take a sheet out, its component's corners change sides: every grid edge at one of them toggles its flag (an edge inside
 the component twice). So a closed surface stays closed (mod 2 the boundary of the corners' dual cells is added); it now
-runs round the corners, through the voxels on their far side.
+runs round the corners, through the voxels on their far side. An outer edge that another sheet crosses keeps its quad.
 
 Numbers of voxels, edges and corners: see dual_grid_round. Lengths in voxels, float64. Kernels carry no annotations:
 they are compiled.
@@ -16,8 +16,8 @@ from numba import njit
 
 from scenewright.geometry.dual_grid_round import (
     AXIS,
-    DROP,
     ENDS,
+    FAR_END,
     HAS_MIDDLE,
     LOW_END,
     MIDDLE,
@@ -47,11 +47,12 @@ _MAX_DISTANCE2 = 9.0
 
 
 class _Round(NamedTuple):
-    """The 27 voxels round one: rows (-1 where none) and vertices; which of the 36 edges have a quad."""
+    """The 27 voxels round one: rows (-1 where none), vertices; which of the 36 edges have a quad, cross the mesh."""
 
     rows: np.ndarray
     position: np.ndarray
     is_flagged: np.ndarray
+    is_crossed: np.ndarray
 
 
 class _Plan(NamedTuple):
@@ -66,7 +67,7 @@ class _Plan(NamedTuple):
 @njit(cache=True, nogil=True)
 @no_type_check
 def _load_round(x, y, z, grid, top, bricks, resolution, here):
-    _, position, flags, _ = grid
+    _, position, flags, _, crossed = grid
     nb = (resolution + 7) >> 3
     for n in range(27):
         i, j, k = x + n // 9 - 1, y + n // 3 % 3 - 1, z + n % 3 - 1
@@ -80,6 +81,7 @@ def _load_round(x, y, z, grid, top, bricks, resolution, here):
         for corner in range(4):
             here.is_flagged[e] &= here.rows[QUAD[e, corner]] >= 0
         here.is_flagged[e] = here.is_flagged[e] and flags[here.rows[QUAD[e, 0]], AXIS[e]]
+        here.is_crossed[e] = here.is_flagged[e] and crossed[here.rows[QUAD[e, 0]], AXIS[e]]
 
 
 @njit(cache=True, nogil=True)
@@ -127,9 +129,29 @@ def _fill_plan(mask, x, y, z, here, surface, resolution, room, plan):
     _, _, t, found, _ = room
     plan.position[:] = here.position
     plan.is_new[:] = False
+    middle = np.zeros(3)
+    if mask > 0:
+        # The sheet that goes is the one nearest to its corners: new voxels' vertices turn to it.
+        num_corners = 0
+        for corner in range(8):
+            if mask >> corner & 1:
+                middle[0] += x + (corner >> 2)
+                middle[1] += y + (corner >> 1 & 1)
+                middle[2] += z + (corner & 1)
+                num_corners += 1
+        middle /= num_corners
+        if closest_on_surface(middle[0], middle[1], middle[2], surface, t, found) > _MAX_DISTANCE2:
+            return 0
     num_crossed = 0
     for e in range(36):
         plan.is_flagged[e] = here.is_flagged[e] != TOGGLES[mask, e]
+        if e >= 12 and TOGGLES[mask, e] and here.is_crossed[e]:
+            # With its far end beyond the sheet too, another sheet crosses the edge: one quad stands for both then.
+            side = 0.0
+            for axis in range(3):
+                far = FAR_END[e, axis] + (x if axis == 0 else y if axis == 1 else z)
+                side += (far - found[axis]) * (middle[axis] - found[axis])
+            plan.is_flagged[e] = side > 0.0
         if e < 12 and plan.is_flagged[e]:
             corner, axis = LOW_END[e], AXIS[e]
             plan.places[2 + num_crossed, 0] = x + (corner >> 2) + 0.5 * (axis == 0)
@@ -141,18 +163,6 @@ def _fill_plan(mask, x, y, z, here, surface, resolution, room, plan):
         plan.places[0, axis] = plan.places[1, axis] = here.position[MIDDLE, axis]
         if num_crossed > 0:
             plan.places[0, axis] = plan.places[2 : 2 + num_crossed, axis].mean()
-    if 0 < mask < DROP:
-        # New voxels are for the sheet that goes: their vertices turn to it.
-        middle, num_corners = np.zeros(3), 0
-        for corner in range(8):
-            if mask >> corner & 1:
-                middle[0] += x + (corner >> 2)
-                middle[1] += y + (corner >> 1 & 1)
-                middle[2] += z + (corner & 1)
-                num_corners += 1
-        middle /= num_corners
-        if closest_on_surface(middle[0], middle[1], middle[2], surface, t, found) > _MAX_DISTANCE2:
-            return 0
     for e in range(36):
         if not (plan.is_flagged[e] and TOGGLES[mask, e]):
             continue
@@ -201,7 +211,7 @@ def _quad_distance2(p, corners, best, t):
 @no_type_check
 def _quads_beyond(x, y, z, grid, top, bricks, resolution, quads):
     """Fill `quads` [648, 4, 3] with those near the 27 voxels that are of none of the 36 edges; returns their number."""
-    _, position, flags, _ = grid
+    _, position, flags, _, _ = grid
     nb = (resolution + 7) >> 3
     count = 0
     for i in range(-3, 3):
@@ -281,7 +291,7 @@ def _largest_loss(points, distance2, count, is_flagged, position, tolerance, roo
 @no_type_check
 def _apply(target, x, y, z, mask, plan, here, grid, counters, top, bricks, resolution):
     """Write a change down; returns the bricks, which may have grown."""
-    coords, position, flags, is_touched = grid
+    coords, position, flags, is_touched, _ = grid
     nb = (resolution + 7) >> 3
     position[target] = plan.position[MIDDLE]
     is_touched[target] = True
@@ -304,21 +314,19 @@ def _apply(target, x, y, z, mask, plan, here, grid, counters, top, bricks, resol
 
 @njit(cache=True, nogil=True)
 @no_type_check
-def separate_voxels(targets, grid, counters, top, bricks, resolution, surface, tolerance, effort):
+def separate_voxels(targets, grid, counters, top, bricks, resolution, surface, tolerance, is_thorough):
     """Change each of the voxels `targets` (rows) where quads stray less for it, in sum, or less surface is lost.
 
-    Neither may get worse. `grid` is (coords, position, flags, is_touched) with room for eight more rows per target
-    beyond `counters[0]`; moved, new and newly flagged voxels are touched. An effort of 1 looks for lost surface too,
-    tries more places for the vertex, and measures finer; an effort of 2 may drop quads. Returns the number of voxels
-    changed.
+    Neither may get worse. `grid` is (coords, position, flags, is_touched, crossed) with room for eight more rows per
+    target beyond `counters[0]`; moved, new and newly flagged voxels are touched. A thorough search looks for lost
+    surface too, tries more places for the vertex, and measures finer. Returns the number of voxels changed.
     """
-    is_thorough = effort > 0
     finest = FINEST if is_thorough else 2 * FINEST
     room = working_room()
-    here = _Round(np.empty(27, np.int64), np.empty((27, 3)), np.empty(36, np.bool_))
+    here = _Round(np.empty(27, np.int64), np.empty((27, 3)), np.empty(36, np.bool_), np.empty(36, np.bool_))
     plan = _Plan(np.empty((27, 3)), np.empty(36, np.bool_), np.empty(27, np.bool_), np.empty((16, 3)))
     best_position = np.empty(3)
-    strays, masks = np.empty(36), np.empty(22, np.int64)
+    strays, masks = np.empty(36), np.empty(10, np.int64)
     quads, points, distance2 = np.empty((648, 4, 3)), np.empty((256, 3)), np.empty(0)
     num_changed = 0
     for target in targets:
@@ -341,12 +349,7 @@ def separate_voxels(targets, grid, counters, top, bricks, resolution, surface, t
         if own_stray < _LEAST_GAIN and worst < 0:
             continue
         best_gain, best_mask = _LEAST_GAIN, -1
-        num_masks = _masks_of_components(here.is_flagged, masks)
-        for e in range(12):
-            if effort > 1 and strays[e] > 0:
-                masks[num_masks] = DROP + e
-                num_masks += 1
-        for m in range(num_masks):
+        for m in range(_masks_of_components(here.is_flagged, masks)):
             mask = masks[m]
             num_places = _fill_plan(mask, x, y, z, here, surface, resolution, room, plan)
             if num_places == 0:
