@@ -53,7 +53,7 @@ def _edge_tables() -> tuple[np.ndarray, ...]:
 
 AXIS, QUAD, ENDS, TOGGLES, _LOW = _edge_tables()
 # The end that is no corner of the voxel, of an edge that is not its own, from the voxel's low corner: [36, 3].
-FAR_END = np.where((_LOW < 0).any(1)[:, None], _LOW, _LOW + np.eye(3, dtype=np.int64)[AXIS])
+FAR_END = np.where((_LOW < 0).any(1, keepdims=True), _LOW, _LOW + np.eye(3, dtype=np.int64)[AXIS])
 LOW_END = ENDS[:, 0].copy()
 HAS_MIDDLE = (QUAD == MIDDLE).any(1)
 # Which of the 36 edges a flag of the 27 voxels is, -1 where none.
