@@ -7,7 +7,7 @@ A lost part puts its voxel's vertex on itself. Where it goes on through a face, 
 edges joins the two voxels, so that a rod becomes a ribbon with the rod on its border; elsewhere a quad joins the voxel
 to neighbours. New neighbours have their vertex at the point of their voxel nearest to the part. Of several quads the
 one is taken that leaves the smaller distance both ways, and none that strays farther from the mesh than what it brings
-back was lost, or than `MAX_STRAY`.
+back was lost, or than 0.72 voxel.
 
 A crumb in the middle of a voxel becomes a quad that reaches 0.71 (half a face's diagonal) beyond it; along the grid's
 own edges, where there are no neighbours outside, up to 1.42. Where three sheets or more share a voxel and all of its
@@ -26,9 +26,9 @@ from scenewright.geometry.dual_grid_editing import EditableGrid
 from scenewright.geometry.dual_grid_mesh import QUAD_STEPS
 from scenewright.geometry.near_surface import NearSurface, surface_distance
 
-__all__ = ["MAX_STRAY", "complete"]
+__all__ = ["complete"]
 
-MAX_STRAY = 0.72
+_MAX_STRAY = 0.72
 # At the grid's border, where voxels on the near side cannot be made, for surface that is lost altogether.
 _MAX_STRAY_AT_BORDER = 1.42
 # A rod in the middle of a face is this far from the face's edges.
@@ -185,7 +185,7 @@ def _add_quads(
     score = np.maximum(np.maximum(reach, quads.stray), tolerance) + 0.1 * quads.stray
     now = np.maximum.reduceat(distance, starts[:-1])[rest]
     at_border = ((voxels[rest] == 0) | (voxels[rest] == state.resolution - 1)).any(1)
-    most = np.where(at_border & (now > _MAX_STRAY_AT_BORDER), _MAX_STRAY_AT_BORDER, MAX_STRAY)
+    most = np.where(at_border & (now > _MAX_STRAY_AT_BORDER), _MAX_STRAY_AT_BORDER, _MAX_STRAY)
     limit = np.clip(now, _MAX_STRAY_OF_RIBBON, most)
     score[quads.stray > np.repeat(limit, per_voxel)] = np.inf
     choice = np.arange(len(rest)) * per_voxel + score.reshape(-1, per_voxel).argmin(1)

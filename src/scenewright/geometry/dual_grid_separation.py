@@ -71,7 +71,8 @@ def _separate(
 ) -> int:
     if not len(targets):
         return 0
-    count, room = len(state.coords), 8 * len(targets)
+    # A change makes at most all of the voxels round its own.
+    count, room = len(state.coords), 26 * len(targets)
     columns = (state.coords, state.position, state.flags, state.is_touched, state.crossed)
     grid = tuple(np.concatenate([c, np.zeros((room, *c.shape[1:]), c.dtype)]) for c in columns)
     top, bricks, _ = index_coords(state.coords, np.full(3, state.resolution, np.int64))

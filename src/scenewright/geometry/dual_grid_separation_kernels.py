@@ -295,7 +295,7 @@ def _apply(target, x, y, z, mask, plan, here, grid, counters, top, bricks, resol
     nb = (resolution + 7) >> 3
     position[target] = plan.position[MIDDLE]
     is_touched[target] = True
-    bricks = brick_rows(bricks, counters[1], 8)
+    bricks = brick_rows(bricks, counters[1], 26)
     for n in range(27):
         if plan.is_new[n]:
             i, j, k = x + n // 9 - 1, y + n // 3 % 3 - 1, z + n % 3 - 1
@@ -317,7 +317,7 @@ def _apply(target, x, y, z, mask, plan, here, grid, counters, top, bricks, resol
 def separate_voxels(targets, grid, counters, top, bricks, resolution, surface, tolerance, is_thorough):
     """Change each of the voxels `targets` (rows) where quads stray less for it, in sum, or less surface is lost.
 
-    Neither may get worse. `grid` is (coords, position, flags, is_touched, crossed) with room for eight more rows per
+    Neither may get worse. `grid` is (coords, position, flags, is_touched, crossed) with room for 26 more rows per
     target beyond `counters[0]`; moved, new and newly flagged voxels are touched. A thorough search looks for lost
     surface too, tries more places for the vertex, and measures finer. Returns the number of voxels changed.
     """
