@@ -23,7 +23,7 @@ import numpy as np
 
 from scenewright.geometry.dual_grid_completion_kernels import quad_reach, quad_strays
 from scenewright.geometry.dual_grid_editing import EditableGrid
-from scenewright.geometry.dual_grid_mesh import QUAD_STEPS
+from scenewright.geometry.dual_grid_round import STEPS
 from scenewright.geometry.near_surface import NearSurface, surface_distance
 
 __all__ = ["complete"]
@@ -40,11 +40,9 @@ _AT_FACE = 0.15
 _ALIKE = 0.2
 # Voxels this far round lost ones are looked at; a quad reaches one voxel.
 _MARGIN = 3
-# Corners q0 to q3 of the quad round the grid edge along each axis, as steps from the flagged voxel: [3, 4, 3].
-_CORNERS = np.array([((0, 0, 0), *steps) for steps in QUAD_STEPS], np.int64)
 # The twelve grid edges of a voxel, as the axis and the voxel that holds the flag.
 _EDGE_AXIS = np.repeat(np.arange(3), 4)
-_EDGE_STEP = -_CORNERS.reshape(12, 3)
+_EDGE_STEP = -STEPS.reshape(12, 3)
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ def complete(grid: EditableGrid, lost: np.ndarray, surface: NearSurface, toleran
 
     Returns whether anything was added.
     """
-    near = grid.rows(_surroundings(lost[:, :3], grid.resolution))
+    near = grid.rows(grid.voxels_around(np.floor(lost[:, :3]).astype(np.int64), _MARGIN))
     state = grid.part(near[near >= 0])
     is_changed = False
     for _ in range(_ROUNDS):
@@ -73,18 +71,6 @@ def complete(grid: EditableGrid, lost: np.ndarray, surface: NearSurface, toleran
         lost = np.concatenate([lost[:, :3], distance[:, None]], 1)[distance > tolerance]
     grid.merge(state)
     return is_changed
-
-
-def _surroundings(points: np.ndarray, resolution: int) -> np.ndarray:
-    """Voxels within `_MARGIN` of the points' voxels, ascending."""
-    voxels = np.unique(np.floor(points).astype(np.int64), axis=0)
-    for axis in range(3):
-        shifted = np.repeat(voxels[:, None], 2 * _MARGIN + 1, 1)
-        shifted[..., axis] += np.arange(-_MARGIN, _MARGIN + 1)
-        shifted = shifted.reshape(-1, 3)
-        shifted = shifted[(shifted[:, axis] >= 0) & (shifted[:, axis] < resolution)]
-        voxels = np.unique(shifted, axis=0)
-    return voxels
 
 
 def _add_round(state: EditableGrid, lost: np.ndarray, surface: NearSurface, tolerance: float) -> bool:
@@ -195,11 +181,11 @@ def _add_quads(
 
 def _quads(state: EditableGrid, base: np.ndarray, axis: np.ndarray, anchor: np.ndarray, surface: NearSurface) -> _Quads:
     """Candidates round the grid edge along `axis` of voxel `base` [C, 3]; free voxels turn towards `anchor` [C, 3]."""
-    coords = base[:, None] + _CORNERS[axis]
+    coords = base[:, None] + STEPS[axis]
     row = state.rows(coords)
     corners = np.clip(anchor[:, None], coords, coords + 1.0)
     corners[row >= 0] = state.position[row[row >= 0]]
-    is_inside = ((coords >= 0) & (coords < state.resolution)).all((1, 2))
+    is_inside = state.is_inside(coords).all(1)
     stray = np.full(len(base), np.inf)
     stray[is_inside] = _stray(corners[is_inside], surface)
     return _Quads(base, axis, corners, stray)
@@ -219,7 +205,7 @@ def _flag(
     Two candidates may want one free voxel: the first has it, and the second is dropped where it strays for that.
     """
     base, axis, planned = quads.base[choice], quads.axis[choice], quads.corners[choice]
-    coords = base[:, None] + _CORNERS[axis]
+    coords = base[:, None] + STEPS[axis]
     state.add(coords.reshape(-1, 3), planned.reshape(-1, 3))
     corners = state.position[state.rows(coords)]
     is_good = np.ones(len(choice), bool)

@@ -8,7 +8,7 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
-from scenewright.geometry.near_surface import FINEST, farthest_of_triangle, working_room
+from scenewright.geometry.near_surface import FINEST, farthest_of_quad, working_room
 from scenewright.geometry.triangle_tree import on_triangle
 
 __all__ = ["quad_reach", "quad_strays"]
@@ -20,11 +20,8 @@ def quad_strays(corners, surface, tolerance):
     """Largest distance of each quad from the surface, float64 [C]; 0 where it is within `tolerance`."""
     strays = np.zeros(corners.shape[0])
     room = working_room()
-    half = np.empty((3, 3))
     for c in range(corners.shape[0]):
-        for first in (1, 2):
-            half[0], half[1], half[2] = corners[c, 0], corners[c, first], corners[c, first + 1]
-            strays[c] = max(strays[c], farthest_of_triangle(half, surface, tolerance, FINEST, room))
+        strays[c] = farthest_of_quad(corners[c], surface, tolerance, FINEST, room)
     return strays
 
 

@@ -53,6 +53,15 @@ class EditableGrid:
         row = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
         return np.where(self.is_inside(coords) & (known[row] == wanted), row, -1)
 
+    def voxels_around(self, voxels: Int[np.ndarray, "n 3"], distance: int) -> Int[np.ndarray, "m 3"]:
+        """Voxels of the grid within `distance` of others along every axis, each once, ascending."""
+        for axis in range(3):
+            shifted = np.repeat(np.unique(voxels, axis=0)[:, None], 2 * distance + 1, 1)
+            shifted[..., axis] += np.arange(-distance, distance + 1)
+            shifted = shifted.reshape(-1, 3)
+            voxels = shifted[(shifted[:, axis] >= 0) & (shifted[:, axis] < self.resolution)]
+        return np.unique(voxels, axis=0)
+
     def add(self, coords: Int[np.ndarray, "n 3"], position: Float[np.ndarray, "n 3"]) -> None:
         """Make voxels that are not there yet; of several for one voxel the first counts."""
         is_missing = (self.rows(coords) < 0) & self.is_inside(coords)

@@ -50,20 +50,13 @@ def separate_sheets(
         count = _separate(state, targets[np.argsort(-distance, kind="stable")], surface, tolerance, is_thorough)
         is_changed |= count > 0
         # What did not help will not help again before something near it changes.
-        near_change = state.keys(_around(state.coords[state.is_touched].astype(np.int64), 2))
+        near_change = state.keys(state.voxels_around(state.coords[state.is_touched], 2))
         tried = straying_keys[~np.isin(straying_keys, near_change) & is_thorough]
         state.is_touched[np.searchsorted(state.keys(state.coords), straying_keys)] = True
         if not len(straying) or (is_thorough and count == 0):
             break
         is_thorough = True
     return is_changed
-
-
-def _around(voxels: np.ndarray, distance: int) -> np.ndarray:
-    """Voxels within `distance` of others along every axis, each once."""
-    steps = np.arange(-distance, distance + 1)
-    cube = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1, 3)
-    return np.unique((np.unique(voxels, axis=0)[:, None] + cube).reshape(-1, 3), axis=0)
 
 
 def _separate(

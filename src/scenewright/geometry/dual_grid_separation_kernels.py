@@ -29,7 +29,7 @@ from scenewright.geometry.dual_grid_round import (
 from scenewright.geometry.near_surface import (
     FINEST,
     closest_on_surface,
-    farthest_of_triangle,
+    farthest_of_quad,
     points_in_voxel,
     working_room,
 )
@@ -181,13 +181,10 @@ def _fill_plan(mask, x, y, z, here, surface, resolution, room, plan):
 @no_type_check
 def _stray(e, position, surface, tolerance, finest, room):
     """Excess over `tolerance` of edge e's quad, whose vertices are in `position` [27, 3]."""
-    farthest, half = 0.0, np.empty((3, 3))
-    for first in (1, 2):
-        half[0] = position[QUAD[e, 0]]
-        half[1] = position[QUAD[e, first]]
-        half[2] = position[QUAD[e, first + 1]]
-        farthest = max(farthest, farthest_of_triangle(half, surface, tolerance, finest, room))
-    return max(farthest - tolerance, 0.0)
+    corners = np.empty((4, 3))
+    for corner in range(4):
+        corners[corner] = position[QUAD[e, corner]]
+    return max(farthest_of_quad(corners, surface, tolerance, finest, room) - tolerance, 0.0)
 
 
 @njit(cache=True, nogil=True)

@@ -29,7 +29,7 @@ __all__ = [
     "NearSurface",
     "closest_on_surface",
     "far_pieces",
-    "farthest_of_triangle",
+    "farthest_of_quad",
     "points_in_voxel",
     "surface_by_vertices",
     "surface_by_voxels",
@@ -349,16 +349,18 @@ def working_room():
 
 @njit(cache=True, nogil=True)
 @no_type_check
-def farthest_of_triangle(corners, surface, tolerance, finest, room):
-    """Largest distance of a triangle [3, 3] from the surface (see `far_pieces`), 0 where it is within `tolerance`."""
+def farthest_of_quad(corners, surface, tolerance, finest, room):
+    """Largest distance of a quad [4, 3] (its diagonal q0-q2) from the surface, 0 where it is within `tolerance`."""
     stack, s, t, found, pieces = room
-    for corner in range(3):
-        for axis in range(3):
-            stack[0, 3 * corner + axis] = corners[corner, axis]
-    pieces, count = _far_of_triangle(surface, 2, tolerance, finest, stack, s, t, found, 0, pieces, 0)
     farthest = 0.0
-    for n in range(count):
-        farthest = max(farthest, pieces[n, 3])
+    for first in (1, 2):
+        for axis in range(3):
+            stack[0, axis] = corners[0, axis]
+            stack[0, 3 + axis] = corners[first, axis]
+            stack[0, 6 + axis] = corners[first + 1, axis]
+        pieces, count = _far_of_triangle(surface, 2, tolerance, finest, stack, s, t, found, 0, pieces, 0)
+        for n in range(count):
+            farthest = max(farthest, pieces[n, 3])
     return farthest
 
 
