@@ -15,11 +15,11 @@ import numpy as np
 import torch
 import trimesh
 
-from scenewright.geometry.bake import bake
-from scenewright.geometry.simplify import simplify
-from scenewright.geometry.surface_color import voxel_field
-from scenewright.geometry.triangle_tree import TriangleTree
-from scenewright.geometry.uv import unwrap
+from scenewright.geometry.mesh.bake import bake
+from scenewright.geometry.mesh.simplify import simplify
+from scenewright.geometry.mesh.surface_color import voxel_field
+from scenewright.geometry.mesh.triangle_tree import TriangleTree
+from scenewright.geometry.mesh.uv import unwrap
 from scenewright.types import Mesh, SparseVoxels
 
 

@@ -27,7 +27,7 @@ from scenewright.data.rooms import compose_room
 from scenewright.data.samples import sample_of
 from scenewright.data.selection import Selector
 from scenewright.errors import InputError
-from scenewright.geometry.voxelize_object import object_to_voxels
+from scenewright.geometry.ovoxel.voxelize_object import object_to_voxels
 from scenewright.rendering.render import RenderOptions, render, shadows_of
 
 

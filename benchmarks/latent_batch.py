@@ -15,7 +15,7 @@ from benchmarks.measure import alternate, machine
 from scenewright.backbones.trellis1.config import SLatFlowConfig
 from scenewright.backbones.trellis1.slat_flow import SLatFlow
 from scenewright.samplers.config import SamplerConfig
-from scenewright.systems.scene.trellis1_decoder import sample_latents
+from scenewright.systems.assembly.trellis1_decoder import sample_latents
 from scenewright.weights.record import LatentStatistics
 
 TOKENS = 1374

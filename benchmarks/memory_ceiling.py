@@ -35,17 +35,17 @@ from scenewright.backbones.trellis1.slat_decoders import SLatGaussianDecoder, SL
 from scenewright.backbones.trellis1.slat_flow import SLatFlow
 from scenewright.encoders.dinov2 import Dinov2, Dinov2Config
 from scenewright.errors import OutOfMemoryBudgetError
-from scenewright.geometry.mesh_extraction import extract_mesh
+from scenewright.geometry.isosurface.mesh_extraction import extract_mesh
 from scenewright.samplers.config import SamplerConfig
 from scenewright.sparse.tensor import SparseTensor
+from scenewright.systems.assembly.decoding import LatentOptions, packed_voxels
+from scenewright.systems.assembly.memory import memory_in_use, readable_bytes
+from scenewright.systems.assembly.structures import PlacedStructures, SceneRequest
+from scenewright.systems.assembly.trellis1_decoder import Trellis1Decoder
 from scenewright.systems.iscene.config import SceneContextConfig
 from scenewright.systems.iscene.memory import object_bytes
 from scenewright.systems.iscene.stage import ISceneStage
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
-from scenewright.systems.scene.decoding import LatentOptions, packed_voxels
-from scenewright.systems.scene.memory import memory_in_use, readable_bytes
-from scenewright.systems.scene.structures import PlacedStructures, SceneRequest
-from scenewright.systems.scene.trellis1_decoder import Trellis1Decoder
 from scenewright.systems.scenegen.config import SceneFlowConfig
 from scenewright.systems.scenegen.encoding import SceneEncoders
 from scenewright.systems.scenegen.pretrained import SceneGenNetworks

@@ -15,8 +15,8 @@ import time
 
 import torch
 
-from scenewright.geometry.dual_marching_cubes_table import CORNER_OFFSETS
-from scenewright.geometry.mesh_extraction import extract_mesh
+from scenewright.geometry.isosurface.dual_marching_cubes_table import CORNER_OFFSETS
+from scenewright.geometry.isosurface.mesh_extraction import extract_mesh
 
 
 def sphere_features(num_voxels: int, resolution: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -24,10 +24,10 @@ import torch
 import trimesh
 
 from benchmarks.measure import machine
-from scenewright.geometry.dual_grid import DualGridConfig, mesh_to_dual_grid
-from scenewright.geometry.dual_grid_mesh import _quads_by_sorting, dual_grid_to_mesh
 from scenewright.geometry.grid_sample import sample_sparse_grid
-from scenewright.geometry.volumetric_attributes import mesh_to_voxel_attributes
+from scenewright.geometry.ovoxel.dual_grid import DualGridConfig, mesh_to_dual_grid
+from scenewright.geometry.ovoxel.dual_grid_mesh import _quads_by_sorting, dual_grid_to_mesh
+from scenewright.geometry.ovoxel.volumetric_attributes import mesh_to_voxel_attributes
 from scenewright.types import Mesh, PBRMaterial
 
 PEER = {

@@ -19,11 +19,11 @@ import trimesh
 
 from benchmarks.measure import machine
 from scenewright.data.model_pack import ModelPack
-from scenewright.geometry.dual_grid import DualGridConfig, mesh_to_dual_grid
-from scenewright.geometry.dual_grid_fidelity import faithful_dual_grid
-from scenewright.geometry.dual_grid_mesh import dual_grid_to_mesh
-from scenewright.geometry.triangle_tree import closest_points
-from scenewright.geometry.voxelize import fit_unit_cube
+from scenewright.geometry.mesh.triangle_tree import closest_points
+from scenewright.geometry.ovoxel.dual_grid import DualGridConfig, mesh_to_dual_grid
+from scenewright.geometry.ovoxel.dual_grid_mesh import dual_grid_to_mesh
+from scenewright.geometry.ovoxel.faithful.fidelity import faithful_dual_grid
+from scenewright.geometry.ovoxel.voxelize import fit_unit_cube
 from scenewright.io.glb import load_glb
 from scenewright.types import DualGrid, Mesh
 

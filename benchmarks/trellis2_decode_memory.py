@@ -23,8 +23,8 @@ from scenewright.backbones.trellis2.decoding import decode_materials, object_sur
 from scenewright.backbones.trellis2.shape_vae import ShapeDecoder
 from scenewright.backbones.trellis2.sparse_unet import Pyramid, SparseUNetDecoder
 from scenewright.backbones.trellis2.texture_vae import TextureDecoder
-from scenewright.geometry.dual_grid import mesh_to_dual_grid
-from scenewright.geometry.voxelize import fit_unit_cube
+from scenewright.geometry.ovoxel.dual_grid import mesh_to_dual_grid
+from scenewright.geometry.ovoxel.voxelize import fit_unit_cube
 from scenewright.io.scene_file import load_scene
 from scenewright.nn.precision import cast_torso
 from scenewright.sparse.subdivision import grouped_by_parent

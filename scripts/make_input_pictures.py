@@ -17,8 +17,10 @@ from PIL import Image, ImageDraw
 
 from scenewright.encoders.masks import ObjectMasks, load_masks
 from scenewright.encoders.masks.coco import encode_counts
-from scenewright.encoders.preprocess import iscene, scenegen, trellis1
+from scenewright.encoders.preprocess import trellis1
 from scenewright.io.images import load_image
+from scenewright.systems.iscene import preprocess as iscene
+from scenewright.systems.scenegen import preprocess as scenegen
 
 TILE = 240
 GAP = 8

@@ -19,16 +19,16 @@ from mini_data import CHUNK, SEED, selector
 from PIL import Image
 from scipy.spatial import cKDTree
 
-from scenewright.presets.mini.examples import SeenObjects, compose_views, seen_objects
-from scenewright.presets.mini.latent_decoder import LatentDecoder
-from scenewright.presets.mini.latent_examples import turned_voxels
-from scenewright.presets.mini.networks import LatentNetworks, MiniNetworks
-from scenewright.presets.mini.picture_colors import picture_field
-from scenewright.presets.mini.stages import MiniSceneGenStage
-from scenewright.presets.mini.surface import surface_of_voxels
-from scenewright.systems.scene.decoding import RawObject
-from scenewright.systems.scene.generator import AS_PUBLISHED, checked_request
-from scenewright.systems.scene.structures import PlacedStructures, object_generator
+from scenewright.systems.assembly.decoding import RawObject
+from scenewright.systems.assembly.generator import AS_PUBLISHED, checked_request
+from scenewright.systems.assembly.structures import PlacedStructures, object_generator
+from scenewright.systems.mini.examples import SeenObjects, compose_views, seen_objects
+from scenewright.systems.mini.latent_decoder import LatentDecoder
+from scenewright.systems.mini.latent_examples import turned_voxels
+from scenewright.systems.mini.networks import LatentNetworks, MiniNetworks
+from scenewright.systems.mini.picture_colors import picture_field
+from scenewright.systems.mini.stages import MiniSceneGenStage
+from scenewright.systems.mini.surface import surface_of_voxels
 from scenewright.types import Mesh, SparseVoxels
 
 NUM_POINTS = 10_000

@@ -35,12 +35,12 @@ from scenewright.data.library import TrainingLibrary
 from scenewright.data.parametric.families import OWN_CREDIT
 from scenewright.data.selection import Selector
 from scenewright.encoders.efficientnet_lite import folded_weights
-from scenewright.presets.mini.conditioner import PictureConditioner
-from scenewright.presets.mini.encoding import encode_pictures, encode_shapes, fit_conditioner
-from scenewright.presets.mini.examples import RESOLUTION, write_examples
-from scenewright.presets.mini.latent_examples import LatentEncoders, write_latent_examples
-from scenewright.presets.mini.networks import mini_folder
-from scenewright.presets.mini.sizes import SHAPE_ENCODER, STRUCTURE_VAE, TEXTURE_ENCODER
+from scenewright.systems.mini.conditioner import PictureConditioner
+from scenewright.systems.mini.encoding import encode_pictures, encode_shapes, fit_conditioner
+from scenewright.systems.mini.examples import RESOLUTION, write_examples
+from scenewright.systems.mini.latent_examples import LatentEncoders, write_latent_examples
+from scenewright.systems.mini.networks import mini_folder
+from scenewright.systems.mini.sizes import SHAPE_ENCODER, STRUCTURE_VAE, TEXTURE_ENCODER
 from scenewright.systems.single_object.latent_preparation import read_statistics, write_statistics
 
 SEED = 20261121

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from scenewright.encoders.masks.label_map import label_map
 from scenewright.encoders.preprocess.crop import image_to_tensor
-from scenewright.encoders.preprocess.iscene import crop_object, prepare_slots
+from scenewright.systems.iscene.preprocess import crop_object, prepare_slots
 from tests.conformance.case import Case
 
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from scenewright.data.random_layout import accept_candidates, layout_slack
 from scenewright.data.support_surface import find_support, footprint_radius, largest_scale
-from scenewright.geometry.dual_marching_cubes import average_corners
-from scenewright.geometry.mesh_extraction import FEATURE_CHANNELS, extract_mesh
+from scenewright.geometry.isosurface.dual_marching_cubes import average_corners
+from scenewright.geometry.isosurface.mesh_extraction import FEATURE_CHANNELS, extract_mesh
 from scenewright.io.gaussian_ply import gaussian_columns
 from scenewright.io.glb import glb_bytes
 from scenewright.systems.iscene.view_centric import view_centric_transform, view_centric_voxels

@@ -7,16 +7,16 @@ from torch import Tensor
 
 from scenewright.encoders.normalisation import imagenet_normalized
 from scenewright.encoders.preprocess.crop import image_to_tensor
-from scenewright.encoders.preprocess.scenegen import (
+from scenewright.encoders.preprocess.trellis1 import prepare_object
+from scenewright.encoders.scene_condition import assemble_condition
+from scenewright.encoders.vggt import VGGTAggregator, VGGTConfig
+from scenewright.encoders.weights import load_encoder_state
+from scenewright.systems.scenegen.preprocess import (
     asset_cut_out,
     masks_by_grey_level,
     prepare_frame,
     prepare_vggt_frame,
 )
-from scenewright.encoders.preprocess.trellis1 import prepare_object
-from scenewright.encoders.scene_condition import assemble_condition
-from scenewright.encoders.vggt import VGGTAggregator, VGGTConfig
-from scenewright.encoders.weights import load_encoder_state
 from tests.conformance.case import Case
 
 

@@ -3,8 +3,14 @@
 import torch
 from torch import Tensor
 
-from scenewright.geometry.cameras import hammersley, intrinsics_unit_from_fov, look_at, orbit_position, sphere_yaw_pitch
-from scenewright.geometry.mesh_extraction import extract_mesh
+from scenewright.geometry.camera.cameras import (
+    hammersley,
+    intrinsics_unit_from_fov,
+    look_at,
+    orbit_position,
+    sphere_yaw_pitch,
+)
+from scenewright.geometry.isosurface.mesh_extraction import extract_mesh
 from tests.conformance.case import Case
 
 

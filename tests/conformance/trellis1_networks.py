@@ -16,7 +16,7 @@ from scenewright.backbones.trellis1.slat_decoders import (
     activate_gaussians,
 )
 from scenewright.backbones.trellis1.slat_flow import SLatResBlock
-from scenewright.geometry.mesh_extraction import extract_mesh
+from scenewright.geometry.isosurface.mesh_extraction import extract_mesh
 from scenewright.nn.attention import SelfAttention
 from scenewright.nn.blocks import ModulatedCrossBlock
 from scenewright.nn.embed import TimestepEmbedder, absolute_position_embedding, timestep_frequencies

@@ -21,7 +21,7 @@ from scenewright.backbones.trellis2.unet_blocks import (
     NearestUpBlock,
     UpBlock,
 )
-from scenewright.geometry.dual_grid_mesh import dual_grid_to_mesh
+from scenewright.geometry.ovoxel.dual_grid_mesh import dual_grid_to_mesh
 from scenewright.nn.blocks import ModulatedCrossBlock
 from scenewright.nn.conv3d import pixel_shuffle_3d
 from scenewright.nn.embed import TimestepEmbedder, absolute_position_embedding, grid_coords, timestep_frequencies

@@ -4,16 +4,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scenewright.geometry.dual_grid import DualGridConfig, mesh_to_lattice
-from scenewright.geometry.dual_grid_mesh import dual_grid_to_mesh
 from scenewright.geometry.grid_sample import sample_sparse_grid
-from scenewright.geometry.volumetric_attributes import (
+from scenewright.geometry.ovoxel.dual_grid import DualGridConfig, mesh_to_lattice
+from scenewright.geometry.ovoxel.dual_grid_mesh import dual_grid_to_mesh
+from scenewright.geometry.ovoxel.volumetric_attributes import (
     SurfaceMaterial,
     TexturedTriangles,
     voxelize_textured_triangles,
 )
-from scenewright.geometry.volumetric_attributes_texture import FILTERS, WRAPS
-from scenewright.geometry.voxelize import Lattice, fit_unit_cube
+from scenewright.geometry.ovoxel.volumetric_attributes_texture import FILTERS, WRAPS
+from scenewright.geometry.ovoxel.voxelize import Lattice, fit_unit_cube
 from scenewright.io.vxz import VxzOptions, decode_vxz, encode_vxz
 from scenewright.io.vxz_codec import neighbor_encode, octree_encode, parent_encode
 from scenewright.sparse.serialize import decode_curve, encode_curve

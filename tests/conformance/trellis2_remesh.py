@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from scenewright.geometry.remesh import remesh_narrow_band
+from scenewright.geometry.mesh.remesh import remesh_narrow_band
 from scenewright.types import Mesh
 from tests.conformance.case import Case
 

@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 from scenewright.cli.app import app
 from scenewright.errors import InputError
 from scenewright.evaluation.reconstruction import Reconstruction, load_autoencoders, shape_values, summary
-from scenewright.geometry.dual_grid_mesh import dual_grid_to_mesh
-from scenewright.geometry.dual_grid_quantize import dequantize_dual_grid
-from scenewright.geometry.voxelize_object import object_to_voxels
+from scenewright.geometry.ovoxel.dual_grid_mesh import dual_grid_to_mesh
+from scenewright.geometry.ovoxel.dual_grid_quantize import dequantize_dual_grid
+from scenewright.geometry.ovoxel.voxelize_object import object_to_voxels
 from scenewright.recipes.running import find_recipe, trainer_of
 from scenewright.systems.single_object.preparation import AssetPreparation, prepare_assets
 from scenewright.types import DualGrid, Mesh

@@ -4,7 +4,7 @@ import torch
 import trimesh
 from torch import Tensor
 
-from scenewright.geometry.dual_marching_cubes_table import CORNER_OFFSETS
+from scenewright.geometry.isosurface.dual_marching_cubes_table import CORNER_OFFSETS
 from scenewright.types import Mesh
 
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from scenewright.geometry.triangle_tree import TriangleTree
-from scenewright.geometry.visibility import face_visibility
+from scenewright.geometry.camera.visibility import face_visibility
+from scenewright.geometry.mesh.triangle_tree import TriangleTree
 from tests.geometry.shapes import icosphere
 
 

@@ -16,10 +16,10 @@ import torch
 
 from scenewright.backbones.trellis2.decoding import object_surface
 from scenewright.backbones.trellis2.texture_vae import MATERIAL_CHANNELS
-from scenewright.geometry.dual_grid_quantize import dequantize_dual_grid
-from scenewright.geometry.finish import finish_mesh
-from scenewright.geometry.surface_color import voxel_field
-from scenewright.geometry.voxelize_object import object_to_voxels, voxels_to_mesh
+from scenewright.geometry.mesh.finish import finish_mesh
+from scenewright.geometry.mesh.surface_color import voxel_field
+from scenewright.geometry.ovoxel.dual_grid_quantize import dequantize_dual_grid
+from scenewright.geometry.ovoxel.voxelize_object import object_to_voxels, voxels_to_mesh
 from scenewright.io.glb import glb_bytes, load_glb
 from scenewright.systems.single_object.trellis2 import TRELLIS2_FINISH
 from scenewright.types import Mesh, PBRMaterial, Scene, SceneObject, SparseVoxels

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from scenewright.geometry.projection import camera_center, project_points
+from scenewright.geometry.camera.projection import camera_center, project_points
 from scenewright.rendering.framing import NAMED_VIEWS, frame_points, turntable
 
 POINTS = torch.randn(200, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([2.0, 0.5, 1.0]) + 5

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scenewright.geometry.projection import pixel_rays, project_points
+from scenewright.geometry.camera.projection import pixel_rays, project_points
 from scenewright.geometry.rotation import random_rotation
 from scenewright.rendering.gbuffer import rasterize
 from scenewright.rendering.triangles import TriangleScene, pack_meshes

@@ -38,7 +38,7 @@ def convert(
 
 def _to_voxels(source: Path, target: Path, resolution: int, compression: str, *, faithful: bool) -> None:
     from scenewright.cli.progress import stage_progress
-    from scenewright.geometry.voxelize_object import object_to_voxels
+    from scenewright.geometry.ovoxel.voxelize_object import object_to_voxels
     from scenewright.io.glb import load_glb
     from scenewright.io.mesh_file import load_mesh
     from scenewright.io.voxel_file import write_voxels
@@ -61,7 +61,7 @@ def _to_voxels(source: Path, target: Path, resolution: int, compression: str, *,
 
 
 def _to_mesh(source: Path, target: Path) -> None:
-    from scenewright.geometry.voxelize_object import voxels_to_mesh
+    from scenewright.geometry.ovoxel.voxelize_object import voxels_to_mesh
     from scenewright.io.glb import save_glb
     from scenewright.io.voxel_file import read_voxels
     from scenewright.types import Scene, SceneObject

@@ -95,7 +95,7 @@ def generate(
     from scenewright.cli.progress import stage_progress
     from scenewright.io.scene_file import save_scene
     from scenewright.presets.loading import choose_preset
-    from scenewright.systems.scene.memory import parse_bytes
+    from scenewright.systems.assembly.memory import parse_bytes
 
     # What these log is told here once, as warnings and notes; without a handler, logging would print it, too.
     for part in ("encoders.masks", "systems"):

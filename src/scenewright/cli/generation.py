@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from scenewright.cli.manifest import GenerateSettings, Manifest, environment, sha256_of_bytes, write_manifest
-from scenewright.data.test_scenes import read_test_scene
+from scenewright.data.probe_scenes import read_test_scene
 from scenewright.encoders.masks import ObjectMasks, find_masks
 from scenewright.errors import InputError
 from scenewright.evaluation.machine import peak_memory_mb
@@ -29,8 +29,8 @@ from scenewright.io.images import load_image, save_image
 from scenewright.presets.loading import DecoderName, load
 from scenewright.rendering.preview import preview_still
 from scenewright.rendering.sheet import mask_overlay, picture_sheet, top_view
-from scenewright.systems.scene.generator import GenerateOptions, SceneGenerator
-from scenewright.systems.scene.views import SceneView, in_same_order
+from scenewright.systems.assembly.generator import GenerateOptions, SceneGenerator
+from scenewright.systems.assembly.views import SceneView, in_same_order
 from scenewright.types import Camera, Scene
 from scenewright.weights.hub import sha256_of
 

@@ -61,7 +61,7 @@ def render(
 
 def _view(view: str, scene, size: int):  # type: ignore[no-untyped-def]
     """(camera or None, (yaw, pitch) in degrees) that `--view` asks for."""
-    from scenewright.geometry.projection import scale_camera
+    from scenewright.geometry.camera.projection import scale_camera
     from scenewright.rendering.framing import NAMED_VIEWS
 
     if view == "camera":

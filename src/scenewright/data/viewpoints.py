@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from scenewright.geometry.projection import look_at
+from scenewright.geometry.camera.projection import look_at
 from scenewright.types import Camera
 
 __all__ = ["SingleViewRanges", "level_pose", "pinhole", "sample_single_view", "sample_sphere_view", "walk_poses"]

@@ -9,7 +9,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from scenewright.data.test_scenes import read_test_scene
+from scenewright.data.probe_scenes import read_test_scene
 from scenewright.errors import InputError
 from scenewright.evaluation.shapes import ShapeScene, shapes_from_file, shapes_from_test_scene
 from scenewright.io.scene_file import load_scene

@@ -24,14 +24,14 @@ from scenewright.data.asset import Asset
 from scenewright.errors import EmptyStructureError, InputError
 from scenewright.evaluation.pictures import default_camera, draw
 from scenewright.evaluation.shapes import sample_surface
-from scenewright.geometry.dual_grid_mesh import dual_grid_to_mesh
-from scenewright.geometry.dual_grid_quantize import dequantize_dual_grid
-from scenewright.geometry.voxelize_object import object_to_voxels
+from scenewright.geometry.ovoxel.dual_grid_mesh import dual_grid_to_mesh
+from scenewright.geometry.ovoxel.dual_grid_quantize import dequantize_dual_grid
+from scenewright.geometry.ovoxel.voxelize_object import object_to_voxels
 from scenewright.metrics.point_clouds import cloud_distances
 from scenewright.recipes.results import trained_network
 from scenewright.sparse.hashing import coord_keys
 from scenewright.sparse.tensor import VoxelSet
-from scenewright.systems.scene.decoding import packed_voxels
+from scenewright.systems.assembly.decoding import packed_voxels
 from scenewright.systems.single_object.autoencoder_training import voxel_pictures
 from scenewright.types import DualGrid, Mesh, Scene, SceneObject
 

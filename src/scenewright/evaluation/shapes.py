@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from scenewright.data.test_scenes import TestScene
+from scenewright.data.probe_scenes import TestScene
 from scenewright.errors import InputError
 from scenewright.io.scene_file import load_scene
 from scenewright.types import Mesh, Scene, SceneObject

@@ -20,7 +20,7 @@ from jaxtyping import Bool
 from PIL import Image
 from torch import Tensor
 
-from scenewright.data.test_scenes import find_test_scenes, read_test_scene
+from scenewright.data.probe_scenes import find_test_scenes, read_test_scene
 from scenewright.encoders.masks import load_masks
 from scenewright.errors import InputError
 from scenewright.evaluation.shapes import ShapeScene, shapes_from_scene, shapes_from_test_scene

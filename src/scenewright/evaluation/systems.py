@@ -83,13 +83,13 @@ class SystemEntry:
 
 
 def _cuboid(request: BuildRequest) -> SceneSystem:
-    from scenewright.systems.cuboid import CuboidSystem
+    from scenewright.systems.baselines.cuboid import CuboidSystem
 
     return CuboidSystem()
 
 
 def _retrieval(request: BuildRequest) -> SceneSystem:
-    from scenewright.systems.retrieval import RetrievalSystem, appearance, library_of_pack
+    from scenewright.systems.baselines.retrieval import RetrievalSystem, appearance, library_of_pack
 
     pack = _model_pack(request)
     cache = request.work / "retrieval_library.npz" if request.work is not None else None

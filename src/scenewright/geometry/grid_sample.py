@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from numba import njit
 from torch import Tensor
 
-from scenewright.geometry.voxelize_index import index_coords, row_at
+from scenewright.geometry.ovoxel.voxelize_index import index_coords, row_at
 from scenewright.sparse.hashing import MAX_COORDINATE, CoordTable, coord_keys
 from scenewright.types import SparseVoxels
 

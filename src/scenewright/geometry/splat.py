@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from scenewright.geometry.projection import camera_center
+from scenewright.geometry.camera.projection import camera_center
 from scenewright.geometry.rotation import quaternion_wxyz_to_matrix
 from scenewright.types import Camera, Gaussians
 

@@ -12,7 +12,7 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
-from scenewright.geometry.voxelize_index import index_coords, row_at
+from scenewright.geometry.ovoxel.voxelize_index import index_coords, row_at
 
 __all__ = ["neighbor_decode", "neighbor_encode", "octree_decode", "octree_encode", "parent_decode", "parent_encode"]
 

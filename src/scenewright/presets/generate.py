@@ -11,8 +11,8 @@ from torch import Tensor
 from scenewright.encoders.masks import ObjectMasks, find_masks
 from scenewright.io.images import load_image
 from scenewright.presets.loading import DEFAULT_SYSTEM, DecoderName, load
-from scenewright.systems.scene.generator import GenerateOptions
-from scenewright.systems.scene.views import SceneView
+from scenewright.systems.assembly.generator import GenerateOptions
+from scenewright.systems.assembly.views import SceneView
 from scenewright.types import Camera, Scene
 
 __all__ = ["generate"]

@@ -19,11 +19,11 @@ import torch
 
 from scenewright.backbones.trellis2.object_sampling import PlanName
 from scenewright.errors import InputError, WeightsError
+from scenewright.systems.assembly.decoding import ObjectDecoder
+from scenewright.systems.assembly.generator import SceneGenerator
+from scenewright.systems.assembly.structures import StructureStage
+from scenewright.systems.baselines.generator import CuboidGenerator
 from scenewright.systems.iscene.weights import REPOSITORY as ISCENE_REPOSITORY
-from scenewright.systems.scene.baseline import CuboidGenerator
-from scenewright.systems.scene.decoding import ObjectDecoder
-from scenewright.systems.scene.generator import SceneGenerator
-from scenewright.systems.scene.structures import StructureStage
 from scenewright.systems.scenegen.weights import REPOSITORY as SCENEGEN_REPOSITORY
 from scenewright.weights.hub import cached_file, is_local_source
 
@@ -40,7 +40,7 @@ _PUBLISHED = {
     "iscene": (ISCENE_REPOSITORY, "iscene_config.json", "4 GB"),
     "scenegen": (SCENEGEN_REPOSITORY, "pipeline.json", "9 GB"),
 }
-_MINI = "scenewright.presets.mini"
+_MINI = "scenewright.systems.mini"
 _MINI_NOTICE = "Using the mini preset, small weights of our own; better ones: {fetch}."
 
 
@@ -149,8 +149,8 @@ def _load_decoder(
     report: Report | None,
 ) -> ObjectDecoder:
     from scenewright.backbones.trellis2.weights import REPOSITORY as TRELLIS2_REPOSITORY
-    from scenewright.systems.scene.trellis1_decoder import Trellis1Decoder
-    from scenewright.systems.scene.trellis2_decoder import Trellis2Decoder
+    from scenewright.systems.assembly.trellis1_decoder import Trellis1Decoder
+    from scenewright.systems.assembly.trellis2_decoder import Trellis2Decoder
 
     if name == "trellis1":
         if resolution is not None:

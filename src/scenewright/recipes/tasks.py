@@ -115,13 +115,13 @@ def _texture_flow() -> TaskKind:
 
 
 def _mini_structure_vae() -> TaskKind:
-    from scenewright.presets.mini.training_sets import open_shapes
+    from scenewright.systems.mini.training_sets import open_shapes
 
     return TaskKind(_structure_vae().build, open_shapes)
 
 
 def _mini_structure_flow() -> TaskKind:
-    from scenewright.presets.mini.training_sets import open_objects
+    from scenewright.systems.mini.training_sets import open_objects
 
     return TaskKind(_structure_flow().build, open_objects)
 
@@ -154,13 +154,13 @@ def _iscene_structure() -> TaskKind:
 
 
 def _mini_scenegen() -> TaskKind:
-    from scenewright.presets.mini.training_sets import open_scenegen
+    from scenewright.systems.mini.training_sets import open_scenegen
 
     return TaskKind(_scenegen_structure().build, open_scenegen)
 
 
 def _mini_iscene() -> TaskKind:
-    from scenewright.presets.mini.training_sets import open_iscene
+    from scenewright.systems.mini.training_sets import open_iscene
 
     return TaskKind(_iscene_structure().build, open_iscene)
 

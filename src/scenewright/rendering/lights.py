@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from scenewright.geometry.cubemap import cube_face_rotations
+from scenewright.geometry.camera.cubemap import cube_face_rotations
 from scenewright.rendering.triangles import CATCHER, TriangleScene
 from scenewright.rendering.view import View, parallel_view
 

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor
 
-from scenewright.geometry.cubemap import (
+from scenewright.geometry.camera.cubemap import (
     CUBE_PAD,
     cube_face_rotations,
     cube_intrinsics,

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from scenewright.geometry.cubemap import cube_face_rotations
+from scenewright.geometry.camera.cubemap import cube_face_rotations
 from scenewright.rendering.lights import ShadowMaps
 from scenewright.rendering.shade_numba import DOME_JITTER, JITTER_S, JITTER_U, JITTER_V
 from scenewright.rendering.texture_torch import face_alpha, fetch, interpolate

@@ -12,7 +12,7 @@ from scenewright.backbones.trellis2.shape_vae import ShapeDecoder, ShapeEncoder,
 from scenewright.backbones.trellis2.sparse_unet import Decoded
 from scenewright.backbones.trellis2.texture_vae import TextureDecoder, texture_features
 from scenewright.errors import EmptyStructureError
-from scenewright.geometry.dual_grid_mesh import dual_grid_to_mesh
+from scenewright.geometry.ovoxel.dual_grid_mesh import dual_grid_to_mesh
 from scenewright.nn.precision import cast_torso
 from scenewright.sparse.tensor import SparseTensor, VoxelSet
 

@@ -9,13 +9,13 @@ import torch
 from PIL import Image, ImageDraw
 
 from scenewright.encoders.dinov2 import Dinov2, Dinov2Config
-from scenewright.encoders.preprocess.iscene import prepare_slots
 from scenewright.errors import InputError, OutOfMemoryBudgetError, WeightsError
+from scenewright.systems.assembly.memory import memory_in_use
+from scenewright.systems.assembly.structures import SceneRequest, StructureStage
 from scenewright.systems.iscene.memory import object_bytes, objects_within, scene_bytes
+from scenewright.systems.iscene.preprocess import prepare_slots
 from scenewright.systems.iscene.sampling import SlotConditions
 from scenewright.systems.iscene.stage import ISceneStage, crop_objects, encode_slots
-from scenewright.systems.scene.memory import memory_in_use
-from scenewright.systems.scene.structures import SceneRequest, StructureStage
 from tests.tiny_iscene import write_tiny_iscene
 
 BOXES = {"chair": (8, 20, 30, 52), "table": (34, 24, 60, 50), "lamp": (64, 6, 76, 40)}

@@ -12,8 +12,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from scenewright.errors import InputError, OutOfMemoryBudgetError, WeightsError
-from scenewright.systems.scene.structures import MultiViewStage, SceneRequest, StructureStage
-from scenewright.systems.scene.views import SceneView
+from scenewright.systems.assembly.structures import MultiViewStage, SceneRequest, StructureStage
+from scenewright.systems.assembly.views import SceneView
 from scenewright.systems.scenegen.encoding import encode_views
 from scenewright.systems.scenegen.pretrained import SceneGenNetworks
 from scenewright.systems.scenegen.stage import SceneGenStage, largest_first, published_noise

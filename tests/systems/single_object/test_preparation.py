@@ -12,7 +12,7 @@ from scenewright.data.shards import is_whole
 from scenewright.data.tensor_shards import TensorShardSet
 from scenewright.encoders.dinov2 import Dinov2, Dinov2Config
 from scenewright.errors import InputError
-from scenewright.geometry.dual_grid_mesh import dual_grid_to_mesh
+from scenewright.geometry.ovoxel.dual_grid_mesh import dual_grid_to_mesh
 from scenewright.recipes.results import encoder_of
 from scenewright.recipes.running import find_recipe, trainer_of
 from scenewright.systems.single_object.latent_preparation import (

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from scenewright.backbones.trellis1.pretrained import Trellis1
 from scenewright.cli.app import app
 from scenewright.errors import InputError, WeightsError
-from scenewright.geometry.finish import FinishOptions
+from scenewright.geometry.mesh.finish import FinishOptions
 from scenewright.io.scene_file import load_scene
 from scenewright.systems.single_object.trellis1 import (
     ObjectOptions,

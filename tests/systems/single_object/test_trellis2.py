@@ -15,7 +15,7 @@ from scenewright.backbones.trellis2.object_sampling import PLANS, ObjectLatents,
 from scenewright.backbones.trellis2.pretrained import Trellis2
 from scenewright.cli.app import app
 from scenewright.errors import EmptyStructureError, InputError, OutOfMemoryBudgetError, WeightsError
-from scenewright.geometry.finish import finish_mesh
+from scenewright.geometry.mesh.finish import finish_mesh
 from scenewright.io.scene_file import load_scene, save_scene
 from scenewright.systems.single_object.texturing import TexturingOptions, texture_mesh
 from scenewright.systems.single_object.trellis2 import (

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from scenewright.backbones.trellis1.config import GaussianConfig, SLatTrunkConfig
 from scenewright.backbones.trellis1.slat_trunk import SLatTrunk
-from scenewright.geometry.cameras import hammersley
+from scenewright.geometry.camera.cameras import hammersley
 from scenewright.nn.norm import SparseGroupNorm32
 from scenewright.nn.precision import torso_dtype
 from scenewright.nn.sparse_conv import SparseConv3d

@@ -16,7 +16,7 @@ from scenewright.backbones.trellis2.shape_vae import ShapeDecoder
 from scenewright.backbones.trellis2.sparse_unet import Pyramid
 from scenewright.backbones.trellis2.texture_vae import TextureDecoder, material_attributes
 from scenewright.errors import EmptyStructureError
-from scenewright.geometry.dual_grid_mesh import dual_grid_to_mesh
+from scenewright.geometry.ovoxel.dual_grid_mesh import dual_grid_to_mesh
 from scenewright.sparse.tensor import SparseTensor
 from scenewright.types import DualGrid, Mesh, SparseVoxels
 

@@ -7,8 +7,8 @@ import torch
 
 from scenewright.errors import OutOfMemoryBudgetError
 from scenewright.nn.precision import torso_dtype
+from scenewright.systems.assembly.memory import memory_in_use, readable_bytes
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
-from scenewright.systems.scene.memory import memory_in_use, readable_bytes
 
 __all__ = ["object_bytes", "objects_within", "scene_bytes"]
 

@@ -22,16 +22,16 @@ from scenewright.backbones.structure_vae import StructureDecoder, occupied_coord
 from scenewright.backbones.trellis1.pretrained import load_named_network, read_pipeline, read_sampler
 from scenewright.encoders.masks.object_masks import ObjectMasks
 from scenewright.encoders.preprocess.crop import drop_alpha, image_to_tensor
-from scenewright.encoders.preprocess.iscene import ObjectCrops, crop_object, slot_pictures
 from scenewright.encoders.weights import load_dinov2, load_named_dinov2
 from scenewright.errors import InputError
 from scenewright.samplers.config import SamplerConfig
+from scenewright.systems.assembly.structures import PlacedStructures, SceneRequest, StageProgress, object_generator
 from scenewright.systems.iscene.memory import objects_within
 from scenewright.systems.iscene.package import CONDITIONER_PREFIX, load_flow, read_package
+from scenewright.systems.iscene.preprocess import ObjectCrops, crop_object, slot_pictures
 from scenewright.systems.iscene.sampling import SlotConditions, sample_structure, structure_noise
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
 from scenewright.systems.iscene.weights import REPOSITORY
-from scenewright.systems.scene.structures import PlacedStructures, SceneRequest, StageProgress, object_generator
 from scenewright.types import SparseVoxels
 from scenewright.weights.hub import find_file
 

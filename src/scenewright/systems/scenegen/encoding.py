@@ -15,12 +15,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from scenewright.encoders.preprocess.crop import image_to_tensor
-from scenewright.encoders.preprocess.scenegen import asset_cut_out, prepare_frame, prepare_vggt_frame
 from scenewright.encoders.preprocess.trellis1 import prepare_object
 from scenewright.encoders.vggt import VGGTAggregator
 from scenewright.errors import InputError
-from scenewright.systems.scene.views import SceneView
+from scenewright.systems.assembly.views import SceneView
 from scenewright.systems.scenegen.condition import SceneCondition, scene_condition
+from scenewright.systems.scenegen.preprocess import asset_cut_out, prepare_frame, prepare_vggt_frame
 
 __all__ = ["EncodedViews", "GeometryMode", "SceneEncoders", "asset_crops", "encode_views"]
 

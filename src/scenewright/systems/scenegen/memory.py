@@ -12,7 +12,7 @@ import torch
 
 from scenewright.errors import OutOfMemoryBudgetError
 from scenewright.nn.precision import torso_dtype
-from scenewright.systems.scene.memory import readable_bytes
+from scenewright.systems.assembly.memory import readable_bytes
 from scenewright.systems.scenegen.condition import SceneCondition
 from scenewright.systems.scenegen.structure_flow import SceneStructureFlow
 

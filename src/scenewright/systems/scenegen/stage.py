@@ -20,9 +20,9 @@ from torch import Tensor
 from scenewright.backbones.structure_vae import StructureDecoder, occupied_coords
 from scenewright.errors import ScenewrightError
 from scenewright.samplers.config import SamplerConfig
-from scenewright.systems.scene.memory import memory_in_use
-from scenewright.systems.scene.structures import PlacedStructures, SceneRequest, StageProgress
-from scenewright.systems.scene.views import SceneView, in_same_order
+from scenewright.systems.assembly.memory import memory_in_use
+from scenewright.systems.assembly.structures import PlacedStructures, SceneRequest, StageProgress
+from scenewright.systems.assembly.views import SceneView, in_same_order
 from scenewright.systems.scenegen.encoding import GeometryMode, encode_views
 from scenewright.systems.scenegen.memory import keeps_keys
 from scenewright.systems.scenegen.poses import MIN_SCALE, world_from_objects

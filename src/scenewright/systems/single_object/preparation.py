@@ -30,10 +30,10 @@ from scenewright.data.shards import ShardReader, is_whole
 from scenewright.data.tensor_shards import write_tensor_shard
 from scenewright.data.viewpoints import pinhole
 from scenewright.errors import InputError
-from scenewright.geometry.cameras import look_at, orbit_position, sphere_yaw_pitch
-from scenewright.geometry.dual_grid_quantize import dequantize_dual_grid
-from scenewright.geometry.voxelize import fit_unit_cube
-from scenewright.geometry.voxelize_object import object_to_voxels
+from scenewright.geometry.camera.cameras import look_at, orbit_position, sphere_yaw_pitch
+from scenewright.geometry.ovoxel.dual_grid_quantize import dequantize_dual_grid
+from scenewright.geometry.ovoxel.voxelize import fit_unit_cube
+from scenewright.geometry.ovoxel.voxelize_object import object_to_voxels
 from scenewright.rendering.augment import random_lights
 from scenewright.rendering.render import RenderOptions, render
 from scenewright.rendering.triangles import pack_objects

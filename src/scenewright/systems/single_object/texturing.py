@@ -25,13 +25,13 @@ from scenewright.encoders.dinov3 import Dinov3
 from scenewright.encoders.preprocess.crop import BackgroundRemover
 from scenewright.encoders.preprocess.trellis2 import prepare_object
 from scenewright.errors import InputError, OutOfMemoryBudgetError
-from scenewright.geometry.dual_grid import mesh_to_dual_grid
-from scenewright.geometry.finish import FinishOptions, bake_material
-from scenewright.geometry.mesh_parts import weld_vertices
-from scenewright.geometry.normal_map import smooth_vertex_normals
-from scenewright.geometry.surface_color import AttributeField, voxel_field
-from scenewright.geometry.uv import unwrap
-from scenewright.geometry.voxelize import fit_unit_cube
+from scenewright.geometry.mesh.finish import FinishOptions, bake_material
+from scenewright.geometry.mesh.normal_map import smooth_vertex_normals
+from scenewright.geometry.mesh.parts import weld_vertices
+from scenewright.geometry.mesh.surface_color import AttributeField, voxel_field
+from scenewright.geometry.mesh.uv import unwrap
+from scenewright.geometry.ovoxel.dual_grid import mesh_to_dual_grid
+from scenewright.geometry.ovoxel.voxelize import fit_unit_cube
 from scenewright.sparse.tensor import VoxelSet
 from scenewright.systems.single_object.trellis2 import StageProgress, encode_picture
 from scenewright.types import Mesh, Scene, SceneObject

@@ -31,9 +31,9 @@ from scenewright.encoders.preprocess.crop import BackgroundRemover
 from scenewright.encoders.preprocess.trellis1 import prepare_object
 from scenewright.encoders.weights import load_named_dinov2
 from scenewright.errors import EmptyStructureError
-from scenewright.geometry.finish import FinishOptions, finish_mesh
-from scenewright.geometry.mesh_extraction import extract_mesh
-from scenewright.geometry.surface_color import gaussian_field
+from scenewright.geometry.isosurface.mesh_extraction import extract_mesh
+from scenewright.geometry.mesh.finish import FinishOptions, finish_mesh
+from scenewright.geometry.mesh.surface_color import gaussian_field
 from scenewright.io.images import pixels_of
 from scenewright.samplers.config import SamplerConfig
 from scenewright.sparse.tensor import SparseTensor

@@ -28,8 +28,8 @@ from scenewright.encoders.preprocess.crop import BackgroundRemover
 from scenewright.encoders.preprocess.trellis2 import prepare_object, resized_for_encoder
 from scenewright.encoders.weights import DINOV3_VITL16, encoder_from_pretrained, load_dinov3
 from scenewright.errors import InputError
-from scenewright.geometry.finish import FinishOptions, finish_mesh
-from scenewright.geometry.surface_color import voxel_field
+from scenewright.geometry.mesh.finish import FinishOptions, finish_mesh
+from scenewright.geometry.mesh.surface_color import voxel_field
 from scenewright.io.images import pixels_of
 from scenewright.types import Scene, SceneObject
 from scenewright.weights.config import config_from_json, read_config

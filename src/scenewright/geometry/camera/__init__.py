@@ -1,0 +1,1 @@
+"""Cameras: projection, cube maps, and what a camera sees."""

@@ -1,0 +1,1 @@
+"""Triangle meshes from scalar fields on grids."""

@@ -1,0 +1,1 @@
+"""Triangle meshes: topology, cleaning, simplification, texture coordinates and baking."""

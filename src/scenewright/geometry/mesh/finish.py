@@ -1,0 +1,187 @@
+"""From a decoder's raw surface to an asset: clean, simplify, unwrap, bake.
+
+    raw mesh -> clean_surface -> reduce_surface -> unwrap -> bake_material -> textured mesh
+
+The cleaned surface before simplification stays the reference: texels are moved to its closest point before attributes
+are sampled, so that a coarse mesh still gets the colours of the fine surface.
+
+Frame: the mesh's own; lengths in options are for objects of about unit size. Work runs on the CPU, the result returns
+to the mesh's device.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+
+from scenewright.errors import InputError
+from scenewright.geometry.mesh.bake import Progress, bake, texel_surface
+from scenewright.geometry.mesh.components import remove_floaters
+from scenewright.geometry.mesh.holes import fill_holes
+from scenewright.geometry.mesh.invisible_faces import remove_invisible_faces
+from scenewright.geometry.mesh.manifold import orient_faces, split_non_manifold
+from scenewright.geometry.mesh.material_bake import material_from_bake
+from scenewright.geometry.mesh.normal_map import bake_normal_map, smooth_vertex_normals
+from scenewright.geometry.mesh.parts import check_mesh, remove_degenerate_faces, remove_duplicate_faces, weld_vertices
+from scenewright.geometry.mesh.remesh import remesh_narrow_band
+from scenewright.geometry.mesh.simplify import simplify
+from scenewright.geometry.mesh.smoothing import smooth
+from scenewright.geometry.mesh.surface_color import AttributeField
+from scenewright.geometry.mesh.triangle_tree import TriangleTree
+from scenewright.geometry.mesh.uv import UnwrapMethod, unwrap
+from scenewright.types import Mesh
+
+__all__ = ["FinishOptions", "bake_material", "clean_surface", "finish_mesh", "reduce_surface"]
+
+logger = logging.getLogger(__name__)
+
+StageProgress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class FinishOptions:
+    """What to do to a raw surface; lengths and areas for objects of unit size.
+
+    Attributes:
+        max_faces: face budget of the result.
+        texture_size: side of every texture, in texels.
+        max_hole_perimeter: boundary loops shorter than this are closed, before and after simplification.
+        min_floater_area: connected pieces below this fraction of the largest piece's area are dropped; 0 keeps all.
+        remove_invisible: delete inner sheets (meshes of the TRELLIS decoder have them).
+        num_views, view_size: views and pixels for that; the published setting is 1000 and 1024.
+        remesh_resolution: rebuild the surface as a closed shell on a grid of so many cells; None keeps the surface.
+        remesh_project: how far the rebuilt surface is pulled back on to the original, 0 to 1.
+        orient: wind all faces outwards; decoders of dual grids (TRELLIS.2) leave the winding open.
+        smooth_steps: Taubin smoothing steps before simplification, against staircases.
+        unwrap_method, uv_padding: see `unwrap`.
+        normal_map: bake the fine surface's normals.
+        alpha_mode: "auto" decides by the baked opacity.
+        double_sided: render both sides; None means yes unless the surface was rebuilt.
+    """
+
+    max_faces: int = 100_000
+    texture_size: int = 2048
+    max_hole_perimeter: float = 0.03
+    min_floater_area: float = 0.0
+    remove_invisible: bool = False
+    num_views: int = 200
+    view_size: int = 512
+    remesh_resolution: int | None = None
+    remesh_project: float = 0.0
+    orient: bool = False
+    smooth_steps: int = 0
+    unwrap_method: UnwrapMethod = "auto"
+    uv_padding: int = 2
+    normal_map: bool = False
+    alpha_mode: Literal["auto", "OPAQUE", "MASK", "BLEND"] = "auto"
+    double_sided: bool | None = None
+
+
+def finish_mesh(
+    mesh: Mesh,
+    attributes: AttributeField | None,
+    options: FinishOptions = FinishOptions(),
+    progress: StageProgress | None = None,
+) -> Mesh:
+    """A cleaned, simplified mesh with vertex normals, and with texture and material where `attributes` are given.
+
+    Args:
+        attributes: what to bake; None leaves out unwrapping and textures (a normal map alone needs attributes too).
+        progress: called with the stage's name and the fraction of it that is done.
+
+    Raises:
+        InputError: the mesh has no surface (also none left after cleaning), a NaN vertex or a bad index.
+    """
+    report = progress or (lambda stage, fraction: None)
+    device = mesh.vertices.device
+    report("clean", 0.0)
+    fine = clean_surface(_on_cpu(mesh), options)
+    report("simplify", 0.0)
+    coarse = reduce_surface(fine, options)
+    coarse = replace(coarse, vertex_normals=smooth_vertex_normals(coarse))
+    if attributes is not None:
+        report("unwrap", 0.0)
+        coarse = unwrap(
+            coarse, texture_size=options.texture_size, padding=options.uv_padding, method=options.unwrap_method
+        )
+        coarse = bake_material(coarse, fine, attributes, options, lambda done: report("bake", done))
+    report("done", 1.0)
+    return _on_device(coarse, device)
+
+
+def clean_surface(mesh: Mesh, options: FinishOptions) -> Mesh:
+    """Welded, without degenerate, duplicate, invisible or floating faces, small holes closed.
+
+    Raises:
+        InputError: nothing is left, or the mesh is damaged.
+    """
+    check_mesh(mesh)
+    clean = remove_duplicate_faces(remove_degenerate_faces(weld_vertices(replace(mesh, uv=None, vertex_normals=None))))
+    if options.remove_invisible:
+        clean = remove_invisible_faces(clean, num_views=options.num_views, size=options.view_size)
+    if options.min_floater_area > 0:
+        clean = remove_floaters(clean, min_area_fraction=options.min_floater_area)
+    if len(clean.faces) == 0:
+        raise InputError(
+            f"Expected a mesh with a surface, got {len(mesh.faces)} faces of which none has an area; "
+            "check the decoder's output or the file."
+        )
+    if options.orient:
+        clean = orient_faces(split_non_manifold(clean))
+    return fill_holes(clean, max_perimeter=options.max_hole_perimeter)
+
+
+def reduce_surface(mesh: Mesh, options: FinishOptions) -> Mesh:
+    """Rebuilt and smoothed if asked for, within the face budget, holes that simplification tore closed again."""
+    if options.remesh_resolution is not None:
+        mesh = remesh_narrow_band(mesh, resolution=options.remesh_resolution, project_back=options.remesh_project)
+    mesh = simplify(smooth(mesh, steps=options.smooth_steps), options.max_faces)
+    mesh = fill_holes(split_non_manifold(mesh), max_perimeter=options.max_hole_perimeter)
+    if len(mesh.faces) > options.max_faces:
+        logger.warning("The mesh keeps %d faces: its topology allows no fewer.", len(mesh.faces))
+    return mesh
+
+
+def bake_material(
+    mesh: Mesh, fine: Mesh, attributes: AttributeField, options: FinishOptions, progress: Progress | None = None
+) -> Mesh:
+    """`mesh` (with `uv` and normals) with a material baked from `attributes` at the closest points of `fine`.
+
+    Vertex colours are dropped: their colour is in the texture now.
+    """
+    tree = TriangleTree(fine)
+    baked = bake(
+        mesh,
+        attributes.sample,
+        options.texture_size,
+        project=lambda points: tree.query(points).points,
+        progress=progress,
+    )
+    normals = None
+    if options.normal_map:
+        normals = bake_normal_map(mesh, texel_surface(mesh, options.texture_size), fine, tree)
+    double_sided = options.remesh_resolution is None if options.double_sided is None else options.double_sided
+    material = material_from_bake(
+        attributes.channels, baked, normal_map=normals, alpha_mode=options.alpha_mode, double_sided=double_sided
+    )
+    return replace(mesh, vertex_colors=None, material=material)
+
+
+def _on_cpu(mesh: Mesh) -> Mesh:
+    return _on_device(mesh, torch.device("cpu"))
+
+
+def _on_device(mesh: Mesh, device: torch.device) -> Mesh:
+    def move(values: torch.Tensor | None) -> torch.Tensor | None:
+        return None if values is None else values.detach().to(device)
+
+    return replace(
+        mesh,
+        vertices=mesh.vertices.detach().to(device),
+        faces=mesh.faces.to(device),
+        vertex_normals=move(mesh.vertex_normals),
+        vertex_colors=move(mesh.vertex_colors),
+        uv=move(mesh.uv),
+    )

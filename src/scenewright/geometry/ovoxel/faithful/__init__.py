@@ -1,0 +1,1 @@
+"""Dual grids that keep what the published conversion drops: thin rods, crumbs, second sheets."""

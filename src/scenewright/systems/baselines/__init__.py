@@ -1,0 +1,1 @@
+"""Baselines that every system is measured against."""

@@ -1,0 +1,80 @@
+"""The cuboid baseline as a system: picture, masks and camera in, a scene of boxes out."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool
+from PIL import Image
+from torch import Tensor
+
+from scenewright.errors import InputError
+from scenewright.systems.baselines.cuboid.placement import FloorBox, box_from_mask
+from scenewright.types import Camera, Mesh, PBRMaterial, Scene, SceneObject
+
+__all__ = ["CuboidSystem", "box_mesh", "mean_colour", "upright"]
+
+_CORNERS = [[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)]
+_FACES = [
+    *([0, 1, 3], [0, 3, 2], [4, 6, 7], [4, 7, 5], [0, 4, 5], [0, 5, 1]),
+    *([2, 3, 7], [2, 7, 6], [0, 2, 6], [0, 6, 4], [1, 5, 7], [1, 7, 3]),
+]
+
+
+class CuboidSystem:
+    """Every mask becomes a box in the mask's mean colour, standing on the floor, seen by the given camera."""
+
+    name = "cuboid"
+    needs_camera = True
+
+    def __init__(self, *, floor_z: float = 0.0) -> None:
+        self.floor_z = floor_z
+
+    def generate(
+        self, image: Image.Image, masks: Sequence[Bool[Tensor, "H W"]], *, camera: Camera | None = None, seed: int = 0
+    ) -> Scene:
+        """One box per mask, in the order of the masks; `seed` changes nothing.
+
+        Raises:
+            InputError: there is no camera, or a mask is empty.
+        """
+        if camera is None:
+            raise InputError("The cuboid baseline needs the camera that took the picture; none was given.")
+        objects = []
+        for index, mask in enumerate(masks):
+            box = box_from_mask(mask, camera, floor_z=self.floor_z)
+            objects.append(
+                SceneObject(
+                    name=f"obj_{index + 1:02d}",
+                    parts=(box_mesh(box.size, mean_colour(image, mask)),),
+                    world_from_object=upright(box),
+                    mask=mask,
+                )
+            )
+        return Scene(tuple(objects), camera=camera, provenance={"system": self.name, "seed": seed})
+
+
+def box_mesh(size: tuple[float, float, float], colour: tuple[float, float, float]) -> Mesh:
+    """A closed box of the given size around the origin; `colour` is linear."""
+    return Mesh(
+        vertices=torch.tensor(_CORNERS) * torch.tensor(size),
+        faces=torch.tensor(_FACES),
+        material=PBRMaterial(base_color_factor=(*colour, 1.0)),
+    )
+
+
+def upright(box: FloorBox) -> Tensor:
+    """`world_from_object` of a box mesh: the box's turn and centre, no scale."""
+    matrix = torch.eye(4)
+    c, s = torch.cos(torch.tensor(box.yaw)), torch.sin(torch.tensor(box.yaw))
+    matrix[0, 0], matrix[0, 1], matrix[1, 0], matrix[1, 1] = c, -s, s, c
+    matrix[:3, 3] = torch.tensor(box.centre)
+    return matrix
+
+
+def mean_colour(image: Image.Image, mask: Bool[Tensor, "H W"]) -> tuple[float, float, float]:
+    """Mean linear colour of the picture inside the mask."""
+    small = image.convert("RGB").resize((mask.shape[1], mask.shape[0]))
+    pixels = torch.frombuffer(bytearray(small.tobytes()), dtype=torch.uint8).reshape(*mask.shape, 3)
+    srgb = pixels[mask].float() / 255
+    linear = torch.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4).mean(0)
+    return float(linear[0]), float(linear[1]), float(linear[2])

@@ -1,0 +1,236 @@
+"""Training examples from composed scenes: small pictures of every object, its shape in two cubes, and where it stands.
+
+    compose_views -> example_of -> SceneExample; write_examples: a .npz file per chunk of scenes, read by read_examples
+
+Frame: the world turned about the vertical so that the camera looks along +y ("turned world"), z up, metres. An object's
+own cube has its box's centre and longest side; the scene's cube those of all objects together.
+
+Legend: K scenes, N objects, R resolution, P side of pictures.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+
+from scenewright.data.asset import Asset, merged_geometry
+from scenewright.data.composition import ComposedScene
+from scenewright.data.floor_scenes import compose_floor_scene, object_corners
+from scenewright.data.ground_truth import prepare_scene
+from scenewright.data.selection import Selector
+from scenewright.data.viewpoints import SingleViewRanges, sample_single_view
+from scenewright.io.atomic import atomic_path
+from scenewright.systems.mini.occupancy import outer_shell, points_occupancy
+from scenewright.systems.mini.pictures import ScenePictures, cut_out_pictures
+
+__all__ = [
+    "RESOLUTION",
+    "SceneExample",
+    "SeenObjects",
+    "compose_views",
+    "example_of",
+    "picture_bytes",
+    "read_examples",
+    "seen_objects",
+    "write_examples",
+]
+
+RESOLUTION = 32
+_NUM_POINTS = 40_000
+PICTURE_SIDE = 448
+_VIEWS = 4
+_RANGES = SingleViewRanges(pitch_down_deg=(9.0, 36.0), yaw_deg=(-110.0, 110.0))
+_MIN_VISIBLE_FRACTION = 0.2
+_MIN_VISIBLE_PIXELS = 160
+
+
+@dataclass(frozen=True)
+class SceneExample:
+    """The well visible objects of one scene. Pictures are colours times alpha, and alpha, in bytes."""
+
+    own_pictures: UInt8[np.ndarray, "N P P 4"]
+    placed_pictures: UInt8[np.ndarray, "N P P 4"]
+    scene_picture: UInt8[np.ndarray, "P P 4"]
+    own_occupancy: Bool[np.ndarray, "N R R R"]
+    placed_occupancy: Bool[np.ndarray, "N R R R"]
+    centres: Float[np.ndarray, "N 3"]
+    sides: Float[np.ndarray, " N"]
+    scene_centre: Float[np.ndarray, " 3"]
+    scene_side: float
+
+
+def compose_views(selector: Selector, seed: int, number: int) -> list[ComposedScene]:
+    """Scene `number` without its room (pictures are cut out), once for each of its cameras."""
+    rng = np.random.default_rng([seed, number])
+    scene = replace(compose_floor_scene(selector, rng, size=PICTURE_SIDE), fixtures=())
+    corners = object_corners(scene.objects)
+    cameras = [sample_single_view(corners, rng, size=PICTURE_SIDE, ranges=_RANGES) for _ in range(_VIEWS)]
+    return [replace(scene, cameras=(camera,)) for camera in cameras]
+
+
+@dataclass(frozen=True)
+class SeenObjects:
+    """The well visible objects of a scene with one camera: the picture, who is where in it, and the turned world.
+
+    `turned_from_object[i]` takes points of object i's model to the turned world.
+    """
+
+    rgb: UInt8[torch.Tensor, "H W 3"]
+    masks: Bool[torch.Tensor, "N H W"]
+    assets: list[Asset]
+    turned_from_object: Float[np.ndarray, "N 4 4"]
+
+    @cached_property
+    def pictures(self) -> ScenePictures:
+        """What the preset's networks see."""
+        return cut_out_pictures(self.rgb.permute(2, 0, 1).float() / 255, self.masks)
+
+
+def seen_objects(scene: ComposedScene, *, supersample: int = 1) -> SeenObjects | None:
+    """What the camera sees well; None where that is fewer than two objects."""
+    camera = scene.cameras[0]
+    prepared = prepare_scene(scene, shadow_size=256)
+    scale = 4
+    seen = [
+        number
+        for number, view in enumerate(prepared.views(camera, shrink=scale))
+        if view.visible_fraction >= _MIN_VISIBLE_FRACTION
+        and view.visible_pixels * scale**2 >= _MIN_VISIBLE_PIXELS
+        and not view.touches_border
+    ]
+    if len(seen) < 2:
+        return None
+    picture = prepared.picture(camera, supersample=supersample)
+    masks = torch.stack([picture.instance == number + 1 for number in seen])
+    if int(masks.flatten(1).sum(1).min()) < _MIN_VISIBLE_PIXELS // 2:
+        return None
+    forward = camera.cam_from_world[2, :2].double().numpy()
+    x, y = forward / np.linalg.norm(forward)
+    turn = np.array([[y, -x, 0, 0], [x, y, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    placed = [scene.objects[number] for number in seen]
+    return SeenObjects(
+        picture.rgb,
+        masks,
+        [item.asset for item in placed],
+        np.stack([turn @ item.world_from_object.double().numpy() for item in placed]),
+    )
+
+
+def example_of(scene: ComposedScene, rng: np.random.Generator, *, supersample: int = 1) -> SceneExample | None:
+    """Pictures and shapes of a scene with one camera; None where fewer than two objects can be seen well.
+
+    Args:
+        rng: draws the surface points.
+    """
+    seen = seen_objects(scene, supersample=supersample)
+    if seen is None:
+        return None
+    clouds, boxes = [], []
+    for asset, matrix in zip(seen.assets, seen.turned_from_object, strict=True):
+        points, vertices = _surface(asset, rng)
+        clouds.append(points @ matrix[:3, :3].T + matrix[:3, 3])
+        corners = vertices @ matrix[:3, :3].T + matrix[:3, 3]
+        boxes.append((corners.min(0), corners.max(0)))
+    low, high = np.array([box[0] for box in boxes]), np.array([box[1] for box in boxes])
+    centres, sides = (low + high) / 2, (high - low).max(1)
+    scene_low, scene_high = low.min(0), high.max(0)
+    scene_centre, scene_side = (scene_low + scene_high) / 2, float((scene_high - scene_low).max())
+    return SceneExample(
+        own_pictures=picture_bytes(seen.pictures.own),
+        placed_pictures=picture_bytes(seen.pictures.placed),
+        scene_picture=picture_bytes(seen.pictures.scene[None])[0],
+        own_occupancy=np.stack(
+            [
+                outer_shell(points_occupancy(cloud, centre, side, RESOLUTION))
+                for cloud, centre, side in zip(clouds, centres, sides, strict=True)
+            ]
+        ),
+        placed_occupancy=np.stack(
+            [outer_shell(points_occupancy(cloud, scene_centre, scene_side, RESOLUTION)) for cloud in clouds]
+        ),
+        centres=centres.astype(np.float32),
+        sides=sides.astype(np.float32),
+        scene_centre=scene_centre.astype(np.float32),
+        scene_side=scene_side,
+    )
+
+
+def write_examples(
+    selector: Selector,
+    folder: Path,
+    *,
+    seed: int,
+    start: int = 0,
+    count: int = 50,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Scenes `start` to `start + count` of a seed as one file, which is left alone if it exists."""
+    path = folder / f"scenes-{start:07d}.npz"
+    if path.exists():
+        return path
+    examples = []
+    for number in range(start, start + count):
+        rng = np.random.default_rng([seed, number, 1])
+        made = [example_of(view, rng) for view in compose_views(selector, seed, number)]
+        examples += [example for example in made if example is not None]
+        if progress is not None:
+            progress(number - start + 1, count)
+    arrays: dict[str, np.ndarray] = {"counts": np.array([len(item.sides) for item in examples])}
+    for name in ("own_pictures", "placed_pictures", "centres", "sides"):
+        arrays[name] = np.concatenate([getattr(item, name) for item in examples])
+    for name in ("own_occupancy", "placed_occupancy"):
+        arrays[name] = np.packbits(
+            np.concatenate([getattr(item, name) for item in examples]).reshape(-1, RESOLUTION**3), 1
+        )
+    for name in ("scene_picture", "scene_centre", "scene_side"):
+        arrays[name] = np.stack([np.asarray(getattr(item, name)) for item in examples])
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    return path
+
+
+def read_examples(path: Path) -> Iterator[SceneExample]:
+    """The examples of one file."""
+    with np.load(path) as arrays:
+        content = {name: arrays[name] for name in arrays.files}
+    grids = {
+        name: np.unpackbits(content[name], axis=1).astype(bool).reshape(-1, *(RESOLUTION,) * 3)
+        for name in ("own_occupancy", "placed_occupancy")
+    }
+    stops = np.cumsum(content["counts"])
+    for scene, stop in enumerate(stops):
+        rows = slice(int(stop - content["counts"][scene]), int(stop))
+        yield SceneExample(
+            own_pictures=content["own_pictures"][rows],
+            placed_pictures=content["placed_pictures"][rows],
+            scene_picture=content["scene_picture"][scene],
+            own_occupancy=grids["own_occupancy"][rows],
+            placed_occupancy=grids["placed_occupancy"][rows],
+            centres=content["centres"][rows],
+            sides=content["sides"][rows],
+            scene_centre=content["scene_centre"][scene],
+            scene_side=float(content["scene_side"][scene]),
+        )
+
+
+def _surface(asset: Asset, rng: np.random.Generator) -> tuple[Float[np.ndarray, "N 3"], Float[np.ndarray, "V 3"]]:
+    """Points spread evenly by area, and the vertices in use, in the model's frame."""
+    vertices, faces = merged_geometry(asset.parts)
+    a, b, c = (vertices[faces[:, i]].astype(np.float64) for i in range(3))
+    areas = np.linalg.norm(np.cross(b - a, c - a), axis=1)
+    places = (np.arange(_NUM_POINTS) + rng.random(_NUM_POINTS)) / _NUM_POINTS * areas.sum()
+    face = np.minimum(np.searchsorted(np.cumsum(areas), places, side="right"), len(faces) - 1)
+    u, v = rng.random((2, _NUM_POINTS, 1))
+    u, v = np.where(u + v > 1, 1 - u, u), np.where(u + v > 1, 1 - v, v)
+    used = vertices[np.unique(faces)].astype(np.float64)
+    return a[face] + u * (b[face] - a[face]) + v * (c[face] - a[face]), used
+
+
+def picture_bytes(pictures: torch.Tensor) -> UInt8[np.ndarray, "N P P 4"]:
+    """Pictures in [0, 1], channels last."""
+    return (pictures.permute(0, 2, 3, 1) * 255).round().byte().numpy()

@@ -1,0 +1,157 @@
+"""The weights of the mini preset: where they are, and the networks made from them.
+
+    conditioner.safetensors          picture encoder and its linear map
+    structure_decoder.safetensors
+    scenegen.safetensors, iscene.safetensors
+    shape_encoder.safetensors
+    {shape,texture}_{decoder,flow}.safetensors, latent_statistics.json
+
+They ship in fp16 with the package (assets/mini) and run in fp32.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from scenewright.backbones.structure_vae import StructureDecoder
+from scenewright.backbones.trellis2.latent_flow import LatentFlow
+from scenewright.backbones.trellis2.shape_vae import ShapeDecoder, ShapeEncoder
+from scenewright.backbones.trellis2.texture_vae import TextureDecoder
+from scenewright.errors import WeightsError
+from scenewright.systems.iscene.structure_flow import SceneContextFlow
+from scenewright.systems.mini.conditioner import PictureConditioner
+from scenewright.systems.mini.sizes import (
+    ISCENE,
+    SCENEGEN,
+    SHAPE_DECODER,
+    SHAPE_ENCODER,
+    SHAPE_FLOW,
+    STRUCTURE_VAE,
+    TEXTURE_DECODER,
+    TEXTURE_FLOW,
+)
+from scenewright.systems.scenegen.structure_flow import SceneStructureFlow
+from scenewright.systems.single_object.latent_preparation import read_statistics
+from scenewright.weights.load import load_weights
+from scenewright.weights.record import LatentStatistics
+
+__all__ = ["LATENT_NETWORKS", "LatentNetworks", "MiniNetworks", "has_weights", "mini_folder"]
+
+_STATISTICS = "latent_statistics.json"
+_FLOWS: dict[str, Callable[[], nn.Module]] = {
+    "scenegen": partial(SceneStructureFlow, SCENEGEN),
+    "iscene": partial(SceneContextFlow, ISCENE),
+}
+LATENT_NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "shape_encoder": partial(ShapeEncoder, SHAPE_ENCODER),
+    "shape_decoder": partial(ShapeDecoder, SHAPE_DECODER),
+    "shape_flow": partial(LatentFlow, SHAPE_FLOW),
+    "texture_decoder": partial(TextureDecoder, TEXTURE_DECODER),
+    "texture_flow": partial(LatentFlow, TEXTURE_FLOW),
+}
+"""How each network behind the structure stages is built, by the name of its file."""
+
+
+def mini_folder() -> Path:
+    """Where the package keeps the preset's weights."""
+    return Path(__file__).parents[2] / "assets" / "mini"
+
+
+def has_weights(system: str, folder: Path | None = None) -> bool:
+    """Whether a system's weights are there."""
+    place = folder or mini_folder()
+    needed = [*_files(system, place).values(), *(place / f"{name}.safetensors" for name in LATENT_NETWORKS)]
+    return all(path.is_file() for path in [*needed, place / _STATISTICS])
+
+
+@dataclass(frozen=True)
+class MiniNetworks:
+    """What one system needs, on one device."""
+
+    conditioner: PictureConditioner
+    structure_decoder: StructureDecoder
+    flow: nn.Module
+    source: str
+    files: dict[str, Path]
+
+    @property
+    def device(self) -> torch.device:
+        return self.conditioner.mean.device
+
+    @classmethod
+    def load(cls, system: str, folder: Path | None = None, *, device: torch.device | str = "cpu") -> "MiniNetworks":
+        """The networks of "scenegen" or "iscene".
+
+        Raises:
+            WeightsError: a file is missing, damaged, or of other sizes.
+        """
+        place = folder or mini_folder()
+        files = _files(system, place)
+        _check_files(files)
+        loaded = partial(_loaded, files, device)
+
+        return cls(
+            conditioner=loaded(PictureConditioner, "conditioner"),
+            structure_decoder=loaded(partial(StructureDecoder, STRUCTURE_VAE), "structure_decoder"),
+            flow=loaded(_FLOWS[system], "structure_flow"),
+            source=f"mini ({place})" if folder else "mini",
+            files=files,
+        )
+
+
+@dataclass(frozen=True)
+class LatentNetworks:
+    """Autoencoder of surfaces, decoder of materials, both flows, and what their latents are normalised with."""
+
+    shape_encoder: ShapeEncoder
+    shape_decoder: ShapeDecoder
+    shape_flow: LatentFlow
+    texture_decoder: TextureDecoder
+    texture_flow: LatentFlow
+    statistics: Mapping[str, LatentStatistics]
+    files: Mapping[str, Path]
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.shape_flow.parameters()).device
+
+    @classmethod
+    def load(cls, folder: Path | None = None, *, device: torch.device | str = "cpu") -> "LatentNetworks":
+        """The networks behind a structure stage; the same for both systems.
+
+        Raises:
+            WeightsError: a file is missing, damaged, or of other sizes.
+        """
+        place = folder or mini_folder()
+        files = {name: place / f"{name}.safetensors" for name in LATENT_NETWORKS}
+        _check_files(files | {"statistics": place / _STATISTICS})
+        networks = {name: _loaded(files, device, build, name) for name, build in LATENT_NETWORKS.items()}
+        return cls(**networks, statistics=read_statistics(place / _STATISTICS), files=files)
+
+
+def _check_files(files: Mapping[str, Path]) -> None:
+    for path in files.values():
+        if not path.is_file():
+            raise WeightsError(
+                f"The mini preset's '{path.name}' is not in '{path.parent}'; train its weights (docs/mini.md) or use "
+                "published ones."
+            )
+
+
+def _loaded(files: Mapping[str, Path], device: torch.device | str, build: Callable[[], nn.Module], name: str) -> Any:
+    return load_weights(build, files[name], device=device, dtype=torch.float32)
+
+
+def _files(system: str, folder: Path) -> dict[str, Path]:
+    if system not in _FLOWS:
+        raise ValueError(f"The mini preset has the systems {', '.join(_FLOWS)}, not '{system}'.")
+    return {
+        "conditioner": folder / "conditioner.safetensors",
+        "structure_decoder": folder / "structure_decoder.safetensors",
+        "structure_flow": folder / f"{system}.safetensors",
+    }

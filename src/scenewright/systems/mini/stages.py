@@ -1,0 +1,214 @@
+"""The structure stages of the mini preset: SceneGen's and I-Scene's, on small pictures.
+
+Objects keep the camera's heading: cubes are turned about the vertical so that the camera looks along +y, so relative
+rotations are the identity and a photo is enough to tell an orientation. SceneGen's condition tokens are those of the
+object's own crop, of the object in the scene's crop (in place of the mask's), and of the scene; VGGT's are left out.
+I-Scene runs with three slots: slot 0 says where an object stands, slot 2 (its own crop) what it looks like in detail.
+
+Legend: N objects in the picture, W objects wanted, P side of the small pictures, R resolution.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from PIL import Image
+from torch import Tensor
+
+from scenewright.geometry.rotation import compose_similarity
+from scenewright.systems.assembly.structures import (
+    PlacedStructures,
+    PlaceErrors,
+    SceneRequest,
+    StageProgress,
+    object_generator,
+)
+from scenewright.systems.iscene.sampling import SlotConditions, sample_structure, structure_noise
+from scenewright.systems.iscene.structure_flow import SceneContextFlow
+from scenewright.systems.mini.consensus import agreed_layout, agreed_voxels
+from scenewright.systems.mini.networks import MiniNetworks
+from scenewright.systems.mini.pictures import ScenePictures, cut_out_pictures
+from scenewright.systems.mini.sizes import AGREEMENT, NUM_SAMPLES, SAMPLER
+from scenewright.systems.scenegen.condition import SceneCondition
+from scenewright.systems.scenegen.poses import world_from_objects
+from scenewright.systems.scenegen.sampling import sample_scene_structures
+from scenewright.systems.scenegen.structure_flow import SceneStructureFlow
+
+__all__ = ["MiniISceneStage", "MiniSceneGenStage", "box_of_voxels"]
+
+
+_STRANGE = 1.25
+# The camera looks along +y of the world that the networks were trained in.
+_HEADING = math.pi / 2
+
+
+class _MiniStage:
+    """What both stages share: networks, pictures and tokens."""
+
+    name: str
+
+    def __init__(self, networks: MiniNetworks) -> None:
+        self.networks = networks
+        self.source = self.decoder_source = networks.source
+        self.weights: Mapping[str, Path] = networks.files
+
+    @property
+    def device(self) -> torch.device:
+        return self.networks.device
+
+    def _pictures(self, request: SceneRequest) -> ScenePictures:
+        pixels = torch.from_numpy(np.asarray(request.image.convert("RGB")).copy()).permute(2, 0, 1).float() / 255
+        return cut_out_pictures(pixels, request.masks)
+
+    def _tokens(self, pictures: Float[Tensor, "B 4 P P"]) -> Float[Tensor, "B T C"]:
+        return self.networks.conditioner(pictures.to(self.device))
+
+    def _notes(self, request: SceneRequest, own: Float[Tensor, "W 4 P P"]) -> tuple[str, ...]:
+        """A sentence for every wanted object that looks unlike anything in training."""
+        scores = self.networks.conditioner.strangeness(own.to(self.device)).tolist()
+        return tuple(
+            f"Object '{request.names[index]}' looks unlike the pictures the mini preset was trained on "
+            f"(out-of-domain score {score:.1f}, usual are up to 1); its shape is a guess."
+            for index, score in zip(request.wanted_indices, scores, strict=True)
+            if score > _STRANGE
+        )
+
+    @torch.no_grad()
+    def _agreed(self, latents: Float[Tensor, "K W C r r r"]) -> Bool[Tensor, "W R R R"]:
+        logits = torch.stack([self.networks.structure_decoder(sample)[:, 0] for sample in latents])
+        return agreed_voxels(logits, AGREEMENT).cpu()
+
+
+class MiniSceneGenStage(_MiniStage):
+    """SceneGen: structures and poses of all objects together, sampled with every object as the query in turn."""
+
+    name = "scenegen"
+
+    @torch.no_grad()
+    def sample_structures(self, request: SceneRequest, *, progress: StageProgress | None = None) -> PlacedStructures:
+        """See `StructureStage.sample_structures`."""
+        report = progress or (lambda stage, done: None)
+        flow = cast(SceneStructureFlow, self.networks.flow)
+        pictures = self._pictures(request)
+        own = self._tokens(pictures.own)
+        condition = SceneCondition(
+            torch.cat([own, self._tokens(pictures.placed)], 1), self._tokens(pictures.scene[None])[0]
+        )
+        report("encode", 1.0)
+        by_size = request.masks.flatten(1).sum(1).argsort(stable=True, descending=True).tolist()
+        sampler = SAMPLER.overridden(steps=request.steps, guidance_strength=request.guidance_strength)
+        generators = [request.generator(index, "structure") for index in range(len(request.masks))]
+        shape = (flow.config.in_channels, *[flow.config.resolution] * 3)
+        latents, layouts = [], []
+        for number in range(NUM_SAMPLES):
+            # Every object is the query in turn: each tells the others' places in its own way.
+            query = by_size[number % len(by_size)]
+            order = [query, *(index for index in by_size if index != query)]
+            noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+            sampled = sample_scene_structures(
+                flow,
+                [SceneCondition(condition.own[order], condition.shared)],
+                noise[order].to(self.device),
+                sampler,
+                progress=partial(_tell_step, report, number),
+            )
+            rows = torch.tensor(order).argsort()
+            latents.append(sampled.latents[rows])
+            layouts.append(world_from_objects(sampled.poses)[rows].cpu())
+        wanted = list(request.wanted_indices)
+        occupied = self._agreed(torch.stack(latents)[:, wanted])
+        return PlacedStructures(
+            coords=tuple(grid.nonzero().int() for grid in occupied),
+            resolution=occupied.shape[-1],
+            world_from_object=agreed_layout(torch.stack(layouts[: len(by_size)]))[wanted],
+            place_errors=PlaceErrors(heading=_HEADING),
+            tokens=own[None, wanted].cpu(),
+            pictures=tuple(_image(pictures.own[index]) for index in wanted),
+            notes=self._notes(request, pictures.own[wanted]),
+        )
+
+
+class MiniISceneStage(_MiniStage):
+    """I-Scene: every object in the scene's cube, and once more in a cube of its own."""
+
+    name = "iscene"
+
+    @torch.no_grad()
+    def sample_structures(self, request: SceneRequest, *, progress: StageProgress | None = None) -> PlacedStructures:
+        """See `StructureStage.sample_structures`."""
+        report = progress or (lambda stage, done: None)
+        flow = cast(SceneContextFlow, self.networks.flow)
+        wanted = list(request.wanted_indices)
+        pictures = self._pictures(request)
+        own, placed = self._tokens(pictures.own[wanted]), self._tokens(pictures.placed[wanted])
+        report("encode", 1.0)
+        sampler = SAMPLER.overridden(steps=request.steps, guidance_strength=request.guidance_strength)
+        conditions = SlotConditions(self._tokens(pictures.scene[None])[0], torch.stack([placed, own], 1))
+        samples = []
+        for number, (noise, object_noise) in enumerate(_noises(flow, request)):
+            sampled = sample_structure(
+                flow,
+                conditions,
+                noise,
+                sampler,
+                object_noise=object_noise,
+                on_step=lambda step, t, x, v, done=number: _tell_step(report, done, step + 1, sampler.steps),  # type: ignore[misc]
+            )
+            samples.append(sampled.objects)
+        latents = torch.stack(samples)
+        in_scene, alone = self._agreed(latents[:, :, 0]), self._agreed(latents[:, :, 1])
+        coords, placements = [], []
+        for place, shape in zip(in_scene, alone, strict=True):
+            centre, side = box_of_voxels(place)
+            coords.append(shape.nonzero().int())
+            placements.append(compose_similarity(torch.eye(3), centre, torch.tensor(side)))
+        return PlacedStructures(
+            coords=tuple(coords),
+            resolution=alone.shape[-1],
+            world_from_object=torch.stack(placements),
+            place_errors=PlaceErrors(heading=_HEADING),
+            tokens=own[None].cpu(),
+            pictures=tuple(_image(pictures.own[index]) for index in wanted),
+            notes=self._notes(request, pictures.own[wanted]),
+        )
+
+
+def box_of_voxels(occupied: Bool[Tensor, "R R R"]) -> tuple[Float[Tensor, " 3"], float]:
+    """Centre and longest side of the box of the occupied voxels' middles, of which there are some, in [-0.5, 0.5]^3.
+
+    A surface ends anywhere in its outermost voxels, on average in their middle. The side is that of a voxel at least.
+    """
+    side = occupied.shape[0]
+    coords = occupied.nonzero().float()
+    low, high = (coords.amin(0) + 0.5) / side - 0.5, (coords.amax(0) + 0.5) / side - 0.5
+    return (low + high) / 2, max(float((high - low).max()), 1 / side)
+
+
+def _noises(
+    flow: SceneContextFlow, request: SceneRequest
+) -> Iterator[tuple[Float[Tensor, "S C r r r"], Float[Tensor, "W S_less_1 C r r r"] | None]]:
+    """Noise of every sample: all objects share it, but for those that are rolled again."""
+    attempts = request.attempts or (0,) * len(request.names)
+    own = {index: request.generator(index, "structure") for index in request.wanted_indices if attempts[index]}
+    generator = object_generator(request.seed, "", "structure")
+    for _ in range(NUM_SAMPLES):
+        noise = structure_noise(flow.scene_config, generator)
+        shared = torch.cat([noise[:1], noise[2:]])
+        rows = [
+            torch.randn(shared.shape, generator=own[index]) if index in own else shared
+            for index in request.wanted_indices
+        ]
+        yield noise, torch.stack(rows) if own else None
+
+
+def _tell_step(report: StageProgress, sample: int, step: int, steps: int) -> None:
+    report("structure", (sample + step / steps) / NUM_SAMPLES)
+
+
+def _image(picture: Float[Tensor, "4 P P"]) -> Image.Image:
+    return Image.fromarray((picture[:3].permute(1, 2, 0) * 255).round().byte().cpu().numpy())

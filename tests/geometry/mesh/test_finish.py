@@ -1,0 +1,98 @@
+"""The whole finishing: a raw double shell in, a textured asset within its budget out."""
+
+import pytest
+import torch
+
+from scenewright.errors import InputError
+from scenewright.geometry.isosurface.mesh_extraction import extract_mesh
+from scenewright.geometry.mesh.edges import edge_table
+from scenewright.geometry.mesh.finish import FinishOptions, finish_mesh
+from scenewright.geometry.mesh.surface_color import AttributeField, vertex_color_field
+from scenewright.types import Mesh
+from tests.geometry.shapes import all_voxels, corner_positions, empty_mesh, features_of_distance, icosphere, to_trimesh
+
+COLOR_BY_POSITION = AttributeField(("red", "green", "blue"), lambda points: points + 0.5)
+
+
+@pytest.fixture(scope="module")
+def decoded() -> Mesh:
+    """What a mesh decoder gives: a shell of voxels round a sphere, hence an outer and an inner sheet."""
+    resolution = 32
+    coords = all_voxels(resolution)
+    distance = corner_positions(coords, resolution).norm(dim=-1) - 0.4
+    shell = distance.abs().amin(1) < 2.0 / resolution
+    feats = features_of_distance(distance[shell], resolution, 101)
+    feats[:, 53::6] = 2.0
+    return extract_mesh(coords[shell], feats, resolution).to_mesh()
+
+
+def test_decoder_output_becomes_a_closed_textured_sphere(decoded):
+    assert to_trimesh(decoded).body_count == 2
+    stages = []
+    options = FinishOptions(max_faces=1500, texture_size=128, remove_invisible=True, num_views=60, view_size=256)
+    result = finish_mesh(decoded, vertex_color_field(decoded), options, lambda stage, fraction: stages.append(stage))
+    assert len(result.faces) <= 1500
+    sphere = to_trimesh(result)
+    sphere.merge_vertices(merge_tex=True, merge_norm=True)
+    assert sphere.is_watertight
+    assert sphere.body_count == 1
+    assert sphere.volume == pytest.approx(4 / 3 * torch.pi * 0.4**3, rel=0.03)
+    red = result.material.base_color_texture[..., 0].float() / 255
+    torch.testing.assert_close(red.mean(), torch.tensor(2.0).sigmoid(), atol=0.01, rtol=0)
+    assert result.vertex_colors is None
+    torch.testing.assert_close(result.vertex_normals.norm(dim=1), torch.ones(len(result.vertices)), atol=1e-5, rtol=0)
+    assert list(dict.fromkeys(stages)) == ["clean", "simplify", "unwrap", "bake", "done"]
+
+
+def test_colours_come_from_the_fine_surface():
+    """Eight coarse faces cut deep into the ball, yet their texels show what is on the ball itself."""
+    radius = AttributeField(("red", "green", "blue"), lambda points: points.norm(dim=1, keepdim=True).expand(-1, 3))
+    result = finish_mesh(icosphere(4, 0.4), radius, FinishOptions(max_faces=20, texture_size=64, unwrap_method="boxes"))
+    texture = result.material.base_color_texture.float() / 255
+    torch.testing.assert_close(texture, torch.full_like(texture, 0.4), atol=0.01, rtol=0)
+
+
+def test_same_input_gives_the_same_asset(decoded):
+    options = FinishOptions(max_faces=800, texture_size=64)
+    first, second = (finish_mesh(decoded, COLOR_BY_POSITION, options) for _ in range(2))
+    assert torch.equal(first.uv, second.uv)
+    assert torch.equal(first.material.base_color_texture, second.material.base_color_texture)
+
+
+def test_remeshing_closes_an_open_shell():
+    sphere = icosphere(3)
+    open_shell = Mesh(sphere.vertices, sphere.faces[40:])
+    result = finish_mesh(open_shell, None, FinishOptions(remesh_resolution=32, max_faces=5000))
+    assert len(result.faces) <= 5000
+    count = edge_table(result.faces).count
+    assert count.max() == 2
+    assert (count == 1).mean() < 0.005, "only where sheets cross in a single edge may a slit remain"
+    assert result.material is None
+
+
+def test_normal_map_is_baked_on_request():
+    options = FinishOptions(max_faces=100, texture_size=64, normal_map=True)
+    material = finish_mesh(icosphere(4), COLOR_BY_POSITION, options).material
+    blue = material.normal_texture[..., 2].float()
+    assert blue.min() > 128
+    assert blue.mean() > 220
+
+
+def test_floaters_go_on_request():
+    ball, speck = icosphere(3, 0.4), icosphere(1, 0.01)
+    both = Mesh(
+        torch.cat([ball.vertices, speck.vertices + 0.45]), torch.cat([ball.faces, speck.faces + len(ball.vertices)])
+    )
+    result = finish_mesh(both, None, FinishOptions(min_floater_area=0.01))
+    assert to_trimesh(result).body_count == 1
+
+
+def test_bad_meshes_are_refused():
+    with pytest.raises(InputError, match="surface"):
+        finish_mesh(empty_mesh(), None)
+    line = Mesh(torch.tensor([[0.0, 0, 0], [1, 0, 0], [2, 0, 0]]), torch.tensor([[0, 1, 2]]))
+    with pytest.raises(InputError, match="none has an area"):
+        finish_mesh(line, None)
+    broken = Mesh(torch.full((3, 3), torch.nan), torch.tensor([[0, 1, 2]]))
+    with pytest.raises(InputError, match="NaN"):
+        finish_mesh(broken, None)

@@ -1,0 +1,257 @@
+"""Scenes end to end with tiny random networks of the real classes: both systems, both decoders, and the baseline."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from scenewright.errors import EmptyStructureError, InputError, OutOfMemoryBudgetError
+from scenewright.geometry.mesh.finish import FinishOptions
+from scenewright.io.glb import glb_bytes
+from scenewright.systems.assembly.decoding import LatentOptions
+from scenewright.systems.assembly.generator import GenerateOptions, SceneGenerator
+from scenewright.systems.assembly.memory import memory_in_use
+from scenewright.systems.assembly.structures import PlacedStructures, SceneRequest
+from scenewright.systems.assembly.trellis1_decoder import Trellis1Decoder, sample_latents
+from scenewright.systems.assembly.trellis2_decoder import Trellis2Decoder, coarser_coords
+from scenewright.systems.baselines.generator import CuboidGenerator, assumed_camera
+from scenewright.systems.iscene.stage import ISceneStage
+from scenewright.systems.scenegen.stage import SceneGenStage
+from scenewright.types import Scene
+from tests.tiny_iscene import write_tiny_iscene
+from tests.tiny_scenegen import write_tiny_scenegen
+from tests.tiny_trellis1 import write_tiny_trellis1
+from tests.tiny_trellis2 import write_tiny_trellis2
+
+QUICK = GenerateOptions(finish=FinishOptions(max_faces=100, texture_size=64, unwrap_method="boxes"))
+
+
+def picture_with_masks() -> tuple[Image.Image, torch.Tensor]:
+    """A grey picture with a red block on the left and a blue one on the right."""
+    pixels = torch.full((48, 64, 3), 128, dtype=torch.uint8)
+    masks = torch.zeros(2, 48, 64, dtype=torch.bool)
+    masks[0, 14:40, 6:28] = True
+    masks[1, 20:36, 36:58] = True
+    pixels[masks[0]] = torch.tensor([200, 30, 30], dtype=torch.uint8)
+    pixels[masks[1]] = torch.tensor([30, 30, 200], dtype=torch.uint8)
+    return Image.fromarray(pixels.numpy()), masks
+
+
+@pytest.fixture(scope="module")
+def scenegen(tmp_path_factory: pytest.TempPathFactory) -> SceneGenerator:
+    stage = SceneGenStage.from_pretrained(write_tiny_scenegen(tmp_path_factory.mktemp("weights") / "scenegen"))
+    return SceneGenerator(stage, Trellis1Decoder.from_pretrained(stage.decoder_source))
+
+
+@pytest.fixture(scope="module")
+def iscene(tmp_path_factory: pytest.TempPathFactory) -> SceneGenerator:
+    stage = ISceneStage.from_pretrained(write_tiny_iscene(tmp_path_factory.mktemp("weights") / "iscene"))
+    return SceneGenerator(stage, Trellis1Decoder.from_pretrained(stage.decoder_source))
+
+
+@pytest.fixture(scope="module")
+def decoder(tmp_path_factory: pytest.TempPathFactory) -> Trellis1Decoder:
+    return Trellis1Decoder.from_pretrained(write_tiny_trellis1(tmp_path_factory.mktemp("weights") / "trellis1"))
+
+
+@pytest.fixture(scope="module", params=["scenegen", "iscene"])
+def made(request: pytest.FixtureRequest) -> tuple[SceneGenerator, Scene]:
+    """A generator and its scene of the picture for seed 3."""
+    generator = request.getfixturevalue(request.param)
+    image, masks = picture_with_masks()
+    return generator, generator.generate(image, masks, names=("red", "blue"), seed=3, options=QUICK)
+
+
+def test_every_mask_becomes_a_placed_object_on_the_floor(made: tuple[SceneGenerator, Scene]) -> None:
+    generator, scene = made
+    _, masks = picture_with_masks()
+    assert [item.name for item in scene.objects] == ["red", "blue"]
+    bounds = torch.stack([item.world_bounds() for item in scene.objects])
+    assert float(bounds[..., 2].min()) == pytest.approx(0, abs=1e-5)
+    assert float((bounds[:, 1].amax(0) - bounds[:, 0].amin(0)).max()) == pytest.approx(1, abs=1e-5)
+    for item, mask in zip(scene.objects, masks, strict=True):
+        assert torch.equal(item.mask, mask)
+        own = item.parts[0].vertices
+        assert float((own.amax(0) - own.amin(0)).max()) == pytest.approx(1, abs=0.3)
+        assert item.parts[0].material.base_color_texture is not None
+    assert scene.camera is not None
+    assert (scene.camera.width, scene.camera.height) == (64, 48)
+    assert scene.provenance["system"] == generator.name
+    assert all(len(digest) == 64 for digest in scene.provenance["weights_sha256"].values())
+
+
+def test_the_same_seed_gives_the_same_bytes(made: tuple[SceneGenerator, Scene]) -> None:
+    generator, scene = made
+    image, masks = picture_with_masks()
+    again = generator.generate(image, masks, names=("red", "blue"), seed=3, options=QUICK)
+    assert glb_bytes(again) == glb_bytes(scene)
+
+
+def test_rolling_one_object_again_leaves_the_other_bit_for_bit(made: tuple[SceneGenerator, Scene]) -> None:
+    generator, scene = made
+    image, masks = picture_with_masks()
+    names = ("red", "blue")
+    again = generator.reroll(scene, {"blue": 1}, image, masks, names, seed=3, options=QUICK)
+    assert again.objects[0] is scene.objects[0]
+    assert again.objects[1].extras["attempt"] == 1
+    before, after = scene.objects[1].parts[0].vertices, again.objects[1].parts[0].vertices
+    assert before.shape != after.shape or not torch.equal(before, after)
+    with pytest.raises(InputError, match="no object 'green'; the masks are named red, blue"):
+        generator.reroll(scene, {"green": 1}, image, masks, names)
+
+
+def test_an_object_without_voxels_is_left_out(iscene: SceneGenerator) -> None:
+    image, masks = picture_with_masks()
+
+    class Forgetful:
+        """The stage, except that it never finds the second object."""
+
+        def __init__(self, stage: ISceneStage, lost: set[int]) -> None:
+            self.stage, self.lost = stage, lost
+            self.name, self.source, self.decoder_source = stage.name, stage.source, stage.decoder_source
+            self.device, self.weights = stage.device, stage.weights
+
+        def sample_structures(self, request: SceneRequest, *, progress: object = None) -> PlacedStructures:
+            found = self.stage.sample_structures(request)
+            coords = tuple(xyz[:0] if i in self.lost else xyz for i, xyz in enumerate(found.coords))
+            return replace(found, coords=coords)
+
+    one = SceneGenerator(Forgetful(iscene.stage, {1}), iscene.decoder)
+    scene = one.generate(image, masks, names=("red", "blue"), options=QUICK)
+    assert [item.name for item in scene.objects] == ["red"]
+    none = SceneGenerator(Forgetful(iscene.stage, {0, 1}), iscene.decoder)
+    with pytest.raises(EmptyStructureError, match="None of the 2 objects"):
+        none.generate(image, masks, options=QUICK)
+
+
+def test_bad_masks_are_named(scenegen: SceneGenerator) -> None:
+    image, masks = picture_with_masks()
+    with pytest.raises(InputError, match="at least one object mask"):
+        scenegen.generate(image, [])
+    with pytest.raises(InputError, match="Mask 'obj_02' is empty"):
+        scenegen.generate(image, torch.stack([masks[0], torch.zeros_like(masks[0])]))
+    with pytest.raises(InputError, match="64x48 pixels, got 48x64"):
+        scenegen.generate(image, masks.mT)
+    with pytest.raises(InputError, match="2 distinct names"):
+        scenegen.generate(image, masks, names=("a", "a"))
+
+
+def _structures(counts: tuple[int, ...]) -> PlacedStructures:
+    """Blobs of random voxels on a grid of 16 with random condition tokens."""
+    draw = torch.Generator().manual_seed(0)
+    coords = tuple(torch.randint(0, 16, (count, 3), generator=draw).unique(dim=0).to(torch.int32) for count in counts)
+    return PlacedStructures(
+        coords=coords,
+        resolution=16,
+        world_from_object=torch.eye(4).repeat(len(counts), 1, 1),
+        tokens=torch.randn(1, len(counts), 5, 32, generator=draw),
+        pictures=tuple(Image.new("RGB", (40, 40), (90, 20, 20)) for _ in counts),
+    )
+
+
+def _generator_of(index: int, stage: str) -> torch.Generator:
+    return torch.Generator().manual_seed(17 * index + len(stage))
+
+
+def test_objects_in_one_batch_come_out_as_alone(decoder: Trellis1Decoder) -> None:
+    structures = _structures((60, 30, 80))
+    together = sample_latents(
+        decoder.flow,
+        structures.coords,
+        structures.tokens,
+        decoder.sampler,
+        decoder.statistics,
+        [_generator_of(index, "latent") for index in range(3)],
+    )
+    for index, xyz in enumerate(structures.coords):
+        alone = sample_latents(
+            decoder.flow,
+            [xyz],
+            structures.tokens[:, [index]],
+            decoder.sampler,
+            decoder.statistics,
+            [_generator_of(index, "latent")],
+        )
+        torch.testing.assert_close(together.item(index)[1], alone.feats, rtol=1e-4, atol=1e-4)
+
+
+def test_a_memory_ceiling_splits_the_batch_and_changes_nothing_else(decoder: Trellis1Decoder) -> None:
+    structures = _structures((60, 0, 30, 80))
+    free = decoder.decode(structures, _generator_of)
+    costs = [decoder._latent_bytes(xyz, structures.tokens.shape) for xyz in structures.coords]
+    tight = LatentOptions(max_memory_bytes=memory_in_use("cpu") + 50_000_000 + max(costs))
+    bounded = decoder.decode(structures, _generator_of, tight)
+    assert [raw is None for raw in free] == [raw is None for raw in bounded] == [False, True, False, False]
+    for one, other in zip(free, bounded, strict=True):
+        if one is not None and other is not None:
+            torch.testing.assert_close(one.splats.means, other.splats.means, rtol=1e-3, atol=1e-4)
+    with pytest.raises(OutOfMemoryBudgetError, match="--max-memory"):
+        decoder.decode(structures, _generator_of, LatentOptions(max_memory_bytes=1_000_000))
+
+
+def test_an_object_too_large_to_be_decoded_is_refused_before_it_is_sampled(decoder: Trellis1Decoder) -> None:
+    structures = _structures((5, 3000))
+    stages: list[str] = []
+    room = 64 * 1500 * 2000  # below what 1,500 voxels take on the four times finer grid
+    with pytest.raises(OutOfMemoryBudgetError, match=r"Object '2' needs about .*--max-memory"):
+        decoder.decode(
+            structures,
+            _generator_of,
+            LatentOptions(max_memory_bytes=memory_in_use("cpu") + room),
+            progress=lambda stage, done: stages.append(stage),
+        )
+    assert not stages
+
+
+def test_several_views_take_turns_and_the_last_step_averages(decoder: Trellis1Decoder) -> None:
+    structures = _structures((40,))
+    generator = lambda: [_generator_of(0, "latent")]  # noqa: E731
+    arguments = (decoder.sampler, decoder.statistics)
+    single = sample_latents(decoder.flow, structures.coords, structures.tokens, *arguments, generator())
+    same = sample_latents(
+        decoder.flow, structures.coords, structures.tokens.repeat(2, 1, 1, 1), *arguments, generator()
+    )
+    torch.testing.assert_close(single.feats, same.feats, rtol=1e-4, atol=1e-5)
+
+
+def test_the_other_backbone_decodes_the_same_voxels(tmp_path: Path) -> None:
+    trellis2 = Trellis2Decoder.from_pretrained(write_tiny_trellis2(tmp_path / "trellis2"), plan="512")
+    structures = replace(_structures((12, 0, 9)), resolution=64)
+    made = trellis2.decode(structures, _generator_of)
+    assert [raw is None for raw in made] == [False, True, False]
+    again = trellis2.decode(structures, _generator_of)
+    for raw, same in zip(made, again, strict=True):
+        if raw is not None and same is not None:
+            assert torch.equal(raw.surface.vertices, same.surface.vertices)
+            assert {"metallic", "roughness"} <= set(raw.field.channels)
+    with pytest.raises(OutOfMemoryBudgetError):
+        trellis2.decode(structures, _generator_of, LatentOptions(max_memory_bytes=1_000_000))
+
+
+def test_coarser_grids_keep_every_occupied_cell_once() -> None:
+    coords = torch.tensor([[0, 0, 0], [1, 1, 1], [2, 0, 0], [63, 63, 63]], dtype=torch.int32)
+    assert coarser_coords(coords, 64, 32).tolist() == [[0, 0, 0], [1, 0, 0], [31, 31, 31]]
+    with pytest.raises(InputError, match="grid of 64 cannot be decoded by a plan that starts from 48"):
+        coarser_coords(coords, 64, 48)
+
+
+def test_the_baseline_works_without_a_camera_and_says_so() -> None:
+    image, masks = picture_with_masks()
+    scene = CuboidGenerator().generate(image, masks, names=("red", "blue"))
+    assert [item.name for item in scene.objects] == ["red", "blue"]
+    assert not scene.is_metric
+    assert "assumed" in scene.provenance["notes"][0]
+    with pytest.raises(InputError, match="nothing to roll"):
+        CuboidGenerator().reroll(scene, {"red": 1})
+
+
+def test_an_assumed_camera_sees_every_mask_end_on_the_floor() -> None:
+    masks = torch.zeros(1, 40, 60, dtype=torch.bool)
+    masks[0, 2:6, 10:20] = True  # near the top of the picture
+    camera = assumed_camera(masks)
+    world_from_cam = torch.linalg.inv(camera.cam_from_world)
+    ray = world_from_cam[:3, :3] @ torch.linalg.inv(camera.intrinsics_px) @ torch.tensor([15.0, 6.0, 1.0])
+    assert float(ray[2]) < 0
+    assert float(world_from_cam[2, 3]) == pytest.approx(1.5)

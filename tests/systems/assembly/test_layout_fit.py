@@ -1,0 +1,213 @@
+"""Objects come to stand where their masks and the floor say; what is right already, or cannot be known, stays."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scenewright.geometry.rotation import compose_similarity
+from scenewright.systems.assembly.layout_fit import fit_layout, fit_newcomers
+from scenewright.systems.assembly.placing import moved_object, transformed_camera
+from scenewright.systems.assembly.structures import PlaceErrors
+from scenewright.types import SceneObject
+from tests.systems.assembly.room import BOXES, boxes_seen, level_camera
+
+ALONG_Y = PlaceErrors(heading=math.pi / 2)
+
+
+def _moved(item: SceneObject, shift: tuple[float, float, float], scale: float = 1.0) -> SceneObject:
+    centre = item.world_from_object[:3, 3]
+    move = compose_similarity(torch.eye(3), centre + torch.tensor(shift) - scale * centre, torch.tensor(scale))
+    return moved_object(item, move)
+
+
+def _errors(objects: list[SceneObject], truth: list[SceneObject]) -> list[float]:
+    """Distances of middles, as shares of the scene's longest side, where both layouts are centred and of one size."""
+
+    def laid_out(items: list[SceneObject]) -> torch.Tensor:
+        bounds = torch.stack([item.world_bounds() for item in items])
+        middles = bounds.mean(1)
+        return (middles - middles.mean(0)) / (bounds[:, 1].amax(0) - bounds[:, 0].amin(0)).max()
+
+    return (laid_out(objects) - laid_out(truth)).norm(dim=1).tolist()
+
+
+def test_an_object_that_hangs_too_near_comes_down_to_its_place() -> None:
+    truth = boxes_seen(level_camera())
+    # Half a metre nearer along its line of sight: it still fills its mask, but hangs in the air.
+    eye = torch.tensor([0.0, 0, 1.4])
+    towards = (eye - truth[0].world_from_object[:3, 3]) * 0.15
+    near = [_moved(truth[0], tuple(towards.tolist()), 0.85), *truth[1:]]  # type: ignore[arg-type]
+    found = fit_layout(near, ALONG_Y)
+    assert found is not None
+    objects, camera = found.objects, found.camera
+    assert max(_errors(near, truth)) > 0.1
+    assert max(_errors(objects, truth)) < 0.06
+    bases = [float(item.world_bounds()[0, 2]) for item in objects]
+    assert max(bases) - min(bases) < 0.03
+    assert (camera.height, camera.width) == tuple(truth[0].mask.shape)  # type: ignore[union-attr]
+
+
+def test_an_object_on_another_stays_on_it() -> None:
+    boxes = [*BOXES, ((0.3, 0.3, 0.3), (0.5, 3.0, 0.65))]
+    truth = boxes_seen(level_camera(), boxes)
+    found = fit_layout([*truth[:3], _moved(truth[3], (0.0, 0.0, 0.06))], ALONG_Y)
+    assert found is not None
+    below, above = found.objects[1].world_bounds(), found.objects[3].world_bounds()
+    assert float(above[0, 2] - below[1, 2]) == pytest.approx(0, abs=0.03)
+    assert max(_errors(found.objects, truth)) < 0.04
+
+
+@settings(max_examples=4, deadline=None)
+@given(
+    pitch=st.floats(0.15, 0.6),
+    yaw=st.floats(-3, 3),
+    scale=st.floats(0.1, 10),
+    known=st.booleans(),
+)
+def test_a_right_layout_stays_in_any_world(pitch: float, yaw: float, scale: float, known: bool) -> None:
+    camera = level_camera(pitch)
+    truth = boxes_seen(camera)
+    turn = torch.tensor([[math.cos(yaw), -math.sin(yaw), 0], [math.sin(yaw), math.cos(yaw), 0], [0, 0, 1.0]])
+    world = compose_similarity(turn, torch.tensor([1.0, -2, 3]), torch.tensor(scale))
+    predicted = [moved_object(item, world) for item in truth]
+    errors = PlaceErrors(heading=math.pi / 2 + yaw)
+    found = fit_layout(predicted, errors, known=camera if known else None)
+    assert found is not None
+    assert max(_errors(found.objects, predicted)) < 0.05
+
+
+@settings(max_examples=4, deadline=None)
+@given(
+    pitch=st.floats(0.1, 0.7),
+    yaw=st.floats(-3, 3),
+    roll=st.floats(-0.2, 0.2),
+    height=st.floats(0.3, 3),
+    heading=st.floats(-3, 3),
+)
+def test_under_a_known_camera_the_scene_comes_to_stand_in_its_world(
+    pitch: float, yaw: float, roll: float, height: float, heading: float
+) -> None:
+    size = height / 1.4
+    turn = torch.tensor([[math.cos(yaw), -math.sin(yaw), 0], [math.sin(yaw), math.cos(yaw), 0], [0, 0, 1.0]])
+    world = compose_similarity(turn, torch.tensor([2.0, -1, 0]), torch.tensor(size))
+    level = level_camera(pitch)
+    tilt = torch.eye(4)
+    tilt[:2, :2] = torch.tensor([[math.cos(roll), -math.sin(roll)], [math.sin(roll), math.cos(roll)]])
+    camera = transformed_camera(replace(level, cam_from_world=tilt @ level.cam_from_world), world)
+    truth = [
+        moved_object(item, world) for item in boxes_seen(replace(level, cam_from_world=tilt @ level.cam_from_world))
+    ]
+    # The farthest one is seen only where no other is before it.
+    front = truth[0].mask | truth[1].mask  # type: ignore[operator]
+    truth[2] = replace(truth[2], mask=truth[2].mask & ~front)  # type: ignore[operator]
+    # The generator's world is another one, and its places are a little off.
+    turned = torch.tensor(
+        [[math.cos(heading), -math.sin(heading), 0], [math.sin(heading), math.cos(heading), 0], [0, 0, 1.0]]
+    )
+    away = compose_similarity(turned, torch.tensor([0.3, 0.2, 0.1]), torch.tensor(0.25))
+    predicted = [
+        moved_object(item, away) for item in [_moved(truth[0], (0.04 * size, 0.05 * size, 0.03 * size)), *truth[1:]]
+    ]
+    found = fit_layout(predicted, PlaceErrors(heading=math.pi / 2 + yaw + heading), known=camera)
+    assert found is not None
+    assert found.known_world_from_world is not None
+    for item, true in zip(found.objects, truth, strict=True):
+        bounds = moved_object(item, found.known_world_from_world).world_bounds()
+        assert torch.allclose(bounds, true.world_bounds(), atol=0.12 * size)
+    seen = transformed_camera(found.camera, found.known_world_from_world)
+    assert torch.allclose(seen.cam_from_world, camera.cam_from_world, atol=0.05 * max(1.0, size))
+
+
+def test_of_a_camera_that_is_not_above_the_floor_only_the_lens_counts() -> None:
+    camera = level_camera()
+    sunk = camera.cam_from_world.clone()
+    sunk[:3, 3] = 0
+    found = fit_layout(boxes_seen(camera), ALONG_Y, known=replace(camera, cam_from_world=sunk))
+    assert found is not None
+    assert found.known_world_from_world is None
+    assert torch.allclose(found.camera.intrinsics_px, camera.intrinsics_px)
+
+
+def test_nothing_comes_to_lie_below_the_floor() -> None:
+    truth = boxes_seen(level_camera())
+    # Farther away on its line of sight it looks the same and is below the others' floor.
+    away = (truth[1].world_from_object[:3, 3] - torch.tensor([0.0, 0, 1.4])) * 0.3
+    found = fit_layout([truth[0], _moved(truth[1], tuple(away.tolist()), 1.3), truth[2]], ALONG_Y, known=level_camera())  # type: ignore[arg-type]
+    assert found is not None
+    bases = [float(item.world_bounds()[0, 2]) for item in found.objects]
+    assert max(bases) - min(bases) < 0.06
+
+
+def test_without_a_known_heading_it_is_found() -> None:
+    truth = boxes_seen(level_camera())
+    found = fit_layout(truth, PlaceErrors())
+    assert found is not None
+    assert max(_errors(found.objects, truth)) < 0.05
+
+
+def test_a_newcomer_is_placed_and_the_others_are_left_alone() -> None:
+    camera = level_camera()
+    truth = boxes_seen(camera)
+    newcomer = _moved(truth[2], (0.1, -0.4, 0.3), 0.8)
+    (placed,) = fit_newcomers(truth[:2], [newcomer], camera, ALONG_Y)
+    assert float(placed.world_bounds()[0, 2]) == pytest.approx(0, abs=0.02)
+    assert _errors([*truth[:2], placed], truth)[2] < 0.5 * _errors([*truth[:2], newcomer], truth)[2]
+
+
+def test_objects_without_a_mask_stay_and_none_seen_is_none() -> None:
+    truth = boxes_seen(level_camera())
+    unseen = SceneObject("unseen", truth[0].parts, world_from_object=torch.eye(4))
+    found = fit_layout([unseen, *truth], ALONG_Y)
+    assert found is not None
+    assert found.objects[0] is unseen
+    assert fit_layout([unseen], ALONG_Y) is None
+    assert fit_newcomers(truth, [unseen], level_camera(), ALONG_Y) == [unseen]
+
+
+def test_the_same_scene_gives_the_same_places() -> None:
+    truth = boxes_seen(level_camera())
+    first, second = fit_layout(truth, ALONG_Y), fit_layout(truth, ALONG_Y)
+    assert first is not None
+    assert second is not None
+    for one, other in zip(first.objects, second.objects, strict=True):
+        assert torch.equal(one.world_from_object, other.world_from_object)
+
+
+def test_what_was_put_too_far_away_comes_back_onto_the_object_below_its_mask() -> None:
+    boxes = [*BOXES, ((0.3, 0.3, 0.3), (0.5, 3.0, 0.65))]
+    truth = boxes_seen(level_camera(), boxes)
+    table, vase = truth[1].mask, truth[3].mask
+    assert table is not None
+    assert vase is not None
+    truth[1] = replace(truth[1], mask=table & ~vase)
+    # A tenth farther along its line of sight it looks the same, but is inside the table.
+    eye = torch.tensor([0.0, 0, 1.4])
+    away = (truth[3].world_from_object[:3, 3] - eye) * 0.1
+    found = fit_layout([*truth[:3], _moved(truth[3], tuple(away.tolist()), 1.1)], ALONG_Y)  # type: ignore[arg-type]
+    assert found is not None
+    below, above = found.objects[1].world_bounds(), found.objects[3].world_bounds()
+    assert float(above[0, 2] - below[1, 2]) == pytest.approx(0, abs=0.05)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_a_table_frames_stands_on_it_even_where_it_was_put_on_the_floor_behind(known: bool) -> None:
+    camera = level_camera(0.45)
+    boxes = [*BOXES[:1], ((1.4, 1.0, 0.5), (0.6, 3.0, 0.25)), ((0.2, 0.2, 0.3), (0.5, 2.9, 0.65))]
+    truth = boxes_seen(camera, boxes)
+    table, vase = truth[1].mask, truth[2].mask
+    assert table is not None
+    assert vase is not None
+    truth[1] = replace(truth[1], mask=table & ~vase)
+    # On its line of sight it was put where it meets the floor, and so much larger.
+    factor = 1.4 / (1.4 - 0.5)
+    away = (truth[2].world_from_object[:3, 3] - torch.tensor([0.0, 0, 1.4])) * (factor - 1)
+    wrong = [*truth[:2], _moved(truth[2], tuple(away.tolist()), factor)]  # type: ignore[arg-type]
+    found = fit_layout(wrong, ALONG_Y, known=camera if known else None)
+    assert found is not None
+    below, above = found.objects[1].world_bounds(), found.objects[2].world_bounds()
+    assert float(above[0, 2] - below[1, 2]) == pytest.approx(0, abs=0.06)
+    assert max(_errors(found.objects, truth)) < 0.06
