@@ -9,9 +9,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from scenewright.cli.app import app
-from scenewright.cli.manifest import read_manifest
 from scenewright.errors import InputError, WeightsError
 from scenewright.io.glb import load_glb
+from scenewright.runs.manifest import read_manifest
 from tests.tiny_iscene import write_tiny_iscene
 from tests.tiny_scenegen import write_tiny_scenegen
 

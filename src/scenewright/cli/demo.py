@@ -27,11 +27,11 @@ def demo(
 
     begin = time.perf_counter()
     from scenewright.cli.generate import summarise
-    from scenewright.cli.generation import read_inputs, run, save_run
-    from scenewright.cli.manifest import GenerateSettings
     from scenewright.cli.progress import stage_progress
     from scenewright.errors import InputError
     from scenewright.presets.loading import DEFAULT_SYSTEM, choose_preset, shipped_systems
+    from scenewright.runs.generate import read_inputs, run, save_run
+    from scenewright.runs.manifest import GenerateSettings
 
     chosen = system or (DEFAULT_SYSTEM if DEFAULT_SYSTEM in shipped_systems() else "cuboid")
     typer.echo(NO_WEIGHTS if chosen == "cuboid" and system is None else choose_preset(chosen, "mini").notice)

@@ -48,8 +48,8 @@ def evaluate(
     list_all: Annotated[bool, typer.Option("--list", help="List protocols and systems.")] = False,
 ) -> None:
     """Score scenes under a named protocol: F-scores in percent, collision rates in [0, 1], 95 % intervals."""
-    from scenewright.cli.device import choose_device
     from scenewright.cli.evaluation_tables import print_gate, print_list, print_summary, print_views, progress_bar
+    from scenewright.device import choose_device
     from scenewright.errors import InputError
     from scenewright.evaluation.compare import compare_results, failures_of_gate, left_out, read_result
     from scenewright.evaluation.protocols import find_protocol

@@ -89,12 +89,12 @@ def generate(
             raise InputError("--overwrite is for a folder of photographs; a single scene is always written.")
     from dataclasses import replace
 
-    from scenewright.cli.device import choose_device, choose_dtype
-    from scenewright.cli.generation import read_inputs, run, save_run
-    from scenewright.cli.manifest import GenerateSettings, read_manifest
     from scenewright.cli.progress import stage_progress
+    from scenewright.device import choose_device, choose_dtype
     from scenewright.io.scene_file import save_scene
     from scenewright.presets.loading import choose_preset
+    from scenewright.runs.generate import read_inputs, run, save_run
+    from scenewright.runs.manifest import GenerateSettings, read_manifest
     from scenewright.systems.assembly.memory import parse_bytes
 
     # What these log is told here once, as warnings and notes; without a handler, logging would print it, too.
@@ -126,7 +126,7 @@ def generate(
         if folder is None:
             pairs = _pairs_of_views([str(path.absolute()) for path in images or ()], given, system)
         else:
-            from scenewright.cli.generate_folder import generate_folder, pair_photographs
+            from scenewright.runs.folder import generate_folder, pair_photographs
 
             photographs = pair_photographs(folder, given[0] if given else None)
             pairs = [("", ())]

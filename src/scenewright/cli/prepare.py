@@ -55,8 +55,8 @@ def latents(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
     """Latents and condition tokens, one sample per picture: what the flows train on."""
-    from scenewright.cli.device import choose_device
     from scenewright.cli.progress import stage_progress
+    from scenewright.device import choose_device
     from scenewright.encoders.weights import encoder_from_pretrained
     from scenewright.errors import InputError
     from scenewright.recipes.results import encoder_of

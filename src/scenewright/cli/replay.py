@@ -15,10 +15,10 @@ def replay(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The .glb to write; by default none.")] = None,
 ) -> None:
     """Make a scene again from its manifest and compare it with the first; exit code 1 if the bytes differ."""
-    from scenewright.cli.generation import run, save_run
-    from scenewright.cli.manifest import environment, read_manifest
     from scenewright.cli.progress import stage_progress
     from scenewright.errors import InputError
+    from scenewright.runs.generate import run, save_run
+    from scenewright.runs.manifest import environment, read_manifest
 
     if out is not None and (out.suffix.lower() != ".glb" or not out.absolute().parent.is_dir()):
         raise InputError(f"Expected --out to name a .glb in an existing folder, got '{out}'.")
@@ -44,8 +44,8 @@ def replay(
 
 def _again(wanted: Any, run: Any, progress: Any) -> Any:
     """The run of a manifest; where it started from another scene that is gone, that one's run first."""
-    from scenewright.cli.generation import check_same_inputs, read_inputs
-    from scenewright.cli.manifest import sha256_of_bytes
+    from scenewright.runs.generate import check_same_inputs, read_inputs
+    from scenewright.runs.manifest import sha256_of_bytes
 
     inputs = read_inputs(wanted.settings)
     check_same_inputs(wanted, inputs)

@@ -31,8 +31,8 @@ def texture(
     from dataclasses import replace
 
     from scenewright.backbones.trellis2.pretrained import Trellis2
-    from scenewright.cli.device import choose_device, choose_dtype
     from scenewright.cli.progress import stage_progress
+    from scenewright.device import choose_device, choose_dtype
     from scenewright.encoders.background import background_remover
     from scenewright.encoders.preprocess.crop import has_cut_out, with_alpha
     from scenewright.io.images import load_image

@@ -17,10 +17,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from scenewright.cli.generation import load_system, read_inputs, run, save_run
-from scenewright.cli.manifest import GenerateSettings, read_manifest
 from scenewright.encoders.masks.folder import PICTURE_SUFFIXES
 from scenewright.errors import InputError, ScenewrightError
+from scenewright.runs.generate import load_system, read_inputs, run, save_run
+from scenewright.runs.manifest import GenerateSettings, read_manifest
 from scenewright.weights.hub import sha256_of
 
 __all__ = ["Photograph", "generate_folder", "pair_photographs"]

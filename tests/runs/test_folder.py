@@ -8,10 +8,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from scenewright.cli.app import app
-from scenewright.cli.generate_folder import pair_photographs
-from scenewright.cli.manifest import read_manifest
 from scenewright.errors import InputError
 from scenewright.io.glb import load_glb
+from scenewright.runs.folder import pair_photographs
+from scenewright.runs.manifest import read_manifest
 from tests.tiny_iscene import write_tiny_iscene
 
 PHOTOGRAPHS = Path(__file__).parents[1] / "data" / "photographs"

@@ -18,7 +18,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from scenewright.cli.manifest import GenerateSettings, Manifest, environment, sha256_of_bytes, write_manifest
 from scenewright.data.probe_scenes import read_test_scene
 from scenewright.encoders.masks import ObjectMasks, find_masks
 from scenewright.errors import InputError
@@ -29,6 +28,7 @@ from scenewright.io.images import load_image, save_image
 from scenewright.presets.loading import DecoderName, load
 from scenewright.rendering.preview import preview_still
 from scenewright.rendering.sheet import mask_overlay, picture_sheet, top_view
+from scenewright.runs.manifest import GenerateSettings, Manifest, environment, sha256_of_bytes, write_manifest
 from scenewright.systems.assembly.generator import GenerateOptions, SceneGenerator
 from scenewright.systems.assembly.views import SceneView, in_same_order
 from scenewright.types import Camera, Scene
