@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 from scenewright.errors import InputError
+from scenewright.geometry.frames import zup_from_yup
 from scenewright.io.glb import parse_glb
 from scenewright.types import Mesh, PBRMaterial
 
@@ -152,13 +153,9 @@ def _read_obj(name: str, files: Mapping[str, bytes]) -> tuple[tuple[Mesh, ...], 
 
 def z_up(mesh: Mesh) -> Mesh:
     """A y-up mesh (front +z) in our frame: (x, y, z) -> (x, -z, y)."""
-
-    def turned(points: torch.Tensor | None) -> torch.Tensor | None:
-        return None if points is None else torch.stack([points[:, 0], -points[:, 2], points[:, 1]], 1)
-
-    vertices = turned(mesh.vertices)
-    assert vertices is not None
-    return replace(mesh, vertices=vertices, vertex_normals=turned(mesh.vertex_normals))
+    normals = mesh.vertex_normals
+    turned_normals = None if normals is None else zup_from_yup(normals)
+    return replace(mesh, vertices=zup_from_yup(mesh.vertices), vertex_normals=turned_normals)
 
 
 def _phong_material(visual: Any, flags: set[str]) -> tuple[PBRMaterial, np.ndarray | None]:

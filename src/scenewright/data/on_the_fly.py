@@ -30,6 +30,7 @@ from scenewright.data.random_scenes import compose_random_scene
 from scenewright.data.selection import Selector
 from scenewright.data.viewpoints import SingleViewRanges, sample_single_view
 from scenewright.errors import InputError
+from scenewright.geometry.frames import view_centric_rotation
 from scenewright.rendering.augment import random_backdrop, random_lights
 from scenewright.rendering.render import RenderOptions, render
 from scenewright.rendering.triangles import TriangleScene, pack_objects
@@ -65,11 +66,9 @@ def view_centric_matrix(
     cam_from_world: Float[Tensor, "4 4"], points_world: Float[np.ndarray, "N 3"]
 ) -> Float[np.ndarray, "4 4"]:
     """`cube_from_world`: the yaw that turns the camera's heading to +y, then the points' box fitted to the cube."""
-    pose = cam_from_world.double().numpy()
+    pose = cam_from_world.double()
     # Rows of the rotation are the camera's right, down and forward axes in the world.
-    heading = pose[2, :2] if np.linalg.norm(pose[2, :2]) > 1e-6 else -pose[1, :2]
-    x, y = heading / np.linalg.norm(heading)
-    turn = np.array([[y, -x, 0.0], [x, y, 0.0], [0.0, 0.0, 1.0]])
+    turn = view_centric_rotation(pose[2, :2] if float(pose[2, :2].norm()) > 1e-6 else -pose[1, :2]).numpy()
     centre, scale = cube_from_points(points_world @ turn.T)
     matrix = np.eye(4)
     matrix[:3, :3], matrix[:3, 3] = scale * turn, -scale * centre

@@ -19,15 +19,14 @@ from PIL import Image
 from torch import Tensor
 
 from scenewright.errors import InputError
+from scenewright.geometry.frames import ZUP_FROM_YUP, zup_from_yup
 from scenewright.io.images import load_image, load_label_pixels
 from scenewright.io.scene_file import load_scene
 from scenewright.types import Camera, Scene
 
-__all__ = ["TestObject", "TestScene", "find_test_scenes", "read_test_scene", "zup_from_yup_points"]
+__all__ = ["TestObject", "TestScene", "find_test_scenes", "read_test_scene"]
 
 SceneKind = Literal["single_view", "pano", "multiview"]
-
-ZUP_FROM_YUP = torch.tensor([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]], dtype=torch.float64)
 
 
 @dataclass(frozen=True)
@@ -121,11 +120,6 @@ def read_test_scene(folder: str | Path, *, name: str | None = None) -> TestScene
         ) from error
 
 
-def zup_from_yup_points(points: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
-    """(x, y, z) -> (x, -z, y)."""
-    return torch.stack([points[:, 0], -points[:, 2], points[:, 1]], dim=1)
-
-
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text())
@@ -152,8 +146,8 @@ def _object(entry: Mapping[str, Any], points: Any, labels: Tensor | None) -> Tes
     return TestObject(
         name=f"obj_{key}",
         mask=labels == number if labels is not None else None,
-        points=zup_from_yup_points(torch.from_numpy(positions)).float(),
-        normals=zup_from_yup_points(torch.from_numpy(normals)).float(),
+        points=zup_from_yup(torch.from_numpy(positions)).float(),
+        normals=zup_from_yup(torch.from_numpy(normals)).float(),
         world_from_model=(ZUP_FROM_YUP @ world_from_model @ ZUP_FROM_YUP.T).float(),
         size=(float(width), float(depth), float(height)),
         facts=dict(entry),

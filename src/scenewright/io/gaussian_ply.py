@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scenewright.errors import InputError
+from scenewright.geometry.frames import ZUP_FROM_YUP
 from scenewright.geometry.rotation import matrix_to_quaternion_wxyz, quaternion_multiply
 from scenewright.io.atomic import write_bytes
 from scenewright.io.ply import read_vertices, vertex_ply_bytes
@@ -25,7 +26,8 @@ COLUMNS = (
     *("x", "y", "z", "nx", "ny", "nz", "f_dc_0", "f_dc_1", "f_dc_2", "opacity"),
     *("scale_0", "scale_1", "scale_2", "rot_0", "rot_1", "rot_2", "rot_3"),
 )
-_FILE_FROM_OURS = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+# The file is turned the other way round than a y-up file would be.
+_FILE_FROM_OURS = ZUP_FROM_YUP[:3, :3].float()
 _SMALLEST = torch.finfo(torch.float32).tiny
 
 

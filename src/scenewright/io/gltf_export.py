@@ -18,15 +18,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scenewright.errors import InputError
+from scenewright.geometry.frames import CVCAM_FROM_GLTFCAM, YUP_FROM_ZUP, yup_from_zup
 from scenewright.geometry.rotation import decompose_similarity, matrix_to_quaternion_wxyz
 from scenewright.io.images import encode_png
 from scenewright.io.tangents import vertex_normals, vertex_tangents
 from scenewright.types import Camera, Mesh, PBRMaterial, Scene, SceneObject
 
-__all__ = ["YUP_FROM_ZUP", "export_document"]
-
-YUP_FROM_ZUP = torch.tensor([[1, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]], dtype=torch.float64)
-_CVCAM_FROM_GLTFCAM = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0], dtype=torch.float64))
+__all__ = ["export_document"]
 
 _FLOAT, _UINT16, _UINT32 = 5126, 5123, 5125
 _VERTEX_DATA, _INDEX_DATA = 34962, 34963
@@ -94,7 +92,7 @@ def _camera(camera: Camera) -> dict[str, Any]:
 
 def _camera_node(camera: Camera) -> dict[str, Any]:
     world_from_cam = torch.linalg.inv(camera.cam_from_world.double().cpu())
-    return {"name": "camera", "camera": 0, **_placement(YUP_FROM_ZUP @ world_from_cam @ _CVCAM_FROM_GLTFCAM)}
+    return {"name": "camera", "camera": 0, **_placement(YUP_FROM_ZUP @ world_from_cam @ CVCAM_FROM_GLTFCAM)}
 
 
 def _placement(matrix: Float[Tensor, "4 4"]) -> dict[str, Any]:
@@ -179,11 +177,11 @@ class _Writer:
         if material is not None and material.normal_texture is not None and mesh.uv is not None:
             normals = _unit(vertex_normals(mesh.vertices, faces)) if normals is None else normals
             tangents = vertex_tangents(mesh.vertices, faces, normals, mesh.uv)
-        attributes = {"POSITION": self._vectors(_yup(mesh.vertices), f"Object '{name}'", with_bounds=True)}
+        attributes = {"POSITION": self._vectors(yup_from_zup(mesh.vertices), f"Object '{name}'", with_bounds=True)}
         if normals is not None:
-            attributes["NORMAL"] = self._vectors(_yup(normals), f"Object '{name}'")
+            attributes["NORMAL"] = self._vectors(yup_from_zup(normals), f"Object '{name}'")
         if tangents is not None:
-            turned = torch.cat([_yup(tangents[:, :3]), tangents[:, 3:]], dim=1)
+            turned = torch.cat([yup_from_zup(tangents[:, :3]), tangents[:, 3:]], dim=1)
             attributes["TANGENT"] = self._vectors(turned, f"Object '{name}'")
         if mesh.uv is not None:
             attributes["TEXCOORD_0"] = self._vectors(mesh.uv, f"Object '{name}'")
@@ -263,10 +261,6 @@ class _Writer:
             self._textures.append({"sampler": 0, "source": len(self._images) - 1})
             self._image_of[digest] = len(self._images) - 1
         return self._image_of[digest]
-
-
-def _yup(vectors: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
-    return torch.stack([vectors[:, 0], vectors[:, 2], -vectors[:, 1]], dim=1)
 
 
 def _unit(normals: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:

@@ -21,6 +21,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from scenewright.errors import InputError
+from scenewright.geometry.frames import CVCAM_FROM_GLTFCAM, ZUP_FROM_YUP, zup_from_yup
 from scenewright.geometry.rotation import compose_similarity, decompose_similarity, quaternion_wxyz_to_matrix
 from scenewright.io.gltf_accessors import item, read_accessor, view_bytes, whole
 from scenewright.io.images import decode_image, pixels_of
@@ -38,9 +39,6 @@ _MAX_TOTAL_NUMBERS = 1 << 29
 _TRIANGLES = 4
 # Extensions that change nothing we read, or only add quality we do not keep.
 _HARMLESS = {"KHR_mesh_quantization", "KHR_materials_unlit", "KHR_lights_punctual", "KHR_node_visibility"}
-
-ZUP_FROM_YUP = torch.tensor([[1, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]], dtype=torch.float64)
-_GLTFCAM_FROM_CVCAM = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0], dtype=torch.float64))
 
 Document = Mapping[str, Any]
 ReadUri = Callable[[str], bytes]
@@ -152,7 +150,7 @@ def _camera(camera: Mapping[str, Any], yup_from_node: Float[Tensor, "4 4"]) -> C
         focal = height / (2 * math.tan(yfov / 2))
         intrinsics = torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
     try:
-        rotation, translation, _ = decompose_similarity(ZUP_FROM_YUP @ yup_from_node @ _GLTFCAM_FROM_CVCAM)
+        rotation, translation, _ = decompose_similarity(ZUP_FROM_YUP @ yup_from_node @ CVCAM_FROM_GLTFCAM)
     except ValueError:
         logger.warning("The camera's node is not a rigid transform; the camera was left out.")
         return None
@@ -229,9 +227,9 @@ class _Reader:
         material, uv_set = self._material(primitive["material"]) if "material" in primitive else (None, 0)
         normals = self._optional(attributes, "NORMAL", 3, len(positions))
         return Mesh(
-            vertices=_zup(positions),
+            vertices=zup_from_yup(torch.from_numpy(positions)),
             faces=torch.from_numpy(faces.reshape(-1, 3)),
-            vertex_normals=None if normals is None else _zup(normals.numpy()),
+            vertex_normals=None if normals is None else zup_from_yup(normals),
             vertex_colors=self._colors(attributes, len(positions)),
             uv=self._optional(attributes, f"TEXCOORD_{uv_set}", 2, len(positions)),
             material=material,
@@ -345,10 +343,6 @@ def read_data_uri(uri: Any, read_uri: ReadUri) -> bytes:
         return base64.b64decode(uri.partition(",")[2], validate=True)
     except (binascii.Error, ValueError) as error:
         raise InputError("a data URI is not valid base64") from error
-
-
-def _zup(vectors: np.ndarray) -> Float[Tensor, "V 3"]:
-    return torch.from_numpy(np.stack([vectors[:, 0], -vectors[:, 2], vectors[:, 1]], axis=1))
 
 
 def _moved(mesh: Mesh, matrix: Float[Tensor, "4 4"]) -> Mesh:

@@ -13,6 +13,7 @@ import torch
 
 from scenewright.errors import InputError
 from scenewright.geometry.color import linear_from_srgb, srgb_from_linear
+from scenewright.geometry.frames import yup_from_zup, zup_from_yup
 from scenewright.io.atomic import write_bytes
 from scenewright.types import Mesh
 
@@ -60,9 +61,9 @@ def load_mesh(path: str | Path, *, up: Up | None = None) -> Mesh:
     if rgba is not None:
         encoded = torch.from_numpy(rgba / 255)
         colors = torch.cat([linear_from_srgb(encoded[:, :3]), encoded[:, 3:]], dim=1)
-    if (up or _custom(suffix)) == "y":
-        vertices = np.stack([vertices[:, 0], -vertices[:, 2], vertices[:, 1]], axis=1)
-    return Mesh(torch.from_numpy(vertices), torch.from_numpy(faces), vertex_colors=colors)
+    points = torch.from_numpy(vertices)
+    points = zup_from_yup(points) if (up or _custom(suffix)) == "y" else points
+    return Mesh(points, torch.from_numpy(faces), vertex_colors=colors)
 
 
 def save_mesh(mesh: Mesh, path: str | Path, *, up: Up | None = None) -> Path:
@@ -75,9 +76,8 @@ def save_mesh(mesh: Mesh, path: str | Path, *, up: Up | None = None) -> Path:
 
     path = Path(path)
     suffix = _suffix(path)
-    vertices = mesh.vertices.detach().cpu().double().numpy()
-    if (up or _custom(suffix)) == "y":
-        vertices = np.stack([vertices[:, 0], vertices[:, 2], -vertices[:, 1]], axis=1)
+    points = mesh.vertices.detach().cpu().double()
+    vertices = (yup_from_zup(points) if (up or _custom(suffix)) == "y" else points).numpy()
     colors = None
     if mesh.vertex_colors is not None:
         rgba = mesh.vertex_colors.detach().cpu().float()

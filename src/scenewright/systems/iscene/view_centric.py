@@ -13,8 +13,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from scenewright.errors import InputError
+from scenewright.geometry.frames import view_centric_rotation
 
-__all__ = ["ViewCentricTransform", "view_centric_rotation", "view_centric_transform", "view_centric_voxels"]
+__all__ = ["ViewCentricTransform", "view_centric_transform", "view_centric_voxels"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class ViewCentricTransform:
         return (points_world @ self.rotation.T - self.centre) * self.scale
 
 
-def view_centric_rotation(
+def _camera_rotation(
     camera_position: Float[Tensor, " 3"], camera_target: Float[Tensor, " 3"], camera_up: Float[Tensor, " 3"]
 ) -> Float[Tensor, "3 3"]:
     """The yaw that takes the camera's horizontal heading to +y.
@@ -46,9 +47,7 @@ def view_centric_rotation(
         heading = camera_up[:2]
     if heading.norm() <= 1e-9:
         raise InputError("Expected a camera whose view or up direction has a horizontal part, got a vertical pair.")
-    x, y = heading / heading.norm()
-    zero, one = torch.zeros_like(x), torch.ones_like(x)
-    return torch.stack([torch.stack([y, -x, zero]), torch.stack([x, y, zero]), torch.stack([zero, zero, one])])
+    return view_centric_rotation(heading)
 
 
 def view_centric_transform(
@@ -64,7 +63,7 @@ def view_centric_transform(
     """
     if not len(points_world):
         raise InputError("Expected at least one point to normalise a scene, got none.")
-    rotation = view_centric_rotation(camera_position, camera_target, camera_up)
+    rotation = _camera_rotation(camera_position, camera_target, camera_up)
     turned = points_world @ rotation.T
     low, high = turned.amin(0), turned.amax(0)
     longest = (high - low).max()

@@ -23,6 +23,7 @@ from scenewright.data.floor_scenes import compose_floor_scene, object_corners
 from scenewright.data.ground_truth import prepare_scene
 from scenewright.data.selection import Selector
 from scenewright.data.viewpoints import SingleViewRanges, sample_single_view
+from scenewright.geometry.frames import view_centric_rotation
 from scenewright.io.atomic import atomic_path
 from scenewright.systems.mini.occupancy import outer_shell, points_occupancy
 from scenewright.systems.mini.pictures import ScenePictures, cut_out_pictures
@@ -108,9 +109,8 @@ def seen_objects(scene: ComposedScene, *, supersample: int = 1) -> SeenObjects |
     masks = torch.stack([picture.instance == number + 1 for number in seen])
     if int(masks.flatten(1).sum(1).min()) < _MIN_VISIBLE_PIXELS // 2:
         return None
-    forward = camera.cam_from_world[2, :2].double().numpy()
-    x, y = forward / np.linalg.norm(forward)
-    turn = np.array([[y, -x, 0, 0], [x, y, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    turn = np.eye(4)
+    turn[:3, :3] = view_centric_rotation(camera.cam_from_world[2, :2].double()).numpy()
     placed = [scene.objects[number] for number in seen]
     return SeenObjects(
         picture.rgb,

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from scenewright.geometry.frames import ZUP_FROM_YUP
 from scenewright.geometry.rotation import (
     compose_similarity,
     decompose_similarity,
@@ -52,7 +53,7 @@ def pose_matrices(poses: Float[Tensor, "N 8"]) -> Float[Tensor, "N 4 4"]:
 def world_from_objects(poses: Float[Tensor, "N 8"]) -> Float[Tensor, "N 4 4"]:
     """Placement of z-up objects in the query's z-up frame; scales below `MIN_SCALE` are raised to it."""
     poses = torch.cat([poses[:, :7], poses[:, 7:].clamp(min=MIN_SCALE)], 1)
-    up = compose_similarity(_z_up_from_y_up(poses), poses.new_zeros(3))
+    up = ZUP_FROM_YUP.to(poses)
     return up @ pose_matrices(poses) @ up.mT
 
 
@@ -62,7 +63,7 @@ def poses_of_placements(world_from_object: Float[Tensor, "N 4 4"]) -> Float[Tens
     The inverse of `world_from_objects`, for any world.
     """
     query_from_object = invert_similarity(world_from_object[0]) @ world_from_object
-    up = compose_similarity(_z_up_from_y_up(world_from_object), world_from_object.new_zeros(3))
+    up = ZUP_FROM_YUP.to(world_from_object)
     rotation, translation, scale = decompose_similarity(up.mT @ query_from_object @ up)
     return torch.cat([translation, matrix_to_quaternion_wxyz(rotation), scale[:, None]], 1)
 
@@ -74,7 +75,7 @@ def scene_points(coords: Int[Tensor, "M 4"], poses: Float[Tensor, "N 8"], resolu
     """
     asset = coords[:, 0].long()
     local = poses[asset, 7:] * (coords[:, 1:].to(poses.dtype) / resolution - 0.5)
-    turn = quaternion_wxyz_to_matrix(poses[:, 3:7]) @ _z_up_from_y_up(poses).T
+    turn = quaternion_wxyz_to_matrix(poses[:, 3:7]) @ ZUP_FROM_YUP[:3, :3].to(poses).T
     return (turn[asset] @ local[..., None]).squeeze(-1) + 0.5 + poses[asset, :3]
 
 
@@ -132,7 +133,7 @@ def published_assembly(
         order: network index of each output asset; None keeps the network's order.
     """
     indices = list(range(len(poses)) if order is None else order)
-    up = _z_up_from_y_up(poses)
+    up = ZUP_FROM_YUP[:3, :3].to(poses)
     linear = up @ quaternion_wxyz_to_matrix(poses[:, 3:7])
     placed = compose_similarity(linear, poses[:, :3] @ up.T, poses[:, 7])
     placed[0] = compose_similarity(up, poses.new_zeros(3))
@@ -150,8 +151,3 @@ def published_assembly(
     moved = [transform_points(normalise, points) for points in moved]
     everything = torch.cat(moved)
     return PublishedAssembly(placed, tuple(moved), torch.stack([everything.amin(0), everything.amax(0)]), positions)
-
-
-def _z_up_from_y_up(like: Tensor) -> Float[Tensor, "3 3"]:
-    """(x, y, z) -> (x, -z, y): a quarter turn about x."""
-    return torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]], dtype=like.dtype, device=like.device)
