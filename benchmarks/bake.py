@@ -8,7 +8,6 @@ compilation where no cache exists; "bake" is the second of two runs.
 """
 
 import argparse
-import resource
 import time
 
 import numpy as np
@@ -20,6 +19,7 @@ from scenewright.geometry.mesh.simplify import simplify
 from scenewright.geometry.mesh.surface_color import voxel_field
 from scenewright.geometry.mesh.triangle_tree import TriangleTree
 from scenewright.geometry.mesh.uv import unwrap
+from scenewright.machine import peak_memory_bytes
 from scenewright.types import Mesh, SparseVoxels
 
 
@@ -77,7 +77,7 @@ def main() -> None:
             error = (baked.values[..., 3:4] - baked.values[..., :1]).abs().max()
             times = f"{simplify_s:>8.2f}s {unwrap_s:>6.2f}s {bake_s:>6.2f}s"
             print(f"{len(coarse.faces):>8} {method:>7} {times} {error:>10.2g}")
-    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+    print(f"peak memory {peak_memory_bytes() / 2**20:.0f} MB")
 
 
 if __name__ == "__main__":

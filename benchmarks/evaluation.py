@@ -10,7 +10,6 @@ The checksum (CD-S, F-O and registered poses of all scenes) is the same for any 
 
 import argparse
 import hashlib
-import resource
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,6 +24,7 @@ from scenewright.evaluation.protocols import PROTOCOLS, EvaluationProtocol
 from scenewright.evaluation.scoring import score_scene
 from scenewright.evaluation.shapes import Shape, ShapeScene
 from scenewright.evaluation.workers import SceneWorkers
+from scenewright.machine import peak_memory_bytes
 from scenewright.metrics.point_clouds import cloud_distances
 
 NUM_OBJECTS = 5
@@ -92,7 +92,7 @@ def surface_clouds(count: int) -> list[np.ndarray]:
 
 
 def peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return peak_memory_bytes() / 2**20
 
 
 def fastest(calls: list[Callable[[], float]], repeats: int = 3) -> tuple[list[float], list[float]]:

@@ -1,11 +1,11 @@
 """What every benchmark shares: fair alternating timing, the machine's name, and its measured matmul peak."""
 
-import os
-import platform
 import time
 from collections.abc import Callable
 
 import torch
+
+from scenewright.machine import available_cores, processor_name
 
 __all__ = ["alternate", "machine", "matmul_peak", "seconds"]
 
@@ -39,14 +39,9 @@ def matmul_peak(device: torch.device | str = "cpu", dtype: torch.dtype = torch.f
 
 def machine() -> str:
     """One line naming what the figures were taken on."""
-    name = platform.processor() or platform.machine()
-    try:
-        with open("/proc/cpuinfo", encoding="ascii") as info:
-            name = next(line.split(":")[1].strip() for line in info if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass
     device = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    return f"{name}, {os.cpu_count()} cores{device}, torch {torch.__version__}, {torch.get_num_threads()} threads"
+    cores, threads = available_cores(), torch.get_num_threads()
+    return f"{processor_name()}, {cores} cores{device}, torch {torch.__version__}, {threads} threads"
 
 
 def _synchronize() -> None:

@@ -36,10 +36,11 @@ from scenewright.backbones.trellis1.slat_flow import SLatFlow
 from scenewright.encoders.dinov2 import Dinov2, Dinov2Config
 from scenewright.errors import OutOfMemoryBudgetError
 from scenewright.geometry.isosurface.mesh_extraction import extract_mesh
+from scenewright.machine import memory_in_use
 from scenewright.samplers.config import SamplerConfig
 from scenewright.sparse.tensor import SparseTensor
 from scenewright.systems.assembly.decoding import LatentOptions, packed_voxels
-from scenewright.systems.assembly.memory import memory_in_use, readable_bytes
+from scenewright.systems.assembly.memory import readable_bytes
 from scenewright.systems.assembly.structures import PlacedStructures, SceneRequest
 from scenewright.systems.assembly.trellis1_decoder import Trellis1Decoder
 from scenewright.systems.iscene.config import SceneContextConfig

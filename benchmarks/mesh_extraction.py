@@ -8,7 +8,6 @@ own; the memory is that process's peak resident size, with the size after import
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import torch
 
 from scenewright.geometry.isosurface.dual_marching_cubes_table import CORNER_OFFSETS
 from scenewright.geometry.isosurface.mesh_extraction import extract_mesh
+from scenewright.machine import peak_memory_bytes
 
 
 def sphere_features(num_voxels: int, resolution: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -38,7 +38,7 @@ def sphere_features(num_voxels: int, resolution: int) -> tuple[torch.Tensor, tor
 
 
 def peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return peak_memory_bytes() / 2**20
 
 
 def measure(num_voxels: int, resolution: int, repeat: int, device: str) -> dict[str, float]:

@@ -14,7 +14,6 @@ nested surfaces) at 1024^3.
 import argparse
 import json
 import math
-import resource
 import subprocess
 import sys
 import time
@@ -28,6 +27,7 @@ from scenewright.geometry.grid_sample import sample_sparse_grid
 from scenewright.geometry.ovoxel.dual_grid import DualGridConfig, mesh_to_dual_grid
 from scenewright.geometry.ovoxel.dual_grid_mesh import _quads_by_sorting, dual_grid_to_mesh
 from scenewright.geometry.ovoxel.volumetric_attributes import mesh_to_voxel_attributes
+from scenewright.machine import peak_memory_bytes
 from scenewright.types import Mesh, PBRMaterial
 
 PEER = {
@@ -83,12 +83,12 @@ def measure(num_faces: int, resolution: int, nested: bool, with_all: bool, repea
     small = mesh_to_dual_grid(warm, 16)
     figures: dict = {"first_call_s": time.perf_counter() - begin}
     mesh = nested_spheres(num_faces) if nested else bumpy_sphere(num_faces)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_memory_bytes()
     single = DualGridConfig(num_threads=1)
     figures["one_thread_s"], _ = timed(lambda: mesh_to_dual_grid(mesh, resolution, single), repeats, time.process_time)
     figures["all_threads_s"], grid = timed(lambda: mesh_to_dual_grid(mesh, resolution), repeats)
     figures["voxels"] = len(grid.coords)
-    figures["peak_mb"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    figures["peak_mb"] = (peak_memory_bytes() - before) / 2**20
     if with_all:
         dual_grid_to_mesh(small)
         figures["to_mesh_s"], _ = timed(lambda: dual_grid_to_mesh(grid), repeats)

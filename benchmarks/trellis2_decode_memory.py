@@ -8,7 +8,6 @@ the given mesh. Figures: the process's peak resident memory (on CUDA: peak alloc
 """
 
 import argparse
-import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from scenewright.backbones.trellis2.texture_vae import TextureDecoder
 from scenewright.geometry.ovoxel.dual_grid import mesh_to_dual_grid
 from scenewright.geometry.ovoxel.voxelize import fit_unit_cube
 from scenewright.io.scene_file import load_scene
+from scenewright.machine import peak_memory_bytes
 from scenewright.nn.precision import cast_torso
 from scenewright.sparse.subdivision import grouped_by_parent
 from scenewright.sparse.tensor import SparseTensor, VoxelSet
@@ -71,19 +71,13 @@ def run_last_steps(decoder: SparseUNetDecoder, steps: int, device: torch.device)
         decoder.from_latent = nn.Linear(32, decoder.config.model_channels[skipped], device=device)
 
 
-def peak_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 @contextmanager
 def stage(name: str, device: torch.device) -> Iterator[None]:
     begin = time.perf_counter()
     yield
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    print(f"| {name} | {time.perf_counter() - begin:.1f} | {peak_bytes(device) / GIB:.2f} |", flush=True)
+    print(f"| {name} | {time.perf_counter() - begin:.1f} | {peak_memory_bytes(device) / GIB:.2f} |", flush=True)
 
 
 @torch.no_grad()

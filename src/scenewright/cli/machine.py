@@ -1,9 +1,8 @@
 """What this machine has: devices, memory, threads, optional parts, weights. Read by `scenewright doctor`."""
 
 import importlib.util
-import os
 import platform
-import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,10 @@ def describe_machine() -> dict[str, Any]:
     import torch
 
     from scenewright import __version__
+    from scenewright.machine import devices, host_memory
 
-    total, available = _host_memory()
-    devices = _devices(torch, total)
+    total, available = host_memory()
+    present = [asdict(device) for device in devices()]
     return {
         "scenewright": __version__,
         "python": platform.python_version(),
@@ -35,7 +35,7 @@ def describe_machine() -> dict[str, Any]:
         "torch": torch.__version__,
         "cpu_threads": torch.get_num_threads(),
         "memory_bytes": {"total": total, "available": available},
-        "devices": devices,
+        "devices": present,
         "parts": [
             {
                 "name": name,
@@ -46,66 +46,8 @@ def describe_machine() -> dict[str, Any]:
             for name, (purpose, extra) in _OPTIONAL_PARTS.items()
         ],
         "weights": _weights(),
-        "systems": _systems(devices),
+        "systems": _systems(present),
     }
-
-
-def _devices(torch: Any, host_memory: int | None) -> list[dict[str, Any]]:
-    devices = [{"device": "cpu", "name": platform.processor() or platform.machine(), "memory_bytes": host_memory}]
-    if torch.cuda.is_available():
-        for index in range(torch.cuda.device_count()):
-            properties = torch.cuda.get_device_properties(index)
-            devices.append(
-                {"device": f"cuda:{index}", "name": properties.name, "memory_bytes": properties.total_memory}
-            )
-    if torch.backends.mps.is_available():
-        memory = torch.mps.recommended_max_memory()
-        devices.append({"device": "mps", "name": "Apple GPU", "memory_bytes": memory})
-    return devices
-
-
-def _host_memory() -> tuple[int | None, int | None]:
-    """Total and available bytes; a container's limit counts as the total."""
-    total = available = None
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    elif sys.platform == "win32":
-        total, available = _windows_memory()
-    limit = _number_in(Path("/sys/fs/cgroup/memory.max"))
-    if total is not None and limit is not None:
-        total = min(total, limit)
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        available = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration, ValueError):
-        pass
-    if limit is not None and available is not None:
-        used = _number_in(Path("/sys/fs/cgroup/memory.current")) or 0
-        available = min(available, max(limit - used, 0))
-    return total, available
-
-
-def _number_in(path: Path) -> int | None:
-    try:
-        return int(path.read_text())
-    except (OSError, ValueError):
-        return None
-
-
-def _windows_memory() -> tuple[int | None, int | None]:
-    import ctypes
-
-    class Status(ctypes.Structure):
-        _fields_ = (
-            ("length", ctypes.c_ulong),
-            ("load", ctypes.c_ulong),
-            *((name, ctypes.c_ulonglong) for name in ("total", "available", "a", "b", "c", "d", "e")),
-        )
-
-    status = Status(length=ctypes.sizeof(Status))
-    if not ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):  # type: ignore[attr-defined]
-        return None, None
-    return int(status.total), int(status.available)
 
 
 def _weights() -> dict[str, Any]:

@@ -1,18 +1,38 @@
-"""One progress bar for work in named stages."""
+"""A progress bar on stderr."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-__all__ = ["stage_progress"]
+from scenewright.progress import Advance
+
+__all__ = ["ProgressBar", "progress_bar"]
+
+
+class ProgressBar:
+    """One bar for work in stages, one stage at a time; a `scenewright.progress.Progress`."""
+
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._task = bar.add_task("start", total=1)
+
+    def stage(self, name: str) -> Advance:
+        """Names the stage beside the bar, at its beginning."""
+        self(name, 0.0)
+        return lambda done, total: self._bar.update(self._task, completed=done, total=max(total, 1))
+
+    def __call__(self, name: str, fraction: float) -> None:
+        self._bar.update(self._task, description=name, completed=fraction, total=1)
 
 
 @contextmanager
-def stage_progress() -> Iterator[Callable[[str, float], None]]:
-    """A function of (stage, fraction done) that draws a bar on stderr while the block runs."""
+def progress_bar() -> Iterator[ProgressBar]:
+    """The bar, shown while the block runs."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("start", total=1.0)
-        yield lambda stage, fraction: bar.update(task, description=stage, completed=fraction)
+        yield ProgressBar(bar)
+
+
+stage_progress = progress_bar

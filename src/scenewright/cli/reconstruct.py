@@ -26,11 +26,11 @@ def reconstruct(
     from scenewright.cli.progress import stage_progress
     from scenewright.data.model_pack import ModelPack
     from scenewright.errors import InputError
-    from scenewright.evaluation.machine import machine_facts
     from scenewright.evaluation.reconstruction import load_autoencoders, reconstruct_models, record, sheet, summary
     from scenewright.evaluation.records import to_json
     from scenewright.io.atomic import write_bytes
     from scenewright.io.images import save_image
+    from scenewright.machine import machine_facts
 
     autoencoders = load_autoencoders(shape, texture)
     models = ModelPack(pack)

@@ -17,8 +17,9 @@ def replay(
     """Make a scene again from its manifest and compare it with the first; exit code 1 if the bytes differ."""
     from scenewright.cli.progress import stage_progress
     from scenewright.errors import InputError
+    from scenewright.machine import environment
     from scenewright.runs.generate import run, save_run
-    from scenewright.runs.manifest import environment, read_manifest
+    from scenewright.runs.manifest import read_manifest
 
     if out is not None and (out.suffix.lower() != ".glb" or not out.absolute().parent.is_dir()):
         raise InputError(f"Expected --out to name a .glb in an existing folder, got '{out}'.")

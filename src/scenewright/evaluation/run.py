@@ -21,7 +21,6 @@ import torch
 from scenewright import __version__
 from scenewright.errors import InputError, ScenewrightError
 from scenewright.evaluation.folders import ScenePair, find_pairs
-from scenewright.evaluation.machine import machine_facts, peak_memory_mb
 from scenewright.evaluation.pictures import save_pictures
 from scenewright.evaluation.protocols import EvaluationProtocol
 from scenewright.evaluation.records import files_stamp, key_of, load_record, record_of, save_record
@@ -33,6 +32,7 @@ from scenewright.evaluation.systems import CameraKnowledge, SceneSystem, known_c
 from scenewright.evaluation.workers import SceneWorkers, choose_workers
 from scenewright.io.images import load_image
 from scenewright.io.scene_file import load_scene, save_scene
+from scenewright.machine import machine_facts, peak_memory_bytes
 from scenewright.types import Camera, Scene
 
 __all__ = ["Evaluation", "evaluate_folders", "evaluate_system"]
@@ -144,7 +144,7 @@ def _score_pair(pair: ScenePair, protocol: EvaluationProtocol, work: Path, key: 
     started = time.perf_counter()
     score, error = _score(pair.name, pair.read_prediction, pair.read_truth, protocol)
     seconds = {"score": time.perf_counter() - started}
-    record = record_of(pair.name, score, error=error, seconds=seconds, peak_memory_mb=peak_memory_mb())
+    record = record_of(pair.name, score, error=error, seconds=seconds, peak_memory_mb=_peak_memory_mb())
     if pictures and pair.prediction is not None and error is None:
         image = load_image(pair.picture) if pair.picture is not None else None
         truth_scene, camera = pair.read_scene()
@@ -226,7 +226,7 @@ def _generate(
     except SCENE_FAILURES as error:
         message = _sentence(error)
     seconds = time.perf_counter() - started
-    note = {"name": scene.name, "error": message, "seconds": seconds, "peak_memory_mb": peak_memory_mb()}
+    note = {"name": scene.name, "error": message, "seconds": seconds, "peak_memory_mb": _peak_memory_mb()}
     save_record(store, key, note)
     return note
 
@@ -338,6 +338,14 @@ def _finish(system: str, protocol: EvaluationProtocol, records: Sequence[dict[st
 
 def _facts(protocol: EvaluationProtocol) -> str:
     return repr(protocol)
+
+
+def _peak_memory_mb() -> dict[str, float]:
+    """Largest memory of this process so far and, where there is one, of the GPU."""
+    peaks = {"cpu": peak_memory_bytes()}
+    if torch.cuda.is_available():
+        peaks["gpu"] = peak_memory_bytes("cuda")
+    return {device: round(peak / 2**20, 1) for device, peak in peaks.items() if peak}
 
 
 def _report(progress: Progress | None, done: int, total: int, name: str) -> None:

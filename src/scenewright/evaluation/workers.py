@@ -6,13 +6,14 @@ each; with one worker every job runs at once in the caller's process.
 """
 
 import multiprocessing
-import os
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from types import TracebackType
 from typing import Any
 
 import torch
+
+from scenewright.machine import available_cores
 
 __all__ = ["SceneWorkers", "choose_workers"]
 
@@ -23,8 +24,7 @@ _MIN_SCENES_PER_WORKER = 4
 def choose_workers(num_scenes: int) -> int:
     """A number of processes that pays for that many scenes: at least four scenes each, one process per core, at
     most eight."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, num_scenes // _MIN_SCENES_PER_WORKER, _MAX_WORKERS))
+    return max(1, min(available_cores(), num_scenes // _MIN_SCENES_PER_WORKER, _MAX_WORKERS))
 
 
 class SceneWorkers:

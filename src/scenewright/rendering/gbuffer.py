@@ -7,7 +7,6 @@ wherever their float64 projections agree.
 Legend: H, W image size, F faces.
 """
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from scenewright.machine import available_cores
 from scenewright.rendering import raster_numba
 from scenewright.rendering.raster_torch import rasterize_torch
 from scenewright.rendering.triangles import TriangleScene
@@ -173,7 +173,7 @@ def _limit_key(depth: Tensor, view: View, *, unlimited: float) -> np.ndarray:
 
 def run_bands(work: Callable[[int, int], None], rows: int, threads: int | None) -> None:
     """Call `work(first, last)` over bands of rows, on `threads` threads (default: all cores this process may use)."""
-    count = min(_num_cores() if threads is None else max(threads, 1), rows)
+    count = min(available_cores() if threads is None else max(threads, 1), rows)
     if count <= 1:
         work(0, rows)
         return
@@ -185,7 +185,3 @@ def run_bands(work: Callable[[int, int], None], rows: int, threads: int | None) 
 @lru_cache(maxsize=4)
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="scenewright-render")
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

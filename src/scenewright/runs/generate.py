@@ -21,14 +21,14 @@ from torch import Tensor
 from scenewright.data.probe_scenes import read_test_scene
 from scenewright.encoders.masks import ObjectMasks, find_masks
 from scenewright.errors import InputError
-from scenewright.evaluation.machine import peak_memory_mb
 from scenewright.io.atomic import write_bytes
 from scenewright.io.glb import glb_bytes, parse_glb
 from scenewright.io.images import load_image, save_image
+from scenewright.machine import environment, peak_memory_bytes
 from scenewright.presets.loading import DecoderName, load
 from scenewright.rendering.preview import preview_still
 from scenewright.rendering.sheet import mask_overlay, picture_sheet, top_view
-from scenewright.runs.manifest import GenerateSettings, Manifest, environment, sha256_of_bytes, write_manifest
+from scenewright.runs.manifest import GenerateSettings, Manifest, sha256_of_bytes, write_manifest
 from scenewright.systems.assembly.generator import GenerateOptions, SceneGenerator
 from scenewright.systems.assembly.views import SceneView, in_same_order
 from scenewright.types import Camera, Scene
@@ -40,7 +40,6 @@ __all__ = [
     "check_same_inputs",
     "comparison_picture",
     "load_system",
-    "peak_memory_bytes",
     "read_inputs",
     "run",
     "save_run",
@@ -229,13 +228,6 @@ def comparison_picture(views: Sequence[SceneView], scene: Scene, cell: int = 384
         labels.append("scene, same camera")
     cells.append(top_view(scene))
     return picture_sheet(rows, labels=(*labels, "from above"), cell=cell)
-
-
-def peak_memory_bytes(device: str) -> int:
-    """Most memory in use so far: of the device if it is a GPU, else of this process."""
-    if torch.device(device).type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return int(peak_memory_mb().get("cpu", 0.0) * 2**20)
 
 
 def _options(settings: GenerateSettings, system: Any) -> GenerateOptions:

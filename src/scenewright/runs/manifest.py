@@ -6,18 +6,14 @@ holds the manifest it started from under "from".
 
 import hashlib
 import json
-import platform
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import torch
-
-import scenewright
 from scenewright.errors import InputError
 from scenewright.io.atomic import write_bytes
 
-__all__ = ["GenerateSettings", "Manifest", "environment", "read_manifest", "sha256_of_bytes", "write_manifest"]
+__all__ = ["GenerateSettings", "Manifest", "read_manifest", "sha256_of_bytes", "write_manifest"]
 
 _KIND = "scenewright generate"
 _FORMAT = 1
@@ -70,21 +66,6 @@ class Manifest:
     environment: dict[str, Any]
     facts: dict[str, Any] = field(default_factory=dict)
     further_views_sha256: tuple[tuple[str, str], ...] = ()
-
-
-def environment(device: str) -> dict[str, Any]:
-    """What may change the bytes of a result besides its settings."""
-    place = torch.device(device)
-    name = torch.cuda.get_device_name(place) if place.type == "cuda" else platform.machine()
-    return {
-        "scenewright": scenewright.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "platform": platform.platform(),
-        "device": str(place),
-        "device_name": name,
-        "threads": torch.get_num_threads(),
-    }
 
 
 def write_manifest(manifest: Manifest, path: str | Path) -> Path:

@@ -10,9 +10,9 @@ from PIL import Image
 from scenewright.errors import EmptyStructureError, InputError, OutOfMemoryBudgetError
 from scenewright.geometry.mesh.finish import FinishOptions
 from scenewright.io.glb import glb_bytes
+from scenewright.machine import memory_in_use
 from scenewright.systems.assembly.decoding import LatentOptions
 from scenewright.systems.assembly.generator import GenerateOptions, SceneGenerator
-from scenewright.systems.assembly.memory import memory_in_use
 from scenewright.systems.assembly.structures import PlacedStructures, SceneRequest
 from scenewright.systems.assembly.trellis1_decoder import Trellis1Decoder, sample_latents
 from scenewright.systems.assembly.trellis2_decoder import Trellis2Decoder, coarser_coords

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from scenewright.encoders.dinov2 import Dinov2, Dinov2Config
 from scenewright.errors import InputError, OutOfMemoryBudgetError, WeightsError
-from scenewright.systems.assembly.memory import memory_in_use
+from scenewright.machine import memory_in_use
 from scenewright.systems.assembly.structures import SceneRequest, StructureStage
 from scenewright.systems.iscene.memory import object_bytes, objects_within, scene_bytes
 from scenewright.systems.iscene.preprocess import prepare_slots

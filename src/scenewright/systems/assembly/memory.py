@@ -1,20 +1,15 @@
-"""A ceiling for memory: what is in use now, how much a batch of objects would add, and batches that stay below.
+"""A ceiling for memory: amounts in words, and batches of objects that stay below it.
 
 Estimates count what grows with the work: the keys and values of each object's condition, and the activations of each
 voxel. They are upper bounds fitted to measured peaks (tests/systems/assembly/test_memory.py), not exact.
 """
 
-import mmap
 import re
-import sys
 from collections.abc import Sequence
-from pathlib import Path
-
-import torch
 
 from scenewright.errors import InputError, OutOfMemoryBudgetError
 
-__all__ = ["batches_within", "memory_in_use", "parse_bytes", "readable_bytes"]
+__all__ = ["batches_within", "parse_bytes", "readable_bytes"]
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 
@@ -38,24 +33,6 @@ def readable_bytes(count: int) -> str:
         if count >= size:
             return f"{count / size:.1f} {unit}"
     return f"{count} B"
-
-
-def memory_in_use(device: torch.device | str) -> int:
-    """Bytes that this process holds on the device now; on the CPU its resident memory."""
-    device = torch.device(device)
-    if device.type == "cuda":
-        return torch.cuda.memory_allocated(device)
-    if device.type == "mps":
-        return torch.mps.current_allocated_memory()
-    statm = Path("/proc/self/statm")
-    if statm.exists():
-        return int(statm.read_text().split()[1]) * mmap.PAGESIZE
-    try:
-        import resource
-    except ImportError:  # Windows: unknown, so that only what is added counts
-        return 0
-    # No current value is to be had elsewhere without another dependency: the peak so far is the safe answer.
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 # Allocators keep more than they are asked for (benchmarks/memory_ceiling.py).

@@ -22,6 +22,7 @@ from scenewright.backbones.trellis1.weights import IMAGE_REPOSITORY
 from scenewright.geometry.isosurface.mesh_extraction import extract_mesh
 from scenewright.geometry.mesh.finish import FinishOptions
 from scenewright.geometry.mesh.surface_color import gaussian_field
+from scenewright.machine import memory_in_use
 from scenewright.nn.flow_context import FlowContext
 from scenewright.nn.precision import torso_dtype
 from scenewright.samplers.config import SamplerConfig
@@ -30,7 +31,7 @@ from scenewright.samplers.guidance import Velocity, guided, mean_velocity, round
 from scenewright.samplers.schedule import rescaled_times
 from scenewright.sparse.tensor import SparseTensor
 from scenewright.systems.assembly.decoding import AS_PUBLISHED, GeneratorOf, LatentOptions, RawObject, packed_voxels
-from scenewright.systems.assembly.memory import batches_within, memory_in_use
+from scenewright.systems.assembly.memory import batches_within
 from scenewright.systems.assembly.structures import PlacedStructures, StageProgress
 from scenewright.weights.hub import find_file
 from scenewright.weights.record import LatentStatistics

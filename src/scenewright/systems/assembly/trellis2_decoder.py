@@ -31,10 +31,11 @@ from scenewright.encoders.dinov3 import Dinov3
 from scenewright.errors import EmptyStructureError, InputError
 from scenewright.geometry.mesh.finish import FinishOptions
 from scenewright.geometry.mesh.surface_color import voxel_field
+from scenewright.machine import memory_in_use
 from scenewright.nn.precision import torso_dtype
 from scenewright.sparse.tensor import SparseTensor
 from scenewright.systems.assembly.decoding import AS_PUBLISHED, GeneratorOf, LatentOptions, RawObject, packed_voxels
-from scenewright.systems.assembly.memory import batches_within, memory_in_use
+from scenewright.systems.assembly.memory import batches_within
 from scenewright.systems.assembly.structures import PlacedStructures, StageProgress
 from scenewright.systems.single_object.trellis2 import encode_picture, load_image_encoder
 from scenewright.weights.hub import find_file, is_local_source

@@ -6,8 +6,9 @@ Legend: L latent tokens, T condition tokens, C channels. The factors are fitted 
 import torch
 
 from scenewright.errors import OutOfMemoryBudgetError
+from scenewright.machine import memory_in_use
 from scenewright.nn.precision import torso_dtype
-from scenewright.systems.assembly.memory import memory_in_use, readable_bytes
+from scenewright.systems.assembly.memory import readable_bytes
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
 
 __all__ = ["object_bytes", "objects_within", "scene_bytes"]

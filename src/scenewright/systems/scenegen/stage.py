@@ -19,8 +19,8 @@ from torch import Tensor
 
 from scenewright.backbones.structure_vae import StructureDecoder, occupied_coords
 from scenewright.errors import ScenewrightError
+from scenewright.machine import memory_in_use
 from scenewright.samplers.config import SamplerConfig
-from scenewright.systems.assembly.memory import memory_in_use
 from scenewright.systems.assembly.structures import PlacedStructures, SceneRequest, StageProgress
 from scenewright.systems.assembly.views import SceneView, in_same_order
 from scenewright.systems.scenegen.encoding import GeometryMode, encode_views
