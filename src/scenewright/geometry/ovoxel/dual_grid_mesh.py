@@ -12,7 +12,7 @@ from typing import no_type_check
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from numba import njit
 from torch import Tensor
 
@@ -21,7 +21,7 @@ from scenewright.geometry.ovoxel.voxelize_index import index_coords, row_at
 from scenewright.sparse.hashing import CoordTable, coord_keys, key_offset
 from scenewright.types import DualGrid, Mesh
 
-__all__ = ["dual_grid_quads", "dual_grid_to_mesh"]
+__all__ = ["dual_grid_quads", "dual_grid_to_mesh", "split_quads"]
 
 # Steps from the flagged voxel to q1, q2, q3, per axis of the crossed edge.
 QUAD_STEPS = (
@@ -70,12 +70,18 @@ def dual_grid_to_mesh(grid: DualGrid, *, fan: bool = False) -> Mesh:
             torch.stack(t, 1) for t in ((q0, q1, centre), (q1, q2, centre), (q2, q3, centre), (q3, q0, centre))
         ]
         return Mesh(torch.cat([vertices, centres]), torch.stack(triangles, 1).reshape(-1, 3))
+    return Mesh(vertices, split_quads(quads, weight))
+
+
+def split_quads(quads: Int[Tensor, "Q 4"], weight: Float[Tensor, " N"] | None = None) -> Int[Tensor, "Q2 3"]:
+    """Two triangles per quad, on the diagonal q0-q2 where w0 w2 > w1 w3 (or without weights), else on q1-q3."""
+    q0, q1, q2, q3 = quads.unbind(1)
     first, second = torch.stack([q0, q1, q2], 1), torch.stack([q0, q2, q3], 1)
     if weight is not None:
         is_even = (weight[q0.long()] * weight[q2.long()] > weight[q1.long()] * weight[q3.long()])[:, None]
         first = torch.where(is_even, first, torch.stack([q0, q1, q3], 1))
         second = torch.where(is_even, second, torch.stack([q3, q1, q2], 1))
-    return Mesh(vertices, torch.stack([first, second], 1).reshape(-1, 3))
+    return torch.stack([first, second], 1).reshape(-1, 3)
 
 
 def dual_grid_quads(coords: Int[Tensor, "N 3"], intersected: Bool[Tensor, "N 3"]) -> Int[Tensor, "Q 4"]:

@@ -1,0 +1,105 @@
+"""Adapters of GenRecon's sampling: synchronised chunks, the constrained Euler sampler, training targets."""
+
+import torch
+from torch import Tensor
+
+from scenewright.nn.embed import grid_coords
+from scenewright.samplers.euler import euler
+from scenewright.samplers.guidance import Velocity, dense_deviation, packed_deviation, rescaled_guidance
+from scenewright.samplers.multidiffusion import Overlap, interior_rows, synchronised
+from scenewright.samplers.schedule import rescaled_times
+from scenewright.systems.genrecon.lattice import ChunkLattice
+from tests.conformance.case import Case
+
+Outputs = dict[str, Tensor]
+
+
+def numbered(inputs: dict[str, Tensor], stem: str) -> list[Tensor]:
+    count = sum(name.startswith(f"{stem}_") and name.removeprefix(f"{stem}_").isdigit() for name in inputs)
+    return [inputs[f"{stem}_{index}"] for index in range(count)]
+
+
+def dense_overlap(lattice: ChunkLattice) -> Overlap:
+    cells = grid_coords(lattice.resolution)
+    return Overlap.of_chunks([lattice.scene_cells(chunk, cells) for chunk in range(len(lattice.offsets))])
+
+
+def sparse_overlap(lattice: ChunkLattice, coords: list[Tensor], width: int = 0) -> Overlap:
+    cells = [lattice.scene_cells(chunk, rows[:, 1:]) for chunk, rows in enumerate(coords)]
+    inner = [interior_rows(rows[:, 1:], lattice.resolution, width) for rows in coords]
+    return Overlap.of_chunks(cells, inner if width else None)
+
+
+def multidiffusion_aggregate(case: Case) -> Outputs:
+    config, given = case.config, case.inputs
+    lattice = ChunkLattice.from_translations(given["relative_translation"], config["resolution"])
+    coords, dense, feats = (numbered(given, stem) for stem in ("coords", "dense", "feats"))
+    lengths = [len(rows) for rows in coords]
+    outputs = {}
+
+    def store(name: str, chunks) -> None:
+        outputs.update({f"{name}_{index}": chunk for index, chunk in enumerate(chunks)})
+
+    grids = torch.cat(dense)
+    mean = synchronised(lambda x, t, step: x, dense_overlap(lattice))
+    store("dense_mean", mean(grids, 1.0, 0).split(1))
+    noise = given["global_noise_dense"][0].movedim(0, -1)
+    store("noise_dense", [lattice.cut(noise, chunk).movedim(-1, 0)[None] for chunk in range(len(dense))])
+    for name, width in [("sparse_mean", 0)] + [
+        (f"sparse_boundary{width}", width) for width in config["boundary_widths"]
+    ]:
+        overlap = sparse_overlap(lattice, coords, width)
+        store(name, overlap.agreed(torch.cat(feats)).split(lengths))
+    store("noise_sparse", overlap.copied(given["global_noise_sparse"]).split(lengths))
+    return outputs
+
+
+def multidiffusion_sample(case: Case) -> Outputs:
+    config, given = case.config, case.inputs
+    lattice = ChunkLattice.from_translations(given["relative_translation"], config["resolution"])
+    a, b, c, d, e = given["toy"].tolist()
+    near, mean_2d = numbered(given, "cond_3D"), [cond[0].mean(0) for cond in numbered(given, "cond_2D")]
+    if config["dense"]:
+        side = config["resolution"]
+        overlap, deviation, axis = dense_overlap(lattice), dense_deviation, 1
+        noise = given["global_noise"][0].movedim(0, -1)
+        start = torch.stack([lattice.cut(noise, chunk).movedim(-1, 0) for chunk in range(len(near))])
+        here = torch.stack([rows[0].T.unflatten(1, (side, side, side)) for rows in near])
+        over = torch.stack(mean_2d)[:, :, None, None, None]
+        extra: Tensor | float = 0.0
+    else:
+        coords = numbered(given, "coords")
+        width = config["boundary_width"] if config["boundary_sensitive"] else 0
+        overlap, axis = sparse_overlap(lattice, coords, width), 1
+        sample = torch.repeat_interleave(torch.arange(len(coords)), torch.tensor([len(rows) for rows in coords]))
+        deviation = packed_deviation(sample, len(coords))
+        start = overlap.copied(given["global_noise"])
+        here, over = torch.cat(near), torch.stack(mean_2d)[sample]
+        extra = 0.1 * torch.cat(numbered(given, "concat_cond")) if "concat_cond_0" in given else 0.0
+
+    def velocity_given(is_conditional: bool) -> Velocity:
+        def velocity(x: Tensor, t: float, step: int) -> Tensor:
+            v = a * x + b * x.roll(1, axis) + e * t + extra
+            return v + c * here.tanh() + d * over if is_conditional else v
+
+        return velocity
+
+    velocity = rescaled_guidance(
+        velocity_given(True),
+        velocity_given(False),
+        config["guidance_strength"],
+        interval=tuple(config["guidance_interval"]),
+        rescale=config["guidance_rescale"],
+        deviation=deviation,
+        sigma_min=config["sigma_min"],
+    )
+    times = rescaled_times(config["steps"], config["rescale_t"])
+    final = euler(synchronised(velocity, overlap), start, times)
+    parts = final.split(1) if config["dense"] else final.split([len(rows) for rows in near])
+    return {f"sample_{index}": part for index, part in enumerate(parts)}
+
+
+SAMPLING = {
+    "multidiffusion.aggregate": multidiffusion_aggregate,
+    "multidiffusion.sample": multidiffusion_sample,
+}
