@@ -86,21 +86,20 @@ class MultiViewAggregator(nn.Module):
     def forward(self, tokens: Float[Tensor, "M D"], pairs: Pairs) -> Float[Tensor, "S D"]:
         """One row per voxel. Work per pair is one D x D product; memory about five rows of D per pair."""
         width = self.config.channels
+        first_f, middle, last = (layer for layer in self.feature_mlp if isinstance(layer, nn.Linear))
+        first_w, score = (layer for layer in self.weight_mlp if isinstance(layer, nn.Linear))
         # Voxels next to each other share tokens: the first layers see each of the tokens in use once.
         used, token = pairs.token.unique(return_inverse=True)
-        in_use = tokens[used].to(self.feature_mlp[0].weight.dtype)
+        in_use = tokens[used].to(first_f.weight.dtype)
         mean, variance, count = _statistics(in_use, token, pairs)
-        first_f, middle, last = self.feature_mlp[0], self.feature_mlp[2], self.feature_mlp[4]
-        first_w, score = self.weight_mlp[0], self.weight_mlp[2]
         per_voxel = torch.cat([mean, variance], 1)
 
-        def hidden(layer: nn.Module) -> Float[Tensor, "Q D"]:
-            weight, bias = layer.weight, layer.bias
-            of_token = in_use @ weight[:, :width].T  # type: ignore[index, operator]
-            of_voxel = F.linear(per_voxel, weight[:, width : 3 * width], bias)  # type: ignore[index, arg-type]
+        def hidden(layer: nn.Linear) -> Float[Tensor, "Q D"]:
+            of_token = in_use @ layer.weight[:, :width].T
+            of_voxel = F.linear(per_voxel, layer.weight[:, width : 3 * width], layer.bias)
             summed = of_token[token] + of_voxel[pairs.voxel]
             if pairs.camera is not None:
-                summed = summed + pairs.camera @ weight[:, 3 * width :].T  # type: ignore[index, operator]
+                summed = summed + pairs.camera @ layer.weight[:, 3 * width :].T
             return summed.relu()
 
         share = _softmax_per_voxel(score(hidden(first_w))[:, 0], pairs)
