@@ -15,12 +15,13 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from scenewright.encoders.masks import ObjectMasks, load_masks
+from scenewright.encoders.masks import load_masks
 from scenewright.encoders.masks.coco import encode_counts
 from scenewright.encoders.preprocess import trellis1
 from scenewright.io.images import load_image
 from scenewright.systems.iscene import preprocess as iscene
 from scenewright.systems.scenegen import preprocess as scenegen
+from scenewright.types import ObjectMasks
 
 TILE = 240
 GAP = 8

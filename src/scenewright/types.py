@@ -4,27 +4,40 @@ Frames and units follow docs/conventions.md: right-handed, z up, metres where sc
 their own canonical frame inside [-0.5, 0.5]^3 (generated) or in metres (measured), cameras OpenCV.
 Matrices name both frames so that neighbours cancel: `cam_from_world @ world_from_object`.
 
-Legend: V vertices, F faces, N rows (voxels or Gaussians), K spherical-harmonic coefficients.
+What goes in is a `View` (a picture, the masks of its objects, its camera), what comes out a `Scene`.
+
+Legend: V vertices, F faces, N rows (voxels, Gaussians or masks), C corners, K spherical-harmonic coefficients.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
+from PIL import Image
 from torch import Tensor
+
+from scenewright.errors import InputError
 
 __all__ = [
     "Camera",
     "DualGrid",
     "Gaussians",
     "Mesh",
+    "ObjectMasks",
+    "Opening",
+    "OrientedBox",
     "PBRMaterial",
+    "PanoramaCamera",
+    "Physics",
+    "Role",
+    "Room",
     "Scene",
     "SceneObject",
     "SparseVoxels",
+    "View",
 ]
 
 
@@ -122,11 +135,165 @@ class Camera:
 
 
 @dataclass(frozen=True)
+class PanoramaCamera:
+    """A camera that sees all around: an equirectangular picture whose centre looks along the camera's z axis.
+
+    Column u is the longitude 2 pi u / width - pi, row v the latitude pi / 2 - pi v / height; the camera frame is
+    OpenCV's (docs/conventions.md#cameras-and-images).
+
+    Raises:
+        InputError: the picture is not twice as wide as high.
+    """
+
+    cam_from_world: Float[Tensor, "4 4"]
+    width: int
+    height: int
+
+    def __post_init__(self) -> None:
+        if self.width != 2 * self.height:
+            raise InputError(
+                f"Expected a 2:1 equirectangular panorama, got {self.width}x{self.height}; "
+                "crop or pad it, or give a perspective camera."
+            )
+
+
+@dataclass(frozen=True)
+class ObjectMasks:
+    """Masks of one picture's objects; they may overlap and have several parts.
+
+    `names` are distinct and tell the same object in several pictures; by default obj_01, obj_02, ... `warnings` says
+    what was repaired when the masks were read.
+
+    Raises:
+        InputError: there is not one distinct name per mask.
+    """
+
+    masks: Bool[Tensor, "N height width"]
+    names: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.names:
+            object.__setattr__(self, "names", tuple(f"obj_{number:02d}" for number in range(1, len(self.masks) + 1)))
+        if len(self.names) != len(self.masks) or len(set(self.names)) != len(self.names):
+            raise InputError(f"Expected {len(self.masks)} distinct names, one per mask, got {', '.join(self.names)}.")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def union(self) -> Bool[Tensor, "height width"]:
+        """Pixels that belong to any object."""
+        return self.masks.any(0)
+
+    @property
+    def exclusive(self) -> Bool[Tensor, "N height width"]:
+        """The masks without overlaps: where several meet, the last one keeps the pixel."""
+        later = self.masks.flip(0).int().cumsum(0).flip(0) - self.masks.int()
+        return self.masks & (later == 0)
+
+    def at(self, indices: Sequence[int]) -> "ObjectMasks":
+        """The masks at `indices`, in that order."""
+        rows = list(indices)
+        return ObjectMasks(self.masks[rows], tuple(self.names[index] for index in rows), self.warnings)
+
+
+@dataclass(frozen=True)
+class View:
+    """One picture of a place, with the masks of its objects and its camera where they are known.
+
+    The picture is kept as RGB, the masks on the CPU. `name` says which picture it is in messages (a file's name).
+
+    Raises:
+        InputError: there are objects but no mask, or a mask is empty or not of the picture's size.
+    """
+
+    image: Image.Image
+    objects: ObjectMasks | None = None
+    camera: Camera | PanoramaCamera | None = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.image.mode != "RGB":
+            object.__setattr__(self, "image", self.image.convert("RGB"))
+        if self.objects is None:
+            return
+        if not len(self.objects):
+            raise InputError("Expected at least one object mask, got none.")
+        width, height = self.image.size
+        rows, columns = self.objects.masks.shape[1:]
+        if (rows, columns) != (height, width):
+            raise InputError(f"Expected masks of the picture's {width}x{height} pixels, got {columns}x{rows}.")
+        for name, mask in zip(self.objects.names, self.objects.masks, strict=True):
+            if not bool(mask.any()):
+                raise InputError(f"Mask '{name}' is empty; drop it.")
+        if self.objects.masks.device.type != "cpu":
+            object.__setattr__(self, "objects", replace(self.objects, masks=self.objects.masks.cpu()))
+
+    def at(self, indices: Sequence[int]) -> "View":
+        """The same picture with the objects at `indices`, in that order."""
+        return self if self.objects is None else replace(self, objects=self.objects.at(indices))
+
+
+@dataclass(frozen=True)
+class OrientedBox:
+    """A box around an object in the world: columns of `rotation` are its axes, `half_sizes` its extents along them."""
+
+    center: Float[Tensor, " 3"]
+    half_sizes: Float[Tensor, " 3"]
+    rotation: Float[Tensor, "3 3"]
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A door or window in wall `wall` (from corner i to i + 1): extents along the wall and in height, in metres."""
+
+    kind: Literal["door", "window"]
+    wall: int
+    start: float
+    end: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Room:
+    """The walls around a scene: corners of the floor (counter-clockwise from above, metres), height, and openings.
+
+    The floor lies at z = 0 of the world.
+    """
+
+    floor_polygon: Float[Tensor, "C 2"]
+    height: float
+    openings: tuple[Opening, ...] = ()
+
+
+@dataclass(frozen=True)
+class Physics:
+    """How an object behaves in a simulation; `colliders` are convex, in the object's own frame.
+
+    `friction` and `restitution` are Coulomb's coefficients; a static object never moves. Scene files of meshes (GLB)
+    do not keep it.
+    """
+
+    mass_kg: float
+    friction: float = 0.5
+    restitution: float = 0.0
+    is_static: bool = False
+    colliders: tuple[Mesh, ...] = ()
+
+
+Role = Literal["object", "furniture", "fixture", "shell"]
+"""`fixture` is fastened to the room (a radiator, a door), `shell` is the room itself (a wall, the floor)."""
+
+
+@dataclass(frozen=True)
 class SceneObject:
     """One object of a scene, placed: `world_from_object` is a similarity transform (rotation, translation, scale).
 
     Geometry is `parts` (one mesh per material) or `splats`, in the object's own frame. `mask` is the object's region
-    in the input image; `confidence` is in [0, 1] or None where the system gives none; `extras` is plain JSON data.
+    in the first view; `confidence` is in [0, 1] or None where the system gives none; `category` is a word for what it
+    is, `box` its predicted box in the world; `extras` is plain JSON data.
     """
 
     name: str
@@ -135,6 +302,10 @@ class SceneObject:
     world_from_object: Float[Tensor, "4 4"] = field(default_factory=lambda: torch.eye(4))
     mask: Bool[Tensor, "height width"] | None = None
     confidence: float | None = None
+    role: Role = "object"
+    category: str | None = None
+    box: OrientedBox | None = None
+    physics: Physics | None = None
     extras: Mapping[str, Any] = field(default_factory=dict)
 
     def world_bounds(self) -> Float[Tensor, "2 3"]:
@@ -155,16 +326,30 @@ class SceneObject:
 
 @dataclass(frozen=True)
 class Scene:
-    """Objects already placed in one world frame (z up), with the camera that saw them and where they came from.
+    """Objects already placed in one world frame (z up), with the cameras that saw them and where they came from.
 
-    `is_metric` says whether world units are metres; otherwise scale is only relative. `provenance` is plain JSON
-    data: system, weights hashes, seed, parameters, versions.
+    Attributes:
+        cameras: by the name of their view; "camera" where there is one only.
+        is_metric: world units are metres; otherwise scale is only relative.
+        room: what stands around the objects, where the system knows it.
+        world_from_system: the similarity that took the objects from the frame their system generated them in to the
+            world; a re-roll places new objects with it.
+        notes: sentences for the user about what was found (warnings).
+        provenance: plain JSON data for people: system, weights hashes, seed, parameters, versions.
     """
 
     objects: tuple[SceneObject, ...]
-    camera: Camera | None = None
+    cameras: Mapping[str, Camera | PanoramaCamera] = field(default_factory=dict)
     is_metric: bool = False
+    room: Room | None = None
+    world_from_system: Float[Tensor, "4 4"] | None = None
+    notes: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def camera(self) -> Camera | None:
+        """The first perspective camera, if there is one."""
+        return next((camera for camera in self.cameras.values() if isinstance(camera, Camera)), None)
 
     def save(self, path: str | Path) -> Path:
         """Write `.glb` (meshes, named nodes, camera, extras) or `.ply` (splats) and return the path."""

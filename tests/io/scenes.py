@@ -61,7 +61,7 @@ def rich_scene() -> Scene:
         extras={"category": "furniture", "size_m": [1.0, 2.0, 3.0]},
     )
     lamp = SceneObject(name="lamp", parts=(tetrahedron(),))
-    return Scene((table, lamp), camera=camera(), is_metric=True, provenance={"system": "test", "seed": 7})
+    return Scene((table, lamp), cameras={"camera": camera()}, is_metric=True, provenance={"system": "test", "seed": 7})
 
 
 def gaussians(count: int, seed: int = 0) -> Gaussians:

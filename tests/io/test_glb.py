@@ -2,7 +2,7 @@ import base64
 import contextlib
 import json
 import struct
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scenewright.errors import InputError
 from scenewright.geometry.rotation import transform_points
 from scenewright.io.glb import glb_bytes, load_glb, parse_glb, save_glb
-from scenewright.types import Mesh, PBRMaterial, Scene, SceneObject
+from scenewright.types import Mesh, Opening, OrientedBox, PanoramaCamera, PBRMaterial, Room, Scene, SceneObject
 from tests.io.scenes import gaussians, picture, placed, rich_scene, tetrahedron
 
 
@@ -85,6 +85,52 @@ def test_everything_survives_a_round_trip(tmp_path):
     torch.testing.assert_close(loaded.camera.intrinsics_px, scene.camera.intrinsics_px)
     torch.testing.assert_close(loaded.camera.cam_from_world, scene.camera.cam_from_world)
     assert (loaded.camera.width, loaded.camera.height) == (640, 480)
+
+
+def test_what_is_known_of_room_objects_and_cameras_survives_a_round_trip():
+    table, lamp = rich_scene().objects
+    box = OrientedBox(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0.5, 0.25, 1.0]), torch.eye(3))
+    polygon = torch.tensor([[0.0, 0.0], [4.0, 0.0], [4.0, 3.0], [0.0, 3.0]])
+    perspective = rich_scene().camera
+    assert perspective is not None
+    scene = replace(
+        rich_scene(),
+        objects=(replace(table, role="furniture", category="table", box=box), lamp),
+        cameras={"all around": PanoramaCamera(perspective.cam_from_world, 1024, 512), "left": perspective},
+        room=Room(polygon, 2.5, (Opening("window", 1, 0.5, 1.5, 0.9, 2.1),)),
+        world_from_system=placed(0.3, [1.0, 2.0, 0.0], 2.0),
+        notes=("The lamp is a guess.",),
+    )
+    loaded = parse_glb(glb_bytes(scene))
+    first, second = loaded.objects
+    assert (first.role, first.category, second.role, second.category) == ("furniture", "table", "object", None)
+    assert first.box is not None
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(astuple(first.box), astuple(box), strict=True))
+    assert loaded.room is not None
+    assert torch.equal(loaded.room.floor_polygon, polygon)
+    assert (loaded.room.height, loaded.room.openings) == (2.5, scene.room.openings)
+    assert loaded.notes == scene.notes
+    assert torch.equal(loaded.world_from_system.float(), scene.world_from_system)
+    assert list(loaded.cameras) == ["all around", "left"]
+    panorama = loaded.cameras["all around"]
+    assert isinstance(panorama, PanoramaCamera)
+    assert (panorama.width, panorama.height) == (1024, 512)
+    torch.testing.assert_close(panorama.cam_from_world, perspective.cam_from_world)
+    assert loaded.camera is loaded.cameras["left"]
+    assert glb_bytes(loaded) == glb_bytes(scene)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [{"room": {"floor_polygon": [[0, "a"]], "height": 2, "openings": []}}, {"room": 3}, {"provenance": {"notes": 7}}],
+)
+def test_strange_facts_of_a_file_are_left_out(facts):
+    document = triangle_document()
+    document["asset"] = {"version": "2.0", "extras": {"scenewright": facts}}
+    document["nodes"][0]["extras"] = {"scenewright": {"role": "king", "box": {"center": [1]}, "category": 5}}
+    loaded = parse_glb(gltf(document))
+    assert (loaded.room, loaded.notes, loaded.world_from_system) == (None, (), None)
+    assert (loaded.objects[0].role, loaded.objects[0].box, loaded.objects[0].category) == ("object", None, None)
 
 
 def test_the_same_scene_gives_the_same_bytes():

@@ -96,7 +96,7 @@ def finished_object() -> Scene:
 SCENES = {
     "everything": rich_scene,
     "empty": lambda: Scene(()),
-    "camera only": lambda: Scene((), camera=camera()),
+    "camera only": lambda: Scene((), cameras={"camera": camera()}),
     "plain": lambda: plain(tetrahedron()),
     "object without geometry": lambda: plain(),
     "mirrored placement": lambda: Scene(

@@ -179,7 +179,7 @@ def summarise(made: Any, num_masks: int, written: list[Path]) -> None:
         kept = {item.name for item in made.scene.objects}
         lost = [name for name in made.manifest.names if name not in kept]
         typer.echo(f"warning: no shape was found for {', '.join(lost)}; try another --seed.", err=True)
-    for note in made.scene.provenance.get("notes", ()):
+    for note in made.scene.notes:
         typer.echo(f"note: {note}")
     if report := made.scene.provenance.get("settle"):
         before, after = report["penetration_before"], report["penetration_after"]

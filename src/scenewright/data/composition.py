@@ -95,7 +95,8 @@ class ComposedScene:
         ]
         if with_fixtures:
             items += [SceneObject(name, (mesh,)) for name, mesh in self.fixtures]
-        return Scene(tuple(items), camera=self.cameras[0] if self.cameras else None, is_metric=True)
+        cameras = {"camera": self.cameras[0]} if self.cameras else {}
+        return Scene(tuple(items), cameras=cameras, is_metric=True)
 
 
 class Composer:

@@ -7,7 +7,6 @@ their inner side to the room; an opening is a rectangle cut out of its wall. Fra
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -15,23 +14,11 @@ from jaxtyping import Float
 from scenewright.data.materials import sample_material
 from scenewright.data.parametric.kit import finish_mesh
 from scenewright.data.parametric.solids import box
-from scenewright.types import Mesh, PBRMaterial
+from scenewright.types import Mesh, Opening, PBRMaterial
 
-__all__ = ["Opening", "RoomShell", "build_shell", "ear_triangles", "polygon_contains"]
+__all__ = ["RoomShell", "build_shell", "ear_triangles", "polygon_contains"]
 
 WALL_THICKNESS_M = 0.18
-
-
-@dataclass(frozen=True)
-class Opening:
-    """A door or window in wall `wall` (from corner i to i + 1): extents along the wall and in height."""
-
-    kind: Literal["door", "window"]
-    wall: int
-    start: float
-    end: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from scenewright.data.composition import ComposedScene, Composer, PlacedAsset
 from scenewright.data.held_out import TrainingAsset
 from scenewright.data.parametric.kit import finish_mesh
 from scenewright.data.parametric.solids import cylinder
-from scenewright.data.room_shell import Opening, RoomShell, build_shell, polygon_contains
+from scenewright.data.room_shell import RoomShell, build_shell, polygon_contains
 from scenewright.data.selection import Selector
 from scenewright.data.viewpoints import level_pose, pinhole, walk_poses
 from scenewright.errors import InputError
-from scenewright.types import Mesh, PBRMaterial
+from scenewright.types import Mesh, Opening, PBRMaterial
 
 __all__ = ["THEMES", "RoomFurnisher", "compose_room", "sample_shell"]
 

@@ -21,8 +21,9 @@ from scenewright.errors import InputError
 from scenewright.geometry.frames import CVCAM_FROM_GLTFCAM, YUP_FROM_ZUP, yup_from_zup
 from scenewright.geometry.rotation import decompose_similarity, matrix_to_quaternion_wxyz
 from scenewright.io.images import encode_png
+from scenewright.io.scene_facts import object_json, room_json
 from scenewright.io.tangents import vertex_normals, vertex_tangents
-from scenewright.types import Camera, Mesh, PBRMaterial, Scene, SceneObject
+from scenewright.types import Camera, Mesh, PanoramaCamera, PBRMaterial, Scene, SceneObject
 
 __all__ = ["export_document"]
 
@@ -47,15 +48,20 @@ def export_document(scene: Scene) -> tuple[dict[str, Any], bytes]:
                 "scenewright": {
                     "unit": "metre" if scene.is_metric else "relative",
                     "is_metric": scene.is_metric,
-                    "provenance": _plain(scene.provenance),
+                    "provenance": _provenance(scene),
+                    **({} if scene.room is None else {"room": room_json(scene.room)}),
                 }
             },
         },
         "scene": 0,
     }
-    if scene.camera is not None:
-        nodes.append(_camera_node(scene.camera))
-        document["cameras"] = [_camera(scene.camera)]
+    cameras: list[dict[str, Any]] = []
+    for name, camera in scene.cameras.items():
+        nodes.append(_camera_node(name, camera, len(cameras)))
+        if isinstance(camera, Camera):
+            cameras.append(_camera(name, camera))
+    if cameras:
+        document["cameras"] = cameras
     document["scenes"] = [{"nodes": list(range(len(nodes)))} if nodes else {}]
     document.update({name: table for name, table in (("nodes", nodes), *writer.tables()) if table})
     return document, bytes(writer.binary)
@@ -68,13 +74,21 @@ def _plain(value: Any) -> Any:
     return [_plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value
 
 
-def _camera(camera: Camera) -> dict[str, Any]:
+def _provenance(scene: Scene) -> dict[str, Any]:
+    """The scene's provenance with its typed facts, which files keep there, too."""
+    facts: dict[str, Any] = {"notes": list(scene.notes)} if scene.notes else {}
+    if scene.world_from_system is not None:
+        facts["world_from_system"] = scene.world_from_system.tolist()
+    return {**_plain(scene.provenance), **facts}
+
+
+def _camera(name: str, camera: Camera) -> dict[str, Any]:
     """A perspective camera; what glTF cannot say (principal point, size in pixels) stays in its extras."""
     intrinsics = camera.intrinsics_px.double().cpu()
     focal_x, focal_y = float(intrinsics[0, 0]), float(intrinsics[1, 1])
     return {
         "type": "perspective",
-        "name": "camera",
+        "name": name,
         "perspective": {
             "yfov": 2 * math.atan(camera.height / (2 * focal_y)),
             "aspectRatio": camera.width * focal_y / (camera.height * focal_x),
@@ -90,9 +104,14 @@ def _camera(camera: Camera) -> dict[str, Any]:
     }
 
 
-def _camera_node(camera: Camera) -> dict[str, Any]:
+def _camera_node(name: str, camera: Camera | PanoramaCamera, index: int) -> dict[str, Any]:
+    """The node of camera `index`; glTF knows no panoramas, so that theirs say in their extras what they are."""
     world_from_cam = torch.linalg.inv(camera.cam_from_world.double().cpu())
-    return {"name": "camera", "camera": 0, **_placement(YUP_FROM_ZUP @ world_from_cam @ CVCAM_FROM_GLTFCAM)}
+    placement = _placement(YUP_FROM_ZUP @ world_from_cam @ CVCAM_FROM_GLTFCAM)
+    if isinstance(camera, Camera):
+        return {"name": name, "camera": index, **placement}
+    panorama = {"width": camera.width, "height": camera.height}
+    return {"name": name, **placement, "extras": {"scenewright": {"panorama": panorama}}}
 
 
 def _placement(matrix: Float[Tensor, "4 4"]) -> dict[str, Any]:
@@ -153,8 +172,8 @@ class _Writer:
         if parts:
             node["mesh"] = self._mesh(parts, scene_object.name)
         extras = _plain(scene_object.extras)
-        if scene_object.confidence is not None:
-            extras["scenewright"] = {"confidence": scene_object.confidence}
+        if facts := object_json(scene_object):
+            extras["scenewright"] = facts
         if extras:
             node["extras"] = extras
         return node

@@ -11,7 +11,7 @@ import base64
 import binascii
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -25,7 +25,8 @@ from scenewright.geometry.frames import CVCAM_FROM_GLTFCAM, ZUP_FROM_YUP, zup_fr
 from scenewright.geometry.rotation import compose_similarity, decompose_similarity, quaternion_wxyz_to_matrix
 from scenewright.io.gltf_accessors import item, read_accessor, view_bytes, whole
 from scenewright.io.images import decode_image, pixels_of
-from scenewright.types import Camera, Mesh, PBRMaterial, Scene, SceneObject
+from scenewright.io.scene_facts import object_facts, read_matrix, read_room
+from scenewright.types import Camera, Mesh, PanoramaCamera, PBRMaterial, Scene, SceneObject
 
 __all__ = ["MAX_NODES", "import_document", "read_data_uri"]
 
@@ -60,19 +61,31 @@ def import_document(document: Document, buffers: Sequence[bytes], read_uri: Read
             raise InputError(f"it needs the extension {extension}, which is not supported; export it without")
     reader = _Reader(document, buffers, read_uri)
     objects: list[SceneObject] = []
-    camera = None
+    cameras: dict[str, Camera | PanoramaCamera] = {}
     for node, yup_from_node in _placed_nodes(document):
         if "mesh" in node:
             objects.append(reader.scene_object(node, yup_from_node, len(objects)))
-        if "camera" in node and camera is None:
-            camera = _camera(item(document, "cameras", node["camera"]), yup_from_node)
+        if (camera := _camera(document, node, yup_from_node)) is not None:
+            cameras[_free_name(str(node.get("name") or "camera"), cameras)] = camera
     ours = _dict(_dict(_dict(document.get("asset")).get("extras")).get("scenewright"))
+    provenance = _dict(ours.get("provenance"))
+    notes = provenance.get("notes")
     return Scene(
         objects=tuple(objects),
-        camera=camera,
+        cameras=cameras,
         is_metric=bool(ours.get("is_metric", False)),
-        provenance=_dict(ours.get("provenance")),
+        room=read_room(ours.get("room")),
+        world_from_system=read_matrix(provenance.get("world_from_system"), 4, 4),
+        notes=tuple(str(note) for note in notes) if isinstance(notes, list) else (),
+        provenance=provenance,
     )
+
+
+def _free_name(name: str, taken: Collection[str]) -> str:
+    number, free = 2, name
+    while free in taken:
+        free, number = f"{name}_{number}", number + 1
+    return free
 
 
 def _dict(value: Any) -> dict[str, Any]:
@@ -128,8 +141,28 @@ def _local_matrix(node: Mapping[str, Any]) -> Float[Tensor, "4 4"]:
     return matrix
 
 
-def _camera(camera: Mapping[str, Any], yup_from_node: Float[Tensor, "4 4"]) -> Camera | None:
-    """An OpenCV camera; size and principal point come from our own extras, else from the field of view alone."""
+def _camera(
+    document: Document, node: Mapping[str, Any], yup_from_node: Float[Tensor, "4 4"]
+) -> Camera | PanoramaCamera | None:
+    """A node's camera, if it has one; panoramas are known by our own extras."""
+    panorama = _dict(_dict(_dict(node.get("extras")).get("scenewright")).get("panorama"))
+    lens = _lens(item(document, "cameras", node["camera"])) if "camera" in node else None
+    if lens is None and not panorama:
+        return None
+    try:
+        rotation, translation, _ = decompose_similarity(ZUP_FROM_YUP @ yup_from_node @ CVCAM_FROM_GLTFCAM)
+    except ValueError:
+        logger.warning("The camera's node is not a rigid transform; the camera was left out.")
+        return None
+    cam_from_world = compose_similarity(rotation.T, -rotation.T @ translation).float()
+    if lens is not None:
+        return Camera(lens[0], cam_from_world, *lens[1:])
+    width, height = (whole(panorama.get(side), f"a panorama's {side}") for side in ("width", "height"))
+    return PanoramaCamera(cam_from_world, width, height)
+
+
+def _lens(camera: Mapping[str, Any]) -> tuple[Float[Tensor, "3 3"], int, int] | None:
+    """Intrinsics and size, of our own extras, else from the field of view alone; None of an orthographic camera."""
     perspective = camera.get("perspective")
     if not isinstance(perspective, dict):
         return None
@@ -149,13 +182,7 @@ def _camera(camera: Mapping[str, Any], yup_from_node: Float[Tensor, "4 4"]) -> C
         width = max(1, min(1 << 16, round(height * aspect)))
         focal = height / (2 * math.tan(yfov / 2))
         intrinsics = torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
-    try:
-        rotation, translation, _ = decompose_similarity(ZUP_FROM_YUP @ yup_from_node @ CVCAM_FROM_GLTFCAM)
-    except ValueError:
-        logger.warning("The camera's node is not a rigid transform; the camera was left out.")
-        return None
-    cam_from_world = compose_similarity(rotation.T, -rotation.T @ translation)
-    return Camera(intrinsics, cam_from_world.float(), width, height)
+    return intrinsics, width, height
 
 
 class _Reader:
@@ -183,14 +210,14 @@ class _Reader:
             parts = tuple(_moved(part, world_from_object) for part in parts)
             world_from_object = torch.eye(4, dtype=torch.float64)
         extras = dict(_dict(node.get("extras")))
-        confidence = _dict(extras.pop("scenewright", None)).get("confidence")
+        facts = object_facts(_dict(extras.pop("scenewright", None)))
         name = node.get("name") or mesh.get("name") or f"object_{number:02d}"
         return SceneObject(
             name=str(name),
             parts=parts,
             world_from_object=world_from_object.float(),
-            confidence=float(confidence) if isinstance(confidence, (int, float)) else None,
             extras=extras,
+            **facts,
         )
 
     def _parts(self, mesh: Mapping[str, Any]) -> tuple[Mesh, ...]:

@@ -8,12 +8,12 @@ from jaxtyping import Bool
 from PIL import Image
 from torch import Tensor
 
-from scenewright.encoders.masks import ObjectMasks, find_masks
+from scenewright.encoders.masks import find_masks
 from scenewright.io.images import load_image
 from scenewright.presets.loading import DEFAULT_SYSTEM, DecoderName, load
 from scenewright.systems.assembly.generator import GenerateOptions
 from scenewright.systems.assembly.views import SceneView
-from scenewright.types import Camera, Scene
+from scenewright.types import Camera, ObjectMasks, Scene
 
 __all__ = ["generate"]
 

@@ -113,7 +113,7 @@ def generate_folder(photographs: list[Photograph], settings: GenerateSettings, o
                 say(f"failed: {photograph.path.name}: {(str(error) or 'not enough memory').splitlines()[0]}")
                 continue
             made += 1
-            for line in (*inputs.warnings, *result.scene.provenance.get("notes", ())):
+            for line in (*inputs.warnings, *result.scene.notes):
                 say(f"{photograph.path.name}: {line}")
             seconds = result.timings_s["generate"]
             say(f"wrote {target}: {len(result.scene.objects)} of {len(inputs.masks)} objects, {seconds:.1f} s")

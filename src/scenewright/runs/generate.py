@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from scenewright.data.probe_scenes import read_test_scene
-from scenewright.encoders.masks import ObjectMasks, find_masks
+from scenewright.encoders.masks import find_masks
 from scenewright.errors import InputError
 from scenewright.io.atomic import write_bytes
 from scenewright.io.glb import glb_bytes, parse_glb
@@ -31,7 +31,7 @@ from scenewright.rendering.sheet import mask_overlay, picture_sheet, top_view
 from scenewright.runs.manifest import GenerateSettings, Manifest, sha256_of_bytes, write_manifest
 from scenewright.systems.assembly.generator import GenerateOptions, SceneGenerator
 from scenewright.systems.assembly.views import SceneView, in_same_order
-from scenewright.types import Camera, Scene
+from scenewright.types import Camera, ObjectMasks, Scene
 from scenewright.weights.hub import sha256_of
 
 __all__ = [
@@ -198,7 +198,7 @@ def run(
         placements={item.name: item.world_from_object.tolist() for item in scene.objects},
         environment=environment(settings.device),
         facts={
-            "warnings": list(inputs.warnings) + list(scene.provenance.get("notes", ())),
+            "warnings": list(inputs.warnings) + list(scene.notes),
             "settle": scene.provenance.get("settle"),
             "timings_s": timings,
             "peak_memory_bytes": peak_memory_bytes(settings.device),

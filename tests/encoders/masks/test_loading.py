@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from scenewright.encoders.masks import NamedMask, ObjectMasks, checked_masks, load_masks
+from scenewright.encoders.masks import NamedMask, checked_masks, load_masks
 from scenewright.encoders.masks.coco import encode_counts
 from scenewright.errors import InputError
+from scenewright.types import ObjectMasks
 
 HEIGHT, WIDTH = 40, 56
 COLOURS = [(0, 0, 0), (255, 0, 0), (0, 128, 0), (128, 0, 0), (64, 64, 0), (250, 251, 252)]

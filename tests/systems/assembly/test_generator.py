@@ -242,7 +242,7 @@ def test_the_baseline_works_without_a_camera_and_says_so() -> None:
     scene = CuboidGenerator().generate(image, masks, names=("red", "blue"))
     assert [item.name for item in scene.objects] == ["red", "blue"]
     assert not scene.is_metric
-    assert "assumed" in scene.provenance["notes"][0]
+    assert "assumed" in scene.notes[0]
     with pytest.raises(InputError, match="nothing to roll"):
         CuboidGenerator().reroll(scene, {"red": 1})
 

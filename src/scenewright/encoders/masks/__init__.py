@@ -2,7 +2,7 @@
 
 from scenewright.encoders.masks.finding import find_masks
 from scenewright.encoders.masks.loading import load_masks
-from scenewright.encoders.masks.object_masks import NamedMask, ObjectMasks, checked_masks
+from scenewright.encoders.masks.object_masks import NamedMask, checked_masks
 from scenewright.encoders.masks.prompts import MaskPrompts
 
-__all__ = ["MaskPrompts", "NamedMask", "ObjectMasks", "checked_masks", "find_masks", "load_masks"]
+__all__ = ["MaskPrompts", "NamedMask", "checked_masks", "find_masks", "load_masks"]

@@ -15,10 +15,10 @@ import torch
 from PIL import Image
 
 from scenewright.encoders.masks.loading import load_masks
-from scenewright.encoders.masks.object_masks import ObjectMasks
 from scenewright.encoders.masks.prompts import read_prompts
 from scenewright.encoders.masks.sam import load_segmenter
 from scenewright.encoders.records import SAM2_LARGE
+from scenewright.types import ObjectMasks
 
 __all__ = ["AUTOMATIC", "find_masks"]
 

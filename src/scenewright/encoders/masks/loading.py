@@ -14,8 +14,9 @@ from pathlib import Path
 from scenewright.encoders.masks.coco import read_coco
 from scenewright.encoders.masks.folder import mask_files, read_mask_files
 from scenewright.encoders.masks.label_picture import read_label_picture
-from scenewright.encoders.masks.object_masks import ObjectMasks, checked_masks
+from scenewright.encoders.masks.object_masks import checked_masks
 from scenewright.errors import InputError
+from scenewright.types import ObjectMasks
 
 __all__ = ["load_masks"]
 

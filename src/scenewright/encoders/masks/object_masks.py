@@ -1,7 +1,4 @@
-"""The one result of every mask form: named boolean masks at the picture's size, checked, with what was repaired.
-
-Legend: N objects.
-"""
+"""The one result of every mask form: named boolean masks at the picture's size, checked, with what was repaired."""
 
 import logging
 from collections.abc import Sequence
@@ -10,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Bool
-from torch import Tensor
 
 from scenewright.errors import InputError
+from scenewright.types import ObjectMasks
 
-__all__ = ["NamedMask", "ObjectMasks", "checked_masks", "resized_nearest"]
+__all__ = ["NamedMask", "checked_masks", "resized_nearest"]
 
 logger = logging.getLogger(__name__)
 
@@ -29,34 +26,6 @@ class NamedMask:
 
     name: str
     mask: Bool[np.ndarray, "height width"]
-
-
-@dataclass(frozen=True)
-class ObjectMasks:
-    """Masks of one picture's objects; they may overlap and have several parts. `warnings` says what was repaired."""
-
-    masks: Bool[Tensor, "N height width"]
-    names: tuple[str, ...]
-    warnings: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    @property
-    def union(self) -> Bool[Tensor, "height width"]:
-        """Pixels that belong to any object."""
-        return self.masks.any(0)
-
-    @property
-    def exclusive(self) -> Bool[Tensor, "N height width"]:
-        """The masks without overlaps: where several meet, the last one keeps the pixel."""
-        later = self.masks.flip(0).int().cumsum(0).flip(0) - self.masks.int()
-        return self.masks & (later == 0)
-
-    def at(self, indices: Sequence[int]) -> "ObjectMasks":
-        """The chosen objects, in the given order."""
-        chosen = list(indices)
-        return ObjectMasks(self.masks[chosen], tuple(self.names[index] for index in chosen), self.warnings)
 
 
 def checked_masks(

@@ -22,12 +22,13 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from scenewright.encoders.masks.object_masks import NamedMask, ObjectMasks, checked_masks
+from scenewright.encoders.masks.object_masks import NamedMask, checked_masks
 from scenewright.encoders.masks.prompts import MaskPrompts
 from scenewright.encoders.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from scenewright.encoders.preprocess.crop import image_to_tensor
 from scenewright.encoders.records import SAM2_LARGE
 from scenewright.errors import WeightsError
+from scenewright.types import ObjectMasks
 
 __all__ = ["Segmenter", "load_segmenter"]
 

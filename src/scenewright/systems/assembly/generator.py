@@ -114,7 +114,14 @@ class SceneGenerator:
         provenance["world_from_system"] = world_from_system.tolist()
         # Of a given camera that is the scene's own, the floor is known and with it the scale.
         is_metric = camera is not None and seen_by is camera
-        scene = Scene(tuple(objects), camera=seen_by, is_metric=is_metric, provenance=provenance)
+        scene = Scene(
+            tuple(objects),
+            cameras={"camera": seen_by} if seen_by is not None else {},
+            is_metric=is_metric,
+            world_from_system=world_from_system,
+            notes=structures.notes,
+            provenance=provenance,
+        )
         return settled(scene) if options.settle else scene
 
     def reroll(
@@ -143,7 +150,7 @@ class SceneGenerator:
         unknown = [name for name in wanted if name not in names]
         if unknown:
             raise InputError(f"There is no object '{unknown[0]}'; the masks are named {', '.join(names)}.")
-        if "world_from_system" not in scene.provenance:
+        if scene.world_from_system is None:
             raise InputError("The given scene does not say how it was placed; re-roll a scene made by `generate`.")
         request = replace(
             checked_request(image, masks, names, scene.camera, seed, options, further_views),
@@ -155,7 +162,7 @@ class SceneGenerator:
         missing = [name for name in wanted if name not in anew]
         if missing:
             raise EmptyStructureError(f"Object '{missing[0]}' was not found this time; re-roll it once more.")
-        world_from_system = torch.tensor(scene.provenance["world_from_system"])
+        world_from_system = scene.world_from_system.float()
         before = {item.name: item for item in scene.objects}
         moved = {name: moved_object(item, world_from_system) for name, item in anew.items()}
         errors = _place_errors(structures, options)
@@ -171,11 +178,13 @@ class SceneGenerator:
         objects = tuple(moved.get(name, before.get(name)) for name in names)
         changed = Scene(
             tuple(item for item in objects if item is not None),
-            camera=scene.camera,
+            cameras=scene.cameras,
             is_metric=scene.is_metric,
+            world_from_system=scene.world_from_system,
+            notes=structures.notes,
             provenance={
                 **self._provenance(request, options, structures),
-                "world_from_system": scene.provenance["world_from_system"],
+                "world_from_system": scene.world_from_system.tolist(),
             },
         )
         return settled(changed, set(wanted)) if options.settle else changed

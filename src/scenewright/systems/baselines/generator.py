@@ -60,6 +60,7 @@ class CuboidGenerator:
         request = checked_request(image, masks, names, camera, seed, options)
         seen = camera or assumed_camera(request.masks)
         made = CuboidSystem(floor_z=self.floor_z).generate(image, list(request.masks), camera=seen, seed=seed)
+        notes = () if camera is not None else ("The camera is assumed, not known.",)
         provenance = {
             "generator": f"scenewright {scenewright.__version__}",
             "system": self.name,
@@ -67,12 +68,13 @@ class CuboidGenerator:
             "seed": seed,
             "objects": list(request.names),
             "parameters": {"settle": options.settle},
-            "notes": [] if camera is not None else ["The camera is assumed, not known."],
+            "notes": list(notes),
         }
         scene = Scene(
             tuple(replace(item, name=name) for item, name in zip(made.objects, request.names, strict=True)),
-            camera=seen,
+            cameras={"camera": seen},
             is_metric=camera is not None,
+            notes=notes,
             provenance=provenance,
         )
         return settled(scene, floor_z=self.floor_z) if options.settle else scene

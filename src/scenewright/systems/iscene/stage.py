@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from scenewright.backbones.structure_vae import StructureDecoder, occupied_coords
 from scenewright.backbones.trellis1.pretrained import load_named_network, read_pipeline, read_sampler
-from scenewright.encoders.masks.object_masks import ObjectMasks
 from scenewright.encoders.preprocess.crop import drop_alpha, image_to_tensor
 from scenewright.encoders.weights import load_dinov2, load_named_dinov2
 from scenewright.errors import InputError
@@ -32,7 +31,7 @@ from scenewright.systems.iscene.preprocess import ObjectCrops, crop_object, slot
 from scenewright.systems.iscene.sampling import SlotConditions, sample_structure, structure_noise
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
 from scenewright.systems.iscene.weights import REPOSITORY
-from scenewright.types import SparseVoxels
+from scenewright.types import ObjectMasks, SparseVoxels
 from scenewright.weights.hub import find_file
 
 __all__ = ["ISceneStage", "crop_objects", "decode_voxels", "encode_slots"]

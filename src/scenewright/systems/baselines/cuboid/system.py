@@ -50,7 +50,7 @@ class CuboidSystem:
                     mask=mask,
                 )
             )
-        return Scene(tuple(objects), camera=camera, provenance={"system": self.name, "seed": seed})
+        return Scene(tuple(objects), cameras={"camera": camera}, provenance={"system": self.name, "seed": seed})
 
 
 def box_mesh(size: tuple[float, float, float], colour: tuple[float, float, float]) -> Mesh:

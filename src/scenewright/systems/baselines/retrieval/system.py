@@ -61,7 +61,7 @@ class RetrievalSystem:
                     extras={"model": model.name},
                 )
             )
-        return Scene(tuple(objects), camera=camera, provenance={"system": self.name, "seed": seed})
+        return Scene(tuple(objects), cameras={"camera": camera}, provenance={"system": self.name, "seed": seed})
 
 
 def _fit(parts: Sequence[Mesh], box: FloorBox, turn: float, mask: Tensor, camera: Camera, floor_z: float) -> Tensor:
