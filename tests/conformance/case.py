@@ -15,6 +15,7 @@ _SPEC_OF_SOURCE = {
     "SceneGen": "scenegen",
     "I-Scene": "iscene",
     "GenRecon": "genrecon",
+    "naver/inspace": "inspace",
 }
 
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from scenewright.errors import InputError
 from scenewright.samplers.flow import SIGMA_MIN, interpolate, velocity_target
 
-__all__ = ["TimeSchedule", "drop_condition", "flow_loss", "noised", "sample_times"]
+__all__ = ["TimeSchedule", "drop_condition", "flow_loss", "noised", "sample_times", "without_condition"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,10 @@ class TimeSchedule:
         if self.kind not in ("logit_normal", "uniform"):
             raise InputError(f"Expected the time schedule logit_normal or uniform, got '{self.kind}'.")
 
+    def logit_normal(self, normal: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
+        """Flow times of standard normal draws."""
+        return (normal * self.std + self.mean).sigmoid()
+
 
 def sample_times(
     count: int, schedule: TimeSchedule = TimeSchedule(), *, device: torch.device | str = "cpu"
@@ -41,7 +45,7 @@ def sample_times(
     """`count` independent flow times in fp32."""
     if schedule.kind == "uniform":
         return torch.rand(count, device=device)
-    return (torch.randn(count, device=device) * schedule.std + schedule.mean).sigmoid()
+    return schedule.logit_normal(torch.randn(count, device=device))
 
 
 def noised(
@@ -54,8 +58,12 @@ def noised(
 
 def drop_condition(cond: Float[Tensor, "B *rest"], probability: float) -> Float[Tensor, "B *rest"]:
     """`cond` with whole rows set to zero, each with the given probability: the published negative image condition."""
-    keep = torch.rand(len(cond), device=cond.device) >= probability
-    return torch.where(keep.view(-1, *[1] * (cond.ndim - 1)), cond, torch.zeros_like(cond))
+    return without_condition(cond, torch.rand(len(cond), device=cond.device) < probability)
+
+
+def without_condition(cond: Float[Tensor, "B *rest"], is_dropped: Bool[Tensor, " B"]) -> Float[Tensor, "B *rest"]:
+    """`cond` with the given rows set to zero."""
+    return torch.where(is_dropped.view(-1, *[1] * (cond.ndim - 1)), torch.zeros_like(cond), cond)
 
 
 def flow_loss(

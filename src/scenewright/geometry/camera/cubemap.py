@@ -24,6 +24,8 @@ __all__ = [
     "equirect_to_cubemap",
     "locate_on_cube",
     "sample_equirect",
+    "wide_cube_faces",
+    "wide_face_rays",
 ]
 
 CUBE_PAD = 2
@@ -122,6 +124,26 @@ def equirect_to_cubemap(
     rays = torch.stack([x, y, torch.ones_like(x)], -1)
     directions = torch.einsum("fji,hwj->fhwi", cube_face_rotations().to(panorama), rays)
     return sample_equirect(panorama, directions)
+
+
+def wide_face_rays(size: int, fov_deg: float = 120.0) -> Float[Tensor, "6 size size 3"]:
+    """Camera-frame rays of six overlapping faces, of length 1 along each face's axis, in the order of this module.
+
+    The first and last pixel of a row lie on the edges of the field of view, unlike pixel centres: pixel i has the
+    tangent -k + 2 k i / (size - 1), k = tan(fov / 2). Source: py360convert `e2p`, as ERP-FRONT-30K was cut with it.
+    """
+    edge = math.tan(math.radians(fov_deg) / 2)
+    axis = torch.linspace(-edge, edge, size, dtype=torch.float64)
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    rays = torch.stack([x, y, torch.ones_like(x)], -1)
+    return torch.einsum("fji,hwj->fhwi", cube_face_rotations().double(), rays)
+
+
+def wide_cube_faces(
+    panorama: Float[Tensor, "height width C"], size: int, fov_deg: float = 120.0
+) -> Float[Tensor, "6 size size C"]:
+    """Six faces of `fov_deg` by `fov_deg`, sampled bilinearly at `wide_face_rays`; above 90 degrees they overlap."""
+    return sample_equirect(panorama, wide_face_rays(size, fov_deg).to(panorama))
 
 
 def _split(position: Float[Tensor, "*batch 2"]) -> tuple[Tensor, Tensor]:
