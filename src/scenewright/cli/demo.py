@@ -30,7 +30,8 @@ def demo(
     from scenewright.cli.progress import stage_progress
     from scenewright.errors import InputError
     from scenewright.presets.loading import DEFAULT_SYSTEM, choose_preset, shipped_systems
-    from scenewright.runs.generate import read_inputs, run, save_run
+    from scenewright.runs.generate import run, save_run
+    from scenewright.runs.inputs import read_inputs
     from scenewright.runs.manifest import GenerateSettings
 
     chosen = system or (DEFAULT_SYSTEM if DEFAULT_SYSTEM in shipped_systems() else "cuboid")

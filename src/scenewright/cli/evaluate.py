@@ -49,7 +49,6 @@ def evaluate(
 ) -> None:
     """Score scenes under a named protocol: F-scores in percent, collision rates in [0, 1], 95 % intervals."""
     from scenewright.cli.evaluation_tables import print_gate, print_list, print_summary, print_views, progress_bar
-    from scenewright.device import choose_device
     from scenewright.errors import InputError
     from scenewright.evaluation.compare import compare_results, failures_of_gate, left_out, read_result
     from scenewright.evaluation.protocols import find_protocol
@@ -59,6 +58,7 @@ def evaluate(
     from scenewright.evaluation.systems import BuildRequest, camera_knowledge, find_system
     from scenewright.evaluation.views import measure_views
     from scenewright.io.atomic import write_bytes
+    from scenewright.machine import choose_device
 
     if list_all:
         print_list()

@@ -90,10 +90,11 @@ def generate(
     from dataclasses import replace
 
     from scenewright.cli.progress import stage_progress
-    from scenewright.device import choose_device, choose_dtype
     from scenewright.io.scene_file import save_scene
+    from scenewright.machine import choose_device, choose_dtype
     from scenewright.presets.loading import choose_preset
-    from scenewright.runs.generate import read_inputs, run, save_run
+    from scenewright.runs.generate import Reroll, run, save_run
+    from scenewright.runs.inputs import read_inputs
     from scenewright.runs.manifest import GenerateSettings, read_manifest
     from scenewright.systems.assembly.memory import parse_bytes
 
@@ -126,7 +127,8 @@ def generate(
         if folder is None:
             pairs = _pairs_of_views([str(path.absolute()) for path in images or ()], given, system)
         else:
-            from scenewright.runs.folder import generate_folder, pair_photographs
+            from scenewright.cli.generate_folder import generate_and_report
+            from scenewright.runs.folder import pair_photographs
 
             photographs = pair_photographs(folder, given[0] if given else None)
             pairs = [("", ())]
@@ -157,14 +159,15 @@ def generate(
         )
     if folder is not None:
         out.mkdir(parents=True, exist_ok=True)
-        if generate_folder(photographs, settings, out, overwrite=overwrite):
+        if generate_and_report(photographs, settings, out, overwrite=overwrite):
             raise typer.Exit(EXIT_SOME_FAILED)
         return
     inputs = read_inputs(settings)
     for line in inputs.warnings:
         typer.echo(f"warning: {line}", err=True)
     with stage_progress() as progress:
-        made = run(settings, inputs, reroll=tuple(reroll or ()), parent=parent, progress=progress)
+        rolled = None if parent is None else Reroll(parent, tuple(reroll or ()))
+        made = run(settings, inputs, reroll=rolled, progress=progress)
         if splats is not None:
             save_scene(made.scene, splats)
         progress("draw", 0.0)

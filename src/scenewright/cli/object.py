@@ -116,7 +116,7 @@ def _with_trellis1(
 ) -> "Scene":
     from scenewright.backbones.trellis1.pretrained import Trellis1
     from scenewright.cli.progress import stage_progress
-    from scenewright.device import choose_device, choose_dtype
+    from scenewright.machine import choose_device, choose_dtype
     from scenewright.systems.single_object.trellis1 import (
         TRELLIS1_FINISH,
         ObjectOptions,
@@ -150,7 +150,7 @@ def _with_trellis2(
     from scenewright.backbones.trellis2.object_sampling import ObjectSamplers
     from scenewright.backbones.trellis2.pretrained import Trellis2
     from scenewright.cli.progress import stage_progress
-    from scenewright.device import choose_device, choose_dtype
+    from scenewright.machine import choose_device, choose_dtype
     from scenewright.systems.single_object.trellis2 import (
         PLAN_OF_RESOLUTION,
         TRELLIS2_FINISH,

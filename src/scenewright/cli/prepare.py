@@ -56,9 +56,9 @@ def latents(
 ) -> None:
     """Latents and condition tokens, one sample per picture: what the flows train on."""
     from scenewright.cli.progress import stage_progress
-    from scenewright.device import choose_device
     from scenewright.encoders.weights import encoder_from_pretrained
     from scenewright.errors import InputError
+    from scenewright.machine import choose_device
     from scenewright.recipes.results import encoder_of
     from scenewright.systems.single_object.latent_preparation import (
         PictureEncoder,

@@ -32,11 +32,11 @@ def texture(
 
     from scenewright.backbones.trellis2.pretrained import Trellis2
     from scenewright.cli.progress import stage_progress
-    from scenewright.device import choose_device, choose_dtype
     from scenewright.encoders.background import background_remover
     from scenewright.encoders.preprocess.crop import has_cut_out, with_alpha
     from scenewright.io.images import load_image
     from scenewright.io.scene_file import load_scene, save_scene
+    from scenewright.machine import choose_device, choose_dtype
     from scenewright.systems.single_object.texturing import TexturingOptions, scene_parts, texture_mesh
     from scenewright.systems.single_object.trellis2 import load_image_encoder
 

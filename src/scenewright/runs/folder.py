@@ -1,4 +1,4 @@
-"""A folder of photographs with masks to a folder of scenes: what `scenewright generate FOLDER` does.
+"""A folder of photographs with masks to a folder of scenes.
 
     FOLDER -> pair_photographs -> generate_folder: NAME.glb, NAME_comparison.png, NAME.json for each NAME.jpg
 
@@ -6,24 +6,22 @@ The weights are loaded once. A photograph that cannot be used is named and the r
 already are kept, so that a run that was stopped goes on where it was.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import torch
-import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from scenewright.encoders.masks.folder import PICTURE_SUFFIXES
 from scenewright.errors import InputError, ScenewrightError
-from scenewright.runs.generate import load_system, read_inputs, run, save_run
+from scenewright.runs.generate import Run, load_system, run, save_run
+from scenewright.runs.inputs import Inputs, read_inputs
 from scenewright.runs.manifest import GenerateSettings, read_manifest
 from scenewright.weights.hub import sha256_of
 
-__all__ = ["Photograph", "generate_folder", "pair_photographs"]
+__all__ = ["Outcome", "Photograph", "generate_folder", "pair_photographs"]
 
 _MASK_MARKS = ("_masks", "_mask")
 # In the order of preference; "" is a folder.
@@ -42,6 +40,24 @@ class Photograph:
     @property
     def name(self) -> str:
         return self.path.stem
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one photograph.
+
+    Attributes:
+        target: the scene file, there unless the photograph failed.
+        reason: why it failed; of a scene that was kept, how it differs from the settings, or "".
+        run, inputs: of a scene that was made.
+    """
+
+    photograph: Photograph
+    target: Path
+    status: Literal["made", "kept", "failed"]
+    reason: str = ""
+    run: Run | None = None
+    inputs: Inputs | None = None
 
 
 def pair_photographs(folder: Path, masks: str | None = None) -> list[Photograph]:
@@ -76,52 +92,46 @@ def pair_photographs(folder: Path, masks: str | None = None) -> list[Photograph]
     )
 
 
-def generate_folder(photographs: list[Photograph], settings: GenerateSettings, out: Path, *, overwrite: bool) -> int:
-    """Makes every scene and says what came of it; returns how many photographs failed.
+def generate_folder(
+    photographs: Sequence[Photograph],
+    settings: GenerateSettings,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    on_start: Callable[[Photograph], None] = lambda photograph: None,
+    progress: Callable[[str, float], None] = lambda stage, done: None,
+) -> Iterator[Outcome]:
+    """Makes every scene, one after the other; yields what became of each photograph.
 
     Args:
         settings: of every scene; its picture and masks are replaced.
         out: an existing folder.
+        on_start: called before each photograph.
 
     Raises:
         ScenewrightError: the weights cannot be loaded.
     """
-    made, kept, failed = 0, 0, []
-    with _progress(len(photographs)) as (say, step, stage):
-        system = None
-        for photograph in photographs:
-            step(photograph.path.name)
-            target = out / f"{photograph.name}.glb"
-            wanted = replace(
-                settings, image=str(photograph.path.absolute()), masks=(photograph.masks or "",), camera=None
-            )
-            if not overwrite and (note := _there_already(target, wanted)) is not None:
-                kept += 1
-                if note:
-                    say(f"kept {target.name}, although {note}; --overwrite makes it again")
-                continue
-            system = system or load_system(settings, lambda line: stage(line, 0.0))
-            try:
-                if photograph.masks is None:
-                    raise InputError(f"No masks were found: expected {photograph.name}_masks.png, .json or a folder.")
-                inputs = read_inputs(wanted)
-                result = run(wanted, inputs, system=system, progress=stage)
-                stage("draw", 0.0)
-                save_run(result, target, comparison=out / f"{photograph.name}_comparison.png", inputs=inputs)
-            except (ScenewrightError, MemoryError, torch.OutOfMemoryError) as error:
-                failed.append(photograph.path.name)
-                say(f"failed: {photograph.path.name}: {(str(error) or 'not enough memory').splitlines()[0]}")
-                continue
-            made += 1
-            for line in (*inputs.warnings, *result.scene.notes):
-                say(f"{photograph.path.name}: {line}")
-            seconds = result.timings_s["generate"]
-            say(f"wrote {target}: {len(result.scene.objects)} of {len(inputs.masks)} objects, {seconds:.1f} s")
-    count = len(photographs)
-    typer.echo(f"{count} photographs: {made} made, {kept} there already, {len(failed)} failed")
-    if failed:
-        typer.echo(f"failed: {', '.join(failed)}", err=True)
-    return len(failed)
+    system = None
+    for photograph in photographs:
+        on_start(photograph)
+        target = out / f"{photograph.name}.glb"
+        own = replace(settings, image=str(photograph.path.absolute()), masks=(photograph.masks or "",), camera=None)
+        if not overwrite and (difference := _difference_to_existing(target, own)) is not None:
+            yield Outcome(photograph, target, "kept", reason=difference)
+            continue
+        system = system or load_system(settings, lambda line: progress(line, 0.0))
+        try:
+            if photograph.masks is None:
+                raise InputError(f"No masks were found: expected {photograph.name}_masks.png, .json or a folder.")
+            inputs = read_inputs(own)
+            result = run(own, inputs, system=system, progress=progress)
+            progress("draw", 0.0)
+            save_run(result, target, comparison=out / f"{photograph.name}_comparison.png", inputs=inputs)
+        except (ScenewrightError, MemoryError, torch.OutOfMemoryError) as error:
+            reason = (str(error) or "not enough memory").splitlines()[0]
+            yield Outcome(photograph, target, "failed", reason=reason)
+        else:
+            yield Outcome(photograph, target, "made", run=result, inputs=inputs)
 
 
 def _masks_named(folder: Path, name: str, marks: tuple[str, ...]) -> str | None:
@@ -133,8 +143,8 @@ def _masks_named(folder: Path, name: str, marks: tuple[str, ...]) -> str | None:
     return None
 
 
-def _there_already(target: Path, wanted: GenerateSettings) -> str | None:
-    """None where the scene has to be made; else what is different about the one that is there, or ""."""
+def _difference_to_existing(target: Path, wanted: GenerateSettings) -> str | None:
+    """None where the scene has to be made; else how the existing scene differs from the settings, or ""."""
     manifest_path = target.with_suffix(".json")  # written last, so that a scene with it is whole
     if not (target.is_file() and manifest_path.is_file()):
         return None
@@ -150,25 +160,3 @@ def _there_already(target: Path, wanted: GenerateSettings) -> str | None:
     if differing:
         return f"it was made with another {', '.join(differing)}"
     return "" if there.image_sha256 == sha256_of(Path(wanted.image)) else "its photograph changed since"
-
-
-@contextmanager
-def _progress(
-    count: int,
-) -> Iterator[tuple[Callable[[str], None], Callable[[str], None], Callable[[str, float], None]]]:
-    """What prints a line above the bars, what begins the next photograph, and what shows its stages."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True, soft_wrap=True), transient=True) as bar:
-        photographs = bar.add_task("photographs", total=count)
-        stages = bar.add_task("start", total=100)
-        begun = 0
-
-        def say(line: str) -> None:
-            bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-        def step(name: str) -> None:
-            nonlocal begun
-            bar.update(photographs, description=name, completed=begun)
-            begun += 1
-
-        yield say, step, lambda stage, done: bar.update(stages, description=stage, completed=round(100 * done))
