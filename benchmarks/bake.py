@@ -16,7 +16,7 @@ import trimesh
 
 from scenewright.geometry.mesh.bake import bake
 from scenewright.geometry.mesh.simplify import simplify
-from scenewright.geometry.mesh.surface_color import voxel_field
+from scenewright.geometry.mesh.surface_color import VoxelField
 from scenewright.geometry.mesh.triangle_tree import TriangleTree
 from scenewright.geometry.mesh.uv import unwrap
 from scenewright.machine import peak_memory_bytes
@@ -57,7 +57,7 @@ def main() -> None:
     arguments = parser.parse_args()
     fine = bumpy_sphere(arguments.subdivisions)
     voxels = shell_voxels(fine, arguments.resolution)
-    field = voxel_field(voxels)
+    field = VoxelField(voxels)
     start = time.perf_counter()
     tree = TriangleTree(fine)
     print(f"{len(voxels.coords)} voxels, {len(fine.faces)} faces; tree {time.perf_counter() - start:.2f} s")
@@ -72,7 +72,7 @@ def main() -> None:
             unwrap_s = time.perf_counter() - start
             for _ in range(2):
                 start = time.perf_counter()
-                baked = bake(unwrapped, field.sample, arguments.size, project=lambda points: tree.query(points).points)
+                baked = bake(unwrapped, field.at, arguments.size, project=lambda points: tree.query(points).points)
                 bake_s = time.perf_counter() - start
             error = (baked.values[..., 3:4] - baked.values[..., :1]).abs().max()
             times = f"{simplify_s:>8.2f}s {unwrap_s:>6.2f}s {bake_s:>6.2f}s"

@@ -100,7 +100,7 @@ def compared(item: RawObject | None, truth: SparseVoxels) -> dict[str, float]:
     for tau in THRESHOLDS:
         precision, recall = (to_true < tau).mean(), (to_drawn < tau).mean()
         found[f"f_{tau}"] = 200 * precision * recall / max(precision + recall, 1e-9)
-    values = item.field.sample(torch.from_numpy(drawn).float()).numpy()
+    values = item.field.at(torch.from_numpy(drawn).float()).numpy()
     channel = {name: values[:, index] for index, name in enumerate(item.field.channels)}
     color, roughness = (
         truth.attributes[name].float().numpy()[rows][nearest] / 255 for name in ("base_color", "roughness")

@@ -17,7 +17,7 @@ import torch
 from scenewright.backbones.trellis2.decoding import object_surface
 from scenewright.backbones.trellis2.texture_vae import MATERIAL_CHANNELS
 from scenewright.geometry.mesh.finish import finish_mesh
-from scenewright.geometry.mesh.surface_color import voxel_field
+from scenewright.geometry.mesh.surface_color import VoxelField
 from scenewright.geometry.ovoxel.dual_grid_quantize import dequantize_dual_grid
 from scenewright.geometry.ovoxel.voxelize_object import object_to_voxels, voxels_to_mesh
 from scenewright.io.glb import glb_bytes, load_glb
@@ -88,7 +88,7 @@ def furniture_voxels() -> SparseVoxels:
 def finished_object() -> Scene:
     voxels = furniture_voxels()
     values = {name: value.float() / 255 for name, value in voxels.attributes.items() if name in MATERIAL_CHANNELS}
-    field = voxel_field(replace(voxels, attributes=values))
+    field = VoxelField(replace(voxels, attributes=values))
     surface = object_surface(dequantize_dual_grid(voxels))
     return plain(finish_mesh(surface, field, replace(TRELLIS2_FINISH, max_faces=2000, texture_size=64)))
 

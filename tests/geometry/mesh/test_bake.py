@@ -8,7 +8,7 @@ from scenewright.geometry.color import linear_from_srgb, srgb_from_linear
 from scenewright.geometry.mesh.bake import BakedTexture, bake, fill_gutters, texel_surface
 from scenewright.geometry.mesh.material_bake import material_from_bake
 from scenewright.geometry.mesh.normal_map import bake_normal_map, smooth_vertex_normals, vertex_tangents
-from scenewright.geometry.mesh.surface_color import gaussian_field, vertex_color_field, voxel_field
+from scenewright.geometry.mesh.surface_color import SplatField, VertexColorField, VoxelField
 from scenewright.geometry.mesh.triangle_tree import TriangleTree
 from scenewright.geometry.mesh.uv import unwrap
 from scenewright.types import Gaussians, Mesh, SparseVoxels
@@ -93,24 +93,24 @@ class TestColorSources:
         voxels = SparseVoxels(
             coords, 8, {"base_color": centres, "metallic": centres[:, :1], "roughness": centres[:, 1:2]}
         )
-        field = voxel_field(voxels)
+        field = VoxelField(voxels)
         assert field.channels == ("red", "green", "blue", "metallic", "roughness")
         points = torch.rand(100, 3) * 0.8 - 0.4
         expected = torch.cat([points + 0.5, points[:, :2] + 0.5], 1)
-        torch.testing.assert_close(field.sample(points), expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(field.at(points), expected, atol=1e-5, rtol=0)
 
     def test_points_away_from_the_shell_take_the_nearest_voxel(self):
         voxels = SparseVoxels(
             torch.tensor([[1, 1, 1], [6, 6, 6]]), 8, {"base_color": torch.tensor([[1.0, 0, 0], [0, 0, 1]])}
         )
-        colors = voxel_field(voxels).sample(torch.tensor([[-0.1, -0.1, -0.1], [0.1, 0.1, 0.1]]))
+        colors = VoxelField(voxels).at(torch.tensor([[-0.1, -0.1, -0.1], [0.1, 0.1, 0.1]]))
         torch.testing.assert_close(colors, torch.tensor([[1.0, 0, 0], [0, 0, 1]]))
 
     def test_vertex_colours_are_interpolated_linearly_and_stored_encoded(self):
         mesh = square()
         linear = torch.cat([mesh.vertices[:, :1].expand(4, 3), torch.ones(4, 1)], 1)
-        field = vertex_color_field(Mesh(mesh.vertices, mesh.faces, vertex_colors=linear))
-        color = field.sample(torch.tensor([[0.25, 0.5, 0.3]]))
+        field = VertexColorField(Mesh(mesh.vertices, mesh.faces, vertex_colors=linear))
+        color = field.at(torch.tensor([[0.25, 0.5, 0.3]]))
         torch.testing.assert_close(linear_from_srgb(color[:, :3]), torch.full((1, 3), 0.25), atol=1e-6, rtol=0)
         assert float(color[0, 3]) == 1.0
 
@@ -118,7 +118,7 @@ class TestColorSources:
         means = torch.tensor([[0.0, 0, 0], [1, 0, 0]])
         sh = torch.tensor([[[1.0, 0, 0]], [[0, 0, 1.0]]]) * 0.5 / 0.28209479177387814
         gaussians = Gaussians(means, torch.full((2, 3), 0.05), torch.tensor([[1.0, 0, 0, 0]] * 2), torch.ones(2), sh)
-        colors = gaussian_field(gaussians).sample(torch.tensor([[0.01, 0, 0], [0.99, 0, 0], [0.2, 0, 0], [0.5, 0, 0]]))
+        colors = SplatField(gaussians).at(torch.tensor([[0.01, 0, 0], [0.99, 0, 0], [0.2, 0, 0], [0.5, 0, 0]]))
         torch.testing.assert_close(colors[0], torch.tensor([1.0, 0.5, 0.5]), atol=1e-3, rtol=0)
         torch.testing.assert_close(colors[1], torch.tensor([0.5, 0.5, 1.0]), atol=1e-3, rtol=0)
         assert colors[2, 0] > colors[2, 2], "outside every Gaussian the nearest one still decides"
@@ -129,17 +129,17 @@ class TestColorSources:
         scales = torch.tensor([[0.01, 0.2, 0.01], [0.02, 0.02, 0.02]])
         sh = torch.tensor([[[1.0, 0, 0]], [[0, 0, 1.0]]])
         gaussians = Gaussians(means, scales, torch.tensor([[1.0, 0, 0, 0]] * 2), torch.ones(2), sh)
-        color = gaussian_field(gaussians).sample(torch.tensor([[0.0, 0.2, 0.0]]))[0]
+        color = SplatField(gaussians).at(torch.tensor([[0.0, 0.2, 0.0]]))[0]
         assert color[0] > color[2]
 
     def test_missing_sources_are_refused(self):
         with pytest.raises(InputError, match="base_color"):
-            voxel_field(SparseVoxels(torch.zeros(1, 3, dtype=torch.int64), 8))
+            VoxelField(SparseVoxels(torch.zeros(1, 3, dtype=torch.int64), 8))
         with pytest.raises(InputError, match="vertex colours"):
-            vertex_color_field(icosphere())
+            VertexColorField(icosphere())
         none = Gaussians(torch.zeros(0, 3), torch.zeros(0, 3), torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, 1, 3))
         with pytest.raises(InputError, match="none"):
-            gaussian_field(none)
+            SplatField(none)
 
 
 class TestNormalMap:

@@ -1,5 +1,8 @@
 """The whole finishing: a raw double shell in, a textured asset within its budget out."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import pytest
 import torch
 
@@ -7,11 +10,23 @@ from scenewright.errors import InputError
 from scenewright.geometry.isosurface.mesh_extraction import extract_mesh
 from scenewright.geometry.mesh.edges import edge_table
 from scenewright.geometry.mesh.finish import FinishOptions, finish_mesh
-from scenewright.geometry.mesh.surface_color import AttributeField, vertex_color_field
+from scenewright.geometry.mesh.surface_color import VertexColorField
 from scenewright.types import Mesh
 from tests.geometry.shapes import all_voxels, corner_positions, empty_mesh, features_of_distance, icosphere, to_trimesh
 
-COLOR_BY_POSITION = AttributeField(("red", "green", "blue"), lambda points: points + 0.5)
+
+@dataclass(frozen=True)
+class ColorOf:
+    """A field whose colour is a function of the point."""
+
+    color: Callable[[torch.Tensor], torch.Tensor]
+    channels: tuple[str, ...] = ("red", "green", "blue")
+
+    def at(self, points: torch.Tensor) -> torch.Tensor:
+        return self.color(points)
+
+
+COLOR_BY_POSITION = ColorOf(lambda points: points + 0.5)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +45,7 @@ def test_decoder_output_becomes_a_closed_textured_sphere(decoded):
     assert to_trimesh(decoded).body_count == 2
     stages = []
     options = FinishOptions(max_faces=1500, texture_size=128, remove_invisible=True, num_views=60, view_size=256)
-    result = finish_mesh(decoded, vertex_color_field(decoded), options, lambda stage, fraction: stages.append(stage))
+    result = finish_mesh(decoded, VertexColorField(decoded), options, lambda stage, fraction: stages.append(stage))
     assert len(result.faces) <= 1500
     sphere = to_trimesh(result)
     sphere.merge_vertices(merge_tex=True, merge_norm=True)
@@ -46,7 +61,7 @@ def test_decoder_output_becomes_a_closed_textured_sphere(decoded):
 
 def test_colours_come_from_the_fine_surface():
     """Eight coarse faces cut deep into the ball, yet their texels show what is on the ball itself."""
-    radius = AttributeField(("red", "green", "blue"), lambda points: points.norm(dim=1, keepdim=True).expand(-1, 3))
+    radius = ColorOf(lambda points: points.norm(dim=1, keepdim=True).expand(-1, 3))
     result = finish_mesh(icosphere(4, 0.4), radius, FinishOptions(max_faces=20, texture_size=64, unwrap_method="boxes"))
     texture = result.material.base_color_texture.float() / 255
     torch.testing.assert_close(texture, torch.full_like(texture, 0.4), atol=0.01, rtol=0)

@@ -75,7 +75,7 @@ def test_objects_do_not_depend_on_each_other_and_empty_ones_are_left_out(decoder
     torch.testing.assert_close(small.surface.vertices, alone.surface.vertices)
     assert torch.equal(small.surface.faces, alone.surface.faces)
     points = small.surface.vertices[small.surface.faces[:300].long()].mean(1)
-    torch.testing.assert_close(small.field.sample(points), alone.field.sample(points), atol=1e-4, rtol=0)
+    torch.testing.assert_close(small.field.at(points), alone.field.at(points), atol=1e-4, rtol=0)
     assert small.field.channels == ("red", "green", "blue", "metallic", "roughness", "alpha")
 
 
@@ -104,7 +104,7 @@ def test_what_the_networks_do_not_find_keeps_the_voxels_surface_and_the_pictures
     assert item is not None
     radius = item.surface.vertices.norm(dim=1)
     assert float((radius - 0.42).abs().max()) < 0.04
-    color = item.field.sample(item.surface.vertices)[:, :3]
+    color = item.field.at(item.surface.vertices)[:, :3]
     torch.testing.assert_close(color, torch.tensor([200, 40, 40]).expand(len(color), -1) / 255, atol=0.01, rtol=0)
 
 

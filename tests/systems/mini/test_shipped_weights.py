@@ -81,7 +81,7 @@ def test_the_latent_stages_keep_a_tables_form_and_its_pictures_colour() -> None:
     voxels = (coords.double().numpy() + 0.5) / 32 - 0.5
     distance, _ = cKDTree(voxels).query(surface.vertices.double().numpy())
     assert distance.max() < 2 / 32
-    red, green, blue = item.field.sample(surface.vertices[surface.faces.long()].mean(1)).mean(0)[:3].tolist()
+    red, green, blue = item.field.at(surface.vertices[surface.faces.long()].mean(1)).mean(0)[:3].tolist()
     assert red > 1.5 * max(green, blue)
 
 

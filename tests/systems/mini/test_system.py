@@ -10,7 +10,7 @@ from PIL import Image
 from scenewright.backbones.structure_vae import StructureDecoder
 from scenewright.errors import WeightsError
 from scenewright.geometry.mesh.finish import FinishOptions
-from scenewright.geometry.mesh.surface_color import AttributeField
+from scenewright.geometry.mesh.surface_color import VoxelField
 from scenewright.systems.assembly.generator import GenerateOptions
 from scenewright.systems.assembly.placing import transformed_camera
 from scenewright.systems.baselines.generator import assumed_camera
@@ -24,6 +24,7 @@ from scenewright.systems.mini.surface import voxel_surface
 from scenewright.systems.mini.system import mini_system
 from scenewright.systems.scenegen.structure_flow import SceneStructureFlow
 from scenewright.systems.single_object.latent_preparation import write_statistics
+from scenewright.types import SparseVoxels
 from scenewright.weights.load import save_weights
 from scenewright.weights.record import LatentStatistics
 
@@ -140,7 +141,7 @@ def test_colours_stand_where_the_picture_has_them() -> None:
     pixels[4:28, 16:28] = (0, 255, 0)
     corners = torch.tensor([[-0.5, -0.5, -0.5], [0.5, 0.5, 0.5]])
     field = picture_field(corners, Image.fromarray(pixels))
-    values = field.sample(torch.tensor([[-0.4, 0.0, 0.0], [0.4, 0.0, 0.0]]))
+    values = field.at(torch.tensor([[-0.4, 0.0, 0.0], [0.4, 0.0, 0.0]]))
     assert field.channels[:3] == ("red", "green", "blue")
     assert values[0, :3].tolist() == [1, 0, 0]
     assert values[1, :3].tolist() == [0, 1, 0]
@@ -162,13 +163,16 @@ def test_the_picture_shows_on_the_front_at_the_materials_brightness_and_not_behi
     ball = voxel_surface(np.linalg.norm(np.stack(np.meshgrid(axis, axis, axis, indexing="ij")), axis=0) < 0.4)
     pixels = np.zeros((64, 64, 3), dtype=np.uint8)
     pixels[8:56, 8:32], pixels[8:56, 32:56] = 200, 80
-    grey = AttributeField(("red", "green", "blue", "roughness"), lambda points: torch.full((len(points), 4), 0.4))
+    values = torch.full((1, 4), 0.4)
+    grey = VoxelField(
+        SparseVoxels(torch.zeros(1, 3).int(), 8, {"base_color": values[:, :3], "roughness": values[:, 3:]})
+    )
     field = with_picture(grey, ball, Image.fromarray(pixels))
     assert field.channels == grey.channels
     left, right = (torch.tensor([[x, -0.36, 0.13]]) for x in (-0.12, 0.12))
-    bright, dark = (field.sample(point)[0] for point in (left, right))
+    bright, dark = (field.at(point)[0] for point in (left, right))
     assert float(bright[0] / dark[0]) == pytest.approx(200 / 80, rel=0.05)
     assert float((bright[0] + dark[0]) / 2) == pytest.approx(0.4, abs=0.06)
     assert float(bright[3]) == float(dark[3]) == pytest.approx(0.4)
-    back = field.sample(torch.stack([left[0], right[0]]) * -1)
+    back = field.at(torch.stack([left[0], right[0]]) * -1)
     torch.testing.assert_close(back[:, :3], torch.full((2, 3), 0.4), atol=0.03, rtol=0)

@@ -154,7 +154,7 @@ def bake_material(
     tree = TriangleTree(fine)
     baked = bake(
         mesh,
-        attributes.sample,
+        attributes.at,
         options.texture_size,
         project=lambda points: tree.query(points).points,
         progress=progress,

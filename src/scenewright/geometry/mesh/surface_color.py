@@ -1,13 +1,15 @@
-"""Where texture values come from: sparse voxels, vertex colours, or Gaussians, as functions of a surface point.
+"""Where texture values come from: sparse voxels, vertex colours, Gaussians, as fields that are asked at points.
 
-Every source is an `AttributeField`: named channels and a function from points to values. Colour channels are
+A field is a frozen dataclass of tensors and plain data, so that it can be stored beside the surface it belongs to
+(`io.data_file`). What it looks up (trees, tables) is built at the first question and is not stored. Colour channels are
 display-encoded (sRGB), as textures store them; metallic, roughness and opacity are linear.
 
 Legend: M points, C channels, N voxels or Gaussians. Frame: that of the mesh being baked.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -22,7 +24,7 @@ from scenewright.geometry.mesh.triangle_tree import TriangleTree
 from scenewright.geometry.rotation import quaternion_wxyz_to_matrix
 from scenewright.types import Gaussians, Mesh, SparseVoxels
 
-__all__ = ["AttributeField", "gaussian_field", "vertex_color_field", "voxel_field"]
+__all__ = ["AttributeField", "Placed", "SplatField", "VertexColorField", "VoxelField"]
 
 _COLOR = ("red", "green", "blue")
 # Attribute of the voxels -> channels it fills.
@@ -35,15 +37,20 @@ _CHANNELS_OF_ATTRIBUTE = {
 _SH_DEGREE_0 = 0.28209479177387814
 
 
+@runtime_checkable
+class AttributeField(Protocol):
+    """Named values at points; `channels` are among red, green, blue (sRGB), alpha, metallic, roughness."""
+
+    @property
+    def channels(self) -> tuple[str, ...]: ...
+
+    def at(self, points: Float[Tensor, "M 3"]) -> Float[Tensor, "M C"]:
+        """Values in [0, 1], one column per channel, on the device of `points`."""
+        ...
+
+
 @dataclass(frozen=True)
-class AttributeField:
-    """Named values at points. `channels` are among red, green, blue (sRGB), alpha, metallic, roughness; in [0, 1]."""
-
-    channels: tuple[str, ...]
-    sample: Callable[[Float[Tensor, "M 3"]], Float[Tensor, "M C"]]
-
-
-def voxel_field(voxels: SparseVoxels) -> AttributeField:
+class VoxelField:
     """Trilinear values of `base_color`, `metallic`, `roughness` and `alpha`, as far as the voxels have them.
 
     Points whose eight surrounding voxels are all empty take the nearest voxel's value, so that a simplified surface
@@ -52,53 +59,80 @@ def voxel_field(voxels: SparseVoxels) -> AttributeField:
     Raises:
         InputError: there is no voxel, or none of the four attributes.
     """
-    names = [name for name in _CHANNELS_OF_ATTRIBUTE if name in voxels.attributes]
-    if not names or len(voxels.coords) == 0:
-        got = f"{len(voxels.coords)} voxels with {', '.join(voxels.attributes) or 'no attributes'}"
-        raise InputError(
-            f"Expected voxels with at least one of {', '.join(_CHANNELS_OF_ATTRIBUTE)}, got {got}; "
-            "decode the texture latent first."
-        )
-    channels = tuple(channel for name in names for channel in _CHANNELS_OF_ATTRIBUTE[name])
-    columns = [voxels.attributes[name].float().cpu().reshape(len(voxels.coords), -1) for name in names]
-    # One more channel of ones tells where no voxel was near: the sample is 0 there, 1 elsewhere.
-    values = torch.cat([*columns, torch.ones(len(voxels.coords), 1)], 1)
-    coords = torch.nn.functional.pad(voxels.coords.cpu(), (1, 0))
-    nearest: list[cKDTree] = []
 
-    def sample(points: Float[Tensor, "M 3"]) -> Float[Tensor, "M C"]:
-        query = (points.detach().float().cpu() + 0.5) * voxels.resolution
-        sampled = sample_sparse_grid(coords, values, query[None])[0]
+    voxels: SparseVoxels
+
+    def __post_init__(self) -> None:
+        if not self._names or len(self.voxels.coords) == 0:
+            got = f"{len(self.voxels.coords)} voxels with {', '.join(self.voxels.attributes) or 'no attributes'}"
+            raise InputError(
+                f"Expected voxels with at least one of {', '.join(_CHANNELS_OF_ATTRIBUTE)}, got {got}; "
+                "decode the texture latent first."
+            )
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        return tuple(channel for name in self._names for channel in _CHANNELS_OF_ATTRIBUTE[name])
+
+    def at(self, points: Float[Tensor, "M 3"]) -> Float[Tensor, "M C"]:
+        coords = torch.nn.functional.pad(self.voxels.coords.cpu(), (1, 0))
+        query = (points.detach().float().cpu() + 0.5) * self.voxels.resolution
+        sampled = sample_sparse_grid(coords, self._values, query[None])[0]
         is_empty = sampled[:, -1] < 0.5
         if is_empty.any():
-            if not nearest:
-                nearest.append(cKDTree(voxels.coords.cpu().numpy() + 0.5))
-            _, row = nearest[0].query(query[is_empty].numpy(), workers=-1)
-            sampled[is_empty] = values[torch.from_numpy(row)]
+            _, row = self._tree.query(query[is_empty].numpy(), workers=-1)
+            sampled[is_empty] = self._values[torch.from_numpy(row)]
         return sampled[:, :-1].clamp(0, 1).to(points.device)
 
-    return AttributeField(channels, sample)
+    @property
+    def _names(self) -> list[str]:
+        return [name for name in _CHANNELS_OF_ATTRIBUTE if name in self.voxels.attributes]
+
+    @cached_property
+    def _values(self) -> Float[Tensor, "N C_plus_1"]:
+        """All channels, and one more of ones that tells where no voxel was near: its sample is 0 there, 1 elsewhere."""
+        rows = len(self.voxels.coords)
+        columns = [self.voxels.attributes[name].float().cpu().reshape(rows, -1) for name in self._names]
+        return torch.cat([*columns, torch.ones(rows, 1)], 1)
+
+    @cached_property
+    def _tree(self) -> cKDTree:
+        return cKDTree(self.voxels.coords.cpu().numpy() + 0.5)
 
 
-def vertex_color_field(mesh: Mesh) -> AttributeField:
-    """Interpolated vertex colours at the closest point of `mesh`.
+@dataclass(frozen=True)
+class VertexColorField:
+    """Interpolated vertex colours at the closest point of a mesh.
 
     Raises:
         InputError: the mesh has no vertex colours or no face.
     """
-    if mesh.vertex_colors is None:
-        raise InputError("Expected a mesh with vertex colours to bake from, got one without; give a colour source.")
-    tree, colors, faces = TriangleTree(mesh), mesh.vertex_colors.detach().float().cpu(), mesh.faces.cpu().long()
 
-    def sample(points: Float[Tensor, "M 3"]) -> Float[Tensor, "M 4"]:
-        hits = tree.query(points.cpu())
-        rgba = (colors[faces[hits.faces]] * hits.barycentric[..., None]).sum(1).clamp(0, 1)
+    mesh: Mesh
+
+    def __post_init__(self) -> None:
+        if self.mesh.vertex_colors is None:
+            raise InputError("Expected a mesh with vertex colours to bake from, got one without; give a colour source.")
+        _ = self._tree  # a mesh without faces is refused here
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        return (*_COLOR, "alpha")
+
+    def at(self, points: Float[Tensor, "M 3"]) -> Float[Tensor, "M 4"]:
+        assert self.mesh.vertex_colors is not None
+        hits = self._tree.query(points.cpu())
+        colors = self.mesh.vertex_colors.detach().float().cpu()[self.mesh.faces.cpu().long()[hits.faces]]
+        rgba = (colors * hits.barycentric[..., None]).sum(1).clamp(0, 1)
         return torch.cat([srgb_from_linear(rgba[:, :3]), rgba[:, 3:]], 1).to(points.device)
 
-    return AttributeField((*_COLOR, "alpha"), sample)
+    @cached_property
+    def _tree(self) -> TriangleTree:
+        return TriangleTree(self.mesh)
 
 
-def gaussian_field(gaussians: Gaussians, *, neighbours: int = 8) -> AttributeField:
+@dataclass(frozen=True)
+class SplatField:
     """Colour of the Gaussians round a point: the nearest ones' degree-0 colours, weighted by opacity and density.
 
     One pass over the texels instead of rendering and fitting many views: exact where Gaussians hug the surface, with no
@@ -107,18 +141,22 @@ def gaussian_field(gaussians: Gaussians, *, neighbours: int = 8) -> AttributeFie
     Raises:
         InputError: there is no Gaussian.
     """
-    if len(gaussians.means) == 0:
-        raise InputError("Expected Gaussians to bake colour from, got none.")
-    means = gaussians.means.detach().double().cpu().numpy()
-    tree = cKDTree(means)
-    neighbours = min(neighbours, len(means))
-    color = (0.5 + _SH_DEGREE_0 * gaussians.sh[:, 0].detach().float().cpu()).clamp(0, 1).numpy()
-    opacity = gaussians.opacities.detach().float().cpu().numpy()
-    whiten = _whitening(gaussians)
 
-    def sample(points: Float[Tensor, "M 3"]) -> Float[Tensor, "M 3"]:
+    gaussians: Gaussians
+    num_neighbours: int = 8
+
+    def __post_init__(self) -> None:
+        if len(self.gaussians.means) == 0:
+            raise InputError("Expected Gaussians to bake colour from, got none.")
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        return _COLOR
+
+    def at(self, points: Float[Tensor, "M 3"]) -> Float[Tensor, "M 3"]:
+        means, color, opacity, whiten = self._arrays
         query = points.detach().double().cpu().numpy()
-        distance, row = tree.query(query, k=neighbours, workers=-1)
+        distance, row = self._tree.query(query, k=min(self.num_neighbours, len(means)), workers=-1)
         distance, row = distance.reshape(len(query), -1), row.reshape(len(query), -1)
         offset = (query[:, None] - means[row]).astype(np.float32)
         local = np.einsum("mkij,mkj->mki", whiten[row], offset)
@@ -128,11 +166,32 @@ def gaussian_field(gaussians: Gaussians, *, neighbours: int = 8) -> AttributeFie
         mixed = (weight[..., None] * color[row]).sum(1) / weight.sum(1, keepdims=True)
         return torch.from_numpy(mixed.astype(np.float32)).to(points.device)
 
-    return AttributeField(_COLOR, sample)
+    @cached_property
+    def _arrays(self) -> tuple[np.ndarray, ...]:
+        """Means (float64), colours, opacities, and whitening matrices: from an offset to deviations along the axes."""
+        item = self.gaussians
+        color = (0.5 + _SH_DEGREE_0 * item.sh[:, 0].detach().float().cpu()).clamp(0, 1)
+        world_from_local = quaternion_wxyz_to_matrix(item.quaternions_wxyz.detach().float().cpu())
+        whiten = world_from_local.mT / item.scales.detach().float().cpu().clamp(min=1e-9)[..., None]
+        means, opacities = item.means.detach().double().cpu(), item.opacities.detach().float().cpu()
+        return means.numpy(), color.numpy(), opacities.numpy(), whiten.numpy()
+
+    @cached_property
+    def _tree(self) -> cKDTree:
+        return cKDTree(self._arrays[0])
 
 
-def _whitening(gaussians: Gaussians) -> Float[np.ndarray, "N 3 3"]:
-    """Matrices that turn an offset from the centre into standard deviations along the Gaussian's axes."""
-    world_from_local = quaternion_wxyz_to_matrix(gaussians.quaternions_wxyz.detach().float().cpu())
-    scales = gaussians.scales.detach().float().cpu().clamp(min=1e-9)
-    return (world_from_local.mT / scales[..., None]).numpy()
+@dataclass(frozen=True)
+class Placed:
+    """A field of another frame: a point is taken there by `field_from_points` before `field` is asked."""
+
+    field: AttributeField
+    field_from_points: Float[Tensor, "4 4"]
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        return self.field.channels
+
+    def at(self, points: Float[Tensor, "M 3"]) -> Float[Tensor, "M C"]:
+        matrix = self.field_from_points.to(points)
+        return self.field.at(points @ matrix[:3, :3].T + matrix[:3, 3])

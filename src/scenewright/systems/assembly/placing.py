@@ -15,7 +15,7 @@ from torch import Tensor
 from scenewright.errors import InputError
 from scenewright.geometry.mesh.finish import FinishOptions, StageProgress, clean_surface, finish_mesh
 from scenewright.geometry.mesh.parts import select_faces
-from scenewright.geometry.mesh.surface_color import AttributeField
+from scenewright.geometry.mesh.surface_color import Placed
 from scenewright.geometry.rotation import compose_similarity
 from scenewright.systems.assembly.decoding import RawObject
 from scenewright.types import Camera, Gaussians, Mesh, SceneObject
@@ -39,10 +39,8 @@ def centred(raw: RawObject) -> tuple[RawObject, Float[Tensor, "4 4"]] | None:
     vertices = (raw.surface.vertices.detach().cpu() - centre) / side
     surface = Mesh(vertices, raw.surface.faces.cpu(), material=raw.surface.material)
     splats = None if raw.splats is None else _centred_splats(raw.splats, centre, side)
-    sample = raw.field.sample
-    field = AttributeField(raw.field.channels, lambda points: sample(points * side + centre.to(points)))
-    back = compose_similarity(torch.eye(3), centre, torch.tensor(side))
-    return RawObject(surface, field, splats), back
+    cube_from_object = compose_similarity(torch.eye(3), centre, side)
+    return RawObject(surface, Placed(raw.field, cube_from_object), splats), cube_from_object
 
 
 def placed_object(

@@ -21,7 +21,7 @@ from scenewright.backbones.trellis1.slat_flow import SLatFlow
 from scenewright.backbones.trellis1.weights import IMAGE_REPOSITORY
 from scenewright.geometry.isosurface.mesh_extraction import extract_mesh
 from scenewright.geometry.mesh.finish import FinishOptions
-from scenewright.geometry.mesh.surface_color import gaussian_field
+from scenewright.geometry.mesh.surface_color import SplatField
 from scenewright.machine import memory_in_use
 from scenewright.nn.flow_context import FlowContext
 from scenewright.nn.precision import torso_dtype
@@ -158,7 +158,7 @@ class Trellis1Decoder:
         if extracted.is_empty:
             return None
         splats = self.gaussian_decoder(latent)[0]
-        return RawObject(extracted.to_mesh(), gaussian_field(splats), splats)
+        return RawObject(extracted.to_mesh(), SplatField(splats), splats)
 
     def decoding_bytes(self, coords: Sequence[Int[Tensor, "_ 3"]]) -> list[int]:
         """What decoding each object adds, to its raw surface, beside what is kept of all others."""

@@ -30,7 +30,7 @@ from scenewright.backbones.trellis2.weights import REPOSITORY
 from scenewright.encoders.dinov3 import Dinov3
 from scenewright.errors import EmptyStructureError, InputError
 from scenewright.geometry.mesh.finish import FinishOptions
-from scenewright.geometry.mesh.surface_color import voxel_field
+from scenewright.geometry.mesh.surface_color import VoxelField
 from scenewright.machine import memory_in_use
 from scenewright.nn.precision import torso_dtype
 from scenewright.sparse.tensor import SparseTensor
@@ -146,7 +146,7 @@ class Trellis2Decoder:
         except EmptyStructureError:
             return None
         voxels = decode_materials(self.networks.network("tex_slat_decoder"), texture, pyramid, resolution)
-        return RawObject(surface, voxel_field(voxels[0]))
+        return RawObject(surface, VoxelField(voxels[0]))
 
 
 def coarser_coords(coords: Int[Tensor, "N 3"], resolution: int, coarser: int) -> Int[Tensor, "M 3"]:

@@ -31,7 +31,7 @@ from scenewright.backbones.trellis2.sparse_unet import Pyramid
 from scenewright.errors import EmptyStructureError
 from scenewright.geometry.mesh.edges import edge_table
 from scenewright.geometry.mesh.finish import FinishOptions
-from scenewright.geometry.mesh.surface_color import voxel_field
+from scenewright.geometry.mesh.surface_color import VoxelField
 from scenewright.geometry.mesh.triangle_tree import TriangleTree
 from scenewright.geometry.ovoxel.dual_grid import mesh_to_dual_grid
 from scenewright.samplers.flow import interpolate
@@ -166,7 +166,7 @@ def _finished(guess: Mesh, picture: Image.Image, grid: DualGrid, voxels: SparseV
     if not len(voxels.coords):
         return RawObject(guess, picture_field(guess.vertices, picture))
     surface = _drawn_onto(guess, grid)
-    return RawObject(surface, with_picture(voxel_field(voxels), surface, picture))
+    return RawObject(surface, with_picture(VoxelField(voxels), surface, picture))
 
 
 def _drawn_onto(guess: Mesh, grid: DualGrid) -> Mesh:

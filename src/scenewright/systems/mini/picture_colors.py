@@ -3,11 +3,12 @@
 The object is seen from the front, a little from above, and stretched to its picture's outline: no reconstruction of
 materials, but what the picture shows ends up about where it belongs.
 
-Legend: M points, P picture side. Frame: the object's cube, z up, camera looking along +y.
+Legend: M points, D depth cells a side, H/W picture size. Frame: the object's cube, z up, camera looking along +y.
 """
 
 import math
-from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from scenewright.geometry.mesh.surface_color import AttributeField
 from scenewright.geometry.mesh.triangle_tree import TriangleTree
 from scenewright.types import Mesh
 
-__all__ = ["picture_field", "with_picture"]
+__all__ = ["OverlaidField", "ProjectedField", "picture_field", "with_picture"]
 
 _PITCH_DEG = 20.0
 _ROUGHNESS = 0.8
@@ -32,7 +33,91 @@ _DEPTH_CELLS = 96
 _SAME_SURFACE = 0.05
 
 
-def picture_field(vertices: Float[Tensor, "V 3"], picture: Image.Image) -> AttributeField:
+@dataclass(frozen=True)
+class ProjectedField:
+    """A picture's colours on everything in the line of sight, with one roughness and no metal.
+
+    Attributes:
+        pixels: sRGB in [0, 1]; colours go on beyond the object's outline.
+        outline: corners (x, y), low and high, of the object in the picture, in pixels.
+        extent: corners (right, down), low and high, of the object as a distant camera in front sees it.
+    """
+
+    pixels: Float[Tensor, "H W 3"]
+    outline: Float[Tensor, "2 2"]
+    extent: Float[Tensor, "2 2"]
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        return ("red", "green", "blue", "metallic", "roughness")
+
+    def at(self, points: Float[Tensor, "M 3"]) -> Float[Tensor, "M 5"]:
+        low, high = self.extent
+        share = (_from_front(points.detach().float().cpu()) - low) / (high - low).clamp(min=1e-6)
+        pixel = (self.outline[0] + share * (self.outline[1] - self.outline[0])).long()
+        x, y = (pixel[:, axis].clamp(0, self.pixels.shape[1 - axis] - 1) for axis in (0, 1))
+        color = self.pixels[y, x]
+        rest = torch.tensor([0.0, _ROUGHNESS]).expand(len(color), -1)
+        return torch.cat([color, rest], 1).to(points.device)
+
+
+@dataclass(frozen=True)
+class OverlaidField:
+    """A field with a picture's detail where the camera sees the surface, at the field's brightness.
+
+    Attributes:
+        field: with red, green, blue first.
+        picture: laid on from the front.
+        surface: what is seen, closed and wound outwards.
+        brighter: factor of the picture's colours.
+        tint: factors of the field's red, green, blue.
+    """
+
+    field: AttributeField
+    picture: ProjectedField
+    surface: Mesh
+    brighter: float = 1.0
+    tint: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        return self.field.channels
+
+    def at(self, points: Float[Tensor, "M 3"]) -> Float[Tensor, "M C"]:
+        on_cpu = points.detach().float().cpu()
+        own, color = self.field.at(on_cpu), self.picture.at(on_cpu)[:, :3] * self.brighter
+        base = own[:, :3] * torch.tensor(self.tint)
+        return torch.cat([(base + self.seen(on_cpu) * (color - base)).clamp(0, 1), own[:, 3:]], 1).to(points.device)
+
+    def seen(self, points: Float[Tensor, "M 3"]) -> Float[Tensor, "M 1"]:
+        """How much of a point's colour the picture knows: all where it faces the camera and nothing is in between."""
+        hits = self._tree.query(points)
+        towards = (self._facing[self.surface.faces.long()[hits.faces]] * hits.barycentric).sum(1)
+        behind = (_depth(points) - self._nearest[_depth_cells(points)]) / _SAME_SURFACE
+        return ((2 * towards).clamp(0, 1) * (2 - behind).clamp(0, 1))[:, None]
+
+    @cached_property
+    def middles(self) -> Float[Tensor, "F 3"]:
+        """Middles of the surface's faces."""
+        return self.surface.vertices[self.surface.faces.long()].mean(1)
+
+    @cached_property
+    def _tree(self) -> TriangleTree:
+        return TriangleTree(self.surface)
+
+    @cached_property
+    def _facing(self) -> Float[Tensor, " V"]:
+        return vertex_normals(self.surface) @ _TO_CAMERA
+
+    @cached_property
+    def _nearest(self) -> Float[Tensor, " D_squared"]:
+        """Depth of what a distant camera in front sees first in each cell."""
+        points = torch.cat([self.surface.vertices, self.middles])
+        depth = torch.full((_DEPTH_CELLS**2,), torch.inf)
+        return depth.scatter_reduce(0, _depth_cells(points), _depth(points), "amin")
+
+
+def picture_field(vertices: Float[Tensor, "V 3"], picture: Image.Image) -> ProjectedField:
     """Colours of a picture on black, laid on an object from its front."""
     pixels = np.asarray(picture.convert("RGB")).astype(np.float32) / 255
     shown = pixels.max(-1) > 0.02
@@ -41,21 +126,10 @@ def picture_field(vertices: Float[Tensor, "V 3"], picture: Image.Image) -> Attri
     # Half-covered border pixels are dark; the colours further inside replace them.
     inner = ndimage.binary_erosion(shown, iterations=2)
     _, (rows, columns) = ndimage.distance_transform_edt(~(inner if inner.any() else shown), return_indices=True)
-    painted = torch.from_numpy(pixels[rows, columns])
     ys, xs = np.nonzero(shown)
-    target = torch.tensor([[xs.min(), ys.min()], [xs.max() + 1, ys.max() + 1]], dtype=torch.float32)
+    outline = torch.tensor([[xs.min(), ys.min()], [xs.max() + 1, ys.max() + 1]], dtype=torch.float32)
     flat = _from_front(vertices.float())
-    low, high = flat.amin(0), flat.amax(0)
-
-    def sample(points: Float[Tensor, "M 3"]) -> Float[Tensor, "M C"]:
-        share = (_from_front(points.detach().float().cpu()) - low) / (high - low).clamp(min=1e-6)
-        place = (target[0] + share * (target[1] - target[0])).long()
-        x, y = (place[:, axis].clamp(0, pixels.shape[1 - axis] - 1) for axis in (0, 1))
-        color = painted[y, x]
-        rest = torch.tensor([0.0, _ROUGHNESS]).expand(len(color), -1)
-        return torch.cat([color, rest], 1).to(points.device)
-
-    return AttributeField(("red", "green", "blue", "metallic", "roughness"), sample)
+    return ProjectedField(torch.from_numpy(pixels[rows, columns]), outline, torch.stack([flat.amin(0), flat.amax(0)]))
 
 
 def with_picture(field: AttributeField, surface: Mesh, picture: Image.Image) -> AttributeField:
@@ -67,45 +141,22 @@ def with_picture(field: AttributeField, surface: Mesh, picture: Image.Image) -> 
         field: with red, green, blue first.
         surface: closed, wound outwards.
     """
-    painted = picture_field(surface.vertices, picture)
-    tree = TriangleTree(surface)
-    faces, facing = surface.faces.long(), vertex_normals(surface) @ _TO_CAMERA
-    middles = surface.vertices[faces].mean(1)
-    nearest = _nearest_from_front(torch.cat([surface.vertices, middles]))
-
-    def share(points: Float[Tensor, "M 3"]) -> Float[Tensor, "M 1"]:
-        """How much of a point's colour the picture knows: all where it faces the camera and nothing is in between."""
-        hits = tree.query(points)
-        towards = (facing[faces[hits.faces]] * hits.barycentric).sum(1)
-        behind = (_depth(points) - nearest(points)) / _SAME_SURFACE
-        return ((2 * towards).clamp(0, 1) * (2 - behind).clamp(0, 1))[:, None]
-
-    weight = share(middles)
+    overlaid = OverlaidField(field, picture_field(surface.vertices, picture), surface)
+    weight = overlaid.seen(overlaid.middles)
     if not bool((weight > 0).any()):
         return field
-    level, seen = ((weight * source.sample(middles)[:, :3]).sum(0) / weight.sum() for source in (field, painted))
+    level, seen = (
+        (weight * source.at(overlaid.middles)[:, :3]).sum(0) / weight.sum() for source in (field, overlaid.picture)
+    )
     brighter = (level.mean() / seen.mean().clamp(min=0.02)).clamp(0.5, 2.0)
     tint = (seen * brighter / level.clamp(min=0.02)).clamp(0.5, 2.0)
-
-    def sample(points: Float[Tensor, "M 3"]) -> Float[Tensor, "M C"]:
-        place = points.detach().float().cpu()
-        own, color, known = field.sample(place), painted.sample(place)[:, :3] * brighter, share(place)
-        base = own[:, :3] * tint
-        return torch.cat([(base + known * (color - base)).clamp(0, 1), own[:, 3:]], 1).to(points.device)
-
-    return AttributeField(field.channels, sample)
+    return OverlaidField(field, overlaid.picture, surface, float(brighter), tuple(tint.tolist()))
 
 
-def _nearest_from_front(points: Float[Tensor, "M 3"]) -> Callable[[Float[Tensor, "K 3"]], Float[Tensor, " K"]]:
-    """Depth of what a distant camera in front sees first on the way to a place."""
-
-    def cells(places: Float[Tensor, "K 3"]) -> Int[Tensor, " K"]:
-        x, y = ((_from_front(places) + 1) / 2 * _DEPTH_CELLS).long().clamp(0, _DEPTH_CELLS - 1).unbind(1)
-        return x * _DEPTH_CELLS + y
-
-    depth = torch.full((_DEPTH_CELLS**2,), torch.inf)
-    depth = depth.scatter_reduce(0, cells(points), _depth(points), "amin")
-    return lambda places: depth[cells(places)]
+def _depth_cells(points: Float[Tensor, "M 3"]) -> Int[Tensor, " M"]:
+    """Cell of the plane [-1, 1]^2 in front of the camera that a point is seen in."""
+    x, y = ((_from_front(points) + 1) / 2 * _DEPTH_CELLS).long().clamp(0, _DEPTH_CELLS - 1).unbind(1)
+    return x * _DEPTH_CELLS + y
 
 
 def _depth(points: Float[Tensor, "M 3"]) -> Float[Tensor, " M"]:

@@ -10,9 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 import torch
-from jaxtyping import Float
 from PIL import Image
-from torch import Tensor
 
 import scenewright
 from scenewright.backbones.trellis2.config import MAX_NUM_TOKENS, IntervalSamplerConfig
@@ -28,10 +26,11 @@ from scenewright.errors import InputError, OutOfMemoryBudgetError
 from scenewright.geometry.mesh.finish import FinishOptions, bake_material
 from scenewright.geometry.mesh.normal_map import smooth_vertex_normals
 from scenewright.geometry.mesh.parts import weld_vertices
-from scenewright.geometry.mesh.surface_color import AttributeField, voxel_field
+from scenewright.geometry.mesh.surface_color import AttributeField, Placed, VoxelField
 from scenewright.geometry.mesh.uv import unwrap
 from scenewright.geometry.ovoxel.dual_grid import mesh_to_dual_grid
 from scenewright.geometry.ovoxel.voxelize import fit_unit_cube
+from scenewright.geometry.rotation import compose_similarity
 from scenewright.sparse.tensor import VoxelSet
 from scenewright.systems.single_object.trellis2 import StageProgress, encode_picture
 from scenewright.types import Mesh, Scene, SceneObject
@@ -107,8 +106,11 @@ def texture_mesh(
     del flow
     report("decode", 0.0)
     decoder = networks.network("tex_slat_decoder")
-    field = voxel_field(decode_materials(decoder, texture, posterior.pyramid, options.resolution)[0])
-    textured = _baked(mesh, field, centre, scale, options, report)
+    field = VoxelField(decode_materials(decoder, texture, posterior.pyramid, options.resolution)[0])
+    # Two matrices, since (p - centre) * scale rounds otherwise than p * scale - centre * scale.
+    fitted_from_centred = compose_similarity(torch.eye(3), torch.zeros(3), scale)
+    centred_from_mesh = compose_similarity(torch.eye(3), -centre)
+    textured = _baked(mesh, Placed(Placed(field, fitted_from_centred), centred_from_mesh), options, report)
     provenance = {
         "generator": f"scenewright {scenewright.__version__}",
         "system": "single_object/texturing",
@@ -173,19 +175,13 @@ def _merged(parts: Sequence[Mesh]) -> Mesh:
 def _baked(
     mesh: Mesh,
     field: AttributeField,
-    centre: Float[Tensor, " 3"],
-    scale: float,
     options: TexturingOptions,
     report: StageProgress,
 ) -> Mesh:
-    def sample(points: Float[Tensor, "M 3"]) -> Float[Tensor, "M C"]:
-        return field.sample(((points - centre.to(points)) * scale).to(points))
-
     source = mesh
     if mesh.uv is None or not options.keep_uv:
         report("unwrap", 0.0)
         source = unwrap(weld_vertices(replace(mesh, uv=None)), texture_size=options.texture_size)
     source = replace(source, vertex_normals=smooth_vertex_normals(source))
     finish = FinishOptions(texture_size=options.texture_size, double_sided=True)
-    attributes = AttributeField(field.channels, sample)
-    return bake_material(source, mesh, attributes, finish, lambda done: report("bake", done))
+    return bake_material(source, mesh, field, finish, lambda done: report("bake", done))

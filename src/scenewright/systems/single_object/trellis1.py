@@ -33,7 +33,7 @@ from scenewright.encoders.weights import load_named_dinov2
 from scenewright.errors import EmptyStructureError
 from scenewright.geometry.isosurface.mesh_extraction import extract_mesh
 from scenewright.geometry.mesh.finish import FinishOptions, finish_mesh
-from scenewright.geometry.mesh.surface_color import gaussian_field
+from scenewright.geometry.mesh.surface_color import SplatField
 from scenewright.io.images import pixels_of
 from scenewright.samplers.config import SamplerConfig
 from scenewright.sparse.tensor import SparseTensor
@@ -124,7 +124,7 @@ def object_from_pictures(
     )
     report("decode", 0.0)
     decoded = decode_object(slat, networks)
-    mesh = finish_mesh(decoded.surface, gaussian_field(decoded.splats), options.finish, progress=report)
+    mesh = finish_mesh(decoded.surface, SplatField(decoded.splats), options.finish, progress=report)
     provenance = _provenance(networks, crops, options, structure_sampler, slat_sampler)
     placed = SceneObject(name="object", parts=(mesh,), splats=decoded.splats)
     return Scene((placed,), provenance=provenance)

@@ -29,7 +29,7 @@ from scenewright.encoders.preprocess.trellis2 import prepare_object, resized_for
 from scenewright.encoders.weights import DINOV3_VITL16, encoder_from_pretrained, load_dinov3
 from scenewright.errors import InputError
 from scenewright.geometry.mesh.finish import FinishOptions, finish_mesh
-from scenewright.geometry.mesh.surface_color import voxel_field
+from scenewright.geometry.mesh.surface_color import VoxelField
 from scenewright.io.images import pixels_of
 from scenewright.types import Scene, SceneObject
 from scenewright.weights.config import config_from_json, read_config
@@ -102,7 +102,7 @@ def object_from_picture(
     )
     report("decode", 0.0)
     decoded = decode_object(latents, networks)
-    mesh = finish_mesh(decoded.surface, voxel_field(decoded.voxels), options.finish, progress=report)
+    mesh = finish_mesh(decoded.surface, VoxelField(decoded.voxels), options.finish, progress=report)
     provenance = {
         "generator": f"scenewright {scenewright.__version__}",
         "system": "single_object/trellis2",
