@@ -68,8 +68,8 @@ def main() -> None:
             seconds(run, arguments.repeats)
             for run in (
                 lambda: flow.project_scene(tokens),
-                lambda: flow(x, t, context, with_poses=False),
-                lambda: flow(x, t, None, with_poses=False),
+                lambda: flow(x, t, context),
+                lambda: flow(x, t, None),
             )
         )
         total = project + (GUIDED + UNGUIDED) * conditional + GUIDED * unconditional
@@ -87,7 +87,7 @@ def plain_evaluation(
     """One evaluation of the published code; the unconditional one costs the same."""
     assert tokens.shared is not None
     repeated = SceneCondition(torch.cat([tokens.own, tokens.shared.expand(len(x), -1, -1)], 1))
-    return lambda: flow(x, t.expand(len(x)), repeated)
+    return lambda: flow.velocity_and_poses(x, t.expand(len(x)), flow.project_scene(repeated, keep_keys=False))
 
 
 if __name__ == "__main__":

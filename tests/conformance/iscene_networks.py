@@ -8,12 +8,13 @@ from torch import Tensor
 from scenewright.backbones.structure_vae import occupied_coords
 from scenewright.backbones.trellis1.published import structure_flow_config
 from scenewright.backbones.trellis1.structure_flow import StructureFlow, flow_block
+from scenewright.nn.blocks import BlockContext
 from scenewright.samplers.config import SamplerConfig
 from scenewright.samplers.flow import clean_sample
 from scenewright.samplers.schedule import rescaled_times
 from scenewright.sparse.attention import Sequences
 from scenewright.systems.iscene.config import SceneContextConfig
-from scenewright.systems.iscene.context_attention import SceneContextAttention, SlotSequences
+from scenewright.systems.iscene.context_attention import SceneContextAttention, SlotContext
 from scenewright.systems.iscene.published import scene_context_config, type_embedding
 from scenewright.systems.iscene.sampling import (
     SlotConditions,
@@ -52,7 +53,7 @@ def sca_attention(case: Case) -> dict[str, Tensor]:
     layer, lengths = attention_of(case, slots - 1), (x.shape[1],) * len(x)
     packed = x.flatten(0, 1)
     return {
-        "h": layer(packed, SlotSequences(lengths, num_slots=slots)).view_as(x),
+        "h": layer(packed, Sequences(lengths), context=SlotContext(layer, slots)).view_as(x),
         "h_plain_self_attention": layer(packed, Sequences(lengths)).view_as(x),
     }
 
@@ -62,8 +63,8 @@ def sca_attention_external(case: Case) -> dict[str, Tensor]:
     hidden = [case.inputs[name] for name in sorted(case.inputs) if name.startswith("ext")]
     layer = attention_of(case, len(hidden))
     external = tuple(layer.project_external(tokens, index) for index, tokens in enumerate(hidden))
-    tokens = SlotSequences((x.shape[1],) * len(x), external=external)
-    return {"h": layer(x.flatten(0, 1), tokens).view_as(x)}
+    context = SlotContext(layer, external=external)
+    return {"h": layer(x.flatten(0, 1), Sequences.uniform(*x.shape[:2]), context=context).view_as(x)}
 
 
 def sc_block(case: Case) -> dict[str, Tensor]:
@@ -83,8 +84,9 @@ def sc_block(case: Case) -> dict[str, Tensor]:
     )
     block = load_state(flow_block(flow, attention if config["is_scene_context"] else None), case.params)
     projected = block.cross_attn.project(context.flatten(0, 1), Sequences.uniform(*context.shape[:2]))
-    tokens = SlotSequences((x.shape[1],) * len(x), num_slots=config["num_slots"])
-    return {"x": block(x.flatten(0, 1), case.inputs["mod"], projected, tokens).view_as(x)}
+    own = SlotContext(attention, config["num_slots"]) if config["is_scene_context"] else None
+    tokens = Sequences.uniform(*x.shape[:2])
+    return {"x": block(x.flatten(0, 1), case.inputs["mod"], BlockContext(projected, own), tokens).view_as(x)}
 
 
 def flow_config(config: dict[str, Any]) -> SceneContextConfig:

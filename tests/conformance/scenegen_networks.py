@@ -11,7 +11,7 @@ from scenewright.samplers.config import SamplerConfig
 from scenewright.samplers.flow import interpolate
 from scenewright.sparse.attention import Sequences
 from scenewright.systems.scenegen.block import SceneBlock
-from scenewright.systems.scenegen.condition import SceneCondition
+from scenewright.systems.scenegen.condition import SceneCondition, SceneContext
 from scenewright.systems.scenegen.config import SceneFlowConfig, scene_flow_config
 from scenewright.systems.scenegen.losses import LossBalance, LossConfig, collision_ratio, denoised, scene_losses
 from scenewright.systems.scenegen.poses import (
@@ -52,8 +52,9 @@ def scene_block(case: Case) -> dict[str, Tensor]:
     outputs: dict[str, Tensor] = {}
     for name in ("self_attn", "cross_attn", "global_attn", "global_cross_attn", "mlp"):
         block.get_submodule(name).register_forward_hook(_keep(outputs, f"sub_{name}", len(x)))
-    context = block.project(SceneCondition(case.inputs["context"]))
-    outputs["y"] = block(x, case.inputs["mod"], context)
+    context = block.project(SceneCondition(case.inputs["context"]), (len(x),))
+    rows = block(x.flatten(0, 1), case.inputs["mod"], context, Sequences.uniform(*x.shape[:2]))
+    outputs["y"] = rows.view_as(x)
     return outputs
 
 
@@ -64,8 +65,10 @@ def _keep(outputs: dict[str, Tensor], name: str, count: int) -> Any:
     return hook
 
 
-def _flow(arguments: dict[str, Any], params: dict[str, Tensor]) -> SceneStructureFlow:
-    network = SceneStructureFlow(scene_flow_config(arguments))
+def _flow(
+    arguments: dict[str, Any], params: dict[str, Tensor], kind: type[SceneStructureFlow] = SceneStructureFlow
+) -> SceneStructureFlow:
+    network = kind(scene_flow_config(arguments))
     # The file leaves out the derived buffer that published checkpoints hold.
     load_state(network, params | {"pos_emb": network.pos_emb.clone()})
     if arguments.get("use_fp16"):
@@ -77,8 +80,8 @@ def _flow(arguments: dict[str, Any], params: dict[str, Tensor]) -> SceneStructur
 def scene_flow(case: Case) -> dict[str, Tensor]:
     network = _flow(case.config, case.params)
     x, t, cond = (case.inputs[name] for name in ("x", "t", "cond"))
-    velocity, poses = network(x, t, network.project_scene(SceneCondition(cond)))
-    zero_velocity, zero_poses = network(x, t, None)
+    velocity, poses = network.velocity_and_poses(x, t, network.project_scene(SceneCondition(cond)))
+    zero_velocity, zero_poses = network.velocity_and_poses(x, t, None)
     assert poses is not None
     assert zero_poses is not None
     return {
@@ -113,7 +116,18 @@ def position_head(case: Case) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def _sampled(case: Case, conditions: Tensor) -> dict[str, Tensor]:
-    network = _flow(case.config["model"], case.params)
+    times: list[Tensor] = []
+    used: list[int] = []
+
+    class WatchedFlow(SceneStructureFlow):
+        def velocity_and_poses(
+            self, x: Tensor, t: Tensor, context: SceneContext | None, *, with_poses: bool = True
+        ) -> tuple[Tensor, Tensor | None]:
+            times.append(t[0])
+            used.append(-1 if context is None else next(k for k, view in enumerate(views) if view is context))
+            return super().velocity_and_poses(x, t, context, with_poses=with_poses)
+
+    network = _flow(case.config["model"], case.params, WatchedFlow)
     published = case.config["sampler"]
     config = SamplerConfig(
         steps=published["steps"],
@@ -123,16 +137,9 @@ def _sampled(case: Case, conditions: Tensor) -> dict[str, Tensor]:
         sigma_min=published["sigma_min"],
     )
     views = [network.project_scene(SceneCondition(cond)) for cond in conditions]
-    times: list[Tensor] = []
-    used: list[int] = []
     states: list[Tensor] = []
     poses: dict[int, list[Tensor]] = {}
 
-    def evaluation(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        times.append(inputs[1][0])
-        used.append(-1 if inputs[2] is None else next(k for k, view in enumerate(views) if view is inputs[2]))
-
-    network.register_forward_hook(evaluation)
     samples, last = integrate_scene(
         network,
         views,

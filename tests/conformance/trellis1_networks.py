@@ -18,7 +18,7 @@ from scenewright.backbones.trellis1.slat_decoders import (
 from scenewright.backbones.trellis1.slat_flow import SLatResBlock
 from scenewright.geometry.isosurface.mesh_extraction import extract_mesh
 from scenewright.nn.attention import SelfAttention
-from scenewright.nn.blocks import ModulatedCrossBlock
+from scenewright.nn.blocks import BlockContext, ModulatedCrossBlock
 from scenewright.nn.embed import TimestepEmbedder, absolute_position_embedding, timestep_frequencies
 from scenewright.nn.norm import SparseGroupNorm32
 from scenewright.nn.sparse_conv import SparseConv3d
@@ -80,7 +80,7 @@ def dense_cross_block(case: Case) -> dict[str, Tensor]:
     def run(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         x, context = inputs["x"], inputs["context"]
         projected = block.cross_attn.project(context.flatten(0, 1), Sequences.uniform(*context.shape[:2]))
-        y = block(x.flatten(0, 1), inputs["mod"], projected, Sequences.uniform(*x.shape[:2]))
+        y = block(x.flatten(0, 1), inputs["mod"], BlockContext(projected), Sequences.uniform(*x.shape[:2]))
         return {"y": y.view_as(x)}
 
     return calls(case, run)
@@ -92,7 +92,7 @@ def sparse_cross_block(case: Case) -> dict[str, Tensor]:
     def run(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         x, context = sparse(inputs), inputs["context"]
         projected = block.cross_attn.project(context.flatten(0, 1), Sequences.uniform(*context.shape[:2]))
-        return {"feats": block(x.feats, inputs["mod"], projected, Sequences(x.voxels.lengths))}
+        return {"feats": block(x.feats, inputs["mod"], BlockContext(projected), Sequences(x.voxels.lengths))}
 
     return calls(case, run)
 

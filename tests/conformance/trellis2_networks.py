@@ -22,7 +22,7 @@ from scenewright.backbones.trellis2.unet_blocks import (
     UpBlock,
 )
 from scenewright.geometry.ovoxel.dual_grid_mesh import dual_grid_to_mesh
-from scenewright.nn.blocks import ModulatedCrossBlock
+from scenewright.nn.blocks import BlockContext, ModulatedCrossBlock
 from scenewright.nn.conv3d import pixel_shuffle_3d
 from scenewright.nn.embed import TimestepEmbedder, absolute_position_embedding, grid_coords, timestep_frequencies
 from scenewright.nn.image_losses import psnr, ssim
@@ -109,7 +109,7 @@ def dense_cross_block(case: Case) -> Outputs:
         phases = rotary_phases(grid_coords(config["grid"]).repeat(len(x), 1), config["channels"] // config["num_heads"])
     projected = block.cross_attn.project(context.flatten(0, 1), Sequences.uniform(*context.shape[:2]))
     return {
-        "y": block(rows, case.inputs["mod"], projected, tokens, phases).view_as(x),
+        "y": block(rows, case.inputs["mod"], BlockContext(projected), tokens, phases).view_as(x),
         "self_attn": block.self_attn(block.norm1(rows), tokens, phases).view_as(x),
         "cross_attn": block.cross_attn(block.norm2(rows), tokens, projected).view_as(x),
     }
@@ -126,7 +126,7 @@ def sparse_cross_block(case: Case) -> Outputs:
     if config["use_rope"]:
         phases = rotary_phases(x.coords[:, 1:], config["channels"] // config["num_heads"])
     projected = block.cross_attn.project(context, sequences)
-    return {"y": block(x.feats, inputs["mod"], projected, Sequences(x.voxels.lengths), phases)}
+    return {"y": block(x.feats, inputs["mod"], BlockContext(projected), Sequences(x.voxels.lengths), phases)}
 
 
 def structure_flow(case: Case) -> Outputs:

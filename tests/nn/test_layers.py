@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scenewright.nn.attention import CrossAttention, SelfAttention
-from scenewright.nn.blocks import ModulatedCrossBlock
+from scenewright.nn.blocks import BlockContext, ModulatedCrossBlock
 from scenewright.nn.conv3d import pixel_shuffle_3d
 from scenewright.nn.embed import absolute_position_embedding, grid_coords, timestep_frequencies
 from scenewright.nn.mlp import FeedForward
@@ -133,7 +133,7 @@ def test_a_new_block_leaves_the_attention_and_feed_forward_gates_closed() -> Non
     x, tokens = torch.randn(3, 8), Sequences((3,))
     context = block.cross_attn.project(torch.randn(2, 6), Sequences((2,)))
     expected = x + block.cross_attn(block.norm2(x), tokens, context)
-    torch.testing.assert_close(block(x, torch.randn(1, 8), context, tokens), expected)
+    torch.testing.assert_close(block(x, torch.randn(1, 8), BlockContext(context), tokens), expected)
 
 
 def test_shared_modulation_with_offset_adds_the_learned_vector() -> None:
@@ -155,7 +155,7 @@ def test_only_linear_and_convolution_weights_become_half_precision() -> None:
         "self_attn.k_rms_norm.gamma",
     }
     assert torso_dtype([block]) == torch.bfloat16
-    out = block(torch.randn(3, 8).bfloat16(), torch.randn(1, 8).bfloat16(), None, Sequences((3,)))
+    out = block(torch.randn(3, 8).bfloat16(), torch.randn(1, 8).bfloat16(), BlockContext(), Sequences((3,)))
     assert out.dtype == torch.bfloat16
 
 

@@ -5,10 +5,14 @@ depend on neither the latent nor the time, so they are projected once (`CrossAtt
 sampling step. The published negative image condition is all zeros: its values are all the bias, so attention to it is
 the constant `to_out(bias)`, which `context=None` stands for.
 
+The layers project queries, keys and values; a context says which of them meet. Systems that change who reads whom
+(other objects of a scene, only the views that see a voxel) give a context of their own, not a layer of their own.
+
 Legend: T packed rows, B sequences, L context rows per sequence, H heads, D width of a head, C channels.
 """
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -17,16 +21,39 @@ from scenewright.nn.norm import MultiHeadRMSNorm
 from scenewright.nn.rope import RotaryPhases, rotate
 from scenewright.sparse.attention import Sequences, attention
 
-__all__ = ["ContextKeyValues", "CrossAttention", "SelfAttention"]
+__all__ = ["ContextKeyValues", "CrossAttention", "CrossContext", "SelfAttention", "SelfContext"]
+
+
+@runtime_checkable
+class SelfContext(Protocol):
+    """Who reads whom in a self-attention; without one, rows read the rows of their sequence."""
+
+    def attend(
+        self, q: Float[Tensor, "T H D"], k: Float[Tensor, "T H D"], v: Float[Tensor, "T H D"], tokens: Sequences
+    ) -> Float[Tensor, "T H D"]:
+        """Attention of the projected rows, before the output layer."""
+        ...
+
+
+@runtime_checkable
+class CrossContext(Protocol):
+    """A condition that rows read in a cross-attention: projected keys and values, and which rows meet which of them."""
+
+    def attend(self, q: Float[Tensor, "T H D"], tokens: Sequences) -> Float[Tensor, "T H D"]:
+        """Attention of the queries to the condition, before the output layer."""
+        ...
 
 
 @dataclass(frozen=True)
 class ContextKeyValues:
-    """Projected keys and values of the context of every sequence, packed."""
+    """Projected keys and values, packed; sequence b of the rows reads sequence b of these (a `CrossContext`)."""
 
     keys: Float[Tensor, "L H D"]
     values: Float[Tensor, "L H D"]
     sequences: Sequences
+
+    def attend(self, q: Float[Tensor, "T H D"], tokens: Sequences) -> Float[Tensor, "T H D"]:
+        return attention(q, self.keys, self.values, tokens, self.sequences)
 
 
 class SelfAttention(nn.Module):
@@ -54,10 +81,15 @@ class SelfAttention(nn.Module):
         return q, k, v
 
     def forward(
-        self, x: Float[Tensor, "T C"], tokens: Sequences, phases: RotaryPhases | None = None
+        self,
+        x: Float[Tensor, "T C"],
+        tokens: Sequences,
+        phases: RotaryPhases | None = None,
+        context: SelfContext | None = None,
     ) -> Float[Tensor, "T C"]:
         q, k, v = self.project(x, phases)
-        return self.to_out(attention(q, k, v, tokens).flatten(1))
+        rows = attention(q, k, v, tokens) if context is None else context.attend(q, k, v, tokens)
+        return self.to_out(rows.flatten(1))
 
 
 class CrossAttention(nn.Module):
@@ -81,13 +113,11 @@ class CrossAttention(nn.Module):
             keys = self.k_rms_norm(keys)
         return ContextKeyValues(keys, values, sequences)
 
-    def forward(
-        self, x: Float[Tensor, "T C"], tokens: Sequences, context: ContextKeyValues | None
-    ) -> Float[Tensor, "T C"]:
+    def forward(self, x: Float[Tensor, "T C"], tokens: Sequences, context: CrossContext | None) -> Float[Tensor, "T C"]:
         if context is None:
             value_bias = self.to_kv.bias[self.to_kv.bias.shape[0] // 2 :]
             return self.to_out(value_bias).expand(x.shape[0], -1)
         q = self.to_q(x).unflatten(1, (self.num_heads, -1))
         if self.q_rms_norm is not None:
             q = self.q_rms_norm(q)
-        return self.to_out(attention(q, context.keys, context.values, tokens, context.sequences).flatten(1))
+        return self.to_out(context.attend(q, tokens).flatten(1))

@@ -1,24 +1,43 @@
 """Transformer blocks shared by both backbones and all systems, on packed sequences.
 
+A flow's block is conditioned in three places, which one `BlockContext` per block fills: a term added to the rows before
+the block, whom rows read in the self-attention, and what they read in the cross-attention.
+
 Legend: T packed rows, B sequences, C channels.
 """
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from scenewright.nn.attention import ContextKeyValues, CrossAttention, SelfAttention
+from scenewright.nn.attention import CrossAttention, CrossContext, SelfAttention, SelfContext
 from scenewright.nn.mlp import FeedForward
 from scenewright.nn.modulation import adaln_projection, gated_add, modulate
 from scenewright.nn.norm import LayerNorm32
 from scenewright.nn.rope import RotaryPhases
 from scenewright.sparse.attention import Sequences
 
-__all__ = ["ModulatedCrossBlock", "TransformerBlock"]
+__all__ = ["BlockContext", "ModulatedCrossBlock", "TransformerBlock"]
 
 NORM_EPS = 1e-6
+
+
+@dataclass(frozen=True)
+class BlockContext:
+    """What one block is conditioned on; an empty one is the all-zero condition of the published networks.
+
+    Attributes:
+        cross: what rows read in the cross-attention; None is the all-zero condition, which needs no attention.
+        own: whom rows read in the self-attention; None: the rows of their sequence.
+        added: added to the rows before the block, in the rows' dtype; one row stands for all.
+    """
+
+    cross: CrossContext | None = None
+    own: SelfContext | None = None
+    added: Float[Tensor, "T_or_1 C"] | None = None
 
 
 class TransformerBlock(nn.Module):
@@ -44,7 +63,7 @@ class ModulatedCrossBlock(nn.Module):
             "own": the block projects the time embedding `[B, C]` itself;
             "shared": it receives the model's projection `[B, 6C]`;
             "shared_offset": it adds a learned vector to that projection, in fp32 (TRELLIS.2).
-        self_attention: replaces the plain self-attention; called as module(x, tokens, phases).
+        self_attention: replaces the plain self-attention, with parameters of its own.
     """
 
     def __init__(
@@ -57,7 +76,7 @@ class ModulatedCrossBlock(nn.Module):
         modulation: Literal["own", "shared", "shared_offset"] = "own",
         qk_rms_norm: bool = False,
         qk_rms_norm_cross: bool = False,
-        self_attention: nn.Module | None = None,
+        self_attention: SelfAttention | None = None,
     ) -> None:
         super().__init__()
         self.norm1 = LayerNorm32(channels, eps=NORM_EPS, elementwise_affine=False)
@@ -83,13 +102,33 @@ class ModulatedCrossBlock(nn.Module):
         self,
         x: Float[Tensor, "T C"],
         mod: Float[Tensor, "B Cmod"],
-        context: ContextKeyValues | None,
+        context: BlockContext,
         tokens: Sequences,
         phases: RotaryPhases | None = None,
     ) -> Float[Tensor, "T C"]:
-        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = self.modulation_vectors(mod, x.dtype)
-        h = self.self_attn(modulate(self.norm1(x), shift_a, scale_a, tokens), tokens, phases)
-        x = gated_add(x, gate_a, h, tokens)
-        x = x + self.cross_attn(self.norm2(x), tokens, context)
-        h = self.mlp(modulate(self.norm3(x), shift_m, scale_m, tokens))
-        return gated_add(x, gate_m, h, tokens)
+        vectors = self.modulation_vectors(mod, x.dtype)
+        x = self.attend(x, vectors[:3], context, tokens, phases)
+        return self.feed_forward(x, vectors[3:], tokens)
+
+    def attend(
+        self,
+        x: Float[Tensor, "T C"],
+        vectors: tuple[Float[Tensor, "B C"], ...],
+        context: BlockContext,
+        tokens: Sequences,
+        phases: RotaryPhases | None = None,
+    ) -> Float[Tensor, "T C"]:
+        """The part of the block that reads other rows and the condition."""
+        shift, scale, gate = vectors
+        if context.added is not None:
+            x = x + context.added
+        h = self.self_attn(modulate(self.norm1(x), shift, scale, tokens), tokens, phases, context.own)
+        x = gated_add(x, gate, h, tokens)
+        return x + self.cross_attn(self.norm2(x), tokens, context.cross)
+
+    def feed_forward(
+        self, x: Float[Tensor, "T C"], vectors: tuple[Float[Tensor, "B C"], ...], tokens: Sequences
+    ) -> Float[Tensor, "T C"]:
+        """The part of the block that treats every row alone."""
+        shift, scale, gate = vectors
+        return gated_add(x, gate, self.mlp(modulate(self.norm3(x), shift, scale, tokens)), tokens)

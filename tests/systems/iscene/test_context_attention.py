@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from scenewright.sparse.attention import Sequences
-from scenewright.systems.iscene.context_attention import SceneContextAttention, SlotSequences
+from scenewright.systems.iscene.context_attention import SceneContextAttention, SlotContext
 
 CHANNELS, HEADS, LENGTH = 24, 3, 5
 
@@ -20,7 +20,7 @@ def layer(num_external: int = 1, **options: bool) -> SceneContextAttention:
 def run(attention: SceneContextAttention, x: torch.Tensor) -> torch.Tensor:
     """x is [groups, slots, tokens, channels]."""
     groups, slots, length = x.shape[:3]
-    out = attention(x.flatten(0, 2), SlotSequences((length,) * (groups * slots), num_slots=slots))
+    out = attention(x.flatten(0, 2), Sequences.uniform(groups * slots, length), context=SlotContext(attention, slots))
     return out.view(x.shape)
 
 
@@ -78,10 +78,10 @@ def test_the_recorded_scene_serves_objects_of_other_calls() -> None:
     x[1, 0] += 0.5
     x[1, 2] -= 0.5
     recorded: list = []
-    attention(x[0, 1], SlotSequences((LENGTH,), recorded=recorded))
+    attention(x[0, 1], Sequences((LENGTH,)), context=SlotContext(attention, recorded=recorded))
     rest = torch.cat([x[:, :1], x[:, 2:]], 1)
-    tokens = SlotSequences((LENGTH,) * 4, num_slots=2, external=tuple(recorded))
-    out = attention(rest.flatten(0, 2), tokens).view(2, 2, LENGTH, CHANNELS)
+    context = SlotContext(attention, 2, external=tuple(recorded))
+    out = attention(rest.flatten(0, 2), Sequences((LENGTH,) * 4), context=context).view(2, 2, LENGTH, CHANNELS)
     whole = run(attention, x)
     torch.testing.assert_close(out[:, 0], whole[:, 0])
     torch.testing.assert_close(out[:, 1], whole[:, 2])

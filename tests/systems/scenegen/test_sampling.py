@@ -48,7 +48,7 @@ def test_a_lone_asset_is_a_scene() -> None:
 def test_the_pose_head_runs_once_per_view_and_the_answers_are_averaged() -> None:
     given: list[Tensor] = []
     handle = FLOW.position_head.register_forward_hook(lambda module, inputs, output: given.append(output))
-    _, poses = integrate_scene(FLOW, views(2), noise(), CONFIG)
+    _, poses = integrate_scene(FLOW, [FLOW.project_scene(view) for view in views(2)], noise(), CONFIG)
     handle.remove()
     assert len(given) == 2
     torch.testing.assert_close(poses, torch.stack(given).mean(0))
@@ -56,11 +56,9 @@ def test_the_pose_head_runs_once_per_view_and_the_answers_are_averaged() -> None
 
 @torch.no_grad()
 def test_views_take_turns_and_a_view_beyond_the_steps_is_read_at_the_end() -> None:
-    contexts, used = views(5), []
-    handle = FLOW.register_forward_pre_hook(
-        lambda module, inputs: used.append(
-            None if inputs[2] is None else [c is inputs[2] for c in contexts].index(True)
-        )
+    contexts, used = [FLOW.project_scene(view) for view in views(5)], []
+    handle = FLOW.blocks[0].register_forward_pre_hook(
+        lambda module, inputs: used.append([context.blocks[0] is inputs[2] for context in contexts].index(True))
     )
     integrate_scene(
         FLOW, contexts, noise(), SamplerConfig(steps=3, guidance_strength=0.0, guidance_interval=(2.0, 2.0))

@@ -6,18 +6,15 @@ Source: TRELLIS, structured latent flow; trellis1 sheet section 6.
 Legend: N voxels, B batch items, L condition tokens, C channels.
 """
 
-from typing import cast
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from scenewright.backbones.trellis1.config import SLatFlowConfig
-from scenewright.nn.attention import CrossAttention
-from scenewright.nn.blocks import ModulatedCrossBlock
+from scenewright.backbones.trellis1.structure_flow import flow_block
 from scenewright.nn.embed import TimestepEmbedder, absolute_position_embedding
-from scenewright.nn.flow_context import FlowContext, project_context
+from scenewright.nn.flow_context import FlowContext, apply_blocks, project_context
 from scenewright.nn.init import initialize_flow_vanilla
 from scenewright.nn.modulation import adaln_projection
 from scenewright.nn.norm import LayerNorm32
@@ -83,18 +80,7 @@ class SLatFlow(nn.Module):
             for _ in range(config.num_io_res_blocks - 1):
                 self.out_blocks.append(SLatResBlock(skip * io[level], width, io[level]))
             self._doubles += [True] + [False] * (config.num_io_res_blocks - 1)
-        self.blocks = nn.ModuleList(
-            ModulatedCrossBlock(
-                width,
-                config.cond_channels,
-                config.num_heads,
-                config.mlp_ratio,
-                modulation="shared" if config.share_mod else "own",
-                qk_rms_norm=config.qk_rms_norm,
-                qk_rms_norm_cross=config.qk_rms_norm_cross,
-            )
-            for _ in range(config.num_blocks)
-        )
+        self.blocks = nn.ModuleList(flow_block(config) for _ in range(config.num_blocks))
         self.out_layer = nn.Linear(io[0] if io else width, config.out_channels)
 
     @property
@@ -109,7 +95,7 @@ class SLatFlow(nn.Module):
 
     def project_context(self, cond: Float[Tensor, "B L Ccond"]) -> FlowContext:
         """Keys and values of the condition in every block; they do not depend on the latent or the time."""
-        return project_context([cast(CrossAttention, block.cross_attn) for block in self.blocks], cond)
+        return project_context(self.blocks, cond)
 
     def forward(
         self,
@@ -135,11 +121,7 @@ class SLatFlow(nn.Module):
             skips.append(h.feats)
 
         h = h.replace(h.feats + absolute_position_embedding(h.coords[:, 1:], h.feats.shape[1]).to(dtype))
-        tokens = Sequences(h.voxels.lengths)
-        rows = h.feats
-        for index, attention_block in enumerate(self.blocks):
-            rows = attention_block(rows, mod, None if context is None else context.blocks[index], tokens)
-        h = h.replace(rows)
+        h = h.replace(apply_blocks(self.blocks, h.feats, mod, context, Sequences(h.voxels.lengths)))
 
         for block, doubles in zip(self.out_blocks, self._doubles, strict=True):
             if self.config.use_skip_connection:

@@ -6,18 +6,17 @@ Legend: B batch, R latent resolution, p patch size, L condition tokens, T tokens
 """
 
 from collections.abc import Sequence
-from typing import cast
 
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from scenewright.backbones.trellis1.config import StructureFlowConfig
-from scenewright.nn.attention import CrossAttention
+from scenewright.backbones.trellis1.config import SLatFlowConfig, StructureFlowConfig
+from scenewright.nn.attention import SelfAttention
 from scenewright.nn.blocks import ModulatedCrossBlock
 from scenewright.nn.embed import TimestepEmbedder, absolute_position_embedding, grid_coords
-from scenewright.nn.flow_context import FlowContext, project_context
+from scenewright.nn.flow_context import FlowContext, apply_blocks, project_context
 from scenewright.nn.init import initialize_flow_vanilla
 from scenewright.nn.modulation import adaln_projection
 from scenewright.nn.precision import torso_dtype
@@ -31,11 +30,10 @@ class StructureFlow(nn.Module):
 
     Args:
         config: sizes.
-        blocks: replaces the transformer blocks (systems that extend the backbone); each is called as
-            block(h, mod, context, tokens).
+        blocks: replaces the transformer blocks (systems that extend the backbone).
     """
 
-    def __init__(self, config: StructureFlowConfig, blocks: Sequence[nn.Module] | None = None) -> None:
+    def __init__(self, config: StructureFlowConfig, blocks: Sequence[ModulatedCrossBlock] | None = None) -> None:
         super().__init__()
         self.config = config
         width, patch_volume = config.model_channels, config.patch_size**3
@@ -59,7 +57,7 @@ class StructureFlow(nn.Module):
 
     def project_context(self, cond: Float[Tensor, "B L Ccond"]) -> FlowContext:
         """Keys and values of the condition in every block; they do not depend on the latent or the time."""
-        return project_context([cast(CrossAttention, block.cross_attn) for block in self.blocks], cond)
+        return project_context(self.blocks, cond)
 
     def patchify(self, x: Float[Tensor, "B C R R R"]) -> Float[Tensor, "B T Cp"]:
         """Tokens in x-slowest order; features are (channel, px, py, pz), channel slowest."""
@@ -80,6 +78,14 @@ class StructureFlow(nn.Module):
         embedding = self.t_embedder(t)
         return embedding if self.adaLN_modulation is None else self.adaLN_modulation(embedding)
 
+    def transform(
+        self, h: Float[Tensor, "B T C"], t: Float[Tensor, " #B"], context: FlowContext | None
+    ) -> Float[Tensor, "B T C"]:
+        """Tokens after all blocks, in the dtype of `h`; the blocks run in their own. One time may stand for all."""
+        dtype, tokens = torso_dtype(self.torso), Sequences.uniform(*h.shape[:2])
+        mod, rows = self.embed_time(t).to(dtype), h.to(dtype).flatten(0, 1)
+        return apply_blocks(self.blocks, rows, mod, context, tokens).view(h.shape).to(h.dtype)
+
     def unembed(self, h: Float[Tensor, "B T C"]) -> Float[Tensor, "B Cout R R R"]:
         """Velocity from the last block's tokens; the final norm has no parameters and eps 1e-5, unlike the blocks'."""
         return self.unpatchify(self.out_layer(F.layer_norm(h, h.shape[-1:])))
@@ -95,21 +101,16 @@ class StructureFlow(nn.Module):
         Args:
             x: latent.
             t: 1000 times the flow time.
-            cond: condition tokens, their projection (`project_context`), or None for the all-zero condition, which
-                needs no attention.
+            cond: condition tokens, what the blocks make of them (`project_context`), or None for the all-zero
+                condition, which needs no attention.
         """
         context = self.project_context(cond) if isinstance(cond, Tensor) else cond
-        dtype = torso_dtype(self.torso)
-        h = self.embed(x)
-        tokens = Sequences.uniform(*h.shape[:2])
-        mod = self.embed_time(t).to(dtype)
-        rows = h.to(dtype).flatten(0, 1)
-        for index, block in enumerate(self.blocks):
-            rows = block(rows, mod, None if context is None else context.blocks[index], tokens)
-        return self.unembed(rows.view(h.shape).to(x.dtype))
+        return self.unembed(self.transform(self.embed(x), t, context))
 
 
-def flow_block(config: StructureFlowConfig, self_attention: nn.Module | None = None) -> ModulatedCrossBlock:
+def flow_block(
+    config: StructureFlowConfig | SLatFlowConfig, self_attention: SelfAttention | None = None
+) -> ModulatedCrossBlock:
     """One transformer block of the given sizes, with the plain self-attention or the one given."""
     return ModulatedCrossBlock(
         config.model_channels,

@@ -13,9 +13,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scenewright.backbones.trellis2.config import FlowConfig
+from scenewright.nn.attention import SelfAttention
 from scenewright.nn.blocks import ModulatedCrossBlock
 from scenewright.nn.embed import TimestepEmbedder
-from scenewright.nn.flow_context import FlowContext, project_context
+from scenewright.nn.flow_context import FlowContext, apply_blocks, project_context
 from scenewright.nn.init import initialize_flow_scaled, initialize_flow_vanilla
 from scenewright.nn.modulation import adaln_projection
 from scenewright.nn.precision import torso_dtype
@@ -32,11 +33,10 @@ class FlowTrunk(nn.Module):
 
     Args:
         config: sizes.
-        blocks: replaces the transformer blocks (systems that extend the backbone); each is called as
-            block(rows, modulation, context, tokens, phases).
+        blocks: replaces the transformer blocks (systems that extend the backbone).
     """
 
-    def __init__(self, config: FlowConfig, blocks: Sequence[nn.Module] | None = None) -> None:
+    def __init__(self, config: FlowConfig, blocks: Sequence[ModulatedCrossBlock] | None = None) -> None:
         super().__init__()
         self.config = config
         width = config.model_channels
@@ -61,7 +61,7 @@ class FlowTrunk(nn.Module):
 
     def project_context(self, cond: Float[Tensor, "B L Ccond"] | Sequence[Tensor]) -> FlowContext:
         """Keys and values of the condition in every block; they do not depend on the latent or the time."""
-        return project_context([block.cross_attn for block in self.blocks], cond)  # type: ignore[misc]
+        return project_context(self.blocks, cond)
 
     def trunk(
         self,
@@ -75,8 +75,8 @@ class FlowTrunk(nn.Module):
 
         Args:
             t: 1000 times the flow time.
-            cond: condition tokens of every sample, their projection (`project_context`), or None for the all-zero
-                condition, which needs no attention.
+            cond: condition tokens of every sample, what the blocks make of them (`project_context`), or None for the
+                all-zero condition, which needs no attention.
             tokens: division of the rows into samples.
         """
         context = cond if cond is None or isinstance(cond, FlowContext) else self.project_context(cond)
@@ -85,13 +85,12 @@ class FlowTrunk(nn.Module):
         if self.adaLN_modulation is not None:
             modulation = self.adaLN_modulation(modulation)
         modulation, h = modulation.to(dtype), rows.to(dtype)
-        for index, block in enumerate(self.blocks):
-            h = block(h, modulation, None if context is None else context.blocks[index], tokens, phases)
+        h = apply_blocks(self.blocks, h, modulation, context, tokens, phases)
         # The last norm has no parameters and eps 1e-5, unlike the blocks' 1e-6.
         return self.out_layer(F.layer_norm(h.to(rows.dtype), h.shape[-1:]))
 
 
-def flow_block(config: FlowConfig, self_attention: nn.Module | None = None) -> ModulatedCrossBlock:
+def flow_block(config: FlowConfig, self_attention: SelfAttention | None = None) -> ModulatedCrossBlock:
     """One transformer block of the given sizes, with the plain self-attention or the one given."""
     return ModulatedCrossBlock(
         config.model_channels,

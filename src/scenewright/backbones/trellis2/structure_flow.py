@@ -8,10 +8,11 @@ Legend: B samples, R latent resolution, L condition tokens, C channels.
 from collections.abc import Sequence
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from scenewright.backbones.trellis2.config import FlowConfig
 from scenewright.backbones.trellis2.flow_trunk import Condition, FlowTrunk
+from scenewright.nn.blocks import ModulatedCrossBlock
 from scenewright.nn.embed import absolute_position_embedding, grid_coords
 from scenewright.nn.rope import rotary_phases
 from scenewright.sparse.attention import Sequences
@@ -22,7 +23,7 @@ __all__ = ["StructureFlow"]
 class StructureFlow(FlowTrunk):
     """Velocity of the structure latent at flow time t, given condition tokens. One token per cell, x slowest."""
 
-    def __init__(self, config: FlowConfig, blocks: Sequence[nn.Module] | None = None) -> None:
+    def __init__(self, config: FlowConfig, blocks: Sequence[ModulatedCrossBlock] | None = None) -> None:
         super().__init__(config, blocks)
         if config.pe_mode == "ape":
             positions = absolute_position_embedding(grid_coords(config.resolution), config.model_channels)

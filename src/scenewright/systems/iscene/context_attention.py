@@ -14,10 +14,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scenewright.nn.attention import SelfAttention
-from scenewright.nn.rope import RotaryPhases
 from scenewright.sparse.attention import Sequences, attention
 
-__all__ = ["ExternalKeyValues", "SceneContextAttention", "SlotSequences"]
+__all__ = ["ExternalKeyValues", "SceneContextAttention", "SlotContext"]
 
 
 @dataclass(frozen=True)
@@ -28,21 +27,8 @@ class ExternalKeyValues:
     values: Float[Tensor, "G L H D"]
 
 
-@dataclass(frozen=True)
-class SlotSequences(Sequences):
-    """Packed sequences of one length in groups of `num_slots`, slot fastest; slot 0 reads the others of its group.
-
-    `external` is read by slot 0 of every group and comes before the group's own slots in the order of types. `recorded`
-    receives what this call's rows offer to slot 0 of other rows, as type 0: that is how the scene is run only once.
-    """
-
-    num_slots: int = 1
-    external: tuple[ExternalKeyValues, ...] = ()
-    recorded: list[ExternalKeyValues] | None = field(default=None, compare=False, repr=False)
-
-
 class SceneContextAttention(SelfAttention):
-    """Self-attention that lets slot 0 read other slots where `tokens` are `SlotSequences`; otherwise plain.
+    """Self-attention with marks for the keys of other slots; a `SlotContext` lets slot 0 read them.
 
     Args:
         num_external: slots other than 0.
@@ -80,25 +66,42 @@ class SceneContextAttention(SelfAttention):
         _, keys, values = (part.unflatten(0, x.shape[:2]) for part in self.project(x.flatten(0, 1)))
         return ExternalKeyValues(self.marked_keys(keys, external), values)
 
-    def forward(
-        self, x: Float[Tensor, "T C"], tokens: Sequences, phases: RotaryPhases | None = None
-    ) -> Float[Tensor, "T C"]:
-        if not isinstance(tokens, SlotSequences):
-            return super().forward(x, tokens, phases)
-        q, k, v = (part.unflatten(0, (-1, tokens.num_slots, tokens.lengths[0])) for part in self.project(x, phases))
-        if tokens.recorded is not None:
-            tokens.recorded.append(ExternalKeyValues(self.marked_keys(k[:, 0], 0), v[:, 0]))
+
+@dataclass(frozen=True)
+class SlotContext:
+    """Rows are sequences of one length in groups of slots, slot fastest; slot 0 reads the others (a `SelfContext`).
+
+    Attributes:
+        layer: the attention this context is for; it marks the keys of other slots.
+        num_slots: sequences of a group.
+        external: read by slot 0 of every group, before the group's own slots in the order of types.
+        recorded: receives what slot 0 of this call's rows offers to slot 0 of other rows, as type 0: that is how the
+            scene is run only once.
+    """
+
+    layer: SceneContextAttention
+    num_slots: int = 1
+    external: tuple[ExternalKeyValues, ...] = ()
+    recorded: list[ExternalKeyValues] | None = field(default=None, compare=False, repr=False)
+
+    def attend(
+        self, q: Float[Tensor, "T H D"], k: Float[Tensor, "T H D"], v: Float[Tensor, "T H D"], tokens: Sequences
+    ) -> Float[Tensor, "T H D"]:
+        q, k, v = (part.unflatten(0, (-1, self.num_slots, tokens.lengths[0])) for part in (q, k, v))
+        mark = self.layer.marked_keys
+        if self.recorded is not None:
+            self.recorded.append(ExternalKeyValues(mark(k[:, 0], 0), v[:, 0]))
         groups = len(k)
         keys, values = [k[:, 0]], [v[:, 0]]
-        for given in tokens.external:
+        for given in self.external:
             keys.append(given.keys.expand(groups, -1, -1, -1))
             values.append(given.values.expand(groups, -1, -1, -1))
-        for slot in range(1, tokens.num_slots):
-            keys.append(self.marked_keys(k[:, slot], len(tokens.external) + slot - 1))
+        for slot in range(1, self.num_slots):
+            keys.append(mark(k[:, slot], len(self.external) + slot - 1))
             values.append(v[:, slot])
         attended = [_attended(q[:, 0], torch.cat(keys, 1), torch.cat(values, 1))]
-        attended += [_attended(q[:, slot], k[:, slot], v[:, slot]) for slot in range(1, tokens.num_slots)]
-        return self.to_out(torch.stack(attended, 1).flatten(0, 2).flatten(1))
+        attended += [_attended(q[:, slot], k[:, slot], v[:, slot]) for slot in range(1, self.num_slots)]
+        return torch.stack(attended, 1).flatten(0, 2)
 
 
 def _attended(

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from scenewright.backbones.trellis1.structure_flow import FlowContext
+from scenewright.nn.flow_context import FlowContext
 from scenewright.samplers.config import SamplerConfig
 from scenewright.samplers.euler import euler
 from scenewright.samplers.guidance import Velocity, guided

@@ -14,17 +14,17 @@ T condition tokens, C channels.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import cast
 
 from jaxtyping import Float
 from torch import Tensor
 
 from scenewright.backbones.trellis1.structure_flow import StructureFlow, flow_block
+from scenewright.nn.blocks import BlockContext
 from scenewright.nn.flow_context import FlowContext
-from scenewright.nn.precision import torso_dtype
-from scenewright.sparse.attention import Sequences
 from scenewright.systems.iscene.config import SceneContextConfig
-from scenewright.systems.iscene.context_attention import ExternalKeyValues, SceneContextAttention, SlotSequences
+from scenewright.systems.iscene.context_attention import ExternalKeyValues, SceneContextAttention, SlotContext
 
 __all__ = ["SceneContextFlow", "SceneMemory"]
 
@@ -79,9 +79,8 @@ class SceneContextFlow(StructureFlow):
         if slots != self.scene_config.num_slots:
             raise ValueError(f"Expected {self.scene_config.num_slots} slots, got {slots}.")
         context = self.project_context(cond.flatten(0, 1)) if isinstance(cond, Tensor) else cond
-        count = x.shape[0] * slots
-        tokens = SlotSequences((self.num_tokens,) * count, num_slots=slots)
-        velocity = self._velocity(x.flatten(0, 1), t.repeat_interleave(slots), context, [tokens] * len(self.blocks))
+        own = [SlotContext(layer, slots) for layer in self.context_attentions]
+        velocity = self(x.flatten(0, 1), t.repeat_interleave(slots), self._reading(context, own))
         return velocity.unflatten(0, (-1, slots))
 
     def scene_velocity(
@@ -89,8 +88,8 @@ class SceneContextFlow(StructureFlow):
     ) -> tuple[Float[Tensor, "1 C R R R"], SceneMemory]:
         """Velocity of the scene, and what its objects read at the same step of the same pass."""
         recorded: list[ExternalKeyValues] = []
-        tokens = SlotSequences((self.num_tokens,), recorded=recorded)
-        velocity = self._velocity(x, t, context, [tokens] * len(self.blocks))
+        own = [SlotContext(layer, recorded=recorded) for layer in self.context_attentions]
+        velocity = self(x, t, self._reading(context, own))
         return velocity, SceneMemory(tuple(recorded))
 
     def object_velocity(
@@ -106,28 +105,24 @@ class SceneContextFlow(StructureFlow):
             x: slots 0 and, in a network of three slots, 2 of any objects of the scene.
             context: projection of their conditions, rows in the order of `x.flatten(0, 1)`; None for all zero.
         """
-        slots = x.shape[1]
-        lengths = (self.num_tokens,) * (len(x) * slots)
-        given = dict(zip(self.scene_config.context_blocks, memory.blocks, strict=True))
-        tokens = [
-            SlotSequences(lengths, num_slots=slots, external=(given[index],) if index in given else ())
-            for index in range(len(self.blocks))
-        ]
-        return self._velocity(x.flatten(0, 1), t.repeat_interleave(slots), context, tokens).unflatten(0, (-1, slots))
+        slots, offered = x.shape[1], zip(self.context_attentions, memory.blocks, strict=True)
+        own = [SlotContext(layer, slots, external=(scene,)) for layer, scene in offered]
+        velocity = self(x.flatten(0, 1), t.repeat_interleave(slots), self._reading(context, own))
+        return velocity.unflatten(0, (-1, slots))
 
     @property
     def num_tokens(self) -> int:
         """Tokens of one latent."""
         return (self.config.resolution // self.config.patch_size) ** 3
 
-    def _velocity(
-        self, x: Float[Tensor, "B C R R R"], t: Tensor, context: FlowContext | None, tokens: Sequence[Sequences]
-    ) -> Float[Tensor, "B C R R R"]:
-        """As the backbone's forward, with a division of the rows for every block."""
-        h = self.embed(x)
-        dtype = torso_dtype(self.torso)
-        mod = self.embed_time(t).to(dtype)
-        rows = h.to(dtype).flatten(0, 1)
-        for index, block in enumerate(self.blocks):
-            rows = block(rows, mod, None if context is None else context.blocks[index], tokens[index])
-        return self.unembed(rows.view(h.shape).to(x.dtype))
+    @property
+    def context_attentions(self) -> list[SceneContextAttention]:
+        """The self-attention of every block in which objects read the scene."""
+        return [cast(SceneContextAttention, self.blocks[index].self_attn) for index in self.scene_config.context_blocks]
+
+    def _reading(self, context: FlowContext | None, own: Sequence[SlotContext]) -> FlowContext:
+        """The condition, with whom rows read in the scene-context blocks."""
+        blocks = [BlockContext()] * len(self.blocks) if context is None else list(context.blocks)
+        for index, slots in zip(self.scene_config.context_blocks, own, strict=True):
+            blocks[index] = replace(blocks[index], own=slots)
+        return FlowContext(blocks)

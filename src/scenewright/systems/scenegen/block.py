@@ -13,18 +13,19 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scenewright.nn.attention import ContextKeyValues, CrossAttention, SelfAttention
-from scenewright.nn.blocks import NORM_EPS, ModulatedCrossBlock
+from scenewright.nn.blocks import NORM_EPS, BlockContext, ModulatedCrossBlock
 from scenewright.nn.modulation import adaln_projection, gated_add, modulate
 from scenewright.nn.norm import LayerNorm32
+from scenewright.nn.rope import RotaryPhases
 from scenewright.sparse.attention import Sequences
-from scenewright.systems.scenegen.condition import BlockContext, SceneCondition
+from scenewright.systems.scenegen.condition import SceneBlockContext, SceneCondition, SceneKeyValues
 from scenewright.systems.scenegen.config import SceneFlowConfig
 
 __all__ = ["SceneBlock"]
 
 
 class SceneBlock(ModulatedCrossBlock):
-    """One block on the dense tokens `[N, S + T, C]` of a scene; parameters carry the published names."""
+    """One block on the tokens of all assets, one sequence of S + T per asset; parameters carry the published names."""
 
     def __init__(self, config: SceneFlowConfig) -> None:
         width, heads = config.model_channels, config.num_heads
@@ -68,56 +69,60 @@ class SceneBlock(ModulatedCrossBlock):
             for scene_part, asset_part in zip(self.adaLN_modulation_global.parameters(), modulation, strict=True):
                 scene_part.copy_(asset_part[: len(scene_part)])
 
-    def project(self, condition: SceneCondition) -> BlockContext:
+    def project(self, condition: SceneCondition, scene_sizes: tuple[int, ...]) -> SceneBlockContext:
         """Keys and values of this block's cross-attentions; the shared tokens are projected once."""
-        local = condition.own[:, : self.local_context_tokens]
 
-        def projected(layer: CrossAttention, tokens: Tensor) -> ContextKeyValues:
+        def projected(layer: CrossAttention, tokens: Float[Tensor, "N L Ccond"]) -> ContextKeyValues:
             return layer.project(tokens.flatten(0, 1), Sequences.uniform(*tokens.shape[:2]))
 
-        return BlockContext(
-            projected(self.cross_attn, local),
-            projected(self.global_cross_attn, condition.own),
-            None if condition.shared is None else projected(self.global_cross_attn, condition.shared[None]),
-        )
+        own = projected(self.global_cross_attn, condition.own)
+        shared = None if condition.shared is None else projected(self.global_cross_attn, condition.shared[None])
+        asset = projected(self.cross_attn, condition.own[:, : self.local_context_tokens])
+        return SceneBlockContext(asset, scene=SceneKeyValues(own, shared), scene_sizes=scene_sizes)
 
-    def forward(  # type: ignore[override]
+    def forward(
         self,
-        h: Float[Tensor, "N L C"],
-        time: Float[Tensor, "B Cmod"],
-        context: BlockContext | None,
-        scenes: Sequences | None = None,
-        mod: Float[Tensor, "B Cshared"] | None = None,
-    ) -> Float[Tensor, "N L C"]:
+        x: Float[Tensor, "NL C"],
+        mod: Float[Tensor, "B Cmod"],
+        context: BlockContext,
+        tokens: Sequences,
+        phases: RotaryPhases | None = None,
+    ) -> Float[Tensor, "NL C"]:
         """Tokens after the block.
 
         Args:
-            h: L = S + T tokens of each asset: position, registers, latent.
-            time: embedding of the flow time, one row for all assets or one each.
-            context: `project(condition)`, or None for the all-zero condition.
-            scenes: division of the N L rows into scenes; None: they are one.
-            mod: the model's shared projection of `time`, where it has one.
+            x: L = S + T tokens of each asset: position, registers, latent.
+            mod: embedding of the flow time and, where the model shares one, its projection behind it; one row for all
+                assets or one each.
+            context: a `SceneBlockContext`.
+            tokens: one sequence per asset.
         """
-        special = self.num_special_tokens
-        count, length = h.shape[0], h.shape[1] - special
-        vectors = self.modulation_vectors(time if mod is None else mod, h.dtype)
-        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = vectors
-        shift_g, scale_g, gate_g = self.adaLN_modulation_global(time).chunk(3, 1)
+        if not isinstance(context, SceneBlockContext):
+            raise TypeError(f"A scene block is conditioned on a SceneBlockContext, got {type(context).__name__}.")
+        special, count = self.num_special_tokens, len(tokens.lengths)
+        time, mod = (mod, mod) if self.adaLN_modulation is not None else mod.split([x.shape[1], 6 * x.shape[1]], 1)
+        vectors = self.modulation_vectors(mod, x.dtype)
+        assets = x.unflatten(0, (count, -1))
+        latent = Sequences.uniform(count, assets.shape[1] - special)
+        rows = self.attend(assets[:, special:].flatten(0, 1), vectors[:3], context, latent, phases)
 
-        latent = Sequences.uniform(count, length)
-        x = h[:, special:].flatten(0, 1)
-        branch = self.self_attn(modulate(self.norm1(x), shift_a, scale_a, latent), latent)
-        x = gated_add(x, gate_a, branch, latent)
-        x = x + self.cross_attn(self.norm2(x), latent, None if context is None else context.asset)
+        rows = torch.cat([assets[:, :special], rows.unflatten(0, (count, -1))], 1).flatten(0, 1)
+        rows = self.attend_scene(rows, self.adaLN_modulation_global(time).chunk(3, 1), context, tokens)
 
-        asset = Sequences.uniform(count, length + special)
-        rows = torch.cat([h[:, :special], x.unflatten(0, (count, length))], 1).flatten(0, 1)
-        together = scenes or Sequences.uniform(1, len(rows))
-        branch = self.global_attn(modulate(self.norm4(rows), shift_g, scale_g, asset), together)
-        rows = gated_add(rows, gate_g, branch, asset)
-        rows = rows + self.global_cross_attn(self.norm5(rows), asset, None if context is None else context.scene())
+        assets = rows.unflatten(0, (count, -1))
+        rows = self.feed_forward(assets[:, special:].flatten(0, 1), vectors[3:], latent)
+        return torch.cat([assets[:, :special], rows.unflatten(0, (count, -1))], 1).flatten(0, 1)
 
-        h = rows.unflatten(0, (count, -1))
-        x = h[:, special:].flatten(0, 1)
-        x = gated_add(x, gate_m, self.mlp(modulate(self.norm3(x), shift_m, scale_m, latent)), latent)
-        return torch.cat([h[:, :special], x.unflatten(0, (count, length))], 1)
+    def attend_scene(
+        self,
+        x: Float[Tensor, "NL C"],
+        vectors: tuple[Float[Tensor, "B C"], ...],
+        context: SceneBlockContext,
+        tokens: Sequences,
+    ) -> Float[Tensor, "NL C"]:
+        """The part of the block in which all tokens of a scene read each other and all that is known about it."""
+        shift, scale, gate = vectors
+        scenes = Sequences(tuple(size * tokens.lengths[0] for size in context.scene_sizes))
+        h = self.global_attn(modulate(self.norm4(x), shift, scale, tokens), scenes)
+        x = gated_add(x, gate, h, tokens)
+        return x + self.global_cross_attn(self.norm5(x), tokens, context.scene)

@@ -13,10 +13,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from scenewright.nn.attention import ContextKeyValues
+from scenewright.nn.attention import ContextKeyValues, CrossContext
+from scenewright.nn.blocks import BlockContext
+from scenewright.nn.flow_context import FlowContext
 from scenewright.sparse.attention import Sequences
 
-__all__ = ["BlockContext", "SceneCondition", "SceneContext", "scene_condition"]
+__all__ = ["SceneBlockContext", "SceneCondition", "SceneContext", "SceneKeyValues", "scene_condition"]
 
 
 @dataclass(frozen=True)
@@ -36,33 +38,43 @@ class SceneCondition:
 
 
 @dataclass(frozen=True)
-class BlockContext:
-    """Keys and values of one block: for the asset's cross-attention, and for the scene's, own and shared part."""
+class SceneKeyValues:
+    """Keys and values of the scene cross-attention: each asset's own, then the shared ones (a `CrossContext`)."""
 
-    asset: ContextKeyValues
-    scene_own: ContextKeyValues
-    scene_shared: ContextKeyValues | None
+    own: ContextKeyValues
+    shared: ContextKeyValues | None = None
 
-    def scene(self) -> ContextKeyValues:
-        """Keys and values of the scene cross-attention: each asset's own, then the shared ones."""
-        shared = self.scene_shared
-        if shared is None:
-            return self.scene_own
-        count = len(self.scene_own.sequences.lengths)
+    def attend(self, q: Float[Tensor, "T H D"], tokens: Sequences) -> Float[Tensor, "T H D"]:
+        if self.shared is None:
+            return self.own.attend(q, tokens)
+        count = len(self.own.sequences.lengths)
 
         def joined(own: Tensor, common: Tensor) -> Tensor:
             return torch.cat([own.unflatten(0, (count, -1)), common.expand(count, -1, -1, -1)], 1)
 
-        keys, values = joined(self.scene_own.keys, shared.keys), joined(self.scene_own.values, shared.values)
-        return ContextKeyValues(keys.flatten(0, 1), values.flatten(0, 1), Sequences.uniform(*keys.shape[:2]))
+        keys, values = joined(self.own.keys, self.shared.keys), joined(self.own.values, self.shared.values)
+        sequences = Sequences.uniform(*keys.shape[:2])
+        return ContextKeyValues(keys.flatten(0, 1), values.flatten(0, 1), sequences).attend(q, tokens)
 
 
 @dataclass(frozen=True)
-class SceneContext:
-    """A condition projected to keys and values by every block, for reuse over all steps of a sampling run."""
+class SceneBlockContext(BlockContext):
+    """What a scene block is conditioned on: `cross` is the asset's cut-out.
 
-    blocks: tuple[BlockContext, ...]
-    num_assets: int
+    Attributes:
+        scene: what the scene cross-attention reads; None is the all-zero condition.
+        scene_sizes: assets of each scene, one scene after another.
+    """
+
+    scene: CrossContext | None = None
+    scene_sizes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class SceneContext(FlowContext):
+    """A `SceneBlockContext` per block, and the assets of each scene, the query of each first."""
+
+    scene_sizes: tuple[int, ...]
 
 
 def scene_condition(

@@ -63,7 +63,7 @@ def sample_scene_structures(
         raise InputError(
             f"Expected views of the same {len(noise)} assets, got {[view.num_assets for view in views]} assets."
         )
-    contexts = [flow.project_scene(view) for view in views] if keep_keys else views
+    contexts = [flow.project_scene(view, keep_keys=keep_keys) for view in views]
     on_step: OnStep | None = None
     if progress is not None:
         on_step = lambda step, t, x, v: progress(step + 1, config.steps)  # noqa: E731
@@ -73,7 +73,7 @@ def sample_scene_structures(
 
 def integrate_scene(
     flow: SceneStructureFlow,
-    views: Sequence[SceneCondition | SceneContext],
+    views: Sequence[SceneContext],
     noise: Float[Tensor, "N Cz R R R"],
     config: SamplerConfig,
     *,
@@ -89,19 +89,20 @@ def integrate_scene(
     last = config.steps - 1
     kept: list[Tensor] = []
 
-    def conditional(context: SceneCondition | SceneContext) -> Velocity:
+    def conditional(context: SceneContext) -> Velocity:
         def velocity(x: Tensor, t: float, step: int) -> Tensor:
-            v, poses = flow(x, _time(x, t), context, with_poses=step == last or on_poses is not None)
+            with_poses = step == last or on_poses is not None
+            v, poses = flow.velocity_and_poses(x, _time(x, t), context, with_poses=with_poses)
             if poses is not None and on_poses is not None:
                 on_poses(step, poses)
-            if step == last:
+            if poses is not None and step == last:
                 kept.append(poses)
             return v
 
         return velocity
 
     def unconditional(x: Tensor, t: float, step: int) -> Tensor:
-        return flow(x, _time(x, t), None, with_poses=False)[0]
+        return flow(x, _time(x, t), None)
 
     strength, interval = config.guidance_strength, config.guidance_interval
     per_view = [guided(conditional(view), unconditional, strength, interval) for view in views]

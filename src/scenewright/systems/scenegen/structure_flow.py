@@ -10,6 +10,7 @@ Legend: N assets of one scene (or of all scenes of a batch), R latent resolution
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 import torch
@@ -17,10 +18,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scenewright.backbones.trellis1.structure_flow import StructureFlow
-from scenewright.nn.precision import torso_dtype
-from scenewright.sparse.attention import Sequences
+from scenewright.nn.flow_context import FlowContext, OnDemand
 from scenewright.systems.scenegen.block import SceneBlock
-from scenewright.systems.scenegen.condition import SceneCondition, SceneContext
+from scenewright.systems.scenegen.condition import SceneBlockContext, SceneCondition, SceneContext
 from scenewright.systems.scenegen.config import SceneFlowConfig
 from scenewright.systems.scenegen.position_head import PositionHead
 
@@ -43,13 +43,20 @@ class SceneStructureFlow(StructureFlow):
     def torso(self) -> tuple[nn.Module, ...]:
         return (self.blocks, self.position_head.trunk)
 
-    def project_scene(self, condition: SceneCondition) -> SceneContext:
-        """Keys and values of the condition in every block; they do not depend on the latent or the time.
+    def project_scene(
+        self, condition: SceneCondition, scene_sizes: Sequence[int] | None = None, *, keep_keys: bool = True
+    ) -> SceneContext:
+        """What every block is conditioned on; it does not depend on the latents or the time.
 
-        At the published size they take 0.4 GB for the scene and 0.4 GB per asset in fp16.
+        Args:
+            scene_sizes: assets of each scene, the query of each first; None: all are of one scene. Several scenes need
+                a condition without shared tokens.
+            keep_keys: project the condition now and keep its keys and values (at the published size 0.4 GB for the
+                scene and 0.4 GB per asset in fp16); False projects it whenever a block's turn comes.
         """
-        blocks = tuple(cast(SceneBlock, block).project(condition) for block in self.blocks)
-        return SceneContext(blocks, condition.num_assets)
+        sizes = (condition.num_assets,) if scene_sizes is None else tuple(scene_sizes)
+        makers = [partial(cast(SceneBlock, block).project, condition, sizes) for block in self.blocks]
+        return SceneContext([make() for make in makers] if keep_keys else OnDemand(makers), sizes)
 
     def initialize_weights(self) -> None:
         """Published starting point of training: TRELLIS's, whose weights then replace it, and the scene parts' own.
@@ -70,38 +77,44 @@ class SceneStructureFlow(StructureFlow):
         kinds[[sum(scene_sizes[:scene]) for scene in range(len(scene_sizes))]] = 0
         return tokens[kinds]
 
-    def forward(  # type: ignore[override]
+    def embed_time(self, t: Float[Tensor, " B"]) -> Float[Tensor, "B Cmod"]:
+        """The time embedding and, where the model shares one, its projection behind it."""
+        embedding = self.t_embedder(t)
+        if self.adaLN_modulation is None:
+            return embedding
+        return torch.cat([embedding, self.adaLN_modulation(embedding)], 1)
+
+    def forward(
         self,
         x: Float[Tensor, "N Cin R R R"],
         t: Float[Tensor, " B"],
-        context: SceneCondition | SceneContext | None,
+        cond: Float[Tensor, "N L Ccond"] | FlowContext | None,
+    ) -> Float[Tensor, "N Cout R R R"]:
+        """Velocity at (x, t) of `velocity_and_poses`; `cond` as tokens holds all tokens of each asset."""
+        context = self.project_scene(SceneCondition(cond)) if isinstance(cond, Tensor) else cond
+        if not isinstance(context, SceneContext | None):
+            raise TypeError(f"A scene flow is conditioned on a SceneContext, got {type(context).__name__}.")
+        return self.velocity_and_poses(x, t, context, with_poses=False)[0]
+
+    def velocity_and_poses(
+        self,
+        x: Float[Tensor, "N Cin R R R"],
+        t: Float[Tensor, " B"],
+        context: SceneContext | None,
         *,
         with_poses: bool = True,
-        scene_sizes: Sequence[int] | None = None,
     ) -> tuple[Float[Tensor, "N Cout R R R"], Float[Tensor, "N 8"] | None]:
         """Velocity at (x, t), and the poses unless `with_poses` is False.
 
         Args:
             x: latents of all assets of a scene, the query first.
             t: 1000 times the flow time; one value for all assets or one each.
-            context: `project_scene(condition)`; a condition, which every block projects when its turn comes (less
-                memory, more work where it is reused); or None for the all-zero condition, which needs no attention.
-            scene_sizes: assets of each scene, the query of each first; None: all are of one scene. Several scenes need
-                a condition without shared tokens.
+            context: `project_scene(condition)`, or None for the all-zero condition of one scene.
         """
-        sizes = scene_sizes or [len(x)]
-        dtype = torso_dtype(self.torso)
-        latent = self.embed(x)
-        h = torch.cat([self.special_tokens(sizes), latent], 1).to(dtype)
-        scenes = Sequences(tuple(size * h.shape[1] for size in sizes))
-        time = self.t_embedder(t)
-        mod = None if self.adaLN_modulation is None else self.adaLN_modulation(time).to(dtype)
-        time = time.to(dtype)
-        for index, block in enumerate(self.blocks):
-            if isinstance(context, SceneCondition):
-                h = block(h, time, cast(SceneBlock, block).project(context), scenes, mod)
-            else:
-                h = block(h, time, None if context is None else context.blocks[index], scenes, mod)
-        h = h.to(x.dtype)
+        if context is None:
+            sizes = (len(x),)
+            context = SceneContext([SceneBlockContext(scene_sizes=sizes)] * len(self.blocks), sizes)
+        tokens = torch.cat([self.special_tokens(context.scene_sizes), self.embed(x)], 1)
+        h = self.transform(tokens, t, context)
         poses = self.position_head(h[:, 0]) if with_poses else None
         return self.unembed(h[:, self.config.num_special_tokens :]), poses

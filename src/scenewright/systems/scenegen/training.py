@@ -90,7 +90,8 @@ class SceneGenTask:
         t = sample_times(len(x_0), config.times, device=x_0.device)
         x_t, noise = noised(x_0, t, sigma_min=config.loss.sigma_min)
         condition = SceneCondition(drop_condition(batch["cond"].float(), config.drop_probability))
-        velocity, poses = self.network(x_t, 1000 * t, condition, scene_sizes=sizes)
+        context = self.network.project_scene(condition, sizes, keep_keys=False)
+        velocity, poses = self.network.velocity_and_poses(x_t, 1000 * t, context)
         assert poses is not None
         velocity, poses = velocity.float(), poses.float()
 
