@@ -52,3 +52,9 @@ def test_importing_prints_nothing_and_makes_nothing(tmp_path: Path) -> None:
     )
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_picture_of_the_house_is_what_the_sources_say() -> None:
+    command = [sys.executable, "scripts/draw_architecture.py", "--check"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr

@@ -1,29 +1,50 @@
 """Scenewright: pictures of a place in, a 3D scene of separate, textured, usable objects out."""
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from scenewright.errors import ScenewrightError
-from scenewright.types import Camera, Gaussians, Mesh, PBRMaterial, Scene, SceneObject
+if TYPE_CHECKING:
+    from scenewright.errors import ScenewrightError
+    from scenewright.presets.generate import generate
+    from scenewright.presets.loading import load
+    from scenewright.types import Camera, Gaussians, Mesh, ObjectMasks, PBRMaterial, Scene, SceneObject, View
 
+__version__ = "0.1.0"
+
+# Each name is imported when it is first asked for: `scenewright --help` must not wait for torch.
+_HOMES = {
+    "Camera": "scenewright.types",
+    "Gaussians": "scenewright.types",
+    "Mesh": "scenewright.types",
+    "ObjectMasks": "scenewright.types",
+    "PBRMaterial": "scenewright.types",
+    "Scene": "scenewright.types",
+    "SceneObject": "scenewright.types",
+    "ScenewrightError": "scenewright.errors",
+    "View": "scenewright.types",
+    "generate": "scenewright.presets.generate",
+    "load": "scenewright.presets.loading",
+}
 __all__ = [
     "Camera",
     "Gaussians",
     "Mesh",
+    "ObjectMasks",
     "PBRMaterial",
     "Scene",
     "SceneObject",
     "ScenewrightError",
+    "View",
     "generate",
     "load",
 ]
-__version__ = "0.1.0"
-
-# Imported when first asked for, so that `import scenewright` stays quick.
-_LAZY = {"generate": "scenewright.presets.generate", "load": "scenewright.presets.loading"}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
+    if name not in _HOMES:
         raise AttributeError(f"module 'scenewright' has no attribute '{name}'")
-    return getattr(import_module(_LAZY[name]), name)
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
