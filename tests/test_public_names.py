@@ -1,7 +1,9 @@
 """The names of `import scenewright`: all there, nothing else, and nothing heavy before one is used."""
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import scenewright
 
@@ -19,6 +21,12 @@ def test_every_public_name_is_exported_sorted_and_there() -> None:
         value = getattr(scenewright, name)
         assert value.__name__ == name
         assert value.__doc__, f"{name} has no docstring"
+
+
+def test_type_checkers_see_the_same_names() -> None:
+    stub = ast.parse(Path(scenewright.__file__).with_suffix(".pyi").read_text())
+    names = [name.asname for node in stub.body if isinstance(node, ast.ImportFrom) for name in node.names]
+    assert sorted(names, key=str) == scenewright.__all__
 
 
 def test_the_package_and_the_command_line_load_no_heavy_library() -> None:

@@ -1,17 +1,12 @@
 """Scenewright: pictures of a place in, a 3D scene of separate, textured, usable objects out."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from scenewright.errors import ScenewrightError
-    from scenewright.presets.generate import generate
-    from scenewright.presets.loading import load
-    from scenewright.types import Camera, Gaussians, Mesh, ObjectMasks, PBRMaterial, Scene, SceneObject, View
+from typing import Any
 
 __version__ = "0.1.0"
 
 # Each name is imported when it is first asked for: `scenewright --help` must not wait for torch.
+# Type checkers read __init__.pyi.
 _HOMES = {
     "Camera": "scenewright.types",
     "Gaussians": "scenewright.types",

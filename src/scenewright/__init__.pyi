@@ -1,0 +1,15 @@
+"""The public names for type checkers and editors; `__init__.py` loads them when they are first used."""
+
+from scenewright.errors import ScenewrightError as ScenewrightError
+from scenewright.presets.generate import generate as generate
+from scenewright.presets.loading import load as load
+from scenewright.types import Camera as Camera
+from scenewright.types import Gaussians as Gaussians
+from scenewright.types import Mesh as Mesh
+from scenewright.types import ObjectMasks as ObjectMasks
+from scenewright.types import PBRMaterial as PBRMaterial
+from scenewright.types import Scene as Scene
+from scenewright.types import SceneObject as SceneObject
+from scenewright.types import View as View
+
+__version__: str
