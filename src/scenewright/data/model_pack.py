@@ -1,5 +1,9 @@
 """Model packs: a zip or folder with `index.csv`, `ATTRIBUTION.csv` and `glb/<id>.glb` (y up, metres, canonical).
 
+Two kinds of index are read: that of a catalogue (`category` is its room, `catalogue_elevation_m` the height it hangs a
+model at) and that of procedural objects (`factory` and `seed` made the object, `category` is its kind; credits stand in
+the index). Rows of both are `ModelRow`s of the same words.
+
 `ModelPack` reads a model of any split; it is not for training (see `library.py`).
 """
 
@@ -16,6 +20,20 @@ from scenewright.data.model_files import read_model
 from scenewright.errors import InputError
 
 __all__ = ["ModelPack", "ModelRow"]
+
+# Kinds of procedural objects that hang on walls and ceilings, and about how high; all others stand on the floor or on
+# furniture, as their sizes say.
+_HUNG_AT_M = {
+    "bathroom hardware": 1.5,
+    "ceiling lamp": 2.2,
+    "mirror": 1.5,
+    "range hood": 1.7,
+    "tap": 1.5,
+    "towel": 1.5,
+    "wall art": 1.5,
+    "wall shelf": 1.5,
+}
+_PROCEDURAL_ROOM = "Miscellaneous"
 
 
 @dataclass(frozen=True)
@@ -104,6 +122,8 @@ def _row(row: dict[str, str], credit: dict[str, str]) -> ModelRow:
     def number(key: str) -> float:
         return float(row.get(key) or 0.0)
 
+    if "factory" in row:
+        row, credit = _as_catalogue(row), {**_procedural_credit(row), **credit}
     source = {**row, **credit}
     return ModelRow(
         id=row["id"],
@@ -117,3 +137,26 @@ def _row(row: dict[str, str], credit: dict[str, str]) -> ModelRow:
         flags=frozenset((row.get("flags") or "").split()),
         credit=Credit(**{name: source.get(name) or "" for name in Credit.__dataclass_fields__}),
     )
+
+
+def _as_catalogue(row: dict[str, str]) -> dict[str, str]:
+    """A row of a procedural index in the catalogue's words.
+
+    The seed is part of the name: thousands of objects are a chair, and none is a copy of a model of that name.
+    """
+    kind = row["category"]
+    return {
+        **row,
+        "name": f"{kind} {row['seed']}",
+        "category": _PROCEDURAL_ROOM,
+        "catalogue_elevation_m": str(_HUNG_AT_M.get(kind, 0.0)),
+        "door_or_window": str(int(kind in ("door", "window"))),
+    }
+
+
+def _procedural_credit(row: dict[str, str]) -> dict[str, str]:
+    return {
+        "creator": f"infinigen, {row['factory']}, seed {row['seed']}",
+        "licence": row.get("licence") or "",
+        "original_url": "https://github.com/princeton-vl/infinigen",
+    }
