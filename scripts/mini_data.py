@@ -1,6 +1,6 @@
 """Makes and encodes the mini preset's training data; may be stopped and started again at any time.
 
-    python scripts/mini_data.py make FOLDER PACK.zip --chunks 100 --workers 4
+    python scripts/mini_data.py make FOLDER PACK.zip [PACK2.zip] --chunks 100 --workers 4
     python scripts/mini_data.py encode FOLDER --lite0 efficientnet-lite0-57934424.pth [--device cuda]
 
 `make` writes chunks of 50 scenes with four views each (about 900 objects) to FOLDER/examples. `encode` converts and
@@ -8,7 +8,7 @@ fits the picture conditioner once (FOLDER/conditioner.safetensors), then writes 
 as soon as FOLDER/structure_vae.safetensors is there (the autoencoder's weights, see `scale`).
 
     python scripts/mini_data.py scale RUN FOLDER     latents of unit size per channel: RUN's autoencoder -> FOLDER
-    python scripts/mini_data.py latents FOLDER PACK.zip --shape RUN --texture RUN --chunks 20 --workers 2
+    python scripts/mini_data.py latents FOLDER PACK.zip [PACK2.zip] --shape RUN --texture RUN --chunks 20 --workers 2
                                                      samples of the latent flows: FOLDER/latents/{shape,texture}
     python scripts/mini_data.py export FOLDER [--scenegen W] [--iscene W] [--out src/scenewright/assets/mini]
     python scripts/mini_data.py export-latents FOLDER --shape RUN --texture RUN --shape-flow RUN --texture-flow RUN
@@ -18,7 +18,7 @@ as soon as FOLDER/structure_vae.safetensors is there (the autoencoder's weights,
 
 import argparse
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -45,7 +45,7 @@ from scenewright.systems.single_object.latent_preparation import read_statistics
 
 SEED = 20261121
 CHUNK = 50
-PARAMETRIC_SHARE = 0.4
+PARAMETRIC_SHARE = 0.25
 ATTRIBUTION = "ATTRIBUTION.csv"
 LATENT_RUNS = {
     "shape": "mini_shape_vae",
@@ -56,28 +56,28 @@ LATENT_RUNS = {
 
 
 @cache
-def selector(pack: str) -> Selector:
+def selector(packs: tuple[Path, ...]) -> Selector:
     torch.set_num_threads(1)
-    return Selector(TrainingLibrary([pack]), PARAMETRIC_SHARE)
+    return Selector(TrainingLibrary(packs), PARAMETRIC_SHARE)
 
 
-def make_chunk(job: tuple[str, str, int]) -> str:
-    pack, folder, chunk = job
-    path = write_examples(selector(pack), Path(folder) / "examples", seed=SEED, start=chunk * CHUNK, count=CHUNK)
+def make_chunk(job: tuple[tuple[Path, ...], Path, int]) -> str:
+    packs, folder, chunk = job
+    path = write_examples(selector(packs), folder / "examples", seed=SEED, start=chunk * CHUNK, count=CHUNK)
     return path.name
 
 
-def make(folder: Path, pack: Path, chunks: int, workers: int) -> None:
-    write_attribution(folder, pack)
-    jobs = [(str(pack), str(folder), chunk) for chunk in range(chunks)]
+def make(folder: Path, packs: Sequence[Path], chunks: int, workers: int) -> None:
+    write_attribution(folder, packs)
+    jobs = [(tuple(packs), folder, chunk) for chunk in range(chunks)]
     with get_context("spawn").Pool(workers) as pool:
         for name in pool.imap_unordered(make_chunk, jobs):
             print(name, flush=True)
 
 
-def write_attribution(folder: Path, pack: Path) -> None:
-    """Creators and licences of all models that weights made from the pack rest on; ships with them."""
-    rows = TrainingLibrary([pack]).rows.values()
+def write_attribution(folder: Path, packs: Sequence[Path]) -> None:
+    """Creators and licences of all models that weights made from the packs rest on; ships with them."""
+    rows = TrainingLibrary(packs).rows.values()
     own = ("param_*", "parametric families", OWN_CREDIT)
     folder.mkdir(parents=True, exist_ok=True)
     table = attribution_csv([*((row.id, row.name, row.credit) for row in rows), own])
@@ -111,16 +111,16 @@ def latent_encoders(folder: Path, shape: Path, texture: Path) -> LatentEncoders:
     return LatentEncoders(conditioner, shapes, textures)
 
 
-def latent_chunk(job: tuple[str, Path, Path, Path, int]) -> int:
-    pack, folder, shape, texture, chunk = job
+def latent_chunk(job: tuple[tuple[Path, ...], Path, Path, Path, int]) -> int:
+    packs, folder, shape, texture, chunk = job
     encoders = latent_encoders(folder, shape, texture)
-    write_latent_examples(selector(pack), encoders, folder / "latents", seed=SEED + 1, chunk=chunk, num_scenes=CHUNK)
+    write_latent_examples(selector(packs), encoders, folder / "latents", seed=SEED + 1, chunk=chunk, num_scenes=CHUNK)
     return chunk
 
 
-def latents(folder: Path, pack: Path, shape: Path, texture: Path, chunks: int, workers: int) -> None:
-    write_attribution(folder, pack)
-    jobs = [(str(pack), folder, shape, texture, chunk) for chunk in range(chunks)]
+def latents(folder: Path, packs: Sequence[Path], shape: Path, texture: Path, chunks: int, workers: int) -> None:
+    write_attribution(folder, packs)
+    jobs = [(tuple(packs), folder, shape, texture, chunk) for chunk in range(chunks)]
     with get_context("spawn").Pool(workers) as pool:
         pool.apply(latent_chunk, (jobs[0],))  # the others need its statistics
         for chunk in pool.imap_unordered(latent_chunk, jobs[1:]):
@@ -222,7 +222,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("make")
     command.add_argument("folder", type=Path)
-    command.add_argument("pack", type=Path)
+    command.add_argument("packs", type=Path, nargs="+")
     command.add_argument("--chunks", type=int, default=100)
     command.add_argument("--workers", type=int, default=1)
     command = commands.add_parser("encode")
@@ -231,7 +231,7 @@ def main() -> None:
     command.add_argument("--device", default="cpu")
     command = commands.add_parser("latents")
     command.add_argument("folder", type=Path)
-    command.add_argument("pack", type=Path)
+    command.add_argument("packs", type=Path, nargs="+")
     command.add_argument("--shape", type=Path, required=True, help="run of mini_shape_vae")
     command.add_argument("--texture", type=Path, required=True, help="run of mini_texture_vae")
     command.add_argument("--chunks", type=int, default=20)
@@ -253,11 +253,11 @@ def main() -> None:
         command.add_argument(f"--{run.replace('_', '-')}", type=Path, required=True, help=f"run of {recipe}")
     given = parser.parse_args()
     if given.command == "make":
-        make(given.folder, given.pack, given.chunks, given.workers)
+        make(given.folder, given.packs, given.chunks, given.workers)
     elif given.command == "encode":
         encode(given.folder, given.lite0, given.device)
     elif given.command == "latents":
-        latents(given.folder, given.pack, given.shape, given.texture, given.chunks, given.workers)
+        latents(given.folder, given.packs, given.shape, given.texture, given.chunks, given.workers)
     elif given.command == "scale":
         scale(given.run, given.folder)
     elif given.command == "export-latents":

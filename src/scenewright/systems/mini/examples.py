@@ -25,8 +25,9 @@ from scenewright.data.selection import Selector
 from scenewright.data.viewpoints import SingleViewRanges, sample_single_view
 from scenewright.geometry.frames import view_centric_rotation
 from scenewright.io.atomic import atomic_path
-from scenewright.systems.mini.occupancy import outer_shell, points_occupancy
-from scenewright.systems.mini.pictures import ScenePictures, cut_out_pictures
+from scenewright.systems.mini.occupancy import outer_shell, points_occupancy, solid
+from scenewright.systems.mini.pictures import ScenePictures, crop_from_pixels, cut_out_pictures, occluder_pictures
+from scenewright.types import Camera
 
 __all__ = [
     "RESOLUTION",
@@ -41,21 +42,31 @@ __all__ = [
 ]
 
 RESOLUTION = 32
-_NUM_POINTS = 40_000
+# Enough that a wall of 32 x 32 voxels has no hole by chance, through which its inside would count as outside.
+_NUM_POINTS = 120_000
 PICTURE_SIDE = 448
 _VIEWS = 4
 _RANGES = SingleViewRanges(pitch_down_deg=(9.0, 36.0), yaw_deg=(-110.0, 110.0))
 _MIN_VISIBLE_FRACTION = 0.2
 _MIN_VISIBLE_PIXELS = 160
+_GRIDS = ("own_solid", "own_occupancy", "placed_occupancy")
 
 
 @dataclass(frozen=True)
 class SceneExample:
-    """The well visible objects of one scene. Pictures are colours times alpha, and alpha, in bytes."""
+    """The well visible objects of one scene. Pictures are colours times alpha, and alpha, in bytes.
+
+    `own_occluders` are other objects' shares of the own pictures' pixels, `crop_from_world` takes homogeneous points of
+    the turned world to homogeneous places in the own pictures (axes from -1 to 1), the third of which is the depth in
+    metres. `own_solid` is occupied inside too, `own_occupancy` only where it can be seen from outside.
+    """
 
     own_pictures: UInt8[np.ndarray, "N P P 4"]
     placed_pictures: UInt8[np.ndarray, "N P P 4"]
     scene_picture: UInt8[np.ndarray, "P P 4"]
+    own_occluders: UInt8[np.ndarray, "N P P"]
+    crop_from_world: Float[np.ndarray, "N 3 4"]
+    own_solid: Bool[np.ndarray, "N R R R"]
     own_occupancy: Bool[np.ndarray, "N R R R"]
     placed_occupancy: Bool[np.ndarray, "N R R R"]
     centres: Float[np.ndarray, "N 3"]
@@ -77,13 +88,14 @@ def compose_views(selector: Selector, seed: int, number: int) -> list[ComposedSc
 class SeenObjects:
     """The well visible objects of a scene with one camera: the picture, who is where in it, and the turned world.
 
-    `turned_from_object[i]` takes points of object i's model to the turned world.
+    `turned_from_object[i]` takes points of object i's model to the turned world, `camera` sees that world.
     """
 
     rgb: UInt8[torch.Tensor, "H W 3"]
     masks: Bool[torch.Tensor, "N H W"]
     assets: list[Asset]
     turned_from_object: Float[np.ndarray, "N 4 4"]
+    camera: Camera
 
     @cached_property
     def pictures(self) -> ScenePictures:
@@ -117,7 +129,9 @@ def seen_objects(scene: ComposedScene, *, supersample: int = 1) -> SeenObjects |
         masks,
         [item.asset for item in placed],
         np.stack([turn @ item.world_from_object.double().numpy() for item in placed]),
+        replace(camera, cam_from_world=(camera.cam_from_world.double() @ torch.from_numpy(turn.T)).float()),
     )
+
 
 
 def example_of(scene: ComposedScene, rng: np.random.Generator, *, supersample: int = 1) -> SceneExample | None:
@@ -139,16 +153,19 @@ def example_of(scene: ComposedScene, rng: np.random.Generator, *, supersample: i
     centres, sides = (low + high) / 2, (high - low).max(1)
     scene_low, scene_high = low.min(0), high.max(0)
     scene_centre, scene_side = (scene_low + scene_high) / 2, float((scene_high - scene_low).max())
+    occupied = [
+        points_occupancy(cloud, centre, side, RESOLUTION)
+        for cloud, centre, side in zip(clouds, centres, sides, strict=True)
+    ]
+    pixels_from_world = (seen.camera.intrinsics_px.double() @ seen.camera.cam_from_world[:3].double()).numpy()
     return SceneExample(
         own_pictures=picture_bytes(seen.pictures.own),
         placed_pictures=picture_bytes(seen.pictures.placed),
         scene_picture=picture_bytes(seen.pictures.scene[None])[0],
-        own_occupancy=np.stack(
-            [
-                outer_shell(points_occupancy(cloud, centre, side, RESOLUTION))
-                for cloud, centre, side in zip(clouds, centres, sides, strict=True)
-            ]
-        ),
+        own_occluders=(occluder_pictures(seen.masks) * 255).round().byte().numpy(),
+        crop_from_world=np.stack([crop_from_pixels(mask).numpy() @ pixels_from_world for mask in seen.masks]),
+        own_solid=np.stack([solid(grid) for grid in occupied]),
+        own_occupancy=np.stack([outer_shell(grid) for grid in occupied]),
         placed_occupancy=np.stack(
             [outer_shell(points_occupancy(cloud, scene_centre, scene_side, RESOLUTION)) for cloud in clouds]
         ),
@@ -180,9 +197,9 @@ def write_examples(
         if progress is not None:
             progress(number - start + 1, count)
     arrays: dict[str, np.ndarray] = {"counts": np.array([len(item.sides) for item in examples])}
-    for name in ("own_pictures", "placed_pictures", "centres", "sides"):
+    for name in ("own_pictures", "own_occluders", "placed_pictures", "crop_from_world", "centres", "sides"):
         arrays[name] = np.concatenate([getattr(item, name) for item in examples])
-    for name in ("own_occupancy", "placed_occupancy"):
+    for name in _GRIDS:
         arrays[name] = np.packbits(
             np.concatenate([getattr(item, name) for item in examples]).reshape(-1, RESOLUTION**3), 1
         )
@@ -198,10 +215,7 @@ def read_examples(path: Path) -> Iterator[SceneExample]:
     """The examples of one file."""
     with np.load(path) as arrays:
         content = {name: arrays[name] for name in arrays.files}
-    grids = {
-        name: np.unpackbits(content[name], axis=1).astype(bool).reshape(-1, *(RESOLUTION,) * 3)
-        for name in ("own_occupancy", "placed_occupancy")
-    }
+    grids = {name: np.unpackbits(content[name], axis=1).astype(bool).reshape(-1, *(RESOLUTION,) * 3) for name in _GRIDS}
     stops = np.cumsum(content["counts"])
     for scene, stop in enumerate(stops):
         rows = slice(int(stop - content["counts"][scene]), int(stop))
@@ -209,6 +223,9 @@ def read_examples(path: Path) -> Iterator[SceneExample]:
             own_pictures=content["own_pictures"][rows],
             placed_pictures=content["placed_pictures"][rows],
             scene_picture=content["scene_picture"][scene],
+            own_occluders=content["own_occluders"][rows],
+            crop_from_world=content["crop_from_world"][rows],
+            own_solid=grids["own_solid"][rows],
             own_occupancy=grids["own_occupancy"][rows],
             placed_occupancy=grids["placed_occupancy"][rows],
             centres=content["centres"][rows],

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import ndimage
 
-__all__ = ["filled", "outer_shell", "points_occupancy"]
+__all__ = ["filled", "outer_shell", "points_occupancy", "solid"]
 
 _FILL = 0.9999
 
@@ -27,11 +27,22 @@ def points_occupancy(
     return grid
 
 
-def filled(occupied: Bool[np.ndarray, "R R R"]) -> Bool[np.ndarray, "R R R"]:
+def filled(occupied: Bool[np.ndarray, "X Y Z"]) -> Bool[np.ndarray, "X Y Z"]:
     """Occupied voxels and all that they enclose (paths go through faces)."""
     padded = np.pad(~occupied, 1, constant_values=True)
     regions, _ = ndimage.label(padded)
     return (regions != regions[0, 0, 0])[1:-1, 1:-1, 1:-1]
+
+
+def solid(occupied: Bool[np.ndarray, "R R R"]) -> Bool[np.ndarray, "R R R"]:
+    """Occupied voxels and all that they enclose together with the floor below the lowest.
+
+    Many models have no bottom; what stands on the floor is closed by it.
+    """
+    lowest = int(np.argmax(occupied.any((0, 1))))
+    closed = np.concatenate([np.ones((*occupied.shape[:2], 1), dtype=bool), occupied[:, :, lowest:]], axis=2)
+    inside = filled(closed)[:, :, 1:]
+    return np.concatenate([occupied[:, :, :lowest], inside], axis=2)
 
 
 def outer_shell(occupied: Bool[np.ndarray, "R R R"]) -> Bool[np.ndarray, "R R R"]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from scenewright.encoders.preprocess.crop import Box, opaque_extent, rounded_box, square_box
 
-__all__ = ["PICTURE_SIZE", "ScenePictures", "cut_out_pictures"]
+__all__ = ["PICTURE_SIZE", "ScenePictures", "crop_from_pixels", "cut_out_pictures", "occluder_pictures", "own_box"]
 
 PICTURE_SIZE = 128
 _MARGIN = 1.2
@@ -42,15 +42,40 @@ def cut_out_pictures(
     scene_box = square_box(opaque_extent(union.cpu().numpy(), "The scene mask"), margin=_MARGIN)
     own, placed = [], []
     for number, mask in enumerate(masks, 1):
-        box = square_box(opaque_extent(mask.cpu().numpy(), f"Mask {number}"), margin=_MARGIN)
-        own.append(_cut_out(picture, mask, box, size))
+        own.append(_cut_out(picture, mask, own_box(mask, f"Mask {number}"), size))
         placed.append(_cut_out(picture, mask, scene_box, size))
     return ScenePictures(torch.stack(own), torch.stack(placed), _cut_out(picture, union, scene_box, size))
 
 
+def own_box(mask: Bool[Tensor, "H W"], what: str = "The mask") -> Box:
+    """The square crop round one object.
+
+    Raises:
+        InputError: the mask is empty or a single pixel.
+    """
+    return square_box(opaque_extent(mask.cpu().numpy(), what), margin=_MARGIN)
+
+
+def occluder_pictures(masks: Bool[Tensor, "N H W"], size: int = PICTURE_SIZE) -> Float[Tensor, "N P P"]:
+    """Of each object's own crop, the share of every pixel that belongs to other objects."""
+    union = masks.any(0)
+    return torch.stack([_cropped((union & ~mask)[None].float(), own_box(mask), size)[0] for mask in masks])
+
+
+def crop_from_pixels(mask: Bool[Tensor, "H W"]) -> Float[Tensor, "3 3"]:
+    """Takes homogeneous pixels of the picture to the mask's own crop, in which each axis runs from -1 to 1."""
+    left, upper, right, lower = rounded_box(own_box(mask))
+    width, height = right - left, lower - upper
+    rows = [[2 / width, 0, -2 * left / width - 1], [0, 2 / height, -2 * upper / height - 1], [0, 0, 1]]
+    return torch.tensor(rows, dtype=torch.float64)
+
+
 def _cut_out(picture: Float[Tensor, "3 H W"], mask: Bool[Tensor, "H W"], box: Box, size: int) -> Float[Tensor, "4 P P"]:
+    alpha = mask[None].to(picture.dtype)
+    return _cropped(torch.cat([picture * alpha, alpha]), box, size)
+
+
+def _cropped(picture: Float[Tensor, "C H W"], box: Box, size: int) -> Float[Tensor, "C P P"]:
     left, upper, right, lower = rounded_box(box)
-    pads = (-left, right - mask.shape[1], -upper, lower - mask.shape[0])
-    alpha = F.pad(mask[None].to(picture.dtype), pads)
-    cut = torch.cat([F.pad(picture, pads) * alpha, alpha])
+    cut = F.pad(picture, (-left, right - picture.shape[2], -upper, lower - picture.shape[1]))
     return F.interpolate(cut[None], (size, size), mode="bilinear", antialias=True, align_corners=False)[0].clamp(0, 1)
