@@ -165,9 +165,23 @@ def _mini_iscene() -> TaskKind:
     return TaskKind(_iscene_structure().build, open_iscene)
 
 
+def _mini_pixel_aligned() -> TaskKind:
+    from scenewright.systems.mini.pixel_aligned_training import (
+        PixelAlignedTask,
+        PixelAlignedTaskConfig,
+        open_pixel_aligned,
+    )
+
+    def build(**model: Any) -> Task:
+        return PixelAlignedTask(config_from_json(PixelAlignedTaskConfig, model))
+
+    return TaskKind(build, open_pixel_aligned)
+
+
 TASKS: Mapping[str, Callable[[], TaskKind]] = {
     "iscene_structure": _iscene_structure,
     "mini_iscene": _mini_iscene,
+    "mini_pixel_aligned": _mini_pixel_aligned,
     "mini_scenegen": _mini_scenegen,
     "mini_structure_flow": _mini_structure_flow,
     "mini_structure_vae": _mini_structure_vae,

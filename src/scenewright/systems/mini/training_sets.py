@@ -19,14 +19,16 @@ __all__ = [
     "EncodedObjects",
     "EncodedScenes",
     "EncodedShapes",
+    "StoredRows",
     "open_iscene",
     "open_objects",
     "open_scenegen",
     "open_shapes",
+    "split_stems",
 ]
 
 
-class _Rows:
+class StoredRows:
     """The rows of all `.npy` files of a folder as one array."""
 
     def __init__(self, folder: Path, stems: Sequence[str]) -> None:
@@ -45,7 +47,10 @@ class EncodedObjects:
     """Single objects for `structure_flow`: `latent` `[B, C, r, r, r]` and `cond` `[B, T, Cc]`, fp16."""
 
     def __init__(self, folder: Path, stems: Sequence[str]) -> None:
-        self._latents, self._tokens = _Rows(folder / "own_latents", stems), _Rows(folder / "own_tokens", stems)
+        self._latents, self._tokens = (
+            StoredRows(folder / "own_latents", stems),
+            StoredRows(folder / "own_tokens", stems),
+        )
         if len(self._latents) != len(self._tokens):
             raise InputError(
                 f"'{folder}' holds {len(self._latents)} latents but {len(self._tokens)} sets of tokens; "
@@ -75,8 +80,8 @@ class EncodedScenes:
     """
 
     def __init__(self, folder: Path, stems: Sequence[str]) -> None:
-        def rows(name: str) -> _Rows:
-            return _Rows(folder / name, stems)
+        def rows(name: str) -> StoredRows:
+            return StoredRows(folder / name, stems)
 
         self._objects = {
             "latent": rows("placed_latents"),
@@ -168,7 +173,7 @@ def open_objects(folder: Path, num_validation_files: int = 1) -> tuple[EncodedOb
     """
     stems = sorted({path.stem for path in (folder / "own_tokens").glob("scenes-*.npy")})
     stems = [stem for stem in stems if (folder / "own_latents" / f"{stem}.npy").exists()]
-    train, validation = _split(stems, folder, num_validation_files)
+    train, validation = split_stems(stems, folder, num_validation_files)
     return EncodedObjects(folder, train), EncodedObjects(folder, validation) if validation else None
 
 
@@ -205,7 +210,7 @@ def _open_scenes(folder: Path, num_validation_files: int) -> tuple[EncodedScenes
     names = [f"{kind}_{what}" for kind in ("own", "placed", "scene") for what in ("tokens", "latents")]
     stems = sorted(path.stem for path in (folder / names[0]).glob("scenes-*.npy"))
     stems = [stem for stem in stems if all((folder / name / f"{stem}.npy").exists() for name in names)]
-    train, validation = _split(stems, folder, num_validation_files)
+    train, validation = split_stems(stems, folder, num_validation_files)
     return EncodedScenes(folder, train), EncodedScenes(folder, validation) if validation else None
 
 
@@ -218,7 +223,7 @@ def open_shapes(
         InputError: there are no examples.
     """
     stems = sorted(path.stem for path in (folder / "examples").glob("scenes-*.npz"))
-    train, validation = _split(stems, folder, num_validation_files)
+    train, validation = split_stems(stems, folder, num_validation_files)
 
     def files(chosen: Sequence[str]) -> list[Path]:
         return [folder / "examples" / f"{stem}.npz" for stem in chosen]
@@ -226,7 +231,12 @@ def open_shapes(
     return EncodedShapes(files(train), crop), EncodedShapes(files(validation)) if validation else None
 
 
-def _split(stems: Sequence[str], folder: Path, num_validation_files: int) -> tuple[list[str], list[str]]:
+def split_stems(stems: Sequence[str], folder: Path, num_validation_files: int) -> tuple[list[str], list[str]]:
+    """Files for training and for validation.
+
+    Raises:
+        InputError: there are none.
+    """
     if not stems:
         raise InputError(f"'{folder}' holds no encoded examples; make and encode them first (docs/mini.md).")
     # The first files, so that a set that grows keeps them.
