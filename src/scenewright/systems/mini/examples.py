@@ -133,7 +133,6 @@ def seen_objects(scene: ComposedScene, *, supersample: int = 1) -> SeenObjects |
     )
 
 
-
 def example_of(scene: ComposedScene, rng: np.random.Generator, *, supersample: int = 1) -> SceneExample | None:
     """Pictures and shapes of a scene with one camera; None where fewer than two objects can be seen well.
 
