@@ -59,16 +59,16 @@ def test_errors_of_places_move_the_cube_and_tilt_it_about_its_centre(objects: Pl
 def test_a_few_steps_of_the_recipes_task_fit_a_batch(objects: PlacedObjects) -> None:
     task = build_task(find_recipe("mini_pixel_aligned"))
     batch = objects.batch([0, 1], torch.Generator().manual_seed(0))
-    optimizer = torch.optim.AdamW(task.network.parameters(), lr=5e-3)
+    optimizer = torch.optim.AdamW(task.network.parameters(), lr=1e-3)
     losses = []
-    for _ in range(6):
+    for _ in range(8):
         torch.manual_seed(0)
         loss = task.loss(batch)["loss"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))
-    assert losses[-1] < 0.85 * losses[0]
+    assert losses[-1] < 0.9 * losses[0]
 
 
 def test_a_model_without_a_bottom_is_closed_by_the_floor() -> None:
