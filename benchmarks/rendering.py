@@ -16,7 +16,7 @@ import time
 
 import torch
 
-from scenewright.geometry.camera.projection import orbit_camera
+from scenewright.geometry.camera.cameras import orbit_camera
 from scenewright.geometry.rotation import compose_similarity, yaw_to_matrix
 from scenewright.rendering.lights import Ambient, Lights, SunLight
 from scenewright.rendering.panorama import render_panorama

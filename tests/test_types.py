@@ -1,13 +1,40 @@
-"""What goes into a system is checked once, when it is built."""
+"""What goes into a system is checked once, when it is built; parts are placed and joined; boxes stand upright."""
+
+import math
 
 import pytest
 import torch
 from PIL import Image
 
 from scenewright.errors import InputError
-from scenewright.types import Camera, ObjectMasks, PanoramaCamera, Scene, View
+from scenewright.geometry.mesh.parts import face_normals
+from scenewright.geometry.rotation import compose_similarity, euler_xyz_deg_to_matrix
+from scenewright.types import (
+    Camera,
+    Mesh,
+    ObjectMasks,
+    OrientedBox,
+    PanoramaCamera,
+    PBRMaterial,
+    Scene,
+    SceneObject,
+    View,
+    merged_mesh,
+)
 
 PICTURE = Image.new("RGBA", (4, 3))
+TRIANGLE = Mesh(
+    torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 2.0, 1.0]]),
+    torch.tensor([[0, 1, 2]], dtype=torch.int32),
+)
+WITH_NORMALS = Mesh(TRIANGLE.vertices, TRIANGLE.faces, face_normals(TRIANGLE).expand(3, 3))
+MATRICES = {
+    "similarity": compose_similarity(
+        euler_xyz_deg_to_matrix(torch.tensor([20.0, -50.0, 70.0])), torch.tensor([1.0, 2.0, 3.0]), 2.5
+    ),
+    "stretching": torch.diag(torch.tensor([1.0, 3.0, 0.5, 1.0])),
+    "mirroring": torch.diag(torch.tensor([-1.0, 1.0, 1.0, 1.0])),
+}
 
 
 def mask(*pixels):
@@ -60,3 +87,50 @@ def test_the_camera_of_a_scene_is_its_first_perspective_one():
     lens = Camera(torch.eye(3), torch.eye(4), 4, 3)
     assert Scene((), cameras={"round": PanoramaCamera(torch.eye(4), 4, 2), "front": lens}).camera is lens
     assert Scene(()).camera is None
+
+
+@pytest.mark.parametrize("name", MATRICES)
+def test_normals_stay_those_of_the_placed_triangles(name: str) -> None:
+    (placed,) = SceneObject("a", (WITH_NORMALS,), world_from_object=MATRICES[name]).placed_parts()
+    assert placed.vertex_normals is not None
+    turned = face_normals(placed)
+    if name == "mirroring":  # outside stays outside: the normal of a mirrored sheet is the mirrored normal
+        torch.testing.assert_close(turned[0], WITH_NORMALS.vertex_normals[0] * torch.tensor([-1.0, 1.0, 1.0]))
+    torch.testing.assert_close(placed.vertex_normals, turned.expand(3, 3))
+
+
+def test_placed_parts_can_be_in_double_precision() -> None:
+    (placed,) = SceneObject("a", (WITH_NORMALS,)).placed_parts(torch.float64)
+    assert placed.vertices.dtype == torch.float64
+    assert torch.equal(placed.vertices.float(), TRIANGLE.vertices)
+
+
+def test_a_scene_becomes_one_mesh_in_the_world() -> None:
+    moved = torch.eye(4)
+    moved[:3, 3] = torch.tensor([0.0, 0.0, 5.0])
+    scene = Scene((SceneObject("a", (TRIANGLE, TRIANGLE)), SceneObject("b", (TRIANGLE,), world_from_object=moved)))
+    mesh = scene.to_mesh()
+    assert mesh.faces.tolist() == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+    assert mesh.vertices[6:, 2].tolist() == [5.0, 5.0, 6.0]
+    assert len(Scene(()).to_mesh().vertices) == 0
+
+
+def test_merging_keeps_what_all_parts_share() -> None:
+    uv, paint = torch.rand(3, 2), PBRMaterial()
+    textured = Mesh(TRIANGLE.vertices, TRIANGLE.faces, uv=uv, material=paint)
+    assert merged_mesh([textured, textured]).material is paint
+    assert torch.equal(merged_mesh([textured, textured]).uv, torch.cat([uv, uv]))
+    other = Mesh(TRIANGLE.vertices, TRIANGLE.faces, uv=uv, material=PBRMaterial(metallic_factor=1.0))
+    mixed = merged_mesh([textured, other])
+    assert mixed.material is None
+    assert mixed.uv is None
+    assert merged_mesh([WITH_NORMALS, TRIANGLE]).vertex_normals is None
+
+
+def test_a_box_has_full_sides_and_turns_counter_clockwise() -> None:
+    box = OrientedBox((1.0, 2.0, 3.0), (4.0, 2.0, 1.0), math.pi / 2)
+    assert box.volume == 8.0
+    torch.testing.assert_close(
+        torch.from_numpy(box.footprint()),
+        torch.tensor([[2.0, 0.0], [2.0, 4.0], [0.0, 4.0], [0.0, 0.0]], dtype=torch.float64),
+    )

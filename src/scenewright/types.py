@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
@@ -38,6 +39,7 @@ __all__ = [
     "SceneObject",
     "SparseVoxels",
     "View",
+    "merged_mesh",
 ]
 
 
@@ -77,6 +79,32 @@ class Mesh:
     vertex_colors: Float[Tensor, "V 4"] | None = None
     uv: Float[Tensor, "V 2"] | None = None
     material: PBRMaterial | None = None
+
+
+def merged_mesh(parts: Sequence[Mesh]) -> Mesh:
+    """All parts as one mesh, vertices and int64 faces in order; an empty mesh of no part.
+
+    Attributes stay that every part has; texture coordinates and material stay where all parts share one material.
+    """
+    if not parts:
+        return Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.long))
+    starts = [0]
+    for part in parts[:-1]:
+        starts.append(starts[-1] + len(part.vertices))
+    shares_material = all(part.material is parts[0].material for part in parts)
+
+    def joined(values: Sequence[Tensor | None]) -> Tensor | None:
+        present = [value for value in values if value is not None]
+        return torch.cat(present) if len(present) == len(values) else None
+
+    return Mesh(
+        vertices=torch.cat([part.vertices for part in parts]),
+        faces=torch.cat([part.faces.long() + start for part, start in zip(parts, starts, strict=True)]),
+        vertex_normals=joined([part.vertex_normals for part in parts]),
+        vertex_colors=joined([part.vertex_colors for part in parts]),
+        uv=joined([part.uv for part in parts]) if shares_material else None,
+        material=parts[0].material if shares_material else None,
+    )
 
 
 @dataclass(frozen=True)
@@ -237,11 +265,24 @@ class View:
 
 @dataclass(frozen=True)
 class OrientedBox:
-    """A box around an object in the world: columns of `rotation` are its axes, `half_sizes` its extents along them."""
+    """A box that stands upright: `size` holds its full sides along its own x, y, z, after a turn of `yaw` about +z.
 
-    center: Float[Tensor, " 3"]
-    half_sizes: Float[Tensor, " 3"]
-    rotation: Float[Tensor, "3 3"]
+    Yaw is in radians, counter-clockwise seen from above.
+    """
+
+    centre: tuple[float, float, float]
+    size: tuple[float, float, float]
+    yaw: float = 0.0
+
+    @property
+    def volume(self) -> float:
+        return self.size[0] * self.size[1] * self.size[2]
+
+    def footprint(self) -> Float[np.ndarray, "4 2"]:
+        """Corners on the ground, counter-clockwise."""
+        c, s = np.cos(self.yaw), np.sin(self.yaw)
+        corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) / 2 * self.size[:2]
+        return corners @ np.array([[c, s], [-s, c]]) + self.centre[:2]
 
 
 @dataclass(frozen=True)
@@ -308,6 +349,14 @@ class SceneObject:
     physics: Physics | None = None
     extras: Mapping[str, Any] = field(default_factory=dict)
 
+    def placed_parts(self, dtype: torch.dtype | None = None) -> tuple[Mesh, ...]:
+        """The parts in the world frame, normals turned along; a placement that mirrors turns the triangles round.
+
+        Args:
+            dtype: of the computation and the result; None keeps that of each part's vertices.
+        """
+        return tuple(_placed(part, self.world_from_object, dtype or part.vertices.dtype) for part in self.parts)
+
     def world_bounds(self) -> Float[Tensor, "2 3"]:
         """Axis-aligned box (low corner, high corner) of the object in the world frame.
 
@@ -322,6 +371,21 @@ class SceneObject:
         world_from_object = self.world_from_object.to(points[0])
         world = torch.cat(points) @ world_from_object[:3, :3].T + world_from_object[:3, 3]
         return torch.stack([world.amin(0), world.amax(0)])
+
+
+def _placed(mesh: Mesh, matrix: Float[Tensor, "4 4"], dtype: torch.dtype) -> Mesh:
+    linear, translation = (part.to(mesh.vertices.device, dtype) for part in (matrix[:3, :3], matrix[:3, 3]))
+    normals = mesh.vertex_normals
+    if normals is not None:
+        # Normals are planes' directions: they go with the inverse transpose, whatever the matrix stretches.
+        normals = torch.nn.functional.normalize(normals.to(dtype) @ torch.linalg.pinv(linear), dim=1)
+    mirrors = bool(torch.linalg.det(linear) < 0)
+    return replace(
+        mesh,
+        vertices=mesh.vertices.to(dtype) @ linear.T + translation,
+        faces=mesh.faces.flip(1) if mirrors else mesh.faces,
+        vertex_normals=normals,
+    )
 
 
 @dataclass(frozen=True)
@@ -350,6 +414,10 @@ class Scene:
     def camera(self) -> Camera | None:
         """The first perspective camera, if there is one."""
         return next((camera for camera in self.cameras.values() if isinstance(camera, Camera)), None)
+
+    def to_mesh(self) -> Mesh:
+        """All parts of all objects as one mesh in the world frame (see `merged_mesh` for what it keeps)."""
+        return merged_mesh([part for scene_object in self.objects for part in scene_object.placed_parts()])
 
     def save(self, path: str | Path) -> Path:
         """Write `.glb` (meshes, named nodes, camera, extras) or `.ply` (splats) and return the path."""

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from scenewright.geometry.camera.cameras import (
     hammersley,
-    intrinsics_unit_from_fov,
+    intrinsics_from_fov,
     look_at,
     orbit_position,
     sphere_yaw_pitch,
@@ -42,7 +42,7 @@ def camera_sequence(case: Case) -> dict[str, Tensor]:
         elif kind.startswith("hammersley"):
             outputs[name] = hammersley(int(numbers[0]), int(kind.removeprefix("hammersley")))
         elif kind == "intrinsics":
-            outputs[name] = intrinsics_unit_from_fov(case.config["fov_deg"])
+            outputs[name] = intrinsics_from_fov(case.config["fov_deg"], 1, 1)
         elif kind == "extrinsics":
             count = int(numbers[0].removeprefix("first"))
             eyes = orbit_position(sphere_yaw_pitch(num_views)[:count], radius)

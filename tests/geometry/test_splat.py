@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from scenewright.geometry import splat
-from scenewright.geometry.camera.projection import intrinsics_from_fov
+from scenewright.geometry.camera.cameras import intrinsics_from_fov
 from scenewright.geometry.splat import SH_DEGREE_0, splat_gaussians
 from scenewright.types import Camera, Gaussians
 

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from scenewright.errors import InputError
 from scenewright.metrics.boxes import (
-    OrientedBox,
     aabb_iou,
     average_precision,
     bounds_of,
@@ -19,6 +18,7 @@ from scenewright.metrics.boxes import (
     layout_iou,
     match_detections,
 )
+from scenewright.types import OrientedBox
 
 
 def test_aabb_iou_by_hand() -> None:

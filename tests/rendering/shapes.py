@@ -2,7 +2,7 @@
 
 import torch
 
-from scenewright.geometry.camera.projection import intrinsics_from_fov, look_at
+from scenewright.geometry.camera.cameras import intrinsics_from_fov, look_at
 from scenewright.types import Camera, Mesh, PBRMaterial
 
 __all__ = ["box", "camera_above", "camera_at", "square"]

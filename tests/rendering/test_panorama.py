@@ -2,8 +2,8 @@ import math
 
 import torch
 
+from scenewright.geometry.camera.cameras import look_at
 from scenewright.geometry.camera.cubemap import equirect_rays
-from scenewright.geometry.camera.projection import look_at
 from scenewright.rendering.lights import Lights
 from scenewright.rendering.panorama import render_panorama
 from scenewright.rendering.render import RenderOptions

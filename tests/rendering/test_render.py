@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from scenewright.geometry.color import linear_from_srgb, srgb_from_linear
 from scenewright.rendering.lights import Ambient, Lights, PointLight, SunLight
 from scenewright.rendering.render import Rendering, RenderOptions, render, render_batch, shadows_of
-from scenewright.rendering.shade_torch import linear_to_srgb, tone_map_neutral
-from scenewright.rendering.texture_torch import srgb_to_linear
+from scenewright.rendering.shade_torch import tone_map_neutral
 from scenewright.rendering.triangles import add_ground, pack_meshes, pack_scene
 from scenewright.types import Mesh, PBRMaterial, Scene, SceneObject
 from tests.rendering.shapes import box, camera_above, camera_at, square
@@ -21,7 +21,7 @@ PLAIN = RenderOptions(supersample=1, tone_map=False, background=(0.0, 0.0, 0.0))
 
 
 def linear(picture: Rendering, at: tuple[int, int] = CENTRE) -> torch.Tensor:
-    return srgb_to_linear(picture.rgb[at])
+    return linear_from_srgb(picture.rgb[at])
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -150,7 +150,7 @@ def test_objects_are_numbered_and_placed():
 def test_the_background_comes_out_as_asked_and_edges_average(backend):
     options = RenderOptions(supersample=2, background=(1.0, 0.5, 0.0), backend=backend)
     seen = render(pack_meshes([box(0.5)]), camera_at((2.0, -2.0, 1.5), (0.0, 0.0, 0.0)), Lights(), options)
-    torch.testing.assert_close(seen.rgb[0, 0], linear_to_srgb(torch.tensor([1.0, 0.5, 0.0])))
+    torch.testing.assert_close(seen.rgb[0, 0], srgb_from_linear(torch.tensor([1.0, 0.5, 0.0])))
     assert set((4 * seen.alpha).unique().tolist()) == {0.0, 1.0, 2.0, 3.0, 4.0}
 
 
@@ -170,7 +170,7 @@ def test_ground_is_invisible_but_for_its_shadow():
     )
     assert sorted(seen.instance.unique().tolist()) == [0, 1]
     assert float(seen.depth_z_m[seen.instance == 0].max()) == 0
-    backdrop = float(linear_to_srgb(torch.tensor(0.7)))
+    backdrop = float(srgb_from_linear(torch.tensor(0.7)))
     assert float(seen.rgb[34:40, 12:26].min()) < 0.85 * backdrop  # on the ground to the left, away from the sun
     assert float(seen.rgb[34:40, -10:].min()) > 0.95 * backdrop
 

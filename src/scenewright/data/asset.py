@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 
 from scenewright.errors import InputError
-from scenewright.types import Mesh
+from scenewright.types import Mesh, merged_mesh
 
 __all__ = ["Asset", "Credit", "canonical_parts", "merged_geometry"]
 
@@ -55,10 +55,8 @@ def merged_geometry(
     parts: tuple[Mesh, ...],
 ) -> tuple[Float[np.ndarray, "V 3"], Int[np.ndarray, "F 3"]]:
     """All parts as one vertex and one face array."""
-    starts = np.cumsum([0, *(len(part.vertices) for part in parts)])
-    vertices = np.concatenate([part.vertices.cpu().numpy() for part in parts])
-    faces = np.concatenate([part.faces.cpu().numpy() + start for part, start in zip(parts, starts, strict=False)])
-    return vertices, faces.astype(np.int64)
+    mesh = merged_mesh(parts)
+    return mesh.vertices.cpu().numpy(), mesh.faces.cpu().numpy()
 
 
 def canonical_parts(parts: tuple[Mesh, ...], size_m: tuple[float, float, float] | None = None) -> tuple[Mesh, ...]:

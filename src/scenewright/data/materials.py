@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from scenewright.geometry.color import linear_from_srgb_array
 from scenewright.types import PBRMaterial
 
 __all__ = ["MATERIAL_KINDS", "sample_material"]
@@ -117,7 +118,7 @@ def sample_material(kind: str, rng: np.random.Generator) -> PBRMaterial:
     rough, metal = float(rng.uniform(*roughness)), float(rng.uniform(*metallic))
     srgb = np.array(colorsys.hsv_to_rgb(*base))
     if rng.uniform() < plain:
-        linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+        linear = linear_from_srgb_array(srgb)
         factor = (float(linear[0]), float(linear[1]), float(linear[2]), 1.0)
         return PBRMaterial(base_color_factor=factor, metallic_factor=metal, roughness_factor=rough, name=kind)
     pattern = patterns[int(rng.integers(len(patterns)))]

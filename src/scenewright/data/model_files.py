@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 from scenewright.errors import InputError
+from scenewright.geometry.color import linear_from_srgb_array
 from scenewright.geometry.frames import zup_from_yup
 from scenewright.io.glb import parse_glb
 from scenewright.types import Mesh, PBRMaterial
@@ -165,7 +166,7 @@ def _phong_material(visual: Any, flags: set[str]) -> tuple[PBRMaterial, np.ndarr
     if source is None or not hasattr(source, "diffuse"):
         return PBRMaterial(base_color_factor=(0.6, 0.6, 0.6, 1.0), roughness_factor=0.8, double_sided=True), None
     rgba = np.asarray(source.diffuse, dtype=np.float64) / 255
-    rgba[:3] = np.where(rgba[:3] <= 0.04045, rgba[:3] / 12.92, ((rgba[:3] + 0.055) / 1.055) ** 2.4)
+    rgba[:3] = linear_from_srgb_array(rgba[:3])
     image = source.image
     if image is not None:
         rgba[:3] = 1.0  # a texture replaces Kd, as in the catalogues' own viewer

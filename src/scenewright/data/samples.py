@@ -74,10 +74,7 @@ def _geometry_only(scene: ComposedScene) -> Scene:
     """Positions and faces in the world frame: no materials, so the file stays small."""
     items = []
     for item in scene.scene().objects:
-        matrix = item.world_from_object
-        parts = tuple(
-            Mesh(vertices=part.vertices @ matrix[:3, :3].T + matrix[:3, 3], faces=part.faces) for part in item.parts
-        )
+        parts = tuple(Mesh(part.vertices, part.faces) for part in item.placed_parts())
         items.append(replace(item, parts=parts, world_from_object=SceneObject("").world_from_object))
     return Scene(tuple(items), is_metric=True)
 

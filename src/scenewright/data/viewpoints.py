@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from scenewright.geometry.camera.projection import look_at
+from scenewright.geometry.camera.cameras import intrinsics_from_fov, look_at
 from scenewright.types import Camera
 
 __all__ = ["SingleViewRanges", "level_pose", "pinhole", "sample_single_view", "sample_sphere_view", "walk_poses"]
@@ -33,9 +33,7 @@ class SingleViewRanges:
 
 def pinhole(cam_from_world: Float[Tensor, "4 4"], fov_deg: float, width: int, height: int) -> Camera:
     """A camera with square pixels and a centred axis; `fov_deg` spans the width."""
-    focal = 0.5 * width / math.tan(math.radians(fov_deg) / 2)
-    intrinsics = torch.tensor([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]])
-    return Camera(intrinsics, cam_from_world.float(), width, height)
+    return Camera(intrinsics_from_fov(fov_deg, width, height), cam_from_world.float(), width, height)
 
 
 def sample_single_view(
@@ -57,7 +55,7 @@ def sample_single_view(
     away = np.array([math.sin(yaw) * math.cos(pitch), -math.cos(yaw) * math.cos(pitch), math.sin(pitch)])
     target = (corners.min(0) + corners.max(0)) / 2
     limit = math.tan(math.radians(fov) / 2) * (1 - 2 * float(rng.uniform(*ranges.margin)))
-    rotation = _rotation(away)
+    rotation = _pose(away, np.zeros(3))[:3, :3].numpy()
     local = (corners - target) @ rotation.T
     # |x| <= limit (z + d) for every corner, and the same for y.
     distance = float((np.abs(local[:, :2]).max(1) / limit - local[:, 2]).max())
@@ -135,13 +133,6 @@ def walk_poses(
         eye = np.array([x, y, rng.uniform(1.3, 1.6)])
         poses.append(_pose(eye, eye + np.array([math.cos(heading), math.sin(heading), -drop])))
     return poses
-
-
-def _rotation(away: np.ndarray) -> np.ndarray:
-    forward = -away / np.linalg.norm(away)
-    right = np.cross(forward, [0.0, 0.0, 1.0])
-    right /= np.linalg.norm(right)
-    return np.stack([right, np.cross(forward, right), forward])
 
 
 def _pose(eye: np.ndarray, target: np.ndarray) -> Float[Tensor, "4 4"]:

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from scenewright.evaluation.scoring import SceneScore
-from scenewright.geometry.camera.projection import look_at
+from scenewright.geometry.camera.cameras import look_at
 from scenewright.io.images import save_image
 from scenewright.rendering.lights import STUDIO
 from scenewright.rendering.render import RenderOptions, render

@@ -23,7 +23,7 @@ from scenewright.backbones.trellis2.texture_vae import TextureDecoder, TextureEn
 from scenewright.data.asset import Asset
 from scenewright.errors import EmptyStructureError, InputError
 from scenewright.evaluation.pictures import default_camera, draw
-from scenewright.evaluation.shapes import sample_surface
+from scenewright.geometry.mesh.sample import sample_surface
 from scenewright.geometry.ovoxel.dual_grid_mesh import dual_grid_to_mesh
 from scenewright.geometry.ovoxel.dual_grid_quantize import dequantize_dual_grid
 from scenewright.geometry.ovoxel.voxelize_object import object_to_voxels

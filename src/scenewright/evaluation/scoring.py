@@ -25,7 +25,6 @@ from scenewright.evaluation.matching import Matching, match_by_name, match_by_pl
 from scenewright.evaluation.protocols import Alignment, EvaluationProtocol, Normalization
 from scenewright.evaluation.shapes import Shape, ShapeScene, total_points
 from scenewright.metrics.boxes import (
-    OrientedBox,
     aabb_iou,
     bounds_of,
     fit_oriented_box,
@@ -36,6 +35,7 @@ from scenewright.metrics.collisions import scene_collisions
 from scenewright.metrics.mesh_quality import MeshQuality, mesh_quality
 from scenewright.metrics.point_clouds import CloudDistances, cloud_distances, normalize_isotropic, normalize_per_axis
 from scenewright.metrics.registration import Similarity, filterreg, icp, robust_icp
+from scenewright.types import OrientedBox
 
 __all__ = ["AP_THRESHOLDS", "ObjectScore", "SceneScore", "align", "failed_scene", "score_scene", "unscored_scene"]
 

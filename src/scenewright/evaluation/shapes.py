@@ -17,10 +17,11 @@ from torch import Tensor
 
 from scenewright.data.probe_scenes import TestScene
 from scenewright.errors import InputError
+from scenewright.geometry.mesh.sample import sample_surface
 from scenewright.io.scene_file import load_scene
-from scenewright.types import Mesh, Scene, SceneObject
+from scenewright.types import Mesh, Scene, SceneObject, merged_mesh
 
-__all__ = ["Shape", "ShapeScene", "sample_surface", "shapes_from_file", "shapes_from_scene", "shapes_from_test_scene"]
+__all__ = ["Shape", "ShapeScene", "shapes_from_file", "shapes_from_scene", "shapes_from_test_scene"]
 
 Vertices = Float[np.ndarray, "_ 3"]
 Faces = Int[np.ndarray, "_ 3"]
@@ -60,22 +61,6 @@ class ShapeScene:
     name: str
     shapes: tuple[Shape, ...]
     warnings: tuple[str, ...] = ()
-
-
-def sample_surface(
-    vertices: Vertices, faces: Faces, num_points: int, rng: np.random.Generator
-) -> Float[np.ndarray, "N 3"]:
-    """`num_points` points uniform by area; none if the mesh has no area."""
-    areas = _areas(vertices, faces)
-    if areas.sum() == 0:
-        return np.zeros((0, 3))
-    # Stratified along the cumulated area: less noise than independent draws, still uniform.
-    steps = (np.arange(num_points) + rng.random(num_points)) / num_points * areas.sum()
-    face = np.minimum(np.searchsorted(np.cumsum(areas), steps, side="right"), len(faces) - 1)
-    u, v = rng.random((2, num_points, 1))
-    u, v = np.where(u + v > 1, 1 - u, u), np.where(u + v > 1, 1 - v, v)
-    a, b, c = (vertices[faces[face, i]].astype(np.float64) for i in range(3))
-    return a + u * (b - a) + v * (c - a)
 
 
 def shapes_from_scene(scene: Scene, name: str) -> ShapeScene:
@@ -124,22 +109,10 @@ def shapes_from_test_scene(scene: TestScene) -> ShapeScene:
 
 
 def _shape(item: SceneObject) -> Shape:
-    matrix = item.world_from_object.detach().double().cpu()
-    vertices, faces, start = [np.zeros((0, 3))], [np.zeros((0, 3), np.int64)], 0
-    for part in item.parts:
-        placed = part.vertices.detach().double().cpu() @ matrix[:3, :3].T + matrix[:3, 3]
-        vertices.append(placed.numpy())
-        faces.append(part.faces.detach().cpu().numpy().astype(np.int64) + start)
-        start += len(placed)
+    mesh = merged_mesh(item.placed_parts(torch.float64))
+    vertices, faces = mesh.vertices.detach().double().cpu().numpy(), mesh.faces.cpu().numpy()
     confidence = 1.0 if item.confidence is None else float(item.confidence)
-    return Shape(item.name, np.concatenate(vertices), np.concatenate(faces), None, confidence, tuple(item.parts))
-
-
-def _areas(vertices: Vertices, faces: Faces) -> Float[np.ndarray, " F"]:
-    if len(faces) == 0:
-        return np.zeros(0)
-    a, b, c = (vertices[faces[:, i]] for i in range(3))
-    return np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2
+    return Shape(item.name, vertices, faces, None, confidence, tuple(item.parts))
 
 
 def total_points(clouds: Sequence[Tensor]) -> Float[Tensor, "N 3"]:

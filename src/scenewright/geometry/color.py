@@ -1,16 +1,22 @@
 """The sRGB transfer curve. Textures and images are encoded; arithmetic on colour is linear (docs/conventions.md)."""
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["linear_from_srgb", "srgb_from_linear"]
+__all__ = ["linear_from_srgb", "linear_from_srgb_array", "srgb_from_linear"]
 
 
 def linear_from_srgb(encoded: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Linear light in [0, 1] of encoded values; input is clamped to [0, 1]."""
     encoded = encoded.clamp(0, 1)
     return torch.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
+
+
+def linear_from_srgb_array(encoded: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """`linear_from_srgb` of NumPy values in [0, 1], whose powers differ from torch's in the last bit."""
+    return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
 
 
 def srgb_from_linear(linear: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -10,6 +10,7 @@ Frame: (x, y, z) becomes (x, z, -y), so that files are y up as glTF demands (doc
 import hashlib
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,11 @@ from torch import Tensor
 
 from scenewright.errors import InputError
 from scenewright.geometry.frames import CVCAM_FROM_GLTFCAM, YUP_FROM_ZUP, yup_from_zup
+from scenewright.geometry.mesh.parts import vertex_normals
+from scenewright.geometry.mesh.tangents import vertex_tangents
 from scenewright.geometry.rotation import decompose_similarity, matrix_to_quaternion_wxyz
 from scenewright.io.images import encode_png
 from scenewright.io.scene_facts import object_json, room_json
-from scenewright.io.tangents import vertex_normals, vertex_tangents
 from scenewright.types import Camera, Mesh, PanoramaCamera, PBRMaterial, Scene, SceneObject
 
 __all__ = ["export_document"]
@@ -194,8 +196,8 @@ class _Writer:
         normals = None if mesh.vertex_normals is None else _unit(mesh.vertex_normals)
         tangents = None
         if material is not None and material.normal_texture is not None and mesh.uv is not None:
-            normals = _unit(vertex_normals(mesh.vertices, faces)) if normals is None else normals
-            tangents = vertex_tangents(mesh.vertices, faces, normals, mesh.uv)
+            normals = vertex_normals(mesh) if normals is None else normals
+            tangents = vertex_tangents(replace(mesh, vertex_normals=normals))
         attributes = {"POSITION": self._vectors(yup_from_zup(mesh.vertices), f"Object '{name}'", with_bounds=True)}
         if normals is not None:
             attributes["NORMAL"] = self._vectors(yup_from_zup(normals), f"Object '{name}'")

@@ -207,7 +207,8 @@ class _Reader:
             decompose_similarity(world_from_object, tolerance=1e-5)
         except ValueError:
             self._spend(sum(part.vertices.numel() + part.faces.numel() for part in parts))
-            parts = tuple(_moved(part, world_from_object) for part in parts)
+            baked = SceneObject("", parts, world_from_object=world_from_object).placed_parts(torch.float64)
+            parts = tuple(_single_precision(part) for part in baked)
             world_from_object = torch.eye(4, dtype=torch.float64)
         extras = dict(_dict(node.get("extras")))
         facts = object_facts(_dict(extras.pop("scenewright", None)))
@@ -372,13 +373,6 @@ def read_data_uri(uri: Any, read_uri: ReadUri) -> bytes:
         raise InputError("a data URI is not valid base64") from error
 
 
-def _moved(mesh: Mesh, matrix: Float[Tensor, "4 4"]) -> Mesh:
-    """`mesh` with any affine matrix applied to its vertices; a mirroring one turns the triangles round."""
-    linear = matrix[:3, :3]
-    mirrors = bool(torch.linalg.det(linear) < 0)
-    vertices = (mesh.vertices.double() @ linear.T + matrix[:3, 3]).float()
+def _single_precision(mesh: Mesh) -> Mesh:
     normals = mesh.vertex_normals
-    if normals is not None:
-        moved = normals.double() @ torch.linalg.pinv(linear)
-        normals = torch.nn.functional.normalize(moved, dim=1).float()
-    return replace(mesh, vertices=vertices, faces=mesh.faces.flip(1) if mirrors else mesh.faces, vertex_normals=normals)
+    return replace(mesh, vertices=mesh.vertices.float(), vertex_normals=None if normals is None else normals.float())

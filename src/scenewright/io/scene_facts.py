@@ -7,6 +7,7 @@ Frame: world, z up, as in `types` (JSON is ours, so that it is not turned to a f
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, get_args
 
 import torch
@@ -28,12 +29,7 @@ def object_json(item: SceneObject) -> dict[str, Any]:
     if item.category is not None:
         facts["category"] = item.category
     if item.box is not None:
-        box = item.box
-        facts["box"] = {
-            "center": box.center.tolist(),
-            "half_sizes": box.half_sizes.tolist(),
-            "rotation": box.rotation.tolist(),
-        }
+        facts["box"] = asdict(item.box)
     return facts
 
 
@@ -78,8 +74,8 @@ def read_matrix(rows: Any, *shape: int) -> Float[Tensor, "..."] | None:
 def _read_box(box: Any) -> OrientedBox | None:
     if not isinstance(box, dict):
         return None
-    center, half_sizes = read_matrix(box.get("center"), 3), read_matrix(box.get("half_sizes"), 3)
-    rotation = read_matrix(box.get("rotation"), 3, 3)
-    if center is None or half_sizes is None or rotation is None:
+    numbers = [read_matrix(box.get(name), *shape) for name, shape in (("centre", (3,)), ("size", (3,)), ("yaw", ()))]
+    if any(values is None for values in numbers):
         return None
-    return OrientedBox(center.float(), half_sizes.float(), rotation.float())
+    centre, size, yaw = (values.tolist() for values in numbers if values is not None)
+    return OrientedBox(tuple(centre), tuple(size), yaw)

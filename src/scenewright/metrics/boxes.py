@@ -8,8 +8,6 @@ precision-recall curve) with one class and 3D IoU.
 Frame: z up. Legend: A predicted boxes, B true boxes, N points.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
@@ -17,9 +15,9 @@ from scipy.spatial import ConvexHull, QhullError
 from torch import Tensor
 
 from scenewright.errors import InputError
+from scenewright.types import OrientedBox
 
 __all__ = [
-    "OrientedBox",
     "aabb_iou",
     "average_precision",
     "bounds_of",
@@ -53,25 +51,6 @@ def aabb_iou(first: Float[Tensor, "2 3"], second: Float[Tensor, "2 3"]) -> float
     inter = shared.clamp_min(0).prod()
     union = (first[1] - first[0]).prod() + (second[1] - second[0]).prod() - inter
     return float(inter / (union + _IOU_EPSILON))
-
-
-@dataclass(frozen=True)
-class OrientedBox:
-    """A box that stands upright: `size` along its own x, y, z after a turn of `yaw` (radians, counter-clockwise)."""
-
-    centre: tuple[float, float, float]
-    size: tuple[float, float, float]
-    yaw: float
-
-    @property
-    def volume(self) -> float:
-        return self.size[0] * self.size[1] * self.size[2]
-
-    def footprint(self) -> Float[np.ndarray, "4 2"]:
-        """Corners on the ground, counter-clockwise."""
-        c, s = np.cos(self.yaw), np.sin(self.yaw)
-        corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) / 2 * self.size[:2]
-        return corners @ np.array([[c, s], [-s, c]]) + self.centre[:2]
 
 
 def fit_oriented_box(points: Float[Tensor, "N 3"]) -> OrientedBox:

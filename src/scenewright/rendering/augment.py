@@ -16,9 +16,8 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from scenewright.geometry.color import linear_from_srgb, srgb_from_linear
 from scenewright.rendering.lights import Ambient, Lights, PointLight, SunLight
-from scenewright.rendering.shade_torch import linear_to_srgb
-from scenewright.rendering.texture_torch import srgb_to_linear
 
 __all__ = [
     "PhotoAugmentation",
@@ -62,7 +61,7 @@ def augment_picture(
 ) -> Float[Tensor, "height width 3"]:
     """The picture as a random camera might have taken it. Draws the same count of numbers whatever is switched on."""
     draw = torch.rand(9, generator=generator).tolist()
-    linear = srgb_to_linear(picture)
+    linear = linear_from_srgb(picture)
     linear = change_exposure(linear, _between(config.exposure_stops, draw[0]))
     linear = change_white_balance(linear, _between(config.warmth, draw[1]), _between(config.tint, draw[2]))
     if draw[3] < config.blur_probability:
@@ -70,7 +69,7 @@ def augment_picture(
     linear = add_sensor_noise(
         linear, generator, _between(config.read_noise, draw[5]), _between(config.shot_noise, draw[6])
     )
-    encoded = linear_to_srgb(linear)
+    encoded = srgb_from_linear(linear)
     if draw[7] < config.jpeg_probability:
         encoded = compress_jpeg(encoded, round(_between(config.jpeg_quality, draw[8])))
     return encoded

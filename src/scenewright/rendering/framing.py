@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from scenewright.geometry.camera.projection import intrinsics_from_fov, look_at
+from scenewright.geometry.camera.cameras import intrinsics_from_fov, look_at
 from scenewright.types import Camera
 
 __all__ = ["NAMED_VIEWS", "frame_points", "turntable"]

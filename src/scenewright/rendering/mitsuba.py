@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scenewright.errors import InputError, MissingExtraError
+from scenewright.geometry.color import linear_from_srgb
 from scenewright.rendering.lights import Ambient, Lights
 from scenewright.rendering.render import DEFAULT_OPTIONS, Rendering, RenderOptions, render
 from scenewright.rendering.shade_torch import resolve_image
@@ -180,7 +181,7 @@ def _material(mi: Any, scene: TriangleScene, row: int, colors: Float[Tensor, "V 
     base, rough_metal = _texels(scene, int(kinds[1])), _texels(scene, int(kinds[2]))
     color: dict[str, Any] = {"type": "rgb", "value": factors[:3].tolist()}
     if base is not None:
-        linear = torch.where(base <= 0.04045, base / 12.92, ((base + 0.055) / 1.055) ** 2.4)[..., :3] * factors[:3]
+        linear = linear_from_srgb(base)[..., :3] * factors[:3]
         color = _bitmap(mi, linear)
     elif bool((colors[:, :3] != 1).any()):
         color = {"type": "mesh_attribute", "name": "vertex_color"}

@@ -14,12 +14,13 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from scenewright.geometry.camera.cubemap import cube_face_rotations
+from scenewright.geometry.color import srgb_from_linear
 from scenewright.rendering.lights import ShadowMaps
 from scenewright.rendering.shade_numba import DOME_JITTER, JITTER_S, JITTER_U, JITTER_V
 from scenewright.rendering.texture_torch import face_alpha, fetch, interpolate
 from scenewright.rendering.triangles import CATCHER, TriangleScene
 
-__all__ = ["linear_to_srgb", "resolve_image", "shade_image", "tone_map_neutral"]
+__all__ = ["resolve_image", "shade_image", "tone_map_neutral"]
 
 TRIPLE = (slice(0, 3), slice(3, 6))
 
@@ -259,12 +260,6 @@ def tone_map_neutral(color: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 
     return torch.where(peak > start, rolled, color)
 
 
-def linear_to_srgb(value: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """sRGB encoding, clamped to [0, 1]."""
-    value = value.clamp(0, 1)
-    return torch.where(value <= 0.0031308, 12.92 * value, 1.055 * value.clamp(min=1e-8) ** (1 / 2.4) - 0.055)
-
-
 def resolve_image(
     linear: Float[Tensor, "tall wide 3"],
     alpha: Float[Tensor, "tall wide"],
@@ -282,4 +277,4 @@ def resolve_image(
     color = tone_map_neutral(color) if neutral else color
     if over:
         color = color.clamp(max=1) * cover + background.to(color) * (1 - cover)
-    return linear_to_srgb(color), cover[..., 0]
+    return srgb_from_linear(color), cover[..., 0]

@@ -9,12 +9,12 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
+from scenewright.geometry.color import linear_from_srgb_array
+
 __all__ = ["LINEAR_TABLE", "SRGB_TABLE", "face_alpha", "fetch"]
 
 LINEAR_TABLE = (np.arange(256) / 255).astype(np.float32)
-SRGB_TABLE = np.where(
-    np.arange(256) / 255 <= 0.04045, np.arange(256) / 255 / 12.92, ((np.arange(256) / 255 + 0.055) / 1.055) ** 2.4
-).astype(np.float32)
+SRGB_TABLE = linear_from_srgb_array(np.arange(256) / 255).astype(np.float32)
 
 
 @njit(cache=True, nogil=True)

@@ -7,14 +7,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from scenewright.geometry.color import linear_from_srgb
 from scenewright.rendering.triangles import MaterialBank, TriangleScene
 
-__all__ = ["face_alpha", "fetch", "interpolate", "srgb_to_linear"]
-
-
-def srgb_to_linear(value: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Linear value of an sRGB-encoded one, both in [0, 1]."""
-    return torch.where(value <= 0.04045, value / 12.92, ((value.clamp(min=0) + 0.055) / 1.055) ** 2.4)
+__all__ = ["face_alpha", "fetch", "interpolate"]
 
 
 def interpolate(scene: TriangleScene, values: Float[Tensor, "V C"], face: Tensor, barycentrics: Tensor) -> Tensor:
@@ -42,7 +38,7 @@ def fetch(
 
     def texel(x: Tensor, y: Tensor) -> Tensor:
         value = bank.texels[start + y * width + x].float() / 255
-        return torch.cat([srgb_to_linear(value[:, :3]), value[:, 3:]], 1) if is_srgb else value
+        return torch.cat([linear_from_srgb(value[:, :3]), value[:, 3:]], 1) if is_srgb else value
 
     fx, fy = fraction[:, :1], fraction[:, 1:]
     top = (1 - fx) * texel(x0, y0) + fx * texel(x1, y0)

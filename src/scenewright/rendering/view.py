@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from scenewright.geometry.camera.projection import look_at
+from scenewright.geometry.camera.cameras import look_at
 from scenewright.types import Camera
 
 __all__ = ["View", "parallel_view", "view_of_camera"]

@@ -7,12 +7,14 @@ import torch
 
 from scenewright.geometry.camera.cameras import (
     hammersley,
-    intrinsics_unit_from_fov,
+    intrinsics_from_fov,
     look_at,
+    orbit_camera,
     orbit_position,
     sphere_cameras,
     sphere_yaw_pitch,
 )
+from scenewright.geometry.camera.projection import camera_center
 
 
 def test_hammersley_by_hand():
@@ -49,6 +51,14 @@ def test_directions_cover_the_sphere_evenly():
     torch.testing.assert_close(points.T @ points / 256, torch.eye(3) / 3, atol=0.02, rtol=0)
 
 
+def test_yaw_of_an_orbit_is_counter_clockwise_from_the_front_and_that_of_the_sequence_clockwise_from_the_back():
+    for yaw_deg, side in ((0.0, [0.0, -2.0, 0.0]), (90.0, [2.0, 0.0, 0.0])):
+        camera = orbit_camera(torch.zeros(3), 2.0, yaw_deg=yaw_deg, pitch_deg=0.0)
+        torch.testing.assert_close(camera_center(camera), torch.tensor(side), atol=1e-6, rtol=0)
+    for yaw, side in ((0.0, [0.0, 2.0, 0.0]), (math.pi / 2, [2.0, 0.0, 0.0])):
+        torch.testing.assert_close(orbit_position(torch.tensor([yaw, 0.0]), 2.0), torch.tensor(side), atol=1e-6, rtol=0)
+
+
 def test_field_of_view_spans_the_image():
-    focal = float(intrinsics_unit_from_fov(90.0)[0, 0])
+    focal = float(intrinsics_from_fov(90.0, 1, 1)[0, 0])
     assert math.isclose(focal, 0.5, rel_tol=1e-6)

@@ -3,14 +3,12 @@ import math
 import pytest
 import torch
 
+from scenewright.geometry.camera.cameras import intrinsics_from_fov, look_at, orbit_camera
 from scenewright.geometry.camera.projection import (
     camera_center,
     depth_to_distance,
     depth_to_points,
     distance_to_depth,
-    intrinsics_from_fov,
-    look_at,
-    orbit_camera,
     pixel_rays,
     project_points,
     scale_camera,

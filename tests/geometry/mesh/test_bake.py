@@ -7,8 +7,9 @@ from scenewright.errors import InputError
 from scenewright.geometry.color import linear_from_srgb, srgb_from_linear
 from scenewright.geometry.mesh.bake import BakedTexture, bake, fill_gutters, texel_surface
 from scenewright.geometry.mesh.material_bake import material_from_bake
-from scenewright.geometry.mesh.normal_map import bake_normal_map, smooth_vertex_normals, vertex_tangents
+from scenewright.geometry.mesh.normal_map import bake_normal_map, smooth_vertex_normals
 from scenewright.geometry.mesh.surface_color import SplatField, VertexColorField, VoxelField
+from scenewright.geometry.mesh.tangents import vertex_tangents
 from scenewright.geometry.mesh.triangle_tree import TriangleTree
 from scenewright.geometry.mesh.uv import unwrap
 from scenewright.types import Gaussians, Mesh, SparseVoxels

@@ -22,7 +22,7 @@ from jaxtyping import Float
 from numba import njit
 
 from scenewright.metrics.collisions import CollisionConfig, inside_grid, scene_collisions
-from scenewright.types import Scene, SceneObject
+from scenewright.types import Scene, SceneObject, merged_mesh
 
 __all__ = ["SettleOptions", "SettleReport", "settle_scene"]
 
@@ -121,13 +121,8 @@ class _Body:
 
     def __init__(self, item: SceneObject, is_movable: bool) -> None:
         self.item, self.name, self.is_movable = item, item.name, is_movable
-        matrix = item.world_from_object.double().numpy()
-        vertices, faces, count = [np.zeros((0, 3))], [np.zeros((0, 3), np.int64)], 0
-        for part in item.parts:
-            vertices.append(part.vertices.detach().cpu().double().numpy() @ matrix[:3, :3].T + matrix[:3, 3])
-            faces.append(part.faces.cpu().long().numpy() + count)
-            count += len(part.vertices)
-        self._vertices, self.faces = np.concatenate(vertices), np.concatenate(faces)
+        mesh = merged_mesh(item.placed_parts(torch.float64))
+        self._vertices, self.faces = mesh.vertices.detach().cpu().double().numpy(), mesh.faces.cpu().numpy()
         self.moved = np.zeros(3)
         used = self._vertices[self.faces.ravel()] if len(self.faces) else np.zeros((1, 3))
         self._low, self._high = used.min(0), used.max(0)

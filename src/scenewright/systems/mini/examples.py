@@ -24,6 +24,7 @@ from scenewright.data.ground_truth import prepare_scene
 from scenewright.data.selection import Selector
 from scenewright.data.viewpoints import SingleViewRanges, sample_single_view
 from scenewright.geometry.frames import view_centric_rotation
+from scenewright.geometry.mesh.sample import sample_surface
 from scenewright.io.atomic import atomic_path
 from scenewright.systems.mini.occupancy import outer_shell, points_occupancy, solid
 from scenewright.systems.mini.pictures import ScenePictures, crop_from_pixels, cut_out_pictures, occluder_pictures
@@ -237,14 +238,8 @@ def read_examples(path: Path) -> Iterator[SceneExample]:
 def _surface(asset: Asset, rng: np.random.Generator) -> tuple[Float[np.ndarray, "N 3"], Float[np.ndarray, "V 3"]]:
     """Points spread evenly by area, and the vertices in use, in the model's frame."""
     vertices, faces = merged_geometry(asset.parts)
-    a, b, c = (vertices[faces[:, i]].astype(np.float64) for i in range(3))
-    areas = np.linalg.norm(np.cross(b - a, c - a), axis=1)
-    places = (np.arange(_NUM_POINTS) + rng.random(_NUM_POINTS)) / _NUM_POINTS * areas.sum()
-    face = np.minimum(np.searchsorted(np.cumsum(areas), places, side="right"), len(faces) - 1)
-    u, v = rng.random((2, _NUM_POINTS, 1))
-    u, v = np.where(u + v > 1, 1 - u, u), np.where(u + v > 1, 1 - v, v)
-    used = vertices[np.unique(faces)].astype(np.float64)
-    return a[face] + u * (b[face] - a[face]) + v * (c[face] - a[face]), used
+    vertices = vertices.astype(np.float64)
+    return sample_surface(vertices, faces, _NUM_POINTS, rng), vertices[np.unique(faces)]
 
 
 def picture_bytes(pictures: torch.Tensor) -> UInt8[np.ndarray, "N P P 4"]:

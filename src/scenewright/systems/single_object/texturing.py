@@ -33,7 +33,7 @@ from scenewright.geometry.ovoxel.voxelize import fit_unit_cube
 from scenewright.geometry.rotation import compose_similarity
 from scenewright.sparse.tensor import VoxelSet
 from scenewright.systems.single_object.trellis2 import StageProgress, encode_picture
-from scenewright.types import Mesh, Scene, SceneObject
+from scenewright.types import Mesh, Scene, SceneObject, merged_mesh
 
 __all__ = ["TexturingOptions", "encode_mesh", "scene_parts", "texture_mesh"]
 
@@ -149,12 +149,7 @@ def scene_parts(scene: Scene) -> tuple[Mesh, ...]:
     Raises:
         InputError: the scene has no mesh.
     """
-    parts = []
-    for placed in scene.objects:
-        matrix = placed.world_from_object
-        for part in placed.parts:
-            transform = matrix.to(part.vertices)
-            parts.append(replace(part, vertices=part.vertices @ transform[:3, :3].T + transform[:3, 3]))
+    parts = [part for placed in scene.objects for part in placed.placed_parts()]
     if not parts:
         raise InputError("Expected a file with at least one mesh, got none; is it a point cloud or a set of splats?")
     return tuple(parts)
@@ -164,12 +159,9 @@ def _merged(parts: Sequence[Mesh]) -> Mesh:
     parts = [part for part in parts if len(part.faces)]
     if not parts:
         raise InputError("Expected a mesh with at least one triangle, got none; check that the file holds geometry.")
-    starts = torch.tensor([0, *(len(part.vertices) for part in parts[:-1])]).cumsum(0).tolist()
-    faces = torch.cat([part.faces.long() + start for part, start in zip(parts, starts, strict=True)])
-    uvs = [part.uv for part in parts if part.uv is not None]
+    mesh = merged_mesh(parts)
     # Several parts usually share one texture square: their coordinates would overlap in a single new texture.
-    uv = uvs[0] if len(parts) == len(uvs) == 1 else None
-    return Mesh(torch.cat([part.vertices.float() for part in parts]), faces, uv=uv)
+    return Mesh(mesh.vertices.float(), mesh.faces, uv=parts[0].uv if len(parts) == 1 else None)
 
 
 def _baked(

@@ -7,9 +7,9 @@ import torch
 from PIL import Image
 
 from scenewright.errors import InputError
-from scenewright.geometry.camera.projection import look_at
-from scenewright.systems.baselines.cuboid import CuboidSystem, FloorBox, box_from_mask, world_from_unit_box
-from scenewright.types import Camera
+from scenewright.geometry.camera.cameras import look_at
+from scenewright.systems.baselines.cuboid import CuboidSystem, box_from_mask, world_from_unit_box
+from scenewright.types import Camera, OrientedBox
 
 
 def camera() -> Camera:
@@ -19,7 +19,7 @@ def camera() -> Camera:
     return Camera(torch.tensor([[140.0, 0, 80], [0, 140, 60], [0, 0, 1]]), pose.float(), 160, 120)
 
 
-def outline(box: FloorBox, seen: Camera) -> torch.Tensor:
+def outline(box: OrientedBox, seen: Camera) -> torch.Tensor:
     """The rectangle around the box's picture, as a mask."""
     signs = torch.tensor([[x, y, z, 1.0] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
     corners = (seen.cam_from_world @ world_from_unit_box(box) @ signs.T)[:3]
@@ -32,7 +32,7 @@ def outline(box: FloorBox, seen: Camera) -> torch.Tensor:
 
 
 def test_a_box_is_found_again_from_its_outline() -> None:
-    true = FloorBox((0.0, 4.0, 0.4), (0.9, 0.9, 0.8), 0.0)
+    true = OrientedBox((0.0, 4.0, 0.4), (0.9, 0.9, 0.8), 0.0)
     found = box_from_mask(outline(true, camera()), camera())
     assert found.centre == pytest.approx(true.centre, abs=0.15)
     assert found.size == pytest.approx(true.size, abs=0.12)
@@ -41,7 +41,7 @@ def test_a_box_is_found_again_from_its_outline() -> None:
 
 
 def test_every_mask_becomes_a_box_in_its_colour() -> None:
-    mask = outline(FloorBox((0.5, 3.0, 0.3), (0.6, 0.6, 0.6), 0.0), camera())
+    mask = outline(OrientedBox((0.5, 3.0, 0.3), (0.6, 0.6, 0.6), 0.0), camera())
     image = Image.new("RGB", (160, 120), (255, 0, 0))
     scene = CuboidSystem().generate(image, [mask, mask], camera=camera())
     assert [item.name for item in scene.objects] == ["obj_01", "obj_02"]

@@ -7,36 +7,25 @@ to a share of its width. The result is found by a few fixed-point rounds, becaus
 Frame: z-up world, camera OpenCV. Legend: H, W the picture's size.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from scenewright.errors import InputError
-from scenewright.types import Camera
+from scenewright.types import Camera, OrientedBox
 
-__all__ = ["FloorBox", "box_from_mask", "world_from_unit_box"]
+__all__ = ["box_from_mask", "world_from_unit_box"]
 
 _ROUNDS = 12
 _MAX_DISTANCE = 50.0
 _MIN_SIZE = 0.02
 
 
-@dataclass(frozen=True)
-class FloorBox:
-    """`size` is (width across the view, depth along it, height); `yaw` turns x to the width's axis."""
-
-    centre: tuple[float, float, float]
-    size: tuple[float, float, float]
-    yaw: float
-
-
 def box_from_mask(
     mask: Bool[Tensor, "H W"], camera: Camera, *, floor_z: float = 0.0, depth_share: float = 1.0
-) -> FloorBox:
-    """The box for one mask.
+) -> OrientedBox:
+    """The box for one mask: its x runs across the view, its y along it, `yaw` turns world x to the view's right.
 
     Args:
         depth_share: depth of the box divided by its width.
@@ -90,14 +79,14 @@ def box_from_mask(
     height = max(drop + min(rise * near, rise * far), _MIN_SIZE)
     ahead, sideways = (near + far) / 2, (low + high) / 2
     ground = origin[:2] + ahead * heading + sideways * across
-    return FloorBox(
+    return OrientedBox(
         (float(ground[0]), float(ground[1]), floor_z + height / 2),
         (width, depth_share * width, height),
         float(np.arctan2(across[1], across[0])),
     )
 
 
-def world_from_unit_box(box: FloorBox) -> Float[Tensor, "4 4"]:
+def world_from_unit_box(box: OrientedBox) -> Float[Tensor, "4 4"]:
     """Maps [-0.5, 0.5]^3 onto the box (stretched per axis)."""
     c, s = np.cos(box.yaw), np.sin(box.yaw)
     matrix = np.eye(4)

@@ -8,8 +8,9 @@ from PIL import Image
 from torch import Tensor
 
 from scenewright.errors import InputError
-from scenewright.systems.baselines.cuboid.placement import FloorBox, box_from_mask
-from scenewright.types import Camera, Mesh, PBRMaterial, Scene, SceneObject
+from scenewright.geometry.color import linear_from_srgb
+from scenewright.systems.baselines.cuboid.placement import box_from_mask
+from scenewright.types import Camera, Mesh, OrientedBox, PBRMaterial, Scene, SceneObject
 
 __all__ = ["CuboidSystem", "box_mesh", "mean_colour", "upright"]
 
@@ -62,7 +63,7 @@ def box_mesh(size: tuple[float, float, float], colour: tuple[float, float, float
     )
 
 
-def upright(box: FloorBox) -> Tensor:
+def upright(box: OrientedBox) -> Tensor:
     """`world_from_object` of a box mesh: the box's turn and centre, no scale."""
     matrix = torch.eye(4)
     c, s = torch.cos(torch.tensor(box.yaw)), torch.sin(torch.tensor(box.yaw))
@@ -75,6 +76,5 @@ def mean_colour(image: Image.Image, mask: Bool[Tensor, "H W"]) -> tuple[float, f
     """Mean linear colour of the picture inside the mask."""
     small = image.convert("RGB").resize((mask.shape[1], mask.shape[0]))
     pixels = torch.frombuffer(bytearray(small.tobytes()), dtype=torch.uint8).reshape(*mask.shape, 3)
-    srgb = pixels[mask].float() / 255
-    linear = torch.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4).mean(0)
+    linear = linear_from_srgb(pixels[mask].float() / 255).mean(0)
     return float(linear[0]), float(linear[1]), float(linear[2])

@@ -11,10 +11,10 @@ from scipy.optimize import least_squares
 from torch import Tensor
 
 from scenewright.errors import InputError
-from scenewright.systems.baselines.cuboid.placement import FloorBox, box_from_mask
+from scenewright.systems.baselines.cuboid.placement import box_from_mask
 from scenewright.systems.baselines.retrieval.cut_out import cut_out
 from scenewright.systems.baselines.retrieval.library import FeatureFunction, ModelLibrary
-from scenewright.types import Camera, Mesh, Scene, SceneObject
+from scenewright.types import Camera, Mesh, OrientedBox, Scene, SceneObject
 
 __all__ = ["RetrievalSystem"]
 
@@ -64,7 +64,7 @@ class RetrievalSystem:
         return Scene(tuple(objects), cameras={"camera": camera}, provenance={"system": self.name, "seed": seed})
 
 
-def _fit(parts: Sequence[Mesh], box: FloorBox, turn: float, mask: Tensor, camera: Camera, floor_z: float) -> Tensor:
+def _fit(parts: Sequence[Mesh], box: OrientedBox, turn: float, mask: Tensor, camera: Camera, floor_z: float) -> Tensor:
     """`world_from_object` of a model turned by `turn`, sized and moved on the floor to fill the mask's rectangle."""
     vertices = torch.cat([part.vertices for part in parts]).double().cpu().numpy()
     c, s = np.cos(turn), np.sin(turn)
@@ -94,7 +94,7 @@ def _fit(parts: Sequence[Mesh], box: FloorBox, turn: float, mask: Tensor, camera
     return torch.from_numpy(matrix).float()
 
 
-def _towards(box: FloorBox, camera: Camera) -> float:
+def _towards(box: OrientedBox, camera: Camera) -> float:
     """The turn that shows a model's front (-y) to the camera, for a model that stands in the box."""
     cam_from_world = camera.cam_from_world.detach().cpu().double()
     origin = -cam_from_world[:3, :3].T @ cam_from_world[:3, 3]

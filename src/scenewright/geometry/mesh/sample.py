@@ -1,0 +1,26 @@
+"""Points spread evenly over a surface.
+
+Legend: V vertices, F faces, N points. Frame: that of the vertices.
+"""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+__all__ = ["sample_surface"]
+
+
+def sample_surface(
+    vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"], num_points: int, rng: np.random.Generator
+) -> Float[np.ndarray, "N 3"]:
+    """`num_points` points uniform by area, in double precision; none if the mesh has no area."""
+    a, b, c = (vertices[faces[:, i]] for i in range(3))
+    areas = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2
+    if areas.sum() == 0:
+        return np.zeros((0, 3))
+    # Stratified along the cumulated area: less noise than independent draws, still uniform.
+    steps = (np.arange(num_points) + rng.random(num_points)) / num_points * areas.sum()
+    face = np.minimum(np.searchsorted(np.cumsum(areas), steps, side="right"), len(faces) - 1)
+    u, v = rng.random((2, num_points, 1))
+    u, v = np.where(u + v > 1, 1 - u, u), np.where(u + v > 1, 1 - v, v)
+    a, b, c = (corner[face].astype(np.float64) for corner in (a, b, c))
+    return a + u * (b - a) + v * (c - a)
