@@ -74,8 +74,7 @@ def read_matrix(rows: Any, *shape: int) -> Float[Tensor, "..."] | None:
 def _read_box(box: Any) -> OrientedBox | None:
     if not isinstance(box, dict):
         return None
-    numbers = [read_matrix(box.get(name), *shape) for name, shape in (("centre", (3,)), ("size", (3,)), ("yaw", ()))]
-    if any(values is None for values in numbers):
+    centre, size, yaw = (read_matrix(box.get(name), *shape) for name, *shape in (("centre", 3), ("size", 3), ("yaw",)))
+    if centre is None or size is None or yaw is None:
         return None
-    centre, size, yaw = (values.tolist() for values in numbers if values is not None)
-    return OrientedBox(tuple(centre), tuple(size), yaw)
+    return OrientedBox(tuple(centre.tolist()), tuple(size.tolist()), float(yaw))
