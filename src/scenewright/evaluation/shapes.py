@@ -17,7 +17,7 @@ from torch import Tensor
 
 from scenewright.data.probe_scenes import TestScene
 from scenewright.errors import InputError
-from scenewright.geometry.mesh.sample import sample_surface
+from scenewright.geometry.mesh.sample import sample_surface, triangle_areas
 from scenewright.io.scene_file import load_scene
 from scenewright.types import Mesh, Scene, SceneObject, merged_mesh
 
@@ -41,7 +41,7 @@ class Shape:
     @property
     def is_empty(self) -> bool:
         """There is neither a face with area nor a stored point."""
-        return self.surface is None and float(_areas(self.vertices, self.faces).sum()) == 0
+        return self.surface is None and float(triangle_areas(self.vertices, self.faces).sum()) == 0
 
     def sample(self, num_points: int, seed: int) -> Float[Tensor, "N 3"]:
         """Points of the surface: `num_points` drawn by area, or the stored ones (at most `num_points` of them)."""

@@ -6,15 +6,20 @@ Legend: V vertices, F faces, N points. Frame: that of the vertices.
 import numpy as np
 from jaxtyping import Float, Int
 
-__all__ = ["sample_surface"]
+__all__ = ["sample_surface", "triangle_areas"]
+
+
+def triangle_areas(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> Float[np.ndarray, " F"]:
+    """Area of every triangle, in the precision of the vertices."""
+    a, b, c = (vertices[faces[:, i]] for i in range(3))
+    return np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2
 
 
 def sample_surface(
     vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"], num_points: int, rng: np.random.Generator
 ) -> Float[np.ndarray, "N 3"]:
     """`num_points` points uniform by area, in double precision; none if the mesh has no area."""
-    a, b, c = (vertices[faces[:, i]] for i in range(3))
-    areas = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2
+    areas = triangle_areas(vertices, faces)
     if areas.sum() == 0:
         return np.zeros((0, 3))
     # Stratified along the cumulated area: less noise than independent draws, still uniform.
@@ -22,5 +27,5 @@ def sample_surface(
     face = np.minimum(np.searchsorted(np.cumsum(areas), steps, side="right"), len(faces) - 1)
     u, v = rng.random((2, num_points, 1))
     u, v = np.where(u + v > 1, 1 - u, u), np.where(u + v > 1, 1 - v, v)
-    a, b, c = (corner[face].astype(np.float64) for corner in (a, b, c))
+    a, b, c = (vertices[faces[face, i]].astype(np.float64) for i in range(3))
     return a + u * (b - a) + v * (c - a)
