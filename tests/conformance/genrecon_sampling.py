@@ -4,11 +4,14 @@ import torch
 from torch import Tensor
 
 from scenewright.nn.embed import grid_coords
+from scenewright.samplers.constraint import constrained
 from scenewright.samplers.euler import euler
+from scenewright.samplers.flow import clean_sample, interpolate, velocity_target
 from scenewright.samplers.guidance import Velocity, dense_deviation, packed_deviation, rescaled_guidance
 from scenewright.samplers.multidiffusion import Overlap, interior_rows, synchronised
 from scenewright.samplers.schedule import rescaled_times
 from scenewright.systems.genrecon.lattice import ChunkLattice
+from scenewright.systems.genrecon.training_samples import dropped, padded_views
 from tests.conformance.case import Case
 
 Outputs = dict[str, Tensor]
@@ -99,7 +102,61 @@ def multidiffusion_sample(case: Case) -> Outputs:
     return {f"sample_{index}": part for index, part in enumerate(parts)}
 
 
+def inpainting(case: Case) -> Outputs:
+    config, given = case.config, case.inputs
+    a, b, c = given["toy"].tolist()
+
+    def velocity_given(cond: Tensor) -> Velocity:
+        return lambda x, t, step: a * x + b * x.roll(1, 1) + cond[:, :, None, None, None] + c * t
+
+    velocity = rescaled_guidance(
+        velocity_given(given["cond"]),
+        velocity_given(given["neg_cond"]),
+        config["guidance_strength"],
+        deviation=dense_deviation,
+        sigma_min=config["sigma_min"],
+    )
+    known, noise, mask = given["x0"], given["noise"], given["mask"]
+    states, clean = [], []
+
+    def record(step: int, t: float, x: Tensor, v: Tensor) -> None:
+        states.append(x)
+        clean.append(clean_sample(x, v, t, config["sigma_min"]))
+
+    times = rescaled_times(config["steps"], config["rescale_t"])
+    final = euler(
+        constrained(velocity, known, noise, mask, sigma_min=config["sigma_min"]), noise, times, on_step=record
+    )
+    return {
+        "samples": torch.where(mask > 0.5, known, final),
+        "pred_x_t_first": states[1],
+        "pred_x_0_first": clean[0],
+    }
+
+
+def training(case: Case) -> Outputs:
+    config, given = case.config, case.inputs
+    x0, noise, sigma = given["x0"], given["noise"], config["sigma_min"]
+    views = padded_views(
+        given["view_feats"], given["extrinsics"], given["intrinsics"], given["cond_batch_idx"], len(x0)
+    )
+    is_dropped = given["uniform_draw"] < config["p_uncond"]
+    target = velocity_target(x0, noise, sigma)
+    return {
+        "x_t": interpolate(x0, noise, given["t"].view(-1, *[1] * (x0.ndim - 1)), sigma),
+        "target": target,
+        "loss": torch.nn.functional.mse_loss(given["pred"], target),
+        "padded_feats": views.tokens,
+        "padded_extrinsics": views.cam_from_joint,
+        "padded_intrinsics": views.intrinsics_unit,
+        "dropped_cond_2D": dropped(views.first_tokens, is_dropped),
+        "dropped_cond_3D": dropped(given["cond_3D"], is_dropped),
+    }
+
+
 SAMPLING = {
+    "sampler.inpaint": inpainting,
+    "training": training,
     "multidiffusion.aggregate": multidiffusion_aggregate,
     "multidiffusion.sample": multidiffusion_sample,
 }

@@ -1,0 +1,140 @@
+"""Radial and tangential lens distortion: undoing it in coordinates and pictures, and the pinhole that fits inside.
+
+x_d = x (1 + k1 r^2 + k2 r^4) + 2 p1 x y + p2 (r^2 + 2 x^2), y likewise with p1 and p2 exchanged (Brown 1966, as OpenCV
+and COLMAP write it). The new pinhole keeps only pixels that the distorted picture has (OpenCV's optimal new camera
+matrix with alpha = 0).
+
+Legend: N points. Coordinates are normalised (z = 1) unless a name ends in _px.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+__all__ = ["Distortion", "UndistortedCamera", "distorted", "remapped", "undistorted_camera", "undistorted_points"]
+
+# Fixed-point rounds and grid of OpenCV's search for the inner rectangle, which published crops are made with.
+_ROUNDS = 5
+_GRID = 9
+
+
+@dataclass(frozen=True)
+class Distortion:
+    """Coefficients of the model above; all zero is a pinhole."""
+
+    k1: float = 0.0
+    k2: float = 0.0
+    p1: float = 0.0
+    p2: float = 0.0
+
+    @property
+    def is_none(self) -> bool:
+        return self == Distortion()
+
+
+@dataclass(frozen=True)
+class UndistortedCamera:
+    """The pinhole of an undistorted picture: `intrinsics_px` refers to the crop of `width` x `height` at (left, top).
+
+    `full_intrinsics_px` belongs to the picture before the crop, which has the distorted picture's size.
+    """
+
+    intrinsics_px: Float[np.ndarray, "3 3"]
+    width: int
+    height: int
+    left: int
+    top: int
+    full_intrinsics_px: Float[np.ndarray, "3 3"]
+
+
+def distorted(points: Float[np.ndarray, "*N 2"], lens: Distortion) -> Float[np.ndarray, "*N 2"]:
+    """Where points of an ideal pinhole appear behind the lens."""
+    x, y = points[..., 0], points[..., 1]
+    r2 = x * x + y * y
+    radial = 1 + lens.k1 * r2 + lens.k2 * r2 * r2
+    return np.stack(
+        [
+            x * radial + 2 * lens.p1 * x * y + lens.p2 * (r2 + 2 * x * x),
+            y * radial + lens.p1 * (r2 + 2 * y * y) + 2 * lens.p2 * x * y,
+        ],
+        -1,
+    )
+
+
+def undistorted_points(points: Float[np.ndarray, "*N 2"], lens: Distortion) -> Float[np.ndarray, "*N 2"]:
+    """The inverse of `distorted` by fixed-point iteration, five rounds as OpenCV does."""
+    ideal = points
+    for _ in range(_ROUNDS):
+        x, y = ideal[..., 0], ideal[..., 1]
+        r2 = x * x + y * y
+        radial = 1 + lens.k1 * r2 + lens.k2 * r2 * r2
+        shift = np.stack(
+            [
+                2 * lens.p1 * x * y + lens.p2 * (r2 + 2 * x * x),
+                lens.p1 * (r2 + 2 * y * y) + 2 * lens.p2 * x * y,
+            ],
+            -1,
+        )
+        ideal = (points - shift) / radial[..., None]
+    return ideal
+
+
+def undistorted_camera(
+    intrinsics_px: Float[np.ndarray, "3 3"], lens: Distortion, width: int, height: int
+) -> UndistortedCamera:
+    """The largest pinhole whose every pixel the distorted picture shows, cropped to whole pixels.
+
+    Border pixels count at their index (0 .. width - 1), as in OpenCV.
+    """
+    low, high = _inner_rectangle(intrinsics_px, lens, width, height)
+    focal = (np.array([width, height]) - 1) / (high - low)
+    centre = -focal * low
+    full = np.array([[focal[0], 0.0, centre[0]], [0.0, focal[1], centre[1]], [0.0, 0.0, 1.0]])
+    low_px, high_px = low * focal + centre, high * focal + centre
+    left, top = (int(value) for value in np.rint(low_px))
+    wide, tall = (int(value) for value in np.rint(high_px - low_px))
+    right, bottom = min(left + wide, width), min(top + tall, height)
+    left, top = max(left, 0), max(top, 0)
+    cropped = full.copy()
+    cropped[:2, 2] -= (left, top)
+    return UndistortedCamera(cropped, right - left, bottom - top, left, top, full)
+
+
+def remapped(
+    pixels: UInt8[np.ndarray, "height width 3"],
+    intrinsics_px: Float[np.ndarray, "3 3"],
+    lens: Distortion,
+    camera: UndistortedCamera,
+) -> UInt8[np.ndarray, "new_height new_width 3"]:
+    """The undistorted picture of `camera`, bilinear; what lies outside the distorted picture is black."""
+    from scipy.ndimage import map_coordinates
+
+    rows, columns = np.mgrid[0 : camera.height, 0 : camera.width].astype(np.float64)
+    k = camera.intrinsics_px
+    ideal = np.stack([(columns - k[0, 2]) / k[0, 0], (rows - k[1, 2]) / k[1, 1]], -1)
+    seen = distorted(ideal, lens)
+    x = seen[..., 0] * intrinsics_px[0, 0] + intrinsics_px[0, 2]
+    y = seen[..., 1] * intrinsics_px[1, 1] + intrinsics_px[1, 2]
+    channels = [
+        map_coordinates(pixels[..., c].astype(np.float32), (y, x), order=1, mode="grid-constant") for c in range(3)
+    ]
+    return np.rint(np.stack(channels, -1)).clip(0, 255).astype(np.uint8)
+
+
+def _inner_rectangle(
+    intrinsics_px: Float[np.ndarray, "3 3"], lens: Distortion, width: int, height: int
+) -> tuple[Float[np.ndarray, " 2"], Float[np.ndarray, " 2"]]:
+    """Corners (normalised) of the rectangle inside the undistorted outline of the picture."""
+    x, y = np.meshgrid(np.linspace(0, width - 1, _GRID), np.linspace(0, height - 1, _GRID))
+    points = np.stack(
+        [
+            (x - intrinsics_px[0, 2]) / intrinsics_px[0, 0],
+            (y - intrinsics_px[1, 2]) / intrinsics_px[1, 1],
+        ],
+        -1,
+    )
+    ideal = undistorted_points(points, lens)
+    low = np.array([ideal[:, 0, 0].max(), ideal[0, :, 1].max()])
+    high = np.array([ideal[:, -1, 0].min(), ideal[-1, :, 1].min()])
+    return low, high
