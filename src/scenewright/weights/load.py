@@ -35,7 +35,12 @@ __all__ = ["load_state", "load_weights", "save_weights"]
 
 M = TypeVar("M", bound=nn.Module)
 Progress = Callable[[int, int], None]
+View = Callable[[Checkpoint], Checkpoint]
 _NAMES_SHOWN = 4
+
+
+def _as_it_is(checkpoint: Checkpoint) -> Checkpoint:
+    return checkpoint
 
 
 def load_weights(
@@ -46,6 +51,7 @@ def load_weights(
     dtype: torch.dtype | None = None,
     keymap: KeyMap = IDENTITY,
     ignore: Collection[str] = (),
+    view: View = _as_it_is,
     progress: Progress | None = None,
 ) -> M:
     """The module made by `build` with the weights of `path`, in evaluation mode and without gradients.
@@ -56,6 +62,7 @@ def load_weights(
         dtype: floating-point dtype of the result; None keeps what the constructor chose.
         keymap: published names -> names in the module.
         ignore: published names (with `*` wildcards) that the file may hold and the module does not need.
+        view: what to see in place of the file's own names and tensors, such as adapters merged (`MergedLora`).
         progress: called with (tensors loaded, tensors in total).
 
     Raises:
@@ -64,7 +71,7 @@ def load_weights(
     with torch.device("meta"):
         module = build()
     with open_checkpoint(path) as checkpoint:
-        _fill(module, checkpoint, str(path), torch.device(device), dtype, keymap, ignore, progress)
+        _fill(module, view(checkpoint), str(path), torch.device(device), dtype, keymap, ignore, progress)
     return module.eval().requires_grad_(False)
 
 
@@ -74,6 +81,7 @@ def load_state(
     *,
     keymap: KeyMap = IDENTITY,
     ignore: Collection[str] = (),
+    view: View = _as_it_is,
     source: str = "the state dict",
 ) -> M:
     """`module` with its parameters and persistent buffers replaced by `tensors` (published names), strictly.
@@ -83,7 +91,7 @@ def load_state(
     Raises:
         WeightsError: names or shapes differ; the message lists them.
     """
-    _fill(module, TensorCheckpoint(tensors), source, None, None, keymap, ignore, None)
+    _fill(module, view(TensorCheckpoint(tensors)), source, None, None, keymap, ignore, None)
     return module
 
 
