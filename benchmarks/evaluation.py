@@ -13,6 +13,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from benchmarks.measure import machine
 from scenewright.evaluation.protocols import PROTOCOLS, EvaluationProtocol
 from scenewright.evaluation.scoring import score_scene
 from scenewright.evaluation.shapes import Shape, ShapeScene
-from scenewright.evaluation.workers import SceneWorkers
+from scenewright.jobs import run
 from scenewright.machine import peak_memory_bytes
 from scenewright.metrics.point_clouds import cloud_distances
 
@@ -68,10 +69,7 @@ def score_sets(names: list[str], num_scenes: int, points: int, workers: int) -> 
         protocol = replace(PROTOCOLS[name], points_per_object=points)
         begin = time.perf_counter()
         # Processes are started anew for every protocol: their start is part of what a user waits for.
-        with SceneWorkers(workers) as pool:
-            for seed in range(num_scenes):
-                pool.submit(score, seed, protocol)
-            found = pool.results()
+        found = run(partial(score, protocol=protocol), range(num_scenes), workers=workers)
         clock, processor = time.perf_counter() - begin, sum(spent for spent, _ in found)
         checksum = hashlib.sha256("".join(text for _, text in found).encode()).hexdigest()[:8]
         cells = f"{clock:.1f} | {processor:.1f} | {processor / num_scenes:.2f} | {checksum}"

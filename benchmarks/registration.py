@@ -14,6 +14,7 @@ import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from scipy.spatial.transform import Rotation
 from tests.conformance.case import read_case
 
 from benchmarks.measure import machine
-from scenewright.evaluation.workers import SceneWorkers
+from scenewright.jobs import run
 from scenewright.metrics.point_clouds import cloud_distances
 from scenewright.metrics.registration import Similarity, robust_icp
 
@@ -343,10 +344,8 @@ def main() -> None:
         print(_row(name, found, 1))
     print(_total("all golden clouds", results, len(goldens)))
     seeds = list(range(arguments.first_seed, arguments.first_seed + arguments.variants))
-    with SceneWorkers(arguments.workers) as pool:
-        for kind in arguments.kinds:
-            pool.submit(measure, kind, seeds, arguments.methods)
-        results = pool.results()
+    measure_kind = partial(measure, seeds=seeds, methods=arguments.methods)
+    results = run(measure_kind, arguments.kinds, workers=arguments.workers)
     print(f"\n| random clouds {header}")
     for kind, found in zip(arguments.kinds, results, strict=True):
         print(_row(kind, found, len(seeds)))

@@ -20,7 +20,6 @@ import argparse
 import shutil
 from collections.abc import Iterator, Sequence
 from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +34,7 @@ from scenewright.data.library import TrainingLibrary
 from scenewright.data.parametric.families import OWN_CREDIT
 from scenewright.data.selection import Selector
 from scenewright.encoders.efficientnet_lite import folded_weights
+from scenewright.jobs import run
 from scenewright.systems.mini.conditioner import PictureConditioner
 from scenewright.systems.mini.encoding import encode_pictures, encode_shapes, fit_conditioner
 from scenewright.systems.mini.examples import RESOLUTION, write_examples
@@ -61,18 +61,19 @@ def selector(packs: tuple[Path, ...]) -> Selector:
     return Selector(TrainingLibrary(packs), PARAMETRIC_SHARE)
 
 
-def make_chunk(job: tuple[tuple[Path, ...], Path, int]) -> str:
+def make_chunk(job: tuple[tuple[Path, ...], Path, int]) -> None:
     packs, folder, chunk = job
-    path = write_examples(selector(packs), folder / "examples", seed=SEED, start=chunk * CHUNK, count=CHUNK)
-    return path.name
+    write_examples(selector(packs), folder / "examples", seed=SEED, start=chunk * CHUNK, count=CHUNK)
 
 
 def make(folder: Path, packs: Sequence[Path], chunks: int, workers: int) -> None:
     write_attribution(folder, packs)
     jobs = [(tuple(packs), folder, chunk) for chunk in range(chunks)]
-    with get_context("spawn").Pool(workers) as pool:
-        for name in pool.imap_unordered(make_chunk, jobs):
-            print(name, flush=True)
+    run(make_chunk, jobs, workers=workers, progress=show)
+
+
+def show(done: int, total: int) -> None:
+    print(f"{done} of {total} chunks", flush=True)
 
 
 def write_attribution(folder: Path, packs: Sequence[Path]) -> None:
@@ -111,20 +112,17 @@ def latent_encoders(folder: Path, shape: Path, texture: Path) -> LatentEncoders:
     return LatentEncoders(conditioner, shapes, textures)
 
 
-def latent_chunk(job: tuple[tuple[Path, ...], Path, Path, Path, int]) -> int:
+def latent_chunk(job: tuple[tuple[Path, ...], Path, Path, Path, int]) -> None:
     packs, folder, shape, texture, chunk = job
     encoders = latent_encoders(folder, shape, texture)
     write_latent_examples(selector(packs), encoders, folder / "latents", seed=SEED + 1, chunk=chunk, num_scenes=CHUNK)
-    return chunk
 
 
 def latents(folder: Path, packs: Sequence[Path], shape: Path, texture: Path, chunks: int, workers: int) -> None:
     write_attribution(folder, packs)
     jobs = [(tuple(packs), folder, shape, texture, chunk) for chunk in range(chunks)]
-    with get_context("spawn").Pool(workers) as pool:
-        pool.apply(latent_chunk, (jobs[0],))  # the others need its statistics
-        for chunk in pool.imap_unordered(latent_chunk, jobs[1:]):
-            print(chunk, flush=True)
+    latent_chunk(jobs[0])  # the others need its statistics
+    run(latent_chunk, jobs[1:], workers=workers, progress=show)
 
 
 def structure_encoder(folder: Path) -> StructureEncoder:
@@ -249,8 +247,8 @@ def main() -> None:
     command = commands.add_parser("export-latents")
     command.add_argument("folder", type=Path)
     command.add_argument("--out", type=Path, default=mini_folder())
-    for run, recipe in LATENT_RUNS.items():
-        command.add_argument(f"--{run.replace('_', '-')}", type=Path, required=True, help=f"run of {recipe}")
+    for name, recipe in LATENT_RUNS.items():
+        command.add_argument(f"--{name.replace('_', '-')}", type=Path, required=True, help=f"run of {recipe}")
     given = parser.parse_args()
     if given.command == "make":
         make(given.folder, given.packs, given.chunks, given.workers)
@@ -261,7 +259,7 @@ def main() -> None:
     elif given.command == "scale":
         scale(given.run, given.folder)
     elif given.command == "export-latents":
-        export_latents(given.folder, given.out, {run: getattr(given, run) for run in LATENT_RUNS})
+        export_latents(given.folder, given.out, {name: getattr(given, name) for name in LATENT_RUNS})
     elif given.command == "unpack":
         unpack(given.folder)
     else:

@@ -1,16 +1,7 @@
 """Stages, silence and nesting."""
 
-from scenewright.progress import SILENT, Advance, within
-
-
-class Recorder:
-    """Keeps what it receives."""
-
-    def __init__(self) -> None:
-        self.events: list[tuple[str, int, int]] = []
-
-    def stage(self, name: str) -> Advance:
-        return lambda done, total: self.events.append((name, done, total))
+from scenewright.progress import SILENT, within
+from tests.support.progress import Recorder
 
 
 def test_nested_progress_names_the_work_it_belongs_to() -> None:

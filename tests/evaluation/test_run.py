@@ -14,13 +14,14 @@ from PIL import Image
 
 from scenewright.errors import EmptyStructureError, InputError
 from scenewright.evaluation.folders import find_pairs
-from scenewright.evaluation.records import to_json
 from scenewright.evaluation.report import report_html, save_report
 from scenewright.evaluation.run import evaluate_folders, evaluate_system
 from scenewright.evaluation.sources import find_sources
 from scenewright.evaluation.systems import BuildRequest, find_system
+from scenewright.jobs import to_json
 from scenewright.types import Camera, Mesh, Scene, SceneObject
 from tests.evaluation.small_scenes import QUICK, room, save_room, save_source_folder
+from tests.support.progress import Recorder
 
 # Two triangles without area.
 FLAT = SceneObject("obj_01", (Mesh(torch.zeros(4, 3), torch.tensor([[0, 1, 2], [1, 2, 3]])),))
@@ -122,7 +123,7 @@ def test_pictures_are_drawn_when_they_are_asked_for_later(tmp_path: Path) -> Non
 
 def test_two_processes_find_the_same_as_one(tmp_path: Path) -> None:
     predictions, truths = two_folders(tmp_path)
-    done: list[tuple[int, int]] = []
+    recorder = Recorder()
     one, two = (
         evaluate_folders(
             predictions,
@@ -131,14 +132,14 @@ def test_two_processes_find_the_same_as_one(tmp_path: Path) -> None:
             work=tmp_path / str(workers),
             pictures=False,
             workers=workers,
-            progress=lambda now, total, _: done.append((now, total)),
+            progress=recorder,
         )
         for workers in (1, 2)
     )
     measured = {"seconds": None, "peak_memory_mb": None}
     assert [record | measured for record in one.records] == [record | measured for record in two.records]
     assert one.mean.keys() == two.mean.keys()
-    assert done[-1] == (2, 2)
+    assert recorder.events == [("scoring", done, 2) for done in (0, 1, 2)] * 2
 
 
 def test_a_true_scene_in_a_folder_of_its_own_counts_once(tmp_path: Path) -> None:

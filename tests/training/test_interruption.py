@@ -124,7 +124,7 @@ def test_a_killed_worker_is_replaced_without_a_trace(tmp_path: Path):
 
 
 def test_workers_that_keep_dying_end_in_a_sentence(tmp_path: Path):
-    with pytest.raises(InputError, match="Data workers were killed 4 times"):
+    with pytest.raises(InputError, match="Worker processes were killed 4 times"):
         take(Deadly(tmp_path, times=9), 10, workers=1)
 
 

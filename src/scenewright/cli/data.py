@@ -1,6 +1,5 @@
 """`scenewright data`: import models, make training scenes, pack training assets."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -10,11 +9,6 @@ __all__ = ["data_app"]
 
 
 data_app = typer.Typer(help="Import models, make training scenes, pack training assets.", no_args_is_help=True)
-
-
-def _counted(advance: Callable[[str, float], None], what: str) -> Callable[[int, int], None]:
-    """A callback of (done, total) that moves a bar of stages."""
-    return lambda done, total: advance(f"{what} {done}/{total}", done / max(total, 1))
 
 
 @data_app.command("make")
@@ -28,14 +22,14 @@ def make(
     size: Annotated[int | None, typer.Option(help="Side or height of the pictures, in pixels.")] = None,
 ) -> None:
     """Make scenes with exact ground truth: the same recipe and seed give the same bytes."""
-    from scenewright.cli.progress import stage_progress
+    from scenewright.cli.progress import progress_bar
     from scenewright.data.making import make_data
     from scenewright.data.recipes import load_recipe
 
     packs = tuple(str(path) for path in pack) if pack else None
     chosen = load_recipe(recipe, packs=packs, count=count, seed=seed, size=size)
-    with stage_progress() as advance:
-        made = make_data(chosen, out, workers=workers, progress=_counted(advance, "shards"))
+    with progress_bar() as bar:
+        made = make_data(chosen, out, workers=workers, progress=bar.stage("shards"))
     typer.echo(f"{made.scenes} scenes in '{out}' ({made.made} shards made, {made.kept} kept); look at sheet.jpg.")
 
 
@@ -47,14 +41,14 @@ def import_(
     licence: Annotated[str, typer.Option(help="The licence of models that no catalogue credits.")] = "",
 ) -> None:
     """Bring models into the canonical frame and metric size, refuse bad ones, and write a model pack with a report."""
-    from scenewright.cli.progress import stage_progress
+    from scenewright.cli.progress import progress_bar
     from scenewright.data.asset import Credit
     from scenewright.data.catalogue import find_models
     from scenewright.data.importing import import_models
 
     entries = find_models(source, credit=Credit(creator=creator, licence=licence))
-    with stage_progress() as advance:
-        report = import_models(entries, out, progress=_counted(advance, "models"))
+    with progress_bar() as bar:
+        report = import_models(entries, out, progress=bar.stage("models"))
     counts = ", ".join(f"{number} {verdict}" for verdict, number in report.counts.items())
     typer.echo(f"{len(report.lines)} models: {counts}. See '{out / 'report.json'}'.")
 
@@ -67,14 +61,12 @@ def pack_command(
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Write the compact training pack: voxels, quantised meshes and small textures of all training assets."""
-    from scenewright.cli.progress import stage_progress
+    from scenewright.cli.progress import progress_bar
     from scenewright.data.compact_writing import write_compact_pack
     from scenewright.data.library import TrainingLibrary
 
     library = TrainingLibrary(packs)
-    with stage_progress() as advance:
-        summary = write_compact_pack(
-            library, out, parametric=parametric, seed=seed, progress=_counted(advance, "assets")
-        )
+    with progress_bar() as bar:
+        summary = write_compact_pack(library, out, parametric=parametric, seed=seed, progress=bar.stage("assets"))
     left = f", {len(summary.left_out)} models left out" if summary.left_out else ""
     typer.echo(f"{summary.assets} assets, {summary.bytes / 1e6:.1f} MB in '{out}'{left}.")

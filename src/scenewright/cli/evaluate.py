@@ -48,16 +48,17 @@ def evaluate(
     list_all: Annotated[bool, typer.Option("--list", help="List protocols and systems.")] = False,
 ) -> None:
     """Score scenes under a named protocol: F-scores in percent, collision rates in [0, 1], 95 % intervals."""
-    from scenewright.cli.evaluation_tables import print_gate, print_list, print_summary, print_views, progress_bar
+    from scenewright.cli.evaluation_tables import print_gate, print_list, print_summary, print_views
+    from scenewright.cli.progress import progress_bar
     from scenewright.errors import InputError
     from scenewright.evaluation.compare import compare_results, failures_of_gate, left_out, read_result
     from scenewright.evaluation.protocols import find_protocol
-    from scenewright.evaluation.records import to_json
     from scenewright.evaluation.report import save_report
     from scenewright.evaluation.run import evaluate_folders, evaluate_system
     from scenewright.evaluation.systems import BuildRequest, camera_knowledge, find_system
     from scenewright.evaluation.views import measure_views
     from scenewright.io.atomic import write_bytes
+    from scenewright.jobs import to_json
     from scenewright.machine import choose_device
 
     if list_all:

@@ -1,10 +1,8 @@
-"""What `evaluate` and `compare` print: tables, the gate's verdict, a progress bar."""
+"""What `evaluate` and `compare` print: tables and the gate's verdict."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from scenewright.evaluation.compare import Difference
@@ -13,7 +11,7 @@ from scenewright.evaluation.report import LABELS
 from scenewright.evaluation.run import Evaluation
 from scenewright.evaluation.systems import SYSTEMS
 
-__all__ = ["print_comparison", "print_gate", "print_list", "print_summary", "print_views", "progress_bar"]
+__all__ = ["print_comparison", "print_gate", "print_list", "print_summary", "print_views"]
 
 
 def print_summary(results: Sequence[Evaluation]) -> None:
@@ -68,19 +66,6 @@ def print_list() -> None:
     console = Console()
     console.print("Protocols:", *PROTOCOLS, sep="\n  ")
     console.print("Systems:", *(f"{name}: {entry.summary}" for name, entry in SYSTEMS.items()), sep="\n  ")
-
-
-@contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A bar on stderr; the yielded function takes (done, total, name of the scene in work)."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=None)
-
-        def update(done: int, total: int, name: str) -> None:
-            bar.update(task, completed=done, total=total, description=f"{title} {name}")
-
-        yield update
 
 
 def _number(value: float) -> str:

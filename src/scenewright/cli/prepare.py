@@ -23,17 +23,17 @@ def assets(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the parametric models, views and lights.")] = 0,
 ) -> None:
     """Voxels, materials and pictures of every model: what the autoencoders train on."""
-    from scenewright.cli.progress import stage_progress
+    from scenewright.cli.progress import progress_bar
     from scenewright.systems.single_object.preparation import AssetPreparation, prepare_assets
 
     packs = tuple(str(path) for path in pack or ())
     config = AssetPreparation(packs, parametric, resolution, structure_resolution, views, picture_size, seed)
-    with stage_progress() as advance:
+    with progress_bar() as bar:
         train, validation = prepare_assets(
             config,
             out,
             workers=workers,
-            progress=lambda done, total: advance(f"shards {done}/{total}", done / max(total, 1)),
+            progress=bar.stage("shards"),
         )
     typer.echo(f"{train} models to train on and {validation} to validate with in '{out}'.")
 
@@ -55,7 +55,10 @@ def latents(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
     """Latents and condition tokens, one sample per picture: what the flows train on."""
-    from scenewright.cli.progress import stage_progress
+    from scenewright.backbones.structure_vae import StructureEncoder
+    from scenewright.backbones.trellis2.shape_vae import ShapeEncoder
+    from scenewright.backbones.trellis2.texture_vae import TextureEncoder
+    from scenewright.cli.progress import progress_bar
     from scenewright.encoders.weights import encoder_from_pretrained
     from scenewright.errors import InputError
     from scenewright.machine import choose_device
@@ -71,26 +74,23 @@ def latents(
         raise InputError("Give either --structure, or --shape (with --texture for texture flows).")
     if image_encoder not in ("dinov2", "dinov3"):
         raise InputError(f"Expected --image-encoder dinov2 or dinov3, got '{image_encoder}'.")
-    place = choose_device(device)
-    network = encoder_from_pretrained(image_encoder, encoder_weights, device=place)  # type: ignore[arg-type]
+    chosen = choose_device(device)
+    network = encoder_from_pretrained(image_encoder, encoder_weights, device=chosen)  # type: ignore[arg-type]
     size, margin = (518, 1.2) if image_encoder == "dinov2" else (512, 1.0)
     pictures = PictureEncoder(network, size, margin)
-    with stage_progress() as advance:
-
-        def show(done: int, total: int) -> None:
-            advance(f"models {done}/{total}", done / total)
-
+    with progress_bar() as bar:
         if structure is not None:
-            count = encode_structures(source, out, encoder_of(structure).to(place), pictures, progress=show)  # type: ignore[arg-type]
+            encoder = encoder_of(structure, StructureEncoder).to(chosen)
+            count = encode_structures(source, out, encoder, pictures, progress=bar.stage("models"))
         else:
             assert shape is not None
             count = encode_tokens(
                 source,
                 out,
-                encoder_of(shape).to(place),  # type: ignore[arg-type]
+                encoder_of(shape, ShapeEncoder).to(chosen),
                 pictures,
-                texture_encoder=None if texture is None else encoder_of(texture).to(place),  # type: ignore[arg-type]
+                texture_encoder=None if texture is None else encoder_of(texture, TextureEncoder).to(chosen),
                 statistics=None if statistics is None else read_statistics(statistics),
-                progress=show,
+                progress=bar.stage("models"),
             )
     typer.echo(f"{count} samples in '{out}'.")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from scenewright.progress import Advance
 
@@ -14,9 +14,9 @@ __all__ = ["ProgressBar", "progress_bar"]
 class ProgressBar:
     """One bar for work in stages, one stage at a time; a `scenewright.progress.Progress`."""
 
-    def __init__(self, bar: Progress) -> None:
-        self._bar = bar
-        self._task = bar.add_task("start", total=1)
+    def __init__(self, bar: Progress, title: str) -> None:
+        self._bar, self._title = bar, title
+        self._task = bar.add_task(title or "start", total=1)
 
     def stage(self, name: str) -> Advance:
         """Names the stage beside the bar, at its beginning."""
@@ -24,15 +24,15 @@ class ProgressBar:
         return lambda done, total: self._bar.update(self._task, completed=done, total=max(total, 1))
 
     def __call__(self, name: str, fraction: float) -> None:
-        self._bar.update(self._task, description=name, completed=fraction, total=1)
+        self._bar.update(self._task, description=f"{self._title} {name}".strip(), completed=fraction, total=1)
 
 
 @contextmanager
-def progress_bar() -> Iterator[ProgressBar]:
-    """The bar, shown while the block runs."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+def progress_bar(title: str = "") -> Iterator[ProgressBar]:
+    """The bar, shown while the block runs; `title` precedes the name of each stage."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        yield ProgressBar(bar)
+        yield ProgressBar(bar, title)
 
 
 stage_progress = progress_bar

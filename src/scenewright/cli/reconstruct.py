@@ -23,13 +23,13 @@ def reconstruct(
     """Measure autoencoders on models: every model to latents and back."""
     from functools import partial
 
-    from scenewright.cli.progress import stage_progress
+    from scenewright.cli.progress import progress_bar
     from scenewright.data.model_pack import ModelPack
     from scenewright.errors import InputError
     from scenewright.evaluation.reconstruction import load_autoencoders, reconstruct_models, record, sheet, summary
-    from scenewright.evaluation.records import to_json
     from scenewright.io.atomic import write_bytes
     from scenewright.io.images import save_image
+    from scenewright.jobs import to_json
     from scenewright.machine import machine_facts
 
     autoencoders = load_autoencoders(shape, texture)
@@ -38,12 +38,12 @@ def reconstruct(
     if not ids:
         known = ", ".join(sorted({row.split for row in models.rows.values()})) or "none"
         raise InputError(f"'{pack}' has no model of the split '{split}'; it has {known}.")
-    with stage_progress() as advance:
+    with progress_bar() as bar:
         found, problems = reconstruct_models(
             [partial(models.read, name) for name in ids],
             autoencoders,
             resolution,
-            progress=lambda done: advance(f"models {done}/{len(ids)}", done / len(ids)),
+            progress=bar.stage("models"),
         )
     if not found:
         raise InputError(f"None of {len(ids)} models of '{pack}' could be measured: {problems[0]}")

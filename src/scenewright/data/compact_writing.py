@@ -12,7 +12,6 @@ import json
 import logging
 import tarfile
 import zlib
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from scenewright.data.occupancy import surface_occupancy
 from scenewright.data.parametric.kit import corner_normals
 from scenewright.errors import InputError
 from scenewright.io.atomic import atomic_path
+from scenewright.progress import Advance, ignore
 from scenewright.types import Mesh, PBRMaterial
 
 __all__ = ["PackSummary", "write_compact_pack"]
@@ -59,7 +59,7 @@ def write_compact_pack(
     *,
     parametric: int = 500,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Advance = ignore,
 ) -> PackSummary:
     """Write every admissible model of a library and `parametric` members of its families.
 
@@ -85,8 +85,7 @@ def write_compact_pack(
         except InputError as error:
             logger.warning("Left out of the compact pack: %s", error)
             left_out.append(model_id)
-        if progress is not None:
-            progress(number, len(ids) + parametric)
+        progress(number, len(ids) + parametric)
     made = 0
     while made < parametric and library.families:
         family = library.families[made % len(library.families)]
@@ -95,8 +94,7 @@ def write_compact_pack(
         except HeldOutError:
             continue  # a plain box can resemble a held-out one; the next member replaces it
         made += 1
-        if progress is not None:
-            progress(len(ids) + made, len(ids) + parametric)
+        progress(len(ids) + made, len(ids) + parametric)
     credits = [(row["id"], row["name"], Credit(**row["credit"])) for row in index]
     header = json.dumps({"version": COMPACT_VERSION, "split": "train", "assets": index}, sort_keys=True).encode()
     with atomic_path(path) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as archive:

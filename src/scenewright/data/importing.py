@@ -8,7 +8,7 @@ import io
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from scenewright.data.held_out import HeldOutError, TrainingAsset
 from scenewright.errors import InputError
 from scenewright.io.atomic import write_bytes
 from scenewright.io.glb import glb_bytes
+from scenewright.progress import Advance, ignore
 from scenewright.types import Scene, SceneObject
 
 __all__ = ["ImportReport", "QualityLimits", "ReportLine", "attribution_csv", "import_models", "quality_problems"]
@@ -120,7 +121,7 @@ def import_models(
     out: str | Path,
     *,
     limits: QualityLimits = QualityLimits(),
-    progress: Callable[[int, int], None] | None = None,
+    progress: Advance = ignore,
 ) -> ImportReport:
     """Write a model pack of the usable models: `glb/`, `index.csv`, `ATTRIBUTION.csv`, `report.json`.
 
@@ -150,8 +151,7 @@ def import_models(
             lines.append(ReportLine(entry.id, source, "kept", (), tuple(sorted(asset.flags))))
             rows.append(_index_row(entry, asset))
             credits.append((entry.id, entry.name, entry.credit))
-        if progress is not None:
-            progress(number, len(entries))
+        progress(number, len(entries))
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, _INDEX_FIELDS, lineterminator="\n")
     writer.writeheader()

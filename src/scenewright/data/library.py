@@ -5,7 +5,7 @@
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from scenewright.data.held_out import HeldOutError, TrainingAsset, held_out_regi
 from scenewright.data.model_pack import ModelPack, ModelRow
 from scenewright.data.parametric.families import FAMILIES
 from scenewright.errors import InputError
+from scenewright.progress import Advance, ignore
 
 __all__ = ["ModelPack", "ModelRow", "TrainingLibrary"]
 
@@ -94,7 +95,7 @@ class TrainingLibrary:
             return str(pack.index[model_id]["origin_sha256"])
         return hashlib.sha256(pack.content(model_id)).hexdigest()
 
-    def admissible(self, progress: Callable[[int, int], None] | None = None) -> Iterator[TrainingAsset]:
+    def admissible(self, progress: Advance = ignore) -> Iterator[TrainingAsset]:
         """Every model that can be read and passes the check, in the order of ids; the others are left out."""
         ids = sorted(self.rows)
         for number, model_id in enumerate(ids, 1):
@@ -103,8 +104,7 @@ class TrainingLibrary:
             except InputError:
                 continue
             finally:
-                if progress is not None:
-                    progress(number, len(ids))
+                progress(number, len(ids))
 
     def random_parametric(self, rng: np.random.Generator, families: Sequence[str] | None = None) -> TrainingAsset:
         """A new member of one of the families."""

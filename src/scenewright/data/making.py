@@ -8,11 +8,8 @@ are made again. Equal recipes give equal bytes, whatever the number of workers.
 import io
 import json
 import logging
-import multiprocessing
-from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
@@ -25,12 +22,13 @@ from scenewright.data.shards import ShardReader, is_whole, write_shard
 from scenewright.data.stream import SceneStream
 from scenewright.errors import InputError
 from scenewright.io.atomic import write_bytes
+from scenewright.jobs import run
+from scenewright.progress import Advance, ignore
 from scenewright.rendering.sheet import picture_sheet
 
 __all__ = ["MadeData", "make_data", "make_shard"]
 
 logger = logging.getLogger(__name__)
-_MAX_BREAKS = 3
 _SHEET_ROWS, _SHEET_COLUMNS = 4, 6
 
 
@@ -43,14 +41,12 @@ class MadeData:
     kept: int
 
 
-def make_data(
-    recipe: Recipe, out: str | Path, *, workers: int = 1, progress: Callable[[int, int], None] | None = None
-) -> MadeData:
+def make_data(recipe: Recipe, out: str | Path, *, workers: int = 1, progress: Advance = ignore) -> MadeData:
     """Make every missing shard of a recipe below `out`.
 
     Args:
         workers: processes; with 1 the work happens in this one.
-        progress: called with (shards ready, shards in all).
+        progress: receives (shards ready, shards in all).
 
     Raises:
         InputError: `out` holds another recipe's data, cannot be written, or a pack cannot be read.
@@ -68,22 +64,14 @@ def make_data(
     write_bytes(note, recipe.to_json().encode())
     todo = [number for number in range(recipe.num_shards) if not is_whole(out, number)]
     kept = recipe.num_shards - len(todo)
-    ready = kept
-    if progress is not None:
-        progress(ready, recipe.num_shards)
-
-    def done() -> None:
-        nonlocal ready
-        ready += 1
-        if progress is not None:
-            progress(ready, recipe.num_shards)
-
-    if workers <= 1:
-        for number in todo:
-            make_shard(stream, out, number)
-            done()
-    else:
-        _make_parallel(recipe, out, todo, workers, done)
+    progress(kept, recipe.num_shards)
+    run(
+        # Several processes open the packs themselves.
+        partial(_make_missing, stream if workers == 1 else SceneStream(recipe), out),
+        todo,
+        workers=workers,
+        progress=lambda done, _: progress(kept + done, recipe.num_shards),
+    )
     reader = ShardReader(out)
     _write_attribution(reader, stream, out)
     _write_sheet(reader, out)
@@ -104,48 +92,10 @@ def make_shard(stream: SceneStream, out: Path, number: int) -> None:
     write_shard(out, number, samples)
 
 
-_worker_stream: SceneStream | None = None
-
-
-def _start_worker(recipe: Recipe) -> None:
-    import torch
-
-    global _worker_stream
-    torch.set_num_threads(1)
-    _worker_stream = SceneStream(recipe)
-
-
-def _work(out: Path, number: int) -> int:
-    assert _worker_stream is not None
-    make_shard(_worker_stream, out, number)
-    return number
-
-
-def _make_parallel(recipe: Recipe, out: Path, todo: list[int], workers: int, done: Callable[[], None]) -> None:
-    """Shards over processes; when one is killed, the pool starts anew with what is left."""
-    left = set(todo)
-    context = multiprocessing.get_context("spawn")
-    for breaks in range(_MAX_BREAKS + 1):
-        try:
-            with ProcessPoolExecutor(workers, context, _start_worker, (recipe,)) as pool:
-                pending = {pool.submit(_work, out, number) for number in sorted(left)}
-                while pending:
-                    finished, pending = wait(pending, return_when=FIRST_COMPLETED)
-                    for future in finished:
-                        left.discard(future.result())
-                        done()
-            return
-        except BrokenProcessPool as error:
-            # Shards that were finished but not yet reported are whole on disk.
-            for number in [n for n in left if is_whole(out, n)]:
-                left.discard(number)
-                done()
-            if breaks == _MAX_BREAKS:
-                raise InputError(
-                    f"Workers were killed {breaks + 1} times (out of memory?); {len(left)} shards are missing. "
-                    "Run the same command again with fewer workers."
-                ) from error
-            logger.warning("A worker was killed; %d shards are left.", len(left))
+def _make_missing(stream: SceneStream, out: Path, number: int) -> None:
+    """As `make_shard`, unless a process that was killed later has made it."""
+    if not is_whole(out, number):
+        make_shard(stream, out, number)
 
 
 def _write_attribution(reader: ShardReader, stream: SceneStream, out: Path) -> None:

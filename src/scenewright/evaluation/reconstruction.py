@@ -6,7 +6,7 @@ voxels, so that their figures are not mixed with the shape's. Flows cannot be be
 Frame: the model's box centred, its longest side filling [-0.5, 0.5]^3, z up. Legend: N voxels, R resolution.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,27 +153,24 @@ def shape_values(truth: Mesh, rebuilt: Mesh, grid: DualGrid, rebuilt_grid: DualG
 
 
 def reconstruct_models(
-    models: Iterable[Callable[[], Asset]],
+    models: Sequence[Callable[[], Asset]],
     autoencoders: Autoencoders,
     resolution: int,
     *,
-    progress: Callable[[int], None] | None = None,
+    progress: Advance = ignore,
 ) -> tuple[list[Reconstruction], list[str]]:
     """Every model that can be voxelised, and a sentence for every one that cannot.
 
     Args:
         models: functions that read a model.
-        progress: called with the number of models done.
     """
-    done, problems = [], []
-    for number, read in enumerate(models, 1):
-        try:
-            done.append(reconstruct(read(), autoencoders, resolution))
-        except InputError as error:
-            problems.append(str(error))
-        if progress is not None:
-            progress(number)
-    return done, problems
+
+    def measured(read: Callable[[], Asset]) -> Reconstruction:
+        return reconstruct(read(), autoencoders, resolution)
+
+    results = run(measured, models, tolerated=(InputError,), progress=progress)
+    problems = [str(result.error) for result in results if isinstance(result, Failure)]
+    return [result for result in results if isinstance(result, Reconstruction)], problems
 
 
 def summary(found: Sequence[Reconstruction]) -> dict[str, dict[str, float]]:

@@ -10,9 +10,10 @@ import struct
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +24,17 @@ from scenewright.errors import InputError, ScenewrightError
 from scenewright.evaluation.folders import ScenePair, find_pairs
 from scenewright.evaluation.pictures import save_pictures
 from scenewright.evaluation.protocols import EvaluationProtocol
-from scenewright.evaluation.records import files_stamp, key_of, load_record, record_of, save_record
+from scenewright.evaluation.records import record_of
 from scenewright.evaluation.scoring import SceneScore, failed_scene, score_scene, unscored_scene
 from scenewright.evaluation.shapes import ShapeScene, shapes_from_scene
 from scenewright.evaluation.sources import SceneSource, SourceScene, find_sources
 from scenewright.evaluation.summary import summarize
 from scenewright.evaluation.systems import CameraKnowledge, SceneSystem, known_camera
-from scenewright.evaluation.workers import SceneWorkers, choose_workers
 from scenewright.io.images import load_image
 from scenewright.io.scene_file import load_scene, save_scene
+from scenewright.jobs import Store, choose_workers, files_stamp, key_of, run
 from scenewright.machine import machine_facts, peak_memory_bytes
+from scenewright.progress import SILENT, Progress
 from scenewright.types import Camera, Scene
 
 __all__ = ["Evaluation", "evaluate_folders", "evaluate_system"]
@@ -55,8 +57,6 @@ SCENE_FAILURES = (
     zipfile.BadZipFile,
     zlib.error,
 )
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def evaluate_folders(
     work: str | Path,
     pictures: bool = True,
     workers: int = 1,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> Evaluation:
     """Scores the scene files in `predictions` against those in `truths` (see `folders` for what may lie there).
 
@@ -119,28 +119,33 @@ def evaluate_folders(
     Raises:
         InputError: a folder is missing or holds no scene, or no prediction fits.
     """
-    pairs, work = find_pairs(predictions, truths), Path(work)
-    kept: dict[str, dict[str, Any]] = {}
+    pairs, store = find_pairs(predictions, truths), Store(Path(work))
+    records: dict[str, dict[str, Any]] = {}
     jobs = []
     for pair in pairs:
         stamp = files_stamp(pair.truth, pair.prediction)
         key = key_of(kind="folders", protocol=_facts(protocol), version=__version__, files=stamp, pictures=pictures)
-        record = load_record(work, key, pair.name)
+        record = store.read(pair.name, key)
         if record is None:
-            jobs.append((pair, protocol, work, key, pictures))
+            jobs.append((pair, key))
         else:
-            kept[pair.name] = record
-    with SceneWorkers(workers or choose_workers(len(jobs))) as pool:
-        for index, job in enumerate(jobs):
-            _report(progress, len(kept) + (0 if pool.is_parallel else index), len(pairs), job[0].name)
-            pool.submit(_score_pair, *job)
-        scored = pool.results(lambda waiting: _report(progress, len(pairs) - waiting, len(pairs), "scoring"))
-    kept |= {record["name"]: record for record in scored}
-    _report(progress, len(pairs), len(pairs), "")
-    return _finish(Path(predictions).name, protocol, [kept[pair.name] for pair in pairs], work)
+            records[pair.name] = record
+    num_kept, advance = len(records), progress.stage("scoring")
+    advance(num_kept, len(pairs))
+    scored = run(
+        partial(_score_pair, protocol=protocol, store=store, pictures=pictures),
+        jobs,
+        workers=workers or choose_workers(len(jobs)),
+        progress=lambda done, _: advance(num_kept + done, len(pairs)),
+    )
+    records |= {record["name"]: record for record in scored}
+    return _finish(Path(predictions).name, protocol, [records[pair.name] for pair in pairs], store)
 
 
-def _score_pair(pair: ScenePair, protocol: EvaluationProtocol, work: Path, key: str, pictures: bool) -> dict[str, Any]:
+def _score_pair(
+    job: tuple[ScenePair, str], protocol: EvaluationProtocol, store: Store, pictures: bool
+) -> dict[str, Any]:
+    pair, key = job
     started = time.perf_counter()
     score, error = _score(pair.name, pair.read_prediction, pair.read_truth, protocol)
     seconds = {"score": time.perf_counter() - started}
@@ -149,8 +154,10 @@ def _score_pair(pair: ScenePair, protocol: EvaluationProtocol, work: Path, key: 
         image = load_image(pair.picture) if pair.picture is not None else None
         truth_scene, camera = pair.read_scene()
         prediction = load_scene(pair.prediction)
-        record["pictures"] = save_pictures(work, pair.name, image, prediction, truth_scene, score, camera=camera)
-    save_record(work, key, record)
+        record["pictures"] = save_pictures(
+            store.folder, pair.name, image, prediction, truth_scene, score, camera=camera
+        )
+    store.write(pair.name, key, record)
     return record
 
 
@@ -166,7 +173,7 @@ def evaluate_system(
     camera: CameraKnowledge = "pose",
     pictures: bool = True,
     workers: int = 1,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> Evaluation:
     """Generates every scene below `scenes` (layouts: see `sources`) with `system` and scores the result.
 
@@ -180,42 +187,53 @@ def evaluate_system(
     Raises:
         InputError: there is no scene.
     """
-    sources, work = find_sources(scenes), Path(work)
-    scene_store = Path(generated) if generated is not None else work / "generated"
+    sources, store = find_sources(scenes), Store(Path(work))
+    scene_store = Store(Path(generated) if generated is not None else store.folder / "generated")
     facts = {"system": system.name, "preset": preset, "seed": seed, "version": __version__, "camera": camera}
     facts["weights"] = system.weights_sha256() if hasattr(system, "weights_sha256") else None
-    kept: dict[str, dict[str, Any]] = {}
-    with SceneWorkers(workers or choose_workers(len(sources))) as pool:
+    records: dict[str, dict[str, Any]] = {}
+
+    def scenes_to_score() -> Iterator[tuple[dict[str, Any], SceneSource, str]]:
+        """Generates one scene after another; each is scored while the next is generated."""
         for index, source in enumerate(sources):
-            _report(progress, index, len(sources), source.name)
+            progress.stage(source.name)(index, len(sources))
             made_key = key_of(files=files_stamp(*source.files), **facts)
             key = key_of(made=made_key, protocol=_facts(protocol), pictures=pictures)
-            record = load_record(work, key, source.name)
+            record = store.read(source.name, key)
             if record is not None:
-                kept[source.name] = record
+                records[source.name] = record
                 continue
-            made = load_record(scene_store, made_key, source.name)
-            if made is None:
+            note = scene_store.read(source.name, made_key)
+            if note is None:
                 try:
                     scene = source.read()
                 except SCENE_FAILURES as error:
-                    kept[source.name] = _unscored_record(source.name, _sentence(error), work, key)
+                    records[source.name] = _unscored_record(source.name, _sentence(error), store, key)
                     continue
-                made = _generate(system, scene, known_camera(scene.camera, camera), scene_store, made_key, seed)
-            pool.submit(_score_generated, made, source, protocol, work, key, scene_store, pictures)
-        scored = pool.results(lambda waiting: _report(progress, len(sources) - waiting, len(sources), "scoring"))
-    kept |= {record["name"]: record for record in scored}
-    _report(progress, len(sources), len(sources), "")
-    records = [kept[source.name] for source in sources]
+                note = _generate(system, scene, known_camera(scene.camera, camera), scene_store, made_key, seed)
+            yield note, source, key
+
+    scored = run(
+        partial(_score_generated, protocol=protocol, store=store, scene_store=scene_store, pictures=pictures),
+        scenes_to_score(),
+        workers=workers or choose_workers(len(sources)),
+        progress=lambda done, _: progress.stage("scoring")(len(records) + done, len(sources)),
+    )
+    records |= {record["name"]: record for record in scored}
     name = system.name if preset is None else f"{system.name} ({preset})"
-    return _finish(name if camera == "pose" else f"{name}, camera: {camera}", protocol, records, work)
+    return _finish(
+        name if camera == "pose" else f"{name}, camera: {camera}",
+        protocol,
+        [records[source.name] for source in sources],
+        store,
+    )
 
 
 def _generate(
-    system: SceneSystem, scene: SourceScene, camera: Camera | None, store: Path, key: str, seed: int
+    system: SceneSystem, scene: SourceScene, camera: Camera | None, store: Store, key: str, seed: int
 ) -> dict[str, Any]:
     """Makes `NAME.glb` in the store, with a note of the time, the memory and, where it failed, the reason."""
-    path = store / f"{scene.name}.glb"
+    path = store.folder / f"{scene.name}.glb"
     path.parent.mkdir(parents=True, exist_ok=True)
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
@@ -227,38 +245,37 @@ def _generate(
         message = _sentence(error)
     seconds = time.perf_counter() - started
     note = {"name": scene.name, "error": message, "seconds": seconds, "peak_memory_mb": _peak_memory_mb()}
-    save_record(store, key, note)
+    store.write(scene.name, key, note)
     return note
 
 
 def _score_generated(
-    made: dict[str, Any],
-    source: SceneSource,
+    job: tuple[dict[str, Any], SceneSource, str],
     protocol: EvaluationProtocol,
-    work: Path,
-    key: str,
-    store: Path,
+    store: Store,
+    scene_store: Store,
     pictures: bool,
 ) -> dict[str, Any]:
-    path, started = store / f"{source.name}.glb", time.perf_counter()
+    note, source, key = job
+    path, started = scene_store.folder / f"{source.name}.glb", time.perf_counter()
     try:
         scene = source.read()
     except SCENE_FAILURES as problem:
-        return _unscored_record(source.name, _sentence(problem), work, key)
+        return _unscored_record(source.name, _sentence(problem), store, key)
 
     def read() -> ShapeScene:
-        if made["error"] is not None:
-            raise InputError(made["error"])
+        if note["error"] is not None:
+            raise InputError(note["error"])
         return shapes_from_scene(load_scene(path), scene.name)
 
     score, error = _score(scene.name, read, lambda: scene.shapes, protocol)
-    seconds = {"generate": made["seconds"], "score": time.perf_counter() - started}
-    record = record_of(scene.name, score, error=error, seconds=seconds, peak_memory_mb=made["peak_memory_mb"])
+    seconds = {"generate": note["seconds"], "score": time.perf_counter() - started}
+    record = record_of(scene.name, score, error=error, seconds=seconds, peak_memory_mb=note["peak_memory_mb"])
     if pictures and error is None:
         record["pictures"] = save_pictures(
-            work, scene.name, scene.image, load_scene(path), scene.truth, score, camera=scene.camera
+            store.folder, scene.name, scene.image, load_scene(path), scene.truth, score, camera=scene.camera
         )
-    save_record(work, key, record)
+    store.write(scene.name, key, record)
     return record
 
 
@@ -318,10 +335,10 @@ def _unscored(name: str, reason: str) -> tuple[SceneScore, str]:
     return unscored_scene([message]), message
 
 
-def _unscored_record(name: str, reason: str, work: Path, key: str) -> dict[str, Any]:
+def _unscored_record(name: str, reason: str, store: Store, key: str) -> dict[str, Any]:
     score, message = _unscored(name, reason)
     record = record_of(name, score, error=message, seconds={}, peak_memory_mb={})
-    save_record(work, key, record)
+    store.write(name, key, record)
     return record
 
 
@@ -329,10 +346,17 @@ def _sentence(error: BaseException) -> str:
     return str(error) if isinstance(error, ScenewrightError) else f"{type(error).__name__}: {error}"
 
 
-def _finish(system: str, protocol: EvaluationProtocol, records: Sequence[dict[str, Any]], work: Path) -> Evaluation:
+def _finish(system: str, protocol: EvaluationProtocol, records: Sequence[dict[str, Any]], store: Store) -> Evaluation:
     mean, interval = summarize(records, protocol)
     return Evaluation(
-        system, protocol, tuple(records), mean, interval, machine_facts(), work, datetime.now(UTC).date().isoformat()
+        system,
+        protocol,
+        tuple(records),
+        mean,
+        interval,
+        machine_facts(),
+        store.folder,
+        datetime.now(UTC).date().isoformat(),
     )
 
 
@@ -346,8 +370,3 @@ def _peak_memory_mb() -> dict[str, float]:
     if torch.cuda.is_available():
         peaks["gpu"] = peak_memory_bytes("cuda")
     return {device: round(peak / 2**20, 1) for device, peak in peaks.items() if peak}
-
-
-def _report(progress: Progress | None, done: int, total: int, name: str) -> None:
-    if progress is not None:
-        progress(done, total, name)

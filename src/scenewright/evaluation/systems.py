@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from scenewright.errors import InputError
+from scenewright.progress import SILENT, Progress
 from scenewright.types import Camera, Scene
 
 __all__ = [
@@ -73,7 +74,7 @@ class BuildRequest:
     device: str = "cpu"
     scenes: Path | None = None
     work: Path | None = None
-    progress: Callable[[int, int, str], None] | None = None
+    progress: Progress = SILENT
 
 
 @dataclass(frozen=True)
@@ -93,12 +94,7 @@ def _retrieval(request: BuildRequest) -> SceneSystem:
 
     pack = _model_pack(request)
     cache = request.work / "retrieval_library.npz" if request.work is not None else None
-    report = request.progress
-
-    def progress(done: int, total: int) -> None:
-        if report is not None:
-            report(done, total, "pictures of the training models")
-
+    progress = request.progress.stage("pictures of the training models")
     return RetrievalSystem(library_of_pack(pack, appearance, cache=cache, progress=progress), appearance)
 
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -15,6 +16,8 @@ from scenewright.weights.config import read_config
 from scenewright.weights.load import load_weights
 
 __all__ = ["encoder_of", "trained_network"]
+
+Encoder = TypeVar("Encoder", bound=nn.Module)
 
 
 def trained_network(run: str | Path, part: str = "") -> nn.Module:
@@ -40,18 +43,25 @@ def trained_network(run: str | Path, part: str = "") -> nn.Module:
     return load_weights(lambda: network.get_submodule(part), file)
 
 
-def encoder_of(source: str | Path) -> nn.Module:
+def encoder_of(source: str | Path, kind: type[Encoder]) -> Encoder:
     """An autoencoder's encoder: a run's folder, or a published file with its `.json` beside it.
 
     Raises:
-        InputError: it is neither.
+        InputError: it is neither, or an encoder of another kind.
+        WeightsError: the weights are damaged.
     """
-    path = Path(source)
+    network = _encoder_of(Path(source))
+    if not isinstance(network, kind):
+        raise InputError(f"Expected '{source}' to hold a {kind.__name__}, but it holds a {type(network).__name__}.")
+    return network
+
+
+def _encoder_of(path: Path) -> nn.Module:
     if path.is_dir():
         return trained_network(path, "encoder")
     stem = path.with_suffix("") if path.suffix == ".safetensors" else path
     if not stem.with_suffix(".safetensors").is_file():
-        raise InputError(f"Expected a run's folder or a .safetensors file with its .json, got '{source}'.")
+        raise InputError(f"Expected a run's folder or a .safetensors file with its .json, got '{path}'.")
     class_name, arguments = read_config(stem.with_suffix(".json"))
     if class_name == "SparseStructureEncoder":
         return load_weights(

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from scenewright.errors import InputError, ScenewrightError
+from scenewright.jobs import Stream
 from scenewright.training.task import Batch
-from scenewright.training.workers import LoadingWorkers
 
 __all__ = ["BatchStream", "TrainingSet", "collate_stacked", "derived_seed", "sample_order"]
 
@@ -117,8 +117,8 @@ class BatchStream:
             raise InputError("Expected a training set with at least one sample, got an empty one.")
         load = _PositionLoader(source, seed)
         jobs = _schedule(first_step, batch_size, batch_split, rank, world)
-        self._workers = LoadingWorkers(load, jobs, workers) if workers else None
-        self._batches = self._workers or map(load, jobs)
+        self._workers = Stream(load, jobs, workers) if workers else None
+        self._batches = map(load, jobs) if self._workers is None else self._workers
 
     def __iter__(self) -> Iterator[Batch]:
         return self

@@ -6,7 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
+from scenewright.backbones.structure_vae import StructureEncoder
+from scenewright.backbones.trellis2.shape_vae import ShapeEncoder
+from scenewright.backbones.trellis2.texture_vae import TextureEncoder
 from scenewright.data.library import TrainingLibrary
 from scenewright.data.shards import is_whole
 from scenewright.data.tensor_shards import TensorShardSet
@@ -97,7 +101,7 @@ def test_structures_train_an_autoencoder_whose_latents_train_a_flow(
     assets: Path, pictures: PictureEncoder, tmp_path: Path
 ):
     run = train("structure_vae", assets, tmp_path / "autoencoder")
-    count = encode_structures(assets, tmp_path / "latents", encoder_of(run), pictures)
+    count = encode_structures(assets, tmp_path / "latents", encoder_of(run, StructureEncoder), pictures)
     samples = TensorShardSet(tmp_path / "latents/train")
     assert count == len(samples) == 6
     assert samples.tensors(0)["latent"].shape == (8, 8, 8, 8)
@@ -108,7 +112,8 @@ def test_structures_train_an_autoencoder_whose_latents_train_a_flow(
 def test_shapes_train_an_autoencoder_whose_latents_train_a_flow(assets: Path, pictures: PictureEncoder, tmp_path: Path):
     shape, texture = (train(f"{kind}_vae", assets, tmp_path / kind) for kind in ("shape", "texture"))
     out = tmp_path / "latents"
-    encode_tokens(assets, out, encoder_of(shape), pictures, texture_encoder=encoder_of(texture))
+    encoders = encoder_of(shape, ShapeEncoder), encoder_of(texture, TextureEncoder)
+    encode_tokens(assets, out, encoders[0], pictures, texture_encoder=encoders[1])
     samples = TensorShardSet(out / "train")
     rows = torch.cat([samples.tensors(index)["shape_latent"] for index in range(0, 6, 2)])
     torch.testing.assert_close(rows.mean(0), torch.zeros(4), atol=1e-3, rtol=0)
@@ -119,8 +124,8 @@ def test_shapes_train_an_autoencoder_whose_latents_train_a_flow(assets: Path, pi
 
 def test_other_folders_are_refused(tmp_path: Path):
     with pytest.raises(InputError, match=r"has no readable recipe\.json"):
-        encoder_of(tmp_path)
+        encoder_of(tmp_path, nn.Module)
     with pytest.raises(InputError, match=r"Expected a run's folder or a .safetensors"):
-        encoder_of(tmp_path / "none.safetensors")
+        encoder_of(tmp_path / "none.safetensors", nn.Module)
     with pytest.raises(InputError, match="does not hold latent statistics"):
         read_statistics(tmp_path / "none.json")

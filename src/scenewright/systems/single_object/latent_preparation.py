@@ -28,12 +28,12 @@ from scenewright.encoders.preprocess.trellis1 import prepare_object
 from scenewright.errors import InputError
 from scenewright.io.atomic import write_bytes
 from scenewright.io.images import pixels_of
+from scenewright.progress import Advance, ignore
 from scenewright.sparse.tensor import VoxelSet
 from scenewright.weights.record import LatentStatistics
 
 __all__ = ["PictureEncoder", "encode_structures", "encode_tokens", "read_statistics", "write_statistics"]
 
-Progress = Callable[[int, int], None]
 _SAMPLES_PER_SHARD = 64
 
 
@@ -62,7 +62,7 @@ def encode_structures(
     encoder: StructureEncoder,
     pictures: PictureEncoder,
     *,
-    progress: Progress | None = None,
+    progress: Advance = ignore,
 ) -> int:
     """Structure latents; returns the number of samples written.
 
@@ -86,7 +86,7 @@ def encode_tokens(
     *,
     texture_encoder: TextureEncoder | None = None,
     statistics: Mapping[str, LatentStatistics] | None = None,
-    progress: Progress | None = None,
+    progress: Advance = ignore,
 ) -> int:
     """Shape latents, and with a texture encoder texture latents on the same tokens; returns the number of samples.
 
@@ -178,7 +178,7 @@ def _write_parts(
     names: tuple[str, ...],
     encode: Callable[[Mapping[str, Tensor]], dict[str, Tensor]],
     pictures: PictureEncoder,
-    progress: Progress | None,
+    progress: Advance,
 ) -> int:
     written = 0
     for part in ("train", "validation"):
@@ -196,7 +196,7 @@ def _views(
     source: TensorShardSet,
     encode: Callable[[Mapping[str, Tensor]], dict[str, Tensor]],
     pictures: PictureEncoder,
-    progress: Progress | None,
+    progress: Advance,
 ) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """One sample per picture."""
     for index in range(len(source)):
@@ -204,8 +204,7 @@ def _views(
         latent = encode(sample)
         for view, picture in enumerate(sample["pictures"]):
             yield f"{index:06d}-{view:02d}", {**latent, "cond": pictures.tokens(picture)}
-        if progress is not None:
-            progress(index + 1, len(source))
+        progress(index + 1, len(source))
 
 
 def _grouped(samples: Iterator[tuple[str, dict[str, Tensor]]]) -> Iterator[list[tuple[str, dict[str, Tensor]]]]:

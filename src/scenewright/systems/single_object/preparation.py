@@ -13,9 +13,6 @@ trellis2 sheet section 14.6 (there with Cycles pictures; here with our own rende
 
 import logging
 import math
-import multiprocessing
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,6 +31,8 @@ from scenewright.geometry.camera.cameras import look_at, orbit_position, sphere_
 from scenewright.geometry.ovoxel.dual_grid_quantize import dequantize_dual_grid
 from scenewright.geometry.ovoxel.voxelize import fit_unit_cube
 from scenewright.geometry.ovoxel.voxelize_object import object_to_voxels
+from scenewright.jobs import run
+from scenewright.progress import Advance, ignore
 from scenewright.rendering.augment import random_lights
 from scenewright.rendering.render import RenderOptions, render
 from scenewright.rendering.triangles import pack_objects
@@ -124,14 +123,14 @@ def prepare_assets(
     out: str | Path,
     *,
     workers: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Advance = ignore,
 ) -> tuple[int, int]:
     """Writes `out/train` and `out/validation`; whole shards are kept. Returns both numbers of assets.
 
     Assets that cannot be voxelised are left out with a warning.
 
     Args:
-        progress: called with (shards ready, shards in all).
+        progress: receives (shards ready, shards in all).
 
     Raises:
         InputError: there is no asset, a pack cannot be read, or `out` cannot be written.
@@ -150,19 +149,8 @@ def prepare_assets(
             if not is_whole(folder, number):
                 jobs.append((config, folder, number, chosen[start : start + _ASSETS_PER_SHARD]))
 
-    def tell(done: int) -> None:
-        if progress is not None:
-            progress(done, len(jobs))
-
-    tell(0)
-    if workers == 1:
-        for done, job in enumerate(jobs, 1):
-            _prepare_shard(job)
-            tell(done)
-    else:
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-            for done, _ in enumerate(pool.map(_prepare_shard, jobs), 1):
-                tell(done)
+    progress(0, len(jobs))
+    run(_prepare_shard, jobs, workers=workers, progress=progress)
     counts = [len(ShardReader(Path(out) / name)) if (Path(out) / name).is_dir() else 0 for name in _PARTS]
     return counts[0], counts[1]
 

@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from scenewright.data.asset import Asset
 from scenewright.data.library import TrainingLibrary
 from scenewright.geometry.rotation import yaw_to_matrix
 from scenewright.io.atomic import write_bytes
+from scenewright.progress import Advance, ignore
 from scenewright.rendering.framing import frame_points
 from scenewright.rendering.lights import Lights, SunLight
 from scenewright.rendering.render import RenderOptions, render
@@ -38,7 +39,7 @@ def library_of_pack(
     features: FeatureFunction,
     *,
     cache: Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Advance = ignore,
 ) -> ModelLibrary:
     """Features of twelve pictures of every training model in the pack. Minutes for 500 models on two cores.
 

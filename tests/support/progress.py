@@ -1,0 +1,15 @@
+"""A progress that can be looked at."""
+
+from scenewright.progress import Advance
+
+__all__ = ["Recorder"]
+
+
+class Recorder:
+    """Keeps what it receives: (stage, done, total)."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, int, int]] = []
+
+    def stage(self, name: str) -> Advance:
+        return lambda done, total: self.events.append((name, done, total))
