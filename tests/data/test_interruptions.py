@@ -38,7 +38,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 def test_a_killed_run_is_finished_by_the_next(whole: dict[str, bytes], tmp_path: Path) -> None:
-    process = multiprocessing.get_context("spawn").Process(target=make_data, args=(TINY, tmp_path))
+    process = multiprocessing.get_context("forkserver").Process(target=make_data, args=(TINY, tmp_path))
     process.start()
     wait_for(tmp_path / "shard-00000.json")
     process.kill()  # SIGKILL: no handler, no clean-up
