@@ -66,7 +66,7 @@ SYSTEMS = (
         (
             "dinov3-vitl16",
             "inspace/structure_flow",
-            "inspace/box_head",
+            "inspace/box_network",
             "inspace/shape_flow",
             "inspace/texture_flow",
             *_TRELLIS2_ASSETS,

@@ -14,7 +14,7 @@ from pathlib import Path
 from scenewright.errors import WeightsError
 from scenewright.weights.record import WeightsRecord
 
-__all__ = ["cached_file", "fetch", "find_file", "is_local_source", "sha256_of", "verify"]
+__all__ = ["cached_file", "fetch", "find_file", "is_local_source", "list_files", "sha256_of", "verify"]
 
 logger = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
@@ -108,6 +108,46 @@ def find_file(
             "go online once, or give a local folder."
         )
     return _download(repository, file, revision, cache_dir, endpoint)
+
+
+def list_files(
+    source: str | Path,
+    *,
+    revision: str = "main",
+    cache_dir: str | Path | None = None,
+    offline: bool = False,
+    endpoint: str | None = None,
+) -> list[str]:
+    """Paths of all files of a local folder or a hub repository, for names that are not known beforehand.
+
+    Offline, and where the hub cannot be reached, these are the files that the cache holds.
+
+    Raises:
+        WeightsError: the folder or the repository is not there.
+    """
+    if is_local_source(source):
+        folder = Path(source).expanduser()
+        if not folder.is_dir():
+            raise WeightsError(
+                f"Weights folder '{folder}' does not exist; give a folder or a hub name 'owner/repository'."
+            )
+        return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    from huggingface_hub import HfApi, snapshot_download
+
+    repository, reason = str(source), "downloading is off"
+    if not offline:
+        try:
+            return sorted(HfApi(endpoint=endpoint).list_repo_files(repository, revision=revision))
+        except Exception as error:  # network errors come in many classes from below the hub library
+            reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+    try:
+        folder = Path(snapshot_download(repository, revision=revision, cache_dir=cache_dir, local_files_only=True))
+    except Exception as error:
+        raise WeightsError(
+            f"The files of {repository} cannot be listed ({reason}) and the hub cache holds none; "
+            "go online once, or give a local folder."
+        ) from error
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 def cached_file(

@@ -34,14 +34,21 @@ class LatentFlow(FlowTrunk):
         Args:
             concat: what stands behind the channels of `x` in the input, row by row.
         """
-        voxels = x.voxels
+        return self.velocity(x, self.embed_rows(x, concat), t, cond)
+
+    def embed_rows(self, x: SparseTensor, concat: Float[Tensor, "N Cconcat"] | None = None) -> Float[Tensor, "N C"]:
+        """Tokens after the input layer, with their position where it is absolute."""
         h = self.input_layer(x.feats if concat is None else torch.cat([x.feats, concat], 1))
-        phases = None
         if self.config.pe_mode == "ape":
-            h = h + absolute_position_embedding(voxels.coords[:, 1:], h.shape[1])
-        else:
-            phases = self._phases(voxels)
-        return x.replace(self.trunk(h, t, cond, Sequences(voxels.lengths), phases))
+            h = h + absolute_position_embedding(x.coords[:, 1:], h.shape[1])
+        return h
+
+    def velocity(
+        self, x: SparseTensor, rows: Float[Tensor, "N C"], t: Float[Tensor, " B"], cond: Condition
+    ) -> SparseTensor:
+        """Velocity on the voxels of `x`, whose embedded tokens are `rows`."""
+        phases = self._phases(x.voxels) if self.config.pe_mode == "rope" else None
+        return x.replace(self.trunk(rows, t, cond, Sequences(x.voxels.lengths), phases))
 
     def _phases(self, voxels: VoxelSet) -> RotaryPhases:
         head_channels, frequencies = self.config.model_channels // self.config.heads, self.config.rope_freq

@@ -1,31 +1,38 @@
-"""Published weights of InSpace: EMA state dicts on the hub without configurations; only folders and sizes are public.
+"""Published weights of InSpace: averaged state dicts in fp32, without configurations beside them.
 
-File names inside `ckpts/` are not known, so these records list the folders; the loader inspects what it finds there.
+File names carry a training step that is not fixed, so these records list folders; `pretrained` looks for the highest.
+The repository's licence is MIT; its README adds that two of the renderers it runs with make the whole for
+non-commercial research only. We use neither renderer, but treat the weights as not cleared for commercial use.
 """
 
 from scenewright.weights.record import WeightsRecord
 
-__all__ = ["RECORDS", "REPOSITORY"]
+__all__ = ["FOLDERS", "RECORDS", "REPOSITORY"]
 
 REPOSITORY = "GwanHyeong/InSpace"
-
-
-def _record(name: str, folder: str) -> WeightsRecord:
-    return WeightsRecord(
+FOLDERS = {
+    "structure_flow": "erp_ss_flow_img_dit_L_16l8_bf16_spatial",
+    "box_network": "bbox_centerpoint",
+    "shape_flow": "erp_slat_flow_img2shape_asset_aware_bf16",
+    "texture_flow": "erp_slat_flow_imgshape2tex_asset_aware_bf16",
+}
+_NETWORKS = {
+    "structure_flow": ("SparseStructureFlowModel", 1_292_179_976),
+    "box_network": ("BBoxCenterPoint", 12_451_839),
+    "shape_flow": ("ElasticSLatFlowModel", 1_294_631_456),
+    "texture_flow": ("ElasticSLatFlowModel", 1_294_680_608),
+}
+RECORDS: dict[str, WeightsRecord] = {
+    f"inspace/{name}": WeightsRecord(
         name=f"inspace/{name}",
         repository=REPOSITORY,
-        file=f"{folder}/ckpts/*.pt",
-        architecture="unpublished",
-        licence="MIT",
+        file=f"ckpts/{FOLDERS[name]}/ckpts/*.pt",
+        architecture=architecture,
+        licence="MIT (README: non-commercial research)",
         paper="InSpace (ECCV 2026)",
-        stored_dtype="fp32 (from the size)",
+        num_parameters=num_parameters,
+        stored_dtype="fp32",
+        is_non_commercial=True,
     )
-
-
-_ALL = (
-    _record("structure_flow", "erp_ss_flow_img_dit_L_16l8_bf16_spatial"),
-    _record("box_head", "bbox_centerpoint"),
-    _record("shape_flow", "erp_slat_flow_img2shape_asset_aware_bf16"),
-    _record("texture_flow", "erp_slat_flow_imgshape2tex_asset_aware_bf16"),
-)
-RECORDS: dict[str, WeightsRecord] = {record.name: record for record in _ALL}
+    for name, (architecture, num_parameters) in _NETWORKS.items()
+}
