@@ -17,8 +17,11 @@ _HOMES = {
     "SceneObject": "scenewright.types",
     "ScenewrightError": "scenewright.errors",
     "View": "scenewright.types",
+    "find_masks": "scenewright.encoders.masks.finding",
     "generate": "scenewright.presets.generate",
     "load": "scenewright.presets.loading",
+    "load_scene": "scenewright.io.scene_file",
+    "render": "scenewright.rendering.still",
 }
 __all__ = [
     "Camera",
@@ -30,8 +33,11 @@ __all__ = [
     "SceneObject",
     "ScenewrightError",
     "View",
+    "find_masks",
     "generate",
     "load",
+    "load_scene",
+    "render",
 ]
 
 

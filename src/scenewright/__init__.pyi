@@ -1,8 +1,11 @@
 """The public names for type checkers and editors; `__init__.py` loads them when they are first used."""
 
+from scenewright.encoders.masks.finding import find_masks as find_masks
 from scenewright.errors import ScenewrightError as ScenewrightError
+from scenewright.io.scene_file import load_scene as load_scene
 from scenewright.presets.generate import generate as generate
 from scenewright.presets.loading import load as load
+from scenewright.rendering.still import render as render
 from scenewright.types import Camera as Camera
 from scenewright.types import Gaussians as Gaussians
 from scenewright.types import Mesh as Mesh

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -103,7 +104,7 @@ def test_list_names_every_record_and_its_licence(capsys):
     printed = capsys.readouterr().out
     assert all(name in printed for name in RECORDS)
     assert "CC-BY-NC-4.0 (non-commercial)" in printed
-    list_weights(as_json=True)
+    list_weights(json=Path("-"))
     described = json.loads(capsys.readouterr().out)
     assert [record["name"] for record in described] == list(RECORDS)
     assert described[0]["sha256"]
@@ -116,7 +117,7 @@ def test_doctor_tells_devices_parts_weights_and_systems(capsys):
     printed = capsys.readouterr().out
     for word in ("device      cpu", "part        rembg", "weights     mini", "system      scenegen"):
         assert word in printed
-    doctor(as_json=True)
+    doctor(json=Path("-"))
     assert json.loads(capsys.readouterr().out)["torch"]
 
 

@@ -99,7 +99,7 @@ def test_command_writes_a_picture_and_a_turntable(tmp_path):
     ("arguments", "message"),
     [
         (["--view", "sideways"], "three-quarter"),
-        (["--view", "camera"], "holds no camera"),
+        (["--view", "camera"], "has no camera"),
         (["--view", "10,95"], "pitch"),
         (["--background", "mauve"], "grey, white"),
         (["--turntable", "turn.avi"], "to end in"),

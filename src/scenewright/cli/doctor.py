@@ -1,19 +1,23 @@
 """`scenewright doctor`: what will run on this machine, and how to add what is missing."""
 
-import json
-from typing import Annotated, Any
+from typing import Any
 
 import typer
+
+from scenewright.cli.options import Json, write_json
 
 __all__ = ["doctor"]
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="The same facts as JSON.")] = False) -> None:
+def doctor(json: Json = None) -> None:
     """Print devices, memory, optional parts, weights and which systems will run."""
     from scenewright.cli.machine import describe_machine
 
     facts = describe_machine()
-    typer.echo(json.dumps(facts, indent=2) if as_json else "\n".join(_report(facts)))
+    if json is None:
+        typer.echo("\n".join(_report(facts)))
+    else:
+        write_json(facts, json)
 
 
 def _report(facts: dict[str, Any]) -> list[str]:

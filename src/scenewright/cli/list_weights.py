@@ -1,23 +1,20 @@
 """`scenewright list`: the published weights this version knows, with size, licence and whether they are here."""
 
 import dataclasses
-import json
 import sys
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+from scenewright.cli.options import Json, write_json
 
 __all__ = ["list_weights"]
 
 
-def list_weights(
-    as_json: Annotated[bool, typer.Option("--json", help="Every field of every record, as JSON.")] = False,
-) -> None:
+def list_weights(json: Json = None) -> None:
     """Print the table of published weights."""
     from scenewright.cli.catalogue import RECORDS
 
-    if as_json:
-        typer.echo(json.dumps([_described(record) for record in RECORDS.values()], indent=2))
+    if json is not None:
+        write_json([_described(record) for record in RECORDS.values()], json)
         return
     from rich.console import Console
     from rich.table import Table

@@ -1,0 +1,46 @@
+"""Options that have the same name and mean the same in every command.
+
+A command takes `device: Device = "auto"`; only what `--out` holds differs, so each command says that itself.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+__all__ = ["Device", "Json", "Offline", "Precision", "Seed", "Steps", "TextureSize", "out_option", "write_json"]
+
+Device = Annotated[str, typer.Option("--device", help="Compute on auto, cpu, cuda, cuda:N or mps.")]
+Precision = Annotated[
+    str, typer.Option("--dtype", help="Number format of the large networks: auto, float32, bfloat16 or float16.")
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same result.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Never download anything.")]
+Json = Annotated[Path | None, typer.Option("--json", help="Write the facts as JSON to this file; - prints them.")]
+Steps = Annotated[
+    int | None, typer.Option("--steps", min=1, help="Sampling steps; by default what the weights were published with.")
+]
+TextureSize = Annotated[
+    int | None, typer.Option("--texture-size", min=16, max=8192, help="Side of each object's texture in texels.")
+]
+
+
+def out_option(help: str) -> Any:
+    """`--out` or `-o` with what the command writes there."""
+    return typer.Option("--out", "-o", help=help)
+
+
+def write_json(facts: Any, target: Path) -> None:
+    """Writes the facts as indented JSON, or prints them where the target is "-".
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    text = json.dumps(facts, indent=2, ensure_ascii=False)
+    if str(target) == "-":
+        typer.echo(text)
+        return
+    from scenewright.io.atomic import write_bytes
+
+    write_bytes(target, (text + "\n").encode())
