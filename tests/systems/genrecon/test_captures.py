@@ -1,0 +1,100 @@
+"""Captures are recognised, turned upright and measured; what is wrong with them is told."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from scenewright.errors import InputError
+from scenewright.systems.genrecon.capture_report import report_capture
+from scenewright.systems.genrecon.captures import Alignment, aligned, is_capture, read_capture
+from scenewright.systems.genrecon.points import point_extent
+from scenewright.systems.genrecon.tiling import tile_chunks
+from tests.systems.genrecon.tiny_capture import HEIGHT, ROOM, camera_poses, write_capture
+
+
+def test_own_capture_becomes_upright_and_metric(tmp_path: Path) -> None:
+    capture = aligned(read_capture(write_capture(tmp_path)))
+    assert [picture.name for picture in capture.pictures] == sorted(picture.name for picture in capture.pictures)
+    for picture, pose in zip(capture.pictures, camera_poses(8), strict=True):
+        np.testing.assert_allclose(picture.camera.cam_from_world[:3, 2], pose[:3, 2], atol=1e-5)
+        assert picture.centre[2] == pytest.approx(HEIGHT, abs=0.05)
+    extent = point_extent(capture.points)
+    assert extent.height == pytest.approx(ROOM[2], rel=0.05)
+    report = report_capture(capture, tile_chunks(extent, extent.height * 1.11))
+    assert report.mean_error_px == 0.5
+    assert not report.warnings
+
+
+def test_known_scale_and_kept_frame(tmp_path: Path) -> None:
+    capture = read_capture(write_capture(tmp_path))
+    metric = aligned(capture, Alignment(metres_per_unit=2.0))
+    assert np.ptp(metric.points[:, 2]) == pytest.approx(ROOM[2], abs=1e-4)
+    assert aligned(capture, Alignment(keeps_frame=True)).points is capture.points
+    with pytest.raises(InputError, match="positive scale"):
+        aligned(capture, Alignment(metres_per_unit=-1.0))
+
+
+def test_missing_pictures_are_counted_and_none_is_told(tmp_path: Path) -> None:
+    write_capture(tmp_path)
+    (tmp_path / "images" / "picture 03.png").unlink()
+    capture = read_capture(tmp_path)
+    assert capture.missing == ("picture 03.png",)
+    assert len(capture.pictures) == 7
+    for path in (tmp_path / "images").iterdir():
+        path.unlink()
+    (tmp_path / "images" / "other.png").write_bytes(b"")
+    with pytest.raises(InputError, match="None of the 8 pictures"):
+        read_capture(tmp_path)
+
+
+def test_names_with_unicode_and_resized_pictures(tmp_path: Path) -> None:
+    write_capture(tmp_path, count=2, names=["küche 1.png", "küche 2.png"])
+    path = tmp_path / "images" / "küche 2.png"
+    with Image.open(path) as picture:
+        picture.resize((48, 36)).save(path)
+    capture = read_capture(tmp_path)
+    first, second = (picture.camera for picture in capture.pictures)
+    assert (second.width, second.height) == (48, 36)
+    torch.testing.assert_close(second.intrinsics_px[:2], first.intrinsics_px[:2] / 2)
+    with Image.open(path) as picture:
+        picture.resize((48, 48)).save(path)
+    with pytest.raises(InputError, match="calibrated for 96x72"):
+        read_capture(tmp_path)
+
+
+def test_damaged_picture_is_told(tmp_path: Path) -> None:
+    write_capture(tmp_path, count=2)
+    (tmp_path / "images" / "picture 01.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_capture(tmp_path)
+
+
+def test_transforms_file(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    Image.new("RGB", (40, 30)).save(tmp_path / "train" / "r_0.png")
+    frames = [{"file_path": "./train/r_0", "transform_matrix": np.eye(4).tolist()}]
+    (tmp_path / "transforms.json").write_text(json.dumps({"camera_angle_x": 1.0, "frames": frames}))
+    assert is_capture(tmp_path)
+    (picture,) = read_capture(tmp_path).pictures
+    assert (picture.camera.width, picture.camera.height) == (40, 30)
+    assert picture.camera.intrinsics_px[0, 0] == picture.camera.intrinsics_px[1, 1]
+
+
+def test_other_folders_are_no_captures(tmp_path: Path) -> None:
+    assert not is_capture(tmp_path)
+    with pytest.raises(InputError, match="neither transforms"):
+        read_capture(tmp_path)
+    with pytest.raises(InputError, match="not a folder"):
+        read_capture(tmp_path / "nothing")
+
+
+def test_report_warns(tmp_path: Path) -> None:
+    capture = aligned(read_capture(write_capture(tmp_path, count=1)), Alignment(metres_per_unit=8.0))
+    extent = point_extent(capture.points)
+    warnings = " ".join(report_capture(capture, tile_chunks(extent, extent.height)).warnings)
+    assert "only one picture" in warnings
+    assert "Check the scale" in warnings
