@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from scenewright.geometry.camera.projection import look_at
+from scenewright.geometry.camera.cameras import look_at
 from scenewright.geometry.rotation import matrix_to_quaternion_wxyz
 
 ROOM = np.array([4.0, 3.0, 2.6])
