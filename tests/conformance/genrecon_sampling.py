@@ -7,7 +7,7 @@ from scenewright.nn.embed import grid_coords
 from scenewright.samplers.constraint import constrained
 from scenewright.samplers.euler import euler
 from scenewright.samplers.flow import clean_sample, interpolate, velocity_target
-from scenewright.samplers.guidance import Velocity, dense_deviation, packed_deviation, rescaled_guidance
+from scenewright.samplers.guidance import Velocity, dense_deviation, guided, packed_deviation
 from scenewright.samplers.multidiffusion import Overlap, interior_rows, synchronised
 from scenewright.samplers.schedule import rescaled_times
 from scenewright.systems.genrecon.lattice import ChunkLattice
@@ -87,11 +87,11 @@ def multidiffusion_sample(case: Case) -> Outputs:
 
         return velocity
 
-    velocity = rescaled_guidance(
+    velocity = guided(
         velocity_given(True),
         velocity_given(False),
-        config["guidance_strength"],
-        interval=tuple(config["guidance_interval"]),
+        config["guidance_strength"] - 1,
+        tuple(config["guidance_interval"]),
         rescale=config["guidance_rescale"],
         deviation=deviation,
         sigma_min=config["sigma_min"],
@@ -109,10 +109,10 @@ def inpainting(case: Case) -> Outputs:
     def velocity_given(cond: Tensor) -> Velocity:
         return lambda x, t, step: a * x + b * x.roll(1, 1) + cond[:, :, None, None, None] + c * t
 
-    velocity = rescaled_guidance(
+    velocity = guided(
         velocity_given(given["cond"]),
         velocity_given(given["neg_cond"]),
-        config["guidance_strength"],
+        config["guidance_strength"] - 1,
         deviation=dense_deviation,
         sigma_min=config["sigma_min"],
     )

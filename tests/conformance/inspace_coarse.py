@@ -7,7 +7,7 @@ from torch import Tensor
 
 from scenewright.geometry.camera.cubemap import wide_cube_faces, wide_face_rays
 from scenewright.samplers.euler import euler
-from scenewright.samplers.guidance import Velocity, dense_deviation, rescaled_guidance
+from scenewright.samplers.guidance import Velocity, dense_deviation, guided
 from scenewright.samplers.schedule import rescaled_times
 from scenewright.systems.inspace.inversion import inversion_start, inversion_times
 from scenewright.systems.inspace.partial_geometry import (
@@ -147,19 +147,19 @@ def structure_inversion(case: Case) -> Outputs:
 
         return velocity
 
-    def guided(strength: float, interval: tuple[float, float], rescale: float) -> Velocity:
-        return rescaled_guidance(
+    def guided_by(guidance: float, interval: tuple[float, float], rescale: float) -> Velocity:
+        return guided(
             toy(cond),
             toy(torch.zeros_like(cond)),
-            strength,
-            interval=interval,
+            guidance - 1,
+            interval,
             rescale=rescale,
             deviation=dense_deviation,
             sigma_min=sigma_min,
         )
 
     low, high = config["guidance_interval"]
-    velocity = guided(config["guidance_strength"], (low, high), config["guidance_rescale"])
+    velocity = guided_by(config["guidance_strength"], (low, high), config["guidance_rescale"])
     outputs = {"plain": euler(velocity, noise, rescaled_times(steps, rescale))}
     for k, alpha in enumerate(config["alphas"]):
         start = inversion_start(inputs["z_psg"], noise, alpha, sigma_min)
@@ -174,7 +174,7 @@ def structure_inversion(case: Case) -> Outputs:
         outputs[f"model_calls_{k}"] = torch.tensor(evaluations)
     begin = config["snapshot_t"]
     outputs["training_snapshot"] = euler(
-        guided(config["snapshot_guidance"], (0.0, 1.0), 0.0),
+        guided_by(config["snapshot_guidance"], (0.0, 1.0), 0.0),
         inversion_start(inputs["z_psg"], noise, begin, sigma_min),
         inversion_times("training_snapshot", begin, config["snapshot_steps"], rescale),
     )

@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor
 
-from scenewright.backbones.trellis2.config import IntervalSamplerConfig
 from scenewright.backbones.trellis2.sampling import denormalized
 from scenewright.backbones.trellis2.weights import SHAPE_STATISTICS, TEXTURE_STATISTICS
+from scenewright.samplers.config import SamplerConfig
 from scenewright.samplers.euler import euler
 from scenewright.samplers.flow import clean_sample
-from scenewright.samplers.guidance import Velocity, packed_deviation, rescaled_guidance
+from scenewright.samplers.guidance import Velocity, guided, packed_deviation
 from scenewright.samplers.schedule import rescaled_times
 from scenewright.sparse.tensor import SparseTensor
 from scenewright.systems.inspace.asset_views import FaceTokens, asset_rectangles, asset_visibility, overlap_groups
@@ -156,8 +156,12 @@ def cross_attention_published(case: Case) -> Outputs:
 
 def detail_sampler(case: Case) -> Outputs:
     params, sigma_min, inputs = case.config["params"], case.config["sigma_min"], case.inputs
-    given = params | {"guidance_interval": tuple(params["guidance_interval"]), "sigma_min": sigma_min}
-    config = IntervalSamplerConfig(**given)
+    given = params | {
+        "guidance_strength": params["guidance_strength"] - 1,
+        "guidance_interval": tuple(params["guidance_interval"]),
+        "sigma_min": sigma_min,
+    }
+    config = SamplerConfig(**given)
     assert config in (DETAIL_SAMPLER, FAST_DETAIL_SAMPLER)
     rows, calls = inputs["coords"][:, 0].long(), []
 
@@ -169,11 +173,11 @@ def detail_sampler(case: Case) -> Outputs:
 
         return velocity
 
-    velocity = rescaled_guidance(
+    velocity = guided(
         toy(inputs["cond"]),
         toy(torch.zeros_like(inputs["cond"])),
         config.guidance_strength,
-        interval=config.guidance_interval,
+        config.guidance_interval,
         rescale=config.guidance_rescale,
         deviation=packed_deviation(rows, len(inputs["cond"])),
         sigma_min=sigma_min,

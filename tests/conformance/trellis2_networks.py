@@ -5,7 +5,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scenewright.backbones.trellis2.config import IntervalSamplerConfig
 from scenewright.backbones.trellis2.published import build_network
 from scenewright.backbones.trellis2.sampling import (
     cascade_coords,
@@ -28,9 +27,10 @@ from scenewright.nn.embed import TimestepEmbedder, absolute_position_embedding, 
 from scenewright.nn.image_losses import psnr, ssim
 from scenewright.nn.rope import RotaryPhases, rotary_phases, rotate
 from scenewright.nn.sparse_conv import SparseConv3d
+from scenewright.samplers.config import SamplerConfig
 from scenewright.samplers.euler import euler
 from scenewright.samplers.flow import clean_sample, interpolate, velocity_target
-from scenewright.samplers.guidance import Velocity, dense_deviation, packed_deviation, rescaled_guidance
+from scenewright.samplers.guidance import Velocity, dense_deviation, guided, packed_deviation
 from scenewright.samplers.schedule import rescaled_times
 from scenewright.sparse.attention import Sequences
 from scenewright.sparse.resample import downsample, upsample
@@ -324,11 +324,11 @@ def sampler(case: Case) -> Outputs:
     deviation = dense_deviation
     if case.config["sparse"]:
         deviation = packed_deviation(case.inputs["coords"][:, 0].long(), len(case.inputs["cond"]))
-    velocity = rescaled_guidance(
+    velocity = guided(
         toy_velocity(case, case.inputs["cond"], calls),
         toy_velocity(case, torch.zeros_like(case.inputs["cond"]), calls),
-        params.get("guidance_strength", 1.0),
-        interval=tuple(params.get("guidance_interval", (0.0, 1.0))),
+        params.get("guidance_strength", 1.0) - 1,
+        tuple(params.get("guidance_interval", (0.0, 1.0))),
         rescale=params.get("guidance_rescale", 0.0),
         deviation=deviation,
         sigma_min=sigma_min,
@@ -395,10 +395,11 @@ def cascade(case: Case) -> Outputs:
     return {"coords": coords, "hr_resolution": torch.tensor([resolution])}
 
 
-def stage_sampler(case: Case) -> IntervalSamplerConfig:
+def stage_sampler(case: Case) -> SamplerConfig:
     params = dict(case.config["sampler_params"])
     params["guidance_interval"] = tuple(params.get("guidance_interval", (0.0, 1.0)))
-    return IntervalSamplerConfig(**params, sigma_min=case.config["sigma_min"])
+    params["guidance_strength"] -= 1
+    return SamplerConfig(**params, sigma_min=case.config["sigma_min"])
 
 
 def statistics(case: Case, kind: str) -> LatentStatistics:

@@ -1,10 +1,10 @@
-"""Guidance as TRELLIS.2 publishes it: strength from 1, interval with both ends, rescaled clean samples."""
+"""Guidance: when one velocity is enough, an interval with both ends, rescaled clean samples."""
 
 import pytest
 import torch
 
 from scenewright.samplers.flow import clean_sample, velocity_to
-from scenewright.samplers.guidance import dense_deviation, packed_deviation, rescaled_guidance
+from scenewright.samplers.guidance import dense_deviation, guided, packed_deviation
 from scenewright.samplers.schedule import rescaled_times
 
 
@@ -19,22 +19,18 @@ def counted(value: float, calls: list[float]):
 X = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize(("strength", "asked"), [(1.0, (1, 0)), (0.0, (0, 1)), (3.0, (1, 1))])
-def test_a_strength_of_one_or_zero_asks_only_one_network(strength, asked):
+@pytest.mark.parametrize(("strength", "asked"), [(0.0, (1, 0)), (-1.0, (0, 1)), (2.0, (1, 1))])
+def test_without_guidance_or_without_condition_only_one_network_is_asked(strength, asked):
     with_condition, without = [], []
-    velocity = rescaled_guidance(
-        counted(2.0, with_condition), counted(5.0, without), strength, rescale=0.0, deviation=dense_deviation
-    )
-    torch.testing.assert_close(velocity(X, 0.8, 0), (strength * 2 + (1 - strength) * 5) * X)
+    velocity = guided(counted(2.0, with_condition), counted(5.0, without), strength)
+    torch.testing.assert_close(velocity(X, 0.8, 0), ((1 + strength) * 2 - strength * 5) * X)
     assert (len(with_condition), len(without)) == asked
 
 
 def test_the_ends_of_the_interval_belong_to_it():
     """The ninth of twelve times at rescale 3 is 0.6 exactly in float64: nine guided steps, not eight."""
     calls = []
-    velocity = rescaled_guidance(
-        counted(1.0, []), counted(2.0, calls), 7.5, interval=(0.6, 1.0), rescale=0.5, deviation=dense_deviation
-    )
+    velocity = guided(counted(1.0, []), counted(2.0, calls), 6.5, (0.6, 1.0), rescale=0.5, deviation=dense_deviation)
     for step, t in enumerate(rescaled_times(12, 3.0)[:-1]):
         velocity(X, float(t), step)
     assert len(calls) == 9
@@ -42,9 +38,14 @@ def test_the_ends_of_the_interval_belong_to_it():
 
 def test_full_rescaling_gives_the_clean_sample_the_deviation_of_the_conditional_one():
     conditional = lambda x, t, step: 0.3 * x + 1  # noqa: E731
-    velocity = rescaled_guidance(conditional, lambda x, t, step: -0.2 * x, 4.0, rescale=1.0, deviation=dense_deviation)
+    velocity = guided(conditional, lambda x, t, step: -0.2 * x, 3.0, rescale=1.0, deviation=dense_deviation)
     wanted = dense_deviation(clean_sample(X, conditional(X, 0.7, 0), 0.7))
     torch.testing.assert_close(dense_deviation(clean_sample(X, velocity(X, 0.7, 0), 0.7)), wanted)
+
+
+def test_rescaling_asks_for_a_deviation():
+    with pytest.raises(ValueError, match="needs `deviation`"):
+        guided(counted(1.0, []), counted(2.0, []), 6.5, rescale=0.7)
 
 
 def test_packed_deviation_is_that_of_each_samples_rows():

@@ -60,7 +60,7 @@ def object_command(
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same object.", min=0)] = None,
     steps: Annotated[int | None, typer.Option(help="Sampling steps; published: 25, trellis2: 12.", min=1)] = None,
     guidance: Annotated[
-        float | None, typer.Option(help="Guidance of structure and shape; published: 5, trellis2: 7.5.", min=0)
+        float | None, typer.Option(help="Guidance of structure and shape, 0: none; published: 5, trellis2: 6.5.", min=0)
     ] = None,
     multi_image: Annotated[
         MultiImage | None, typer.Option(help="trellis1: how several pictures are combined; default: stochastic.")

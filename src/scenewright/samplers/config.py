@@ -1,17 +1,33 @@
-"""What a flow is sampled with."""
+"""What a flow is sampled with, and what a user may change of it."""
 
 from dataclasses import dataclass, replace
 
 from scenewright.samplers.flow import SIGMA_MIN
 
-__all__ = ["SamplerConfig"]
+__all__ = ["SamplerConfig", "SamplingOverride"]
+
+
+@dataclass(frozen=True)
+class SamplingOverride:
+    """What a user changes of published sampling; None keeps what the weights were published with.
+
+    `guidance_strength` is the s of (1 + s) v_cond - s v_uncond; 0 is no guidance.
+    """
+
+    steps: int | None = None
+    guidance_strength: float | None = None
 
 
 @dataclass(frozen=True)
 class SamplerConfig:
     """Euler sampling with guidance in an interval; defaults are TRELLIS-image-large's for both of its stages.
 
-    `guidance_strength` is the s of (1 + s) v_cond - s v_uncond; `guidance_interval` is in flow time, after rescaling.
+    Attributes:
+        guidance_strength: the s of (1 + s) v_cond - s v_uncond; 0 is no guidance. Publishers who write
+            g v_cond + (1 - g) v_uncond instead (TRELLIS.2 and what is built on it) mean s = g - 1; their numbers are
+            converted where their files are read.
+        guidance_interval: in flow time, after rescaling; both ends are guided.
+        guidance_rescale: how much of the guided clean sample is brought to the deviation of the conditional one.
     """
 
     steps: int = 25
@@ -19,6 +35,7 @@ class SamplerConfig:
     guidance_interval: tuple[float, float] = (0.5, 1.0)
     rescale_t: float = 3.0
     sigma_min: float = SIGMA_MIN
+    guidance_rescale: float = 0.0
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -26,10 +43,7 @@ class SamplerConfig:
         if self.rescale_t <= 0:
             raise ValueError(f"The time rescaling must be positive, got {self.rescale_t}.")
 
-    def overridden(self, *, steps: int | None = None, guidance_strength: float | None = None) -> "SamplerConfig":
-        """This configuration with what a user has set; None keeps what the weights were published with."""
-        return replace(
-            self,
-            steps=self.steps if steps is None else steps,
-            guidance_strength=self.guidance_strength if guidance_strength is None else guidance_strength,
-        )
+    def overridden(self, override: SamplingOverride) -> "SamplerConfig":
+        """This configuration with what the user has set."""
+        changes = {name: value for name, value in vars(override).items() if value is not None}
+        return replace(self, **changes)

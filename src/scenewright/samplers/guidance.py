@@ -17,7 +17,6 @@ __all__ = [
     "guided",
     "mean_velocity",
     "packed_deviation",
-    "rescaled_guidance",
     "round_robin",
 ]
 
@@ -29,53 +28,36 @@ def guided(
     unconditional: Velocity,
     strength: float,
     interval: tuple[float, float] = (0.0, 1.0),
+    *,
+    rescale: float = 0.0,
+    deviation: Callable[[Tensor], Tensor] | None = None,
+    sigma_min: float = SIGMA_MIN,
 ) -> Velocity:
     """(1 + s) v_cond - s v_uncond while interval[0] <= t <= interval[1] (both ends included), else v_cond alone.
 
-    This is the form TRELLIS v1 publishes its strengths in: s = 0 is no guidance. The unconditional velocity is not
-    evaluated outside the interval.
-    """
-    low, high = interval
-
-    def velocity(x: Tensor, t: float, step: int) -> Tensor:
-        v = conditional(x, t, step)
-        if not low <= t <= high:
-            return v
-        return (1 + strength) * v - strength * unconditional(x, t, step)
-
-    return velocity
-
-
-def rescaled_guidance(
-    conditional: Velocity,
-    unconditional: Velocity,
-    strength: float,
-    *,
-    interval: tuple[float, float] = (0.0, 1.0),
-    rescale: float = 0.0,
-    deviation: Callable[[Tensor], Tensor],
-    sigma_min: float = SIGMA_MIN,
-) -> Velocity:
-    """g v_cond + (1 - g) v_uncond while interval[0] <= t <= interval[1] (both ends included), else v_cond alone.
-
-    This is the form TRELLIS.2 publishes its strengths in: g = 1 is no guidance and g = 0 leaves the condition out; in
-    both cases only one velocity is evaluated and nothing is rescaled. Otherwise a share `rescale` of the clean sample
-    that the guided velocity points to is brought to the deviation of the one that v_cond points to.
+    A strength s of 0 is no guidance, -1 leaves the condition out; both evaluate one velocity only and rescale nothing.
 
     Args:
+        rescale: share of the clean sample that the guided velocity points to that is brought to the deviation of the
+            one that v_cond points to. Source: Lin et al. 2024, "Common diffusion noise schedules and sample steps are
+            flawed", section 3.4, on clean samples.
         deviation: standard deviation of every sample, in a shape that broadcasts against the data: `dense_deviation`
-            or `packed_deviation(...)`.
+            or `packed_deviation(...)`; needed by `rescale`.
     """
+    if rescale > 0 and deviation is None:
+        raise ValueError(
+            "Rescaled guidance needs `deviation`: dense_deviation, or packed_deviation(...) of packed rows."
+        )
     low, high = interval
 
     def velocity(x: Tensor, t: float, step: int) -> Tensor:
-        if strength == 1 or not low <= t <= high:
+        if strength == 0 or not low <= t <= high:
             return conditional(x, t, step)
-        if strength == 0:
+        if strength == -1:
             return unconditional(x, t, step)
         v_cond = conditional(x, t, step)
-        v = strength * v_cond + (1 - strength) * unconditional(x, t, step)
-        if rescale <= 0:
+        v = (1 + strength) * v_cond - strength * unconditional(x, t, step)
+        if rescale <= 0 or deviation is None:
             return v
         x_0 = clean_sample(x, v, t, sigma_min)
         ratio = deviation(clean_sample(x, v_cond, t, sigma_min)) / deviation(x_0)

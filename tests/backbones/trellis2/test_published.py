@@ -7,6 +7,7 @@ from scenewright.backbones.trellis2 import config
 from scenewright.backbones.trellis2.published import build_network, sparse_unet_config
 from scenewright.backbones.trellis2.weights import RECORDS
 from scenewright.errors import InputError
+from scenewright.samplers.config import SamplerConfig
 
 
 def shapes(name: str) -> dict[str, tuple[int, ...]]:
@@ -115,9 +116,9 @@ def test_published_arguments_mean_the_published_constants():
 
 
 def test_published_sampler_settings():
-    assert config.IntervalSamplerConfig(12, 7.5, 0.7, (0.6, 1.0), 5.0) == config.STRUCTURE_SAMPLER
-    assert config.IntervalSamplerConfig(12, 7.5, 0.5, (0.6, 1.0), 3.0) == config.SHAPE_SAMPLER
-    assert config.IntervalSamplerConfig(12, 1.0, 0.0, (0.6, 0.9), 3.0) == config.TEXTURE_SAMPLER
+    assert SamplerConfig(12, 6.5, (0.6, 1.0), 5.0, guidance_rescale=0.7) == config.STRUCTURE_SAMPLER
+    assert SamplerConfig(12, 6.5, (0.6, 1.0), 3.0, guidance_rescale=0.5) == config.SHAPE_SAMPLER
+    assert SamplerConfig(12, 0.0, (0.6, 0.9), 3.0) == config.TEXTURE_SAMPLER
 
 
 def test_unknown_classes_arguments_and_blocks_are_named():

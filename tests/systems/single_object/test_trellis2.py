@@ -9,7 +9,6 @@ import torch
 from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
-from scenewright.backbones.trellis2.config import IntervalSamplerConfig
 from scenewright.backbones.trellis2.decoding import decode_materials, decode_shape, object_surface
 from scenewright.backbones.trellis2.object_sampling import PLANS, ObjectLatents, sample_object
 from scenewright.backbones.trellis2.pretrained import Trellis2
@@ -17,6 +16,7 @@ from scenewright.cli.app import app
 from scenewright.errors import EmptyStructureError, InputError, OutOfMemoryBudgetError, WeightsError
 from scenewright.geometry.mesh.finish import finish_mesh
 from scenewright.io.scene_file import load_scene, save_scene
+from scenewright.samplers.config import SamplerConfig
 from scenewright.systems.single_object.texturing import TexturingOptions, texture_mesh
 from scenewright.systems.single_object.trellis2 import (
     TRELLIS2_FINISH,
@@ -134,7 +134,7 @@ def test_unknown_networks_and_broken_folders_are_named(weights, tmp_path):
 
 def test_published_sampler_settings_are_read(weights):
     structure = Trellis2(weights).samplers.structure
-    assert structure == IntervalSamplerConfig(2, 7.5, 0.7, (0.6, 1.0), 5.0, 1e-5)
+    assert structure == SamplerConfig(2, 6.5, (0.6, 1.0), 5.0, 1e-5, 0.7)
 
 
 def test_texturing_keeps_the_surface_and_its_frame(weights):

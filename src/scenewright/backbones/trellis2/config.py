@@ -7,7 +7,7 @@ Source: trellis2 sheet sections 1.2, 1.3, 6.0 and 8.0.
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from scenewright.samplers.flow import SIGMA_MIN
+from scenewright.samplers.config import SamplerConfig
 
 __all__ = [
     "DOWNSAMPLING",
@@ -25,7 +25,6 @@ __all__ = [
     "TEXTURE_FLOW_1024",
     "TEXTURE_SAMPLER",
     "FlowConfig",
-    "IntervalSamplerConfig",
     "SparseUNetConfig",
 ]
 
@@ -84,27 +83,6 @@ class SparseUNetConfig:
     voxel_margin: float = 0.5
 
 
-@dataclass(frozen=True)
-class IntervalSamplerConfig:
-    """Euler sampling with rescaled guidance g v_cond + (1 - g) v_uncond inside an interval of flow time.
-
-    A strength of 1 is no guidance: unlike TRELLIS v1's, whose strength counts from 0.
-    """
-
-    steps: int = 12
-    guidance_strength: float = 7.5
-    guidance_rescale: float = 0.0
-    guidance_interval: tuple[float, float] = (0.6, 1.0)
-    rescale_t: float = 3.0
-    sigma_min: float = SIGMA_MIN
-
-    def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError(f"A sampler needs at least one step, got {self.steps}.")
-        if self.rescale_t <= 0:
-            raise ValueError(f"The time rescaling must be positive, got {self.rescale_t}.")
-
-
 STRUCTURE_FLOW = FlowConfig(
     resolution=16,
     in_channels=8,
@@ -142,6 +120,7 @@ SHAPE_DECODER = replace(
 )
 TEXTURE_DECODER = replace(SHAPE_DECODER, io_channels=6, predicts_subdivision=False)
 
-STRUCTURE_SAMPLER = IntervalSamplerConfig(guidance_rescale=0.7, rescale_t=5.0)
-SHAPE_SAMPLER = IntervalSamplerConfig(guidance_rescale=0.5)
-TEXTURE_SAMPLER = IntervalSamplerConfig(guidance_strength=1.0, guidance_interval=(0.6, 0.9))
+# Published as guidance 7.5, 7.5 and 1 of g v_cond + (1 - g) v_uncond; the strength of this house is g - 1.
+SHAPE_SAMPLER = SamplerConfig(steps=12, guidance_strength=6.5, guidance_interval=(0.6, 1.0), guidance_rescale=0.5)
+STRUCTURE_SAMPLER = replace(SHAPE_SAMPLER, rescale_t=5.0, guidance_rescale=0.7)
+TEXTURE_SAMPLER = SamplerConfig(steps=12, guidance_strength=0.0, guidance_interval=(0.6, 0.9))

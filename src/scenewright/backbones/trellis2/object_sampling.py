@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from scenewright.backbones.trellis2.config import MAX_NUM_TOKENS, IntervalSamplerConfig
+from scenewright.backbones.trellis2.config import MAX_NUM_TOKENS
 from scenewright.backbones.trellis2.sampling import (
     decode_structure,
     latent_noise,
@@ -25,6 +25,7 @@ from scenewright.backbones.trellis2.sampling import (
     upsampled_cascade,
 )
 from scenewright.errors import OutOfMemoryBudgetError
+from scenewright.samplers.config import SamplerConfig
 from scenewright.sparse.tensor import SparseTensor, VoxelSet
 from scenewright.weights.record import LatentStatistics
 
@@ -69,9 +70,9 @@ PLANS: Mapping[PlanName, ObjectPlan] = {
 class ObjectSamplers:
     """Settings of the three stages."""
 
-    structure: IntervalSamplerConfig
-    shape: IntervalSamplerConfig
-    texture: IntervalSamplerConfig
+    structure: SamplerConfig
+    shape: SamplerConfig
+    texture: SamplerConfig
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from scenewright.backbones.trellis2.config import IntervalSamplerConfig
 from scenewright.backbones.trellis2.object_sampling import ObjectSamplers
 from scenewright.backbones.trellis2.published import build_network
 from scenewright.backbones.trellis2.weights import RECORDS, REPOSITORY
 from scenewright.errors import WeightsError
 from scenewright.nn.precision import cast_torso
+from scenewright.samplers.config import SamplerConfig
 from scenewright.weights.config import read_config, read_pipeline_arguments
 from scenewright.weights.hub import fetch, find_file, is_local_source
 from scenewright.weights.load import load_weights
@@ -92,7 +92,7 @@ class Trellis2:
         """The published settings of all three stages (a texturing pipeline has only `sampler("texture")`)."""
         return ObjectSamplers(*(self.sampler(stage) for stage in _SAMPLERS))
 
-    def sampler(self, stage: str) -> IntervalSamplerConfig:
+    def sampler(self, stage: str) -> SamplerConfig:
         """The published settings of the stage "structure", "shape" or "texture"."""
         if stage not in self._samplers:
             raise WeightsError(f"{self._pipeline} of '{self.source}' has no sampler for the {stage} stage.")
@@ -151,12 +151,12 @@ class Trellis2:
         return read_pipeline_arguments(path, _PIPELINE_PARTS, "a TRELLIS.2 pipeline")
 
 
-def read_sampler(description: dict[str, Any]) -> IntervalSamplerConfig:
-    """Sampler settings from their published form."""
+def read_sampler(description: dict[str, Any]) -> SamplerConfig:
+    """Sampler settings from their published form, whose guidance g of g v_cond + (1 - g) v_uncond is 1 + ours."""
     params = description.get("params", {})
-    return IntervalSamplerConfig(
+    return SamplerConfig(
         steps=params["steps"],
-        guidance_strength=params["guidance_strength"],
+        guidance_strength=params["guidance_strength"] - 1,
         guidance_rescale=params.get("guidance_rescale", 0.0),
         guidance_interval=tuple(params.get("guidance_interval", (0.0, 1.0))),
         rescale_t=params.get("rescale_t", 1.0),

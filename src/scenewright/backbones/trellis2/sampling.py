@@ -17,14 +17,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from scenewright.backbones.structure_vae import StructureDecoder, occupied_coords
-from scenewright.backbones.trellis2.config import DOWNSAMPLING, MAX_NUM_TOKENS, IntervalSamplerConfig
+from scenewright.backbones.trellis2.config import DOWNSAMPLING, MAX_NUM_TOKENS
 from scenewright.backbones.trellis2.latent_flow import LatentFlow
 from scenewright.backbones.trellis2.sparse_unet import SparseUNetDecoder
 from scenewright.backbones.trellis2.structure_flow import StructureFlow
 from scenewright.errors import EmptyStructureError, OutOfMemoryBudgetError
 from scenewright.nn.flow_context import FlowContext
+from scenewright.samplers.config import SamplerConfig
 from scenewright.samplers.euler import euler
-from scenewright.samplers.guidance import Velocity, dense_deviation, packed_deviation, rescaled_guidance
+from scenewright.samplers.guidance import Velocity, dense_deviation, guided, packed_deviation
 from scenewright.samplers.schedule import rescaled_times
 from scenewright.sparse.tensor import SparseTensor, VoxelSet
 from scenewright.weights.record import LatentStatistics
@@ -67,7 +68,7 @@ def sample_structure_latent(
     flow: StructureFlow,
     tokens: Float[Tensor, "B L C"],
     noise: Float[Tensor, "B2 Cz R R R"],
-    config: IntervalSamplerConfig,
+    config: SamplerConfig,
     *,
     progress: Progress | None = None,
 ) -> Float[Tensor, "B2 Cz R R R"]:
@@ -119,7 +120,7 @@ def sample_shape_latent(
     tokens: Float[Tensor, "B L C"],
     voxels: VoxelSet,
     noise: Float[Tensor, "N Cz"],
-    config: IntervalSamplerConfig,
+    config: SamplerConfig,
     statistics: LatentStatistics,
     *,
     start_time: float = 1.0,
@@ -141,7 +142,7 @@ def sample_texture_latent(
     tokens: Float[Tensor, "B L C"],
     shape_latent: SparseTensor,
     noise: Float[Tensor, "N Cz"],
-    config: IntervalSamplerConfig,
+    config: SamplerConfig,
     statistics: LatentStatistics,
     shape_statistics: LatentStatistics,
     *,
@@ -220,7 +221,7 @@ def _sample_on_voxels(
     voxels: VoxelSet,
     noise: Tensor,
     concat: Tensor | None,
-    config: IntervalSamplerConfig,
+    config: SamplerConfig,
     progress: Progress | None,
     start_time: float = 1.0,
 ) -> Tensor:
@@ -242,14 +243,14 @@ def _times(t: float, count: int, device: torch.device) -> Tensor:
 def _guided(
     conditional: Velocity,
     unconditional: Velocity,
-    config: IntervalSamplerConfig,
+    config: SamplerConfig,
     deviation: Callable[[Tensor], Tensor],
 ) -> Velocity:
-    return rescaled_guidance(
+    return guided(
         conditional,
         unconditional,
         config.guidance_strength,
-        interval=config.guidance_interval,
+        config.guidance_interval,
         rescale=config.guidance_rescale,
         deviation=deviation,
         sigma_min=config.sigma_min,
@@ -259,7 +260,7 @@ def _guided(
 def _integrated(
     velocity: Velocity,
     noise: Tensor,
-    config: IntervalSamplerConfig,
+    config: SamplerConfig,
     progress: Progress | None,
     start_time: float = 1.0,
 ) -> Tensor:

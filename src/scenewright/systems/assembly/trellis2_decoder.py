@@ -16,7 +16,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from scenewright.backbones.trellis2.config import IntervalSamplerConfig
 from scenewright.backbones.trellis2.decoding import decode_materials, decode_shape, object_surface
 from scenewright.backbones.trellis2.object_sampling import PLANS, ObjectPlan, PlanName
 from scenewright.backbones.trellis2.pretrained import Trellis2
@@ -33,6 +32,7 @@ from scenewright.geometry.mesh.finish import FinishOptions
 from scenewright.geometry.mesh.surface_color import VoxelField
 from scenewright.machine import memory_in_use
 from scenewright.nn.precision import torso_dtype
+from scenewright.samplers.config import SamplerConfig
 from scenewright.sparse.tensor import SparseTensor
 from scenewright.systems.assembly.decoding import AS_PUBLISHED, GeneratorOf, LatentOptions, RawObject, packed_voxels
 from scenewright.systems.assembly.memory import batches_within
@@ -265,7 +265,7 @@ class _SceneSampling:
                 separate.append(SparseTensor(feats, packed_voxels([xyz], feats.device)))
         return separate
 
-    def _sampler(self, stage: str) -> IntervalSamplerConfig:
+    def _sampler(self, stage: str) -> SamplerConfig:
         published = self.networks.sampler(stage)
         steps = self.options.steps
         return published if steps is None else replace(published, steps=steps)

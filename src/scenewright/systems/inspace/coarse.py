@@ -14,15 +14,15 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from scenewright.backbones.structure_vae import StructureDecoder, StructureEncoder
-from scenewright.backbones.trellis2.config import IntervalSamplerConfig
 from scenewright.backbones.trellis2.sampling import structure_coords
 from scenewright.backbones.trellis2.structure_flow import StructureFlow
 from scenewright.encoders.dinov3 import Dinov3
 from scenewright.errors import EmptyStructureError
 from scenewright.nn.flow_context import FlowContext
 from scenewright.progress import Advance, ignore
+from scenewright.samplers.config import SamplerConfig
 from scenewright.samplers.euler import euler
-from scenewright.samplers.guidance import Velocity, dense_deviation, rescaled_guidance
+from scenewright.samplers.guidance import Velocity, dense_deviation, guided
 from scenewright.samplers.schedule import rescaled_times
 from scenewright.systems.inspace.config import COARSE_SAMPLER
 from scenewright.systems.inspace.inversion import Inversion, inversion_start, inversion_times
@@ -43,7 +43,7 @@ class CoarseSettings:
         alpha: share of noise in the start (`inversion_start`).
     """
 
-    sampler: IntervalSamplerConfig = COARSE_SAMPLER
+    sampler: SamplerConfig = COARSE_SAMPLER
     camera_scale: float = PUBLISHED_CAMERA_SCALE
     inversion: Inversion = "published_batch"
     alpha: float = 0.5
@@ -99,11 +99,11 @@ def sample_coarse(
     def velocity_given(context: FlowContext | None) -> Velocity:
         return lambda x, t, step: flow(x, torch.full((1,), 1000 * t, device=device), context)
 
-    velocity = rescaled_guidance(
+    velocity = guided(
         velocity_given(context),
         velocity_given(None),
         config.guidance_strength,
-        interval=config.guidance_interval,
+        config.guidance_interval,
         rescale=config.guidance_rescale,
         deviation=dense_deviation,
         sigma_min=config.sigma_min,
@@ -111,11 +111,11 @@ def sample_coarse(
     return euler(velocity, start, times, on_step=lambda step, *_: advance(step + 1, len(times) - 1))
 
 
-def _guided_from(config: IntervalSamplerConfig, settings: CoarseSettings) -> IntervalSamplerConfig:
+def _guided_from(config: SamplerConfig, settings: CoarseSettings) -> SamplerConfig:
     """Guidance of an inverted run. `exact` starts at t = alpha, often below the published interval, so that the
     interval's lower end scales with it (ours); the published forms keep theirs."""
     if settings.inversion == "training_snapshot":
-        return replace(config, guidance_strength=3.0, guidance_interval=(0.0, 1.0), guidance_rescale=0.0)
+        return replace(config, guidance_strength=2.0, guidance_interval=(0.0, 1.0), guidance_rescale=0.0)
     if settings.inversion == "exact":
         low, high = config.guidance_interval
         return replace(config, guidance_interval=(settings.alpha * low, high))

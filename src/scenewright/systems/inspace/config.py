@@ -10,8 +10,8 @@ from scenewright.backbones.trellis2.config import (
     STRUCTURE_FLOW,
     STRUCTURE_SAMPLER,
     TEXTURE_FLOW_512,
-    IntervalSamplerConfig,
 )
+from scenewright.samplers.config import SamplerConfig
 from scenewright.systems.inspace.box_network import BoxNetworkConfig
 
 __all__ = [
@@ -30,7 +30,7 @@ TEXTURE_FLOW = replace(TEXTURE_FLOW_512, pe_mode="ape")
 BOX_NETWORK = BoxNetworkConfig()
 
 COARSE_SAMPLER = STRUCTURE_SAMPLER
-DETAIL_SAMPLER = IntervalSamplerConfig(steps=50, guidance_strength=3.0, guidance_interval=(0.0, 1.0), rescale_t=1.0)
+DETAIL_SAMPLER = SamplerConfig(steps=50, guidance_strength=2.0, guidance_interval=(0.0, 1.0), rescale_t=1.0)
 """Shape and texture in the published batch script; every step costs two evaluations."""
 FAST_DETAIL_SAMPLER = replace(DETAIL_SAMPLER, steps=12)
 """The default of the published demos."""

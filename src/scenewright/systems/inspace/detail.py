@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from scenewright.backbones.trellis2.config import DOWNSAMPLING, IntervalSamplerConfig
+from scenewright.backbones.trellis2.config import DOWNSAMPLING
 from scenewright.backbones.trellis2.decoding import DecodedObject, decode_materials, decode_shape, object_surface
 from scenewright.backbones.trellis2.sampling import denormalized
 from scenewright.backbones.trellis2.shape_vae import ShapeDecoder
@@ -24,8 +24,9 @@ from scenewright.backbones.trellis2.texture_vae import TextureDecoder
 from scenewright.errors import EmptyStructureError
 from scenewright.nn.flow_context import FlowContext
 from scenewright.progress import Advance, ignore
+from scenewright.samplers.config import SamplerConfig
 from scenewright.samplers.euler import euler
-from scenewright.samplers.guidance import Velocity, packed_deviation, rescaled_guidance
+from scenewright.samplers.guidance import Velocity, guided, packed_deviation
 from scenewright.samplers.schedule import rescaled_times
 from scenewright.sparse.tensor import SparseTensor, VoxelSet
 from scenewright.systems.inspace.asset_views import FaceTokens
@@ -47,7 +48,7 @@ class DetailSettings:
         cross_attention_rows: "published" repeats the published mix-up of rows (`image_keys.published_rows`).
     """
 
-    sampler: IntervalSamplerConfig = DETAIL_SAMPLER
+    sampler: SamplerConfig = DETAIL_SAMPLER
     layout_mode: LayoutMode = "floor_perimeter_clean"
     cross_attention_rows: Literal["intended", "published"] = "intended"
 
@@ -76,7 +77,7 @@ def sample_latent(
     readings: Sequence[Reading],
     tokens: Float[Tensor, "K C"],
     noise: Float[Tensor, "T Cz"],
-    config: IntervalSamplerConfig,
+    config: SamplerConfig,
     *,
     shape: Float[Tensor, "T Cs"] | None = None,
     advance: Advance = ignore,
@@ -98,11 +99,11 @@ def sample_latent(
 
         return velocity
 
-    velocity = rescaled_guidance(
+    velocity = guided(
         velocity_given(context),
         velocity_given(None),
         config.guidance_strength,
-        interval=config.guidance_interval,
+        config.guidance_interval,
         rescale=config.guidance_rescale,
         deviation=packed_deviation(voxels.batch_index, 1),
         sigma_min=config.sigma_min,

@@ -95,11 +95,8 @@ def sample_structure(
     shared = torch.cat([noise[:1], noise[2:]]).expand(count, -1, -1, -1, -1, -1)
     start = torch.cat([noise[1:2], (shared if object_noise is None else object_noise).flatten(0, 1)])
     conditional = _velocity(flow, conditions, count, objects_at_once)
-    if config.guidance_strength == 0:
-        velocity = conditional
-    else:
-        unconditional = _velocity(flow, None, count, objects_at_once, starts_alike=object_noise is None)
-        velocity = guided(conditional, unconditional, config.guidance_strength, config.guidance_interval)
+    unconditional = _velocity(flow, None, count, objects_at_once, starts_alike=object_noise is None)
+    velocity = guided(conditional, unconditional, config.guidance_strength, config.guidance_interval)
     times = rescaled_times(config.steps, config.rescale_t)
 
     def report(step: int, t: float, x: Tensor, v: Tensor) -> None:

@@ -18,7 +18,6 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from scenewright.backbones.trellis2.config import IntervalSamplerConfig
 from scenewright.backbones.trellis2.decoding import decode_materials, decode_shape, object_surface
 from scenewright.backbones.trellis2.sampling import (
     latent_noise,
@@ -34,6 +33,7 @@ from scenewright.geometry.mesh.finish import FinishOptions
 from scenewright.geometry.mesh.surface_color import VoxelField
 from scenewright.geometry.mesh.triangle_tree import TriangleTree
 from scenewright.geometry.ovoxel.dual_grid import mesh_to_dual_grid
+from scenewright.samplers.config import SamplerConfig
 from scenewright.samplers.flow import interpolate
 from scenewright.sparse.tensor import SparseTensor, VoxelSet
 from scenewright.systems.assembly.decoding import AS_PUBLISHED, GeneratorOf, LatentOptions, RawObject, packed_voxels
@@ -189,7 +189,7 @@ def _drawn_onto(guess: Mesh, grid: DualGrid) -> Mesh:
     return replace(guess, vertices=guess.vertices + pull)
 
 
-def _sampler(config: IntervalSamplerConfig, options: LatentOptions) -> IntervalSamplerConfig:
+def _sampler(config: SamplerConfig, options: LatentOptions) -> SamplerConfig:
     return config if options.steps is None else replace(config, steps=options.steps)
 
 

@@ -4,7 +4,7 @@ import dataclasses
 
 from scenewright.backbones.structure_vae import StructureVAEConfig
 from scenewright.backbones.trellis1.config import StructureFlowConfig
-from scenewright.backbones.trellis2.config import FlowConfig, IntervalSamplerConfig, SparseUNetConfig
+from scenewright.backbones.trellis2.config import FlowConfig, SparseUNetConfig
 from scenewright.samplers.config import SamplerConfig
 from scenewright.systems.iscene.config import SceneContextConfig
 from scenewright.systems.scenegen.config import SceneFlowConfig
@@ -101,8 +101,8 @@ NUM_SAMPLES = 8
 AGREEMENT = 0.35
 """Share of the samples that must hold a voxel for occupied."""
 
-SHAPE_SAMPLER = IntervalSamplerConfig(steps=8, guidance_strength=1.0, rescale_t=1.0)
+SHAPE_SAMPLER = SamplerConfig(steps=8, guidance_strength=0.0, rescale_t=1.0)
 SHAPE_START = 0.85
 """Flow time at which the shape latent starts, as the voxels' surface mixed with noise; 1 would be pure noise."""
 
-TEXTURE_SAMPLER = IntervalSamplerConfig(steps=2, guidance_strength=1.0, rescale_t=1.0)
+TEXTURE_SAMPLER = SamplerConfig(steps=2, guidance_strength=0.0, rescale_t=1.0)

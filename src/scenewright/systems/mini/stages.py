@@ -21,6 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from scenewright.geometry.rotation import compose_similarity
+from scenewright.samplers.config import SamplingOverride
 from scenewright.systems.assembly.structures import (
     PlacedStructures,
     PlaceErrors,
@@ -101,7 +102,7 @@ class MiniSceneGenStage(_MiniStage):
         )
         report("encode", 1.0)
         by_size = request.masks.flatten(1).sum(1).argsort(stable=True, descending=True).tolist()
-        sampler = SAMPLER.overridden(steps=request.steps, guidance_strength=request.guidance_strength)
+        sampler = SAMPLER.overridden(SamplingOverride(request.steps, request.guidance_strength))
         generators = [request.generator(index, "structure") for index in range(len(request.masks))]
         shape = (flow.config.in_channels, *[flow.config.resolution] * 3)
         latents, layouts = [], []
@@ -147,7 +148,7 @@ class MiniISceneStage(_MiniStage):
         pictures = self._pictures(request)
         own, placed = self._tokens(pictures.own[wanted]), self._tokens(pictures.placed[wanted])
         report("encode", 1.0)
-        sampler = SAMPLER.overridden(steps=request.steps, guidance_strength=request.guidance_strength)
+        sampler = SAMPLER.overridden(SamplingOverride(request.steps, request.guidance_strength))
         conditions = SlotConditions(self._tokens(pictures.scene[None])[0], torch.stack([placed, own], 1))
         samples = []
         for number, (noise, object_noise) in enumerate(_noises(flow, request)):

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 import scenewright
-from scenewright.backbones.trellis2.config import MAX_NUM_TOKENS, IntervalSamplerConfig
+from scenewright.backbones.trellis2.config import MAX_NUM_TOKENS
 from scenewright.backbones.trellis2.decoding import decode_materials
 from scenewright.backbones.trellis2.pretrained import Trellis2
 from scenewright.backbones.trellis2.sampling import latent_noise, sample_texture_latent
@@ -31,6 +31,7 @@ from scenewright.geometry.mesh.uv import unwrap
 from scenewright.geometry.ovoxel.dual_grid import mesh_to_dual_grid
 from scenewright.geometry.ovoxel.voxelize import fit_unit_cube
 from scenewright.geometry.rotation import compose_similarity
+from scenewright.samplers.config import SamplerConfig
 from scenewright.sparse.tensor import VoxelSet
 from scenewright.systems.single_object.trellis2 import StageProgress, encode_picture
 from scenewright.types import Mesh, Scene, SceneObject, merged_mesh
@@ -50,7 +51,7 @@ class TexturingOptions:
     texture_size: int = 2048
     keep_uv: bool = True
     max_num_tokens: int = MAX_NUM_TOKENS
-    sampler: IntervalSamplerConfig | None = None
+    sampler: SamplerConfig | None = None
 
 
 def texture_mesh(
