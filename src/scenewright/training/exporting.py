@@ -8,10 +8,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from scenewright.io.atomic import atomic_path
-from scenewright.training.lora import LoraLinear, is_lora_name
+from scenewright.training.lora import LoraLinear
 from scenewright.training.parallel import whole
 from scenewright.training.task import Task
 from scenewright.weights.keymap import IDENTITY, KeyMap
+from scenewright.weights.lora import merged
 
 __all__ = ["export_network", "merged_state"]
 
@@ -19,19 +20,9 @@ __all__ = ["export_network", "merged_state"]
 @torch.no_grad()
 def merged_state(network: nn.Module) -> dict[str, Tensor]:
     """The network's state on the host with every low-rank update folded into its weight."""
-    updated = {name for name, module in network.named_modules() if isinstance(module, LoraLinear)}
-    state: dict[str, Tensor] = {}
-    for name, tensor in network.state_dict().items():
-        if is_lora_name(name):
-            continue
-        state[name] = whole(tensor)
-        owner = name.removesuffix(".weight")
-        if name.endswith(".weight") and owner in updated:
-            layer = network.get_submodule(owner)
-            assert isinstance(layer, LoraLinear)
-            change = layer.scaling * whole(layer.lora_up) @ whole(layer.lora_down)
-            state[name] = state[name] + change.to(state[name].dtype)
-    return state
+    state = {name: whole(tensor) for name, tensor in network.state_dict().items()}
+    alphas = {module.alpha for module in network.modules() if isinstance(module, LoraLinear)}
+    return merged(state, {}, alphas.pop()) if alphas else state
 
 
 def export_network(task: Task, run: Path, state: Mapping[str, Tensor]) -> tuple[Path, ...]:

@@ -1,7 +1,8 @@
 """Low-rank fine-tuning of linear layers: y = W x + b + (alpha / rank) U D x, with only D and U trained.
 
 The layer stays an `nn.Linear` under its own names, so code that reads its weight and weight files keep working; D
-starts as a random projection and U as zero, so training starts from the loaded network. Source: LoRA (Hu et al. 2021).
+starts as a random projection and U as zero, so training starts from the loaded network. `weights.lora` merges what was
+trained. Source: LoRA (Hu et al. 2021).
 
 Legend: r rank.
 """
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from scenewright.errors import InputError
 from scenewright.training.config import LoraConfig
 
-__all__ = ["LoraLinear", "add_lora", "is_lora_name", "merge_lora"]
+__all__ = ["LoraLinear", "add_lora", "is_lora_name"]
 
 
 class LoraLinear(nn.Linear):
@@ -28,7 +29,7 @@ class LoraLinear(nn.Linear):
         self.in_features, self.out_features = layer.in_features, layer.out_features
         self.weight, self.bias = layer.weight, layer.bias
         device = layer.weight.device
-        self.scaling = alpha / rank
+        self.alpha, self.scaling = alpha, alpha / rank
         self.lora_down = nn.Parameter(torch.empty(rank, self.in_features, device=device))
         self.lora_up = nn.Parameter(torch.zeros(self.out_features, rank, device=device))
         nn.init.kaiming_uniform_(self.lora_down, a=math.sqrt(5))
@@ -36,14 +37,6 @@ class LoraLinear(nn.Linear):
     def forward(self, input: Float[Tensor, "*batch In"]) -> Float[Tensor, "*batch Out"]:
         update = F.linear(F.linear(input, self.lora_down.to(input.dtype)), self.lora_up.to(input.dtype))
         return F.linear(input, self.weight, self.bias) + self.scaling * update
-
-    def merged(self) -> nn.Linear:
-        """A plain layer that computes the same."""
-        layer = nn.Linear(self.in_features, self.out_features, self.bias is not None, device="meta")
-        weight = self.weight.detach() + (self.scaling * self.lora_up @ self.lora_down).to(self.weight.dtype).detach()
-        layer.weight = nn.Parameter(weight, requires_grad=self.weight.requires_grad)
-        layer.bias = self.bias
-        return layer
 
 
 def add_lora(network: nn.Module, config: LoraConfig) -> int:
@@ -63,15 +56,6 @@ def add_lora(network: nn.Module, config: LoraConfig) -> int:
     for owner, attribute, _ in found:
         setattr(owner, attribute, LoraLinear(getattr(owner, attribute), config.rank, config.alpha))
     return len(found)
-
-
-def merge_lora(network: nn.Module) -> nn.Module:
-    """The network with every update folded into its weight, in place."""
-    for owner, attribute, _ in list(_linear_layers(network)):
-        layer = getattr(owner, attribute)
-        if isinstance(layer, LoraLinear):
-            setattr(owner, attribute, layer.merged())
-    return network
 
 
 def is_lora_name(name: str) -> bool:
