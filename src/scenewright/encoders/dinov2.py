@@ -3,7 +3,8 @@
 Those are all tokens before the final norm, in the order [class, registers, patches row by row], layer-normed without
 parameters. The network itself is `transformers.Dinov2WithRegistersModel`; the module's state dict uses the names of
 the published torch-hub file (`dinov2_vitl14_reg4_pretrain.pth`), which is also how DINOv2 is embedded in VGGT and
-I-Scene checkpoints. Source: TRELLIS v1 spec sheet, section 11.2.
+I-Scene checkpoints. Source: facebookresearch/dinov2 dinov2/models/vision_transformer.py;
+microsoft/TRELLIS trellis/pipelines/trellis_image_to_3d.py.
 
 Legend: B images, T tokens = 1 + registers + patches, C channels.
 """

@@ -2,7 +2,8 @@
 
 All tokens before the final norm, in the order [class, registers, patches row by row], layer-normed without parameters.
 The network is `transformers.DINOv3ViTModel`; the module's state dict uses the names of the published file, whatever
-transformers calls them in memory. Source: TRELLIS.2 spec sheet, section 9.2.
+transformers calls them in memory. Source: microsoft/TRELLIS.2
+trellis2/modules/image_feature_extractor.py.
 
 Legend: B images, T tokens = 1 + registers + patches, C channels.
 """
@@ -79,7 +80,7 @@ def _transformers(config: Dinov3Config) -> DINOv3ViTConfig:
 
 
 def _layer_start(module: Dinov3) -> str:
-    """Where transformers keeps its layers: nested one level deeper since its 5.x line."""
+    """Prefix of the layers in transformers; its 5.x line nests them one level deeper."""
     return "backbone.model.layer." if hasattr(module.backbone, "model") else "backbone.layer."
 
 

@@ -2,7 +2,7 @@
 
 Order along tokens: the asset's cut-out (DINOv2), its mask (DINOv2), the whole scene (DINOv2), and the two halves of
 VGGT's channels as separate runs. Nothing is projected or marked; VGGT's tokens are not normalised.
-Source: SceneGen spec sheet, section 2.1.
+Source: Mengmouxu/SceneGen scenegen/pipelines/scenegen_image_to_scene.py.
 
 Legend: N assets, C channels, T* tokens of each run.
 """

@@ -40,14 +40,14 @@ class Difference:
 
     @property
     def verdict(self) -> Literal["better", "worse", "no difference"]:
-        """How the second compares with the first."""
+        """The second compared with the first: better, worse, or no difference."""
         if not (self.low > 0 or self.high < 0):
             return "no difference"
         return "better" if (self.difference > 0) == HIGHER_IS_BETTER[self.metric] else "worse"
 
     @property
     def relative_loss(self) -> float:
-        """How much worse the second is, relative to the first; negative where it is better."""
+        """Loss of the second relative to the first; negative where it is better."""
         loss = -self.difference if HIGHER_IS_BETTER[self.metric] else self.difference
         if loss == 0:
             return 0.0

@@ -1,4 +1,4 @@
-"""Which predicted object answers which true object: by name, by number in the name, or by place.
+"""Pairs predicted objects with true ones: by name, by number in the name, or by position.
 
 Names count when both sides have the same unique names; then the same unique trailing numbers (`instance_03` and
 `obj_03`); otherwise the assignment with the least total cost (1 - box IoU + distance of centres, in units of the

@@ -21,7 +21,7 @@ Normalization = Literal["none", "as_truth", "min_max", "aabb", "scenegen"]
 
 @dataclass(frozen=True)
 class EvaluationProtocol:
-    """How a scene is scored.
+    """The rules by which a scene is scored.
 
     The prediction is brought to the truth in every way of `scene_candidates` (normalisation, then alignment) and all
     metrics are taken from the best: the one with the least CD-S, or, with `choose_by` "objects" and objects that can be

@@ -1,4 +1,4 @@
-"""What autoencoders lose: models through encoder and decoder and back, measured against the models themselves.
+"""Losses of autoencoders: models through encoder and decoder and back, measured against the models themselves.
 
 The decoder gets the latent alone: it grows its own voxels, as it does behind a flow. Materials are decoded on the true
 voxels, so that their figures are not mixed with the shape's. Flows cannot be better than this.
@@ -219,7 +219,7 @@ def sheet(found: Sequence[Reconstruction], side: int = 192) -> Image.Image:
 
 
 def record(found: Sequence[Reconstruction], problems: Sequence[str], facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What is written as JSON: facts, summary, every model, and what could not be measured."""
+    """The JSON record: facts, summary, every model, and what could not be measured."""
     return {
         **facts,
         "summary": summary(found),

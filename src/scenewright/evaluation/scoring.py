@@ -162,7 +162,7 @@ def score_scene(prediction: ShapeScene, truth: ShapeScene, protocol: EvaluationP
 
 
 def failed_scene(truth: ShapeScene, protocol: EvaluationProtocol, warnings: Sequence[str] = ()) -> SceneScore:
-    """What a scene without a usable prediction scores: every object missing.
+    """The score of a scene without a usable prediction: every object is missing.
 
     Raises:
         InputError: the truth has no surface.
@@ -192,7 +192,7 @@ def failed_scene(truth: ShapeScene, protocol: EvaluationProtocol, warnings: Sequ
 
 
 def unscored_scene(warnings: Sequence[str] = ()) -> SceneScore:
-    """What a scene without a usable truth gets: no number at all (NaN) and no object."""
+    """The score of a scene without a usable truth: no number at all (NaN) and no object."""
     nan = float("nan")
     return SceneScore(
         cd_s=nan,

@@ -1,4 +1,4 @@
-"""What is scored: placed triangle meshes (and, for some truths, surface points) in one z-up frame.
+"""The shapes that are scored: placed triangle meshes (and, for some truths, surface points) in one z-up frame.
 
 Points are drawn uniformly by area from a generator seeded per object, so a score depends on nothing but its inputs.
 

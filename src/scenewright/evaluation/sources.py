@@ -52,7 +52,7 @@ class SourceScene:
 
 @dataclass(frozen=True)
 class SceneSource:
-    """Where a scene lies: `files` decide whether a kept record still fits; `read` opens it (in any process)."""
+    """The files of a scene: `files` decide whether a kept record still fits; `read` opens it (in any process)."""
 
     name: str
     files: tuple[Path, ...]
@@ -98,7 +98,7 @@ def load_truth(path: Path) -> Scene:
 
 
 def _kind(folder: Path) -> str | None:
-    """What the scene says it is; None where its file is damaged, which is to be told when the scene is read."""
+    """The kind that the scene names; None where its file is damaged, which is to be told when the scene is read."""
     try:
         return str(json.loads((folder / "scene.json").read_text()).get("kind", ""))
     except (OSError, ValueError, AttributeError):

@@ -26,7 +26,7 @@ __all__ = ["ContextKeyValues", "CrossAttention", "CrossContext", "SelfAttention"
 
 @runtime_checkable
 class SelfContext(Protocol):
-    """Who reads whom in a self-attention; without one, rows read the rows of their sequence."""
+    """Chooses the rows that each row reads in a self-attention; without one, rows read their sequence."""
 
     def attend(
         self, q: Float[Tensor, "T H D"], k: Float[Tensor, "T H D"], v: Float[Tensor, "T H D"], tokens: Sequences

@@ -27,7 +27,7 @@ NORM_EPS = 1e-6
 
 @dataclass(frozen=True)
 class BlockContext:
-    """What one block is conditioned on; an empty one is the all-zero condition of the published networks.
+    """The condition of one block; an empty one is the all-zero condition of the published networks.
 
     Attributes:
         cross: what rows read in the cross-attention; None is the all-zero condition, which needs no attention.

@@ -21,7 +21,7 @@ __all__ = ["FlowContext", "OnDemand", "apply_blocks", "project_context"]
 
 @dataclass(frozen=True)
 class FlowContext:
-    """What every block of a flow is conditioned on; flows take None for the all-zero condition."""
+    """The condition of every block of a flow; flows take None for the all-zero condition."""
 
     blocks: Sequence[BlockContext]
 

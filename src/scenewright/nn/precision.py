@@ -1,6 +1,7 @@
-"""Which parameters may be half precision: the weights of linear and convolution layers inside the repeated blocks.
+"""Parameters that may be half precision: the weights of linear and convolution layers inside the repeated blocks.
 
-Norm parameters, embeddings, first and last layers stay fp32, as published (trellis1 sheet section 1, trellis2 6.3).
+Norm parameters, embeddings, first and last layers stay fp32, as published (`convert_to_fp16` of
+microsoft/TRELLIS trellis/models/sparse_structure_flow.py and of TRELLIS.2's file of the same name).
 """
 
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What cameras do to pictures, and random light: augmentations that make simple renders resemble photographs.
+"""Effects of real cameras and of random light: augmentations that make simple renders resemble photographs.
 
 Everything is a pure function of its inputs and a `torch.Generator`, so a seed gives the same picture again. Exposure,
 white balance, blur and noise act in linear light, where a sensor works; JPEG acts last, on the encoded picture.

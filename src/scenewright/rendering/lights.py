@@ -53,7 +53,7 @@ class Ambient:
 
 @dataclass(frozen=True)
 class Lights:
-    """What lights a scene. `shadow_radius` is the softness of shadow edges in shadow map texels (0: hard)."""
+    """The lights of a scene. `shadow_radius` is the softness of shadow edges in shadow map texels (0: hard)."""
 
     suns: tuple[SunLight, ...] = ()
     points: tuple[PointLight, ...] = ()

@@ -30,7 +30,7 @@ ANIMATION_SUFFIXES = (".gif", ".webp", ".mp4")
 
 @dataclass(frozen=True)
 class PreviewStyle:
-    """How a preview looks: `background` is linear (None: transparent); `has_ground` adds a shadow on the ground."""
+    """The looks of a preview: `background` is linear (None: transparent); `has_ground` adds a shadow on the ground."""
 
     size: int = 768
     fov_deg: float = 30.0

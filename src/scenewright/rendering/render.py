@@ -29,7 +29,7 @@ __all__ = ["DEFAULT_OPTIONS", "RenderOptions", "Rendering", "render", "render_ba
 
 @dataclass(frozen=True)
 class RenderOptions:
-    """How to draw.
+    """Options of drawing.
 
     `background` is linear; None makes colour independent of it, for pictures with transparency. `near` is the nearest
     visible depth. `blend_layers` see-through surfaces are composited in front of the first opaque one. `threads` (CPU):
@@ -153,7 +153,7 @@ def render_view(scene: TriangleScene, view: View, lights: Lights | ShadowMaps, o
 
 
 def _instances(scene: TriangleScene, front: GBuffer, options: RenderOptions) -> Tensor:
-    """Which object each pixel shows; 0 for none and for shadow catchers."""
+    """Number of the object that each pixel shows; 0 for none and for shadow catchers."""
     if options.backend == "numba":
         columns = (front.face, scene.face_instance, scene.face_material, scene.bank.kinds)
         instance = torch.empty_like(front.face)
@@ -197,7 +197,7 @@ def _visible_layers(scene: TriangleScene, view: View, options: RenderOptions) ->
 
 
 def _front(layers: list[GBuffer]) -> GBuffer:
-    """What a pixel centre sees first."""
+    """The surface that each pixel centre sees first."""
     front = layers[-1]
     for layer in reversed(layers[:-1]):
         hit = layer.face >= 0

@@ -1,4 +1,4 @@
-"""What a flow is sampled with, and what a user may change of it."""
+"""Settings of sampling a flow, and the part of them that a user may change."""
 
 from dataclasses import dataclass, replace
 
@@ -9,7 +9,7 @@ __all__ = ["SamplerConfig", "SamplingOverride"]
 
 @dataclass(frozen=True)
 class SamplingOverride:
-    """What a user changes of published sampling; None keeps what the weights were published with.
+    """Changes of a user to published sampling; None keeps what the weights were published with.
 
     `guidance_strength` is the s of (1 + s) v_cond - s v_uncond; 0 is no guidance.
     """

@@ -74,7 +74,8 @@ def dense_deviation(x: Tensor) -> Tensor:
 def packed_deviation(sample_of_row: Tensor, num_samples: int) -> Callable[[Tensor], Tensor]:
     """Population standard deviation of each sample's rows and channels, as one value per row `[N, 1]`.
 
-    The dense and the packed case use different estimators, as published (trellis2 sheet, section 10).
+    The dense and the packed case use different estimators, as published (microsoft/TRELLIS.2
+    trellis2/pipelines/samplers/classifier_free_guidance_mixin.py).
     """
     counts = torch.bincount(sample_of_row, minlength=num_samples).clamp(min=1)
 

@@ -32,7 +32,7 @@ _MIN_QUERIES_TO_PACK = 512
 
 @dataclass(frozen=True)
 class Sequences:
-    """How packed rows divide into sequences; `order[i]` is the row that comes i-th (None: as they are)."""
+    """The division of packed rows into sequences; `order[i]` is the row that comes i-th (None: as they are)."""
 
     lengths: tuple[int, ...]
     order: Int[Tensor, " T"] | None = None

@@ -58,7 +58,7 @@ def sparse_conv_plain(
 
 
 def _block_starts(num_targets: int, row_bytes: int, device: torch.device) -> tuple[int, ...]:
-    """Where blocks of about as many target rows begin, and the end of the last; as many blocks for every thread."""
+    """First rows of blocks of about equal size, and the end of the last; every thread gets as many blocks."""
     is_cpu = device.type == "cpu"
     num_threads = torch.get_num_threads() if is_cpu and num_targets >= 2 * _FEWEST_ROWS else 1
     budget = _CPU_BLOCK_BYTES if num_threads == 1 else _CPU_BLOCK_BYTES_THREADED

@@ -38,7 +38,7 @@ def keys_to_coords(keys: Int[Tensor, " N"]) -> Int[Tensor, "N 4"]:
 
 
 def key_offset(dx: int, dy: int, dz: int) -> int:
-    """What to add to a voxel's key to get the key of the voxel (dx, dy, dz) away in the same batch item."""
+    """The difference between the keys of two voxels of a batch item that lie (dx, dy, dz) apart."""
     return ((dx << AXIS_BITS) + dy << AXIS_BITS) + dz
 
 

@@ -1,4 +1,4 @@
-"""Which input row meets which output row under each tap of a convolution kernel.
+"""Kernel maps: the pairs of input and output rows that meet under each tap of a convolution kernel.
 
 A map is built once per coordinate set and geometry, and reused by every convolution and sampling step on it.
 

@@ -38,8 +38,8 @@ def pooling(voxels: VoxelSet, factor: int = 2) -> Pooling:
 def downsample(x: SparseTensor, factor: int = 2, *, count_offset: int = 0) -> SparseTensor:
     """Mean of the existing children of each coarse voxel; the sum is divided by (children + `count_offset`).
 
-    TRELLIS v1 was trained with a mean that counts the zero it starts from: `count_offset=1` there (trap 2 of its
-    sheet), 0 elsewhere.
+    TRELLIS v1 was trained with a mean that counts the zero it starts from: `count_offset=1` there
+    (`SparseDownsample` of microsoft/TRELLIS trellis/modules/sparse/spatial.py), 0 elsewhere.
     """
     pool = pooling(x.voxels, factor)
     total = x.feats.new_zeros(len(pool.parents), *x.feats.shape[1:]).index_add(0, pool.parent_of, x.feats)

@@ -3,7 +3,8 @@
 Both curves interleave bits with x most significant in each triple (the opposite of the x-fastest child order inside the
 sparse autoencoders). The Hilbert curve first transforms the coordinates so that consecutive codes are face neighbours.
 
-Legend: N voxels. Source: Skilling, Programming the Hilbert curve, 2004; sheet section 4.1.
+Legend: N voxels. Source: Skilling, Programming the Hilbert curve, 2004;
+microsoft/TRELLIS.2 o-voxel/o_voxel/serialize.py.
 """
 
 from typing import Literal
@@ -79,7 +80,7 @@ def _gather(values: Tensor) -> Tensor:
 
 
 def _exchange(axes: list[Tensor], axis: int, bit: int) -> None:
-    """Where the axis has `bit`, invert the low bits of the first axis; elsewhere swap both axes' low bits."""
+    """Inverts the low bits of the first axis where the axis has `bit`; swaps both axes' low bits elsewhere."""
     low = bit - 1
     has_bit = (axes[axis] & bit) != 0
     difference = torch.where(has_bit, 0, (axes[0] ^ axes[axis]) & low)

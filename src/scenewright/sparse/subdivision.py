@@ -4,7 +4,8 @@ Child s of the voxel c is the voxel 2c + (s & 1, s >> 1 & 1, s >> 2 & 1): x is t
 octrees of VXZ files. Where a published layer remembers in a hidden cache which children there were, the functions here
 take and give a `Subdivision`.
 
-Legend: N fine voxels, M coarse voxels, C channels. Source: trellis2 sheet section 5.4.
+Legend: N fine voxels, M coarse voxels, C channels.
+Source: microsoft/TRELLIS.2 trellis2/modules/sparse/spatial/spatial2channel.py.
 """
 
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ NUM_CHILDREN = 8
 
 @dataclass(frozen=True)
 class Subdivision:
-    """Which child of which coarse voxel every fine voxel is; fine rows may come in any order."""
+    """The coarse voxel and the child slot of every fine voxel; fine rows may come in any order."""
 
     coarse: VoxelSet
     fine: VoxelSet
@@ -46,7 +47,7 @@ class Subdivision:
 
     @property
     def occupancy(self) -> Bool[Tensor, "M 8"]:
-        """Which children exist."""
+        """Mask of the children that exist."""
         table = torch.zeros(len(self.coarse) * NUM_CHILDREN, dtype=torch.bool, device=self.parent.device)
         return table.index_fill(0, self.slots, True).view(-1, NUM_CHILDREN)
 

@@ -1,6 +1,6 @@
 """Mask pictures to one integer per pixel: indexed, grey, or colour-coded; and their colours and opacity as stored.
 
-Source of the packing rule: I-Scene spec sheet, section 4.1.
+Source of the packing rule: LuLing06/I-Scene-project iscene/inference/segmentation_utils.py.
 """
 
 import numpy as np

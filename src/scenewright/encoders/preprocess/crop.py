@@ -1,4 +1,4 @@
-"""What the published preparations share: the box of the opaque pixels, the square crop round it, black background.
+"""Steps that published preparations share: box of the opaque pixels, square crop round it, black background.
 
 Boxes follow Pillow: (left, upper, right, lower) in pixels, may reach outside the picture (filled with transparent
 black) and are rounded half to even. Results must match grey level by grey level, so resizing and cropping are Pillow's.

@@ -1,6 +1,7 @@
 """TRELLIS v1's picture of one object: cropped square with a margin, 518 pixels, black background.
 
-SceneGen prepares each asset in the same way. Source: TRELLIS v1 spec sheet, section 11.1.
+SceneGen prepares each asset in the same way. Source: microsoft/TRELLIS
+trellis/pipelines/trellis_image_to_3d.py.
 """
 
 import numpy as np

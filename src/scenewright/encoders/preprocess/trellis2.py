@@ -1,6 +1,6 @@
 """TRELLIS.2's picture of one object: cropped square without a margin, black background; resized for the encoder later.
 
-Source: TRELLIS.2 spec sheet, sections 9.1 and 9.2.
+Source: microsoft/TRELLIS.2 trellis2/pipelines/trellis2_image_to_3d.py.
 """
 
 import numpy as np

@@ -2,7 +2,7 @@
 
 SceneGen conditions on its last output. Only the aggregator is here: the camera, depth, point and track heads of the
 published checkpoint are not used. Keys are those of the published file without their `aggregator.` prefix.
-Source: VGGT (Wang et al. 2025); SceneGen spec sheet, section 2.3.
+Source: VGGT (Wang et al. 2025); Mengmouxu/SceneGen vggt/vggt/models/aggregator.py.
 
 Legend: B sequences, S frames, T tokens of a frame = 1 camera + R registers + P patches, C channels, H heads.
 """
