@@ -22,7 +22,7 @@ from scenewright.data.library import TrainingLibrary
 from scenewright.data.occupancy import surface_occupancy
 from scenewright.data.on_the_fly import ObjectSamples, SceneSamples
 from scenewright.data.random_scenes import compose_random_scene
-from scenewright.data.recipes import Recipe
+from scenewright.data.recipes import DataRecipe
 from scenewright.data.rooms import compose_room
 from scenewright.data.samples import sample_of
 from scenewright.data.selection import Selector
@@ -66,7 +66,7 @@ def measure_scenes(selector: Selector, count: int) -> None:
         "lamp shadows of a scene",
         mean_ms(lambda n: shadows_of(prepared[n % len(scenes)].packed, prepared[0].lights, threads=1), count),
     )
-    recipe = Recipe("floor", size=256)
+    recipe = DataRecipe("floor", size=256)
     show("sample of a shard, all files", mean_ms(lambda n: sample_of(scenes[n % len(scenes)], n, recipe), count))
 
 

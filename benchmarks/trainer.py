@@ -11,7 +11,7 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,8 +20,10 @@ from torch import Tensor
 
 from benchmarks.measure import machine
 from scenewright.data.tensor_shards import TensorShardSet, write_tensor_shard
+from scenewright.progress import Advance
 from scenewright.recipes.running import build_task, find_recipe
 from scenewright.training.config import LogConfig
+from scenewright.training.metric_log import read_metrics
 from scenewright.training.parallel import to_device
 from scenewright.training.task import TaskModule
 from scenewright.training.trainer import Trainer
@@ -70,22 +72,28 @@ def measure(name: str, steps: int, workers: int, device: str) -> tuple[float, fl
         source = TensorShardSet(folder)
         trainer = Trainer(build_task(recipe), source, Path(folder) / "run", config, device=device)
         bare = bare_step(name, source, train.precision == "bf16", train.batch_size, device)
-        ours, theirs, waits = [], [], []
+        ours: list[float] = []
+        theirs: list[float] = []
         last = time.perf_counter()
 
-        def after_step(step: int, count: int, metrics: Mapping[str, float]) -> None:
-            nonlocal last
-            now = time.perf_counter()
-            begin = time.perf_counter()
-            bare()
-            if step > 5:
-                ours.append(now - last)
-                waits.append(metrics["data_wait_s"])
-                theirs.append(time.perf_counter() - begin)
-            last = time.perf_counter()
+        class Alternate:
+            """Takes a bare step after every step of the trainer."""
 
-        trainer.fit(progress=after_step)
-    return statistics.median(ours), statistics.median(theirs), sum(waits) / sum(ours)
+            def stage(self, name: str) -> Advance:
+                return self.advance
+
+            def advance(self, step: int, count: int) -> None:
+                nonlocal last
+                now = time.perf_counter()
+                bare()
+                if step > 5:
+                    ours.append(now - last)
+                    theirs.append(time.perf_counter() - now)
+                last = time.perf_counter()
+
+        trainer.fit(progress=Alternate())
+        waits = [row["data_wait_s"] for row in read_metrics(trainer.out / "metrics.jsonl")]
+    return statistics.median(ours), statistics.median(theirs), statistics.mean(waits) / statistics.mean(ours)
 
 
 def bare_step(name: str, source: TensorShardSet, in_bf16: bool, batch_size: int, device: str) -> Callable[[], None]:

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from scenewright.data.making import make_data
-from scenewright.data.recipes import Recipe
+from scenewright.data.recipes import DataRecipe
 from scenewright.data.shards import Sample, ShardReader, is_whole, write_shard
 from scenewright.errors import InputError
 
-TINY = Recipe("floor", count=4, seed=4, size=32, supersample=1, with_meshes=False, scenes_per_shard=1)
+TINY = DataRecipe("floor", count=4, seed=4, size=32, supersample=1, with_meshes=False, scenes_per_shard=1)
 
 
 def shards(folder: Path) -> dict[str, bytes]:

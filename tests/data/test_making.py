@@ -22,14 +22,14 @@ from scenewright.data.library import TrainingLibrary
 from scenewright.data.making import make_data
 from scenewright.data.occupancy import surface_occupancy
 from scenewright.data.parametric import make_object
-from scenewright.data.recipes import Recipe, load_recipe
+from scenewright.data.recipes import DataRecipe, load_recipe
 from scenewright.data.shards import Sample, ShardReader, is_whole, write_shard
 from scenewright.data.stream import SceneStream
 from scenewright.errors import InputError
 from scenewright.io.glb import glb_bytes
 from scenewright.types import Scene, SceneObject
 
-SMALL = Recipe("floor", count=3, seed=1, size=48, supersample=1, scenes_per_shard=2)
+SMALL = DataRecipe("floor", count=3, seed=1, size=48, supersample=1, scenes_per_shard=2)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_a_cut_shard_is_seen_and_made_again(made: Path, tmp_path: Path) -> None:
 
 def test_another_recipe_does_not_mix_in(made: Path) -> None:
     with pytest.raises(InputError, match="another recipe"):
-        make_data(Recipe("floor", count=3, seed=2, size=48, supersample=1, scenes_per_shard=2), made)
+        make_data(DataRecipe("floor", count=3, seed=2, size=48, supersample=1, scenes_per_shard=2), made)
 
 
 def test_samples_hold_exact_masks_depth_and_boxes(made: Path) -> None:
@@ -89,7 +89,7 @@ def test_samples_hold_exact_masks_depth_and_boxes(made: Path) -> None:
 
 def test_every_kind_streams_and_resumes() -> None:
     for kind in ("random", "room", "panorama", "walk"):
-        stream = SceneStream(Recipe(kind, count=3, size=32, views=2))
+        stream = SceneStream(DataRecipe(kind, count=3, size=32, views=2))
         again = SceneStream(stream.recipe)
         rest = [[placed.position for placed in scene.objects] for scene in stream.iterate(start=2)]
         expected = again.scene(2)
@@ -193,7 +193,7 @@ def test_scenes_come_from_a_compact_pack_alone(tmp_path: Path) -> None:
         table = archive.extractfile("ATTRIBUTION.csv")
         assert table is not None
         assert table.read().count(b"Ann") == 3
-    stream = SceneStream(Recipe("floor", count=1, size=48, packs=(str(path),), parametric_share=0.0, supersample=1))
+    stream = SceneStream(DataRecipe("floor", count=1, size=48, packs=(str(path),), parametric_share=0.0, supersample=1))
     scene = stream.scene(0)
     assert scene is not None
     assert {placed.asset.id for placed in scene.objects} <= set(library.rows)

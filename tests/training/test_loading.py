@@ -1,5 +1,7 @@
 """What a step sees depends on the seed and the step alone."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 
@@ -61,8 +63,8 @@ def test_long_streams_are_not_shuffled_and_empty_sets_are_refused():
 class Whole(Circle):
     """Gives whole batches at once."""
 
-    def batch(self, indices: list[int], generator: torch.Generator) -> dict[str, torch.Tensor]:
-        return {"index": torch.tensor(indices), "latent": torch.rand(len(indices), 2, generator=generator)}
+    def batch(self, indices: Sequence[int], generators: Sequence[torch.Generator]) -> dict[str, torch.Tensor]:
+        return {"index": torch.tensor(indices), "latent": torch.rand(len(indices), 2, generator=generators[0])}
 
 
 def test_a_set_may_give_whole_batches():

@@ -1,15 +1,18 @@
 """A real task small enough for tests: flow matching of points on a circle, told the angle's quadrant."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from scenewright.training.flow_matching import drop_condition, flow_loss, noised, sample_times
+from scenewright.training.loading import TrainingSet
+from scenewright.training.task import Task
 
 
-class Circle:
+class Circle(TrainingSet):
     """Points at random angles; the condition is a one-hot quadrant."""
 
     def __init__(self, length: int = 64) -> None:
@@ -40,7 +43,7 @@ class Velocity(nn.Module):
         return self.leave(torch.tanh(self.middle(self.dropout(h))))
 
 
-class CircleFlow:
+class CircleFlow(Task[dict[str, Tensor]]):
     """Flow matching on `Circle`."""
 
     def __init__(self, width: int = 32, seed: int = 0) -> None:
@@ -62,5 +65,5 @@ class CircleFlow:
     def state_dict(self) -> dict[str, int]:
         return {"calls": self.calls}
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
         self.calls = state["calls"]

@@ -1,6 +1,5 @@
 """`scenewright train`: train or fine-tune one network by a recipe."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -28,10 +27,10 @@ def train(
 
     The same command runs under torchrun or `accelerate launch` on several devices.
     """
-    import time
+    import math
     from dataclasses import replace
 
-    from scenewright.cli.progress import stage_progress
+    from scenewright.cli.progress import progress_bar
     from scenewright.recipes.running import find_recipe, trainer_of
 
     chosen = find_recipe(recipe, change or ())
@@ -39,14 +38,9 @@ def train(
         settings = replace(chosen.run.train, init_from=tuple(init_from))
         chosen = replace(chosen, run=replace(chosen.run, train=settings))
     trainer = trainer_of(chosen, data, out, seed=seed, device=device)
-    with stage_progress() as advance:
-        begin = time.monotonic()
-
-        def show(step: int, steps: int, metrics: Mapping[str, float]) -> None:
-            spent = (time.monotonic() - begin) / (60 * budget_minutes) if budget_minutes else 0.0
-            advance(f"step {step:,} of {steps:,}  loss {metrics['loss']:.4f}", max(step / max(steps, 1), spent))
-
-        result = trainer.fit(budget_minutes=budget_minutes, resume=resume, progress=show)
+    minutes = math.inf if budget_minutes is None else budget_minutes
+    with progress_bar() as bar:
+        result = trainer.fit(budget_minutes=minutes, resume=resume, progress=bar)
     if not result.weights:
         return  # one of several processes; the main one reports
     reasons = {"max_steps": "all steps done", "budget": "the time budget is spent", "stopped": "asked to stop"}

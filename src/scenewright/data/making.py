@@ -1,6 +1,6 @@
 """Makes a recipe into a folder of shards, with workers, restartable at shard granularity.
 
-A folder holds `recipe.json`, the shards with their indices, `ATTRIBUTION.csv` for every model that appears, and
+A folder holds `data_recipe.json`, the shards with their indices, `ATTRIBUTION.csv` for every model that appears, and
 `sheet.jpg` with a look at what was made. Whole shards are kept when the same recipe is run again; missing or cut ones
 are made again. Equal recipes give equal bytes, whatever the number of workers.
 """
@@ -16,7 +16,7 @@ from PIL import Image
 
 from scenewright.data.importing import attribution_csv
 from scenewright.data.parametric.families import OWN_CREDIT
-from scenewright.data.recipes import Recipe
+from scenewright.data.recipes import DataRecipe
 from scenewright.data.samples import sample_of
 from scenewright.data.shards import ShardReader, is_whole, write_shard
 from scenewright.data.stream import SceneStream
@@ -41,7 +41,7 @@ class MadeData:
     kept: int
 
 
-def make_data(recipe: Recipe, out: str | Path, *, workers: int = 1, progress: Advance = ignore) -> MadeData:
+def make_data(recipe: DataRecipe, out: str | Path, *, workers: int = 1, progress: Advance = ignore) -> MadeData:
     """Make every missing shard of a recipe below `out`.
 
     Args:
@@ -58,9 +58,11 @@ def make_data(recipe: Recipe, out: str | Path, *, workers: int = 1, progress: Ad
         raise InputError(f"Cannot create the folder '{out}': {error.strerror}.") from error
     stream = SceneStream(recipe)
     _ = stream.selector  # a pack that is missing or damaged shows before any work starts
-    note = out / "recipe.json"
+    note = out / "data_recipe.json"
     if note.exists() and note.read_text() != recipe.to_json():
-        raise InputError(f"'{out}' holds data of another recipe (see recipe.json); choose another folder or empty it.")
+        raise InputError(
+            f"'{out}' holds data of another recipe (see data_recipe.json); choose another folder or empty it."
+        )
     write_bytes(note, recipe.to_json().encode())
     todo = [number for number in range(recipe.num_shards) if not is_whole(out, number)]
     kept = recipe.num_shards - len(todo)

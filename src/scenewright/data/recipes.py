@@ -19,13 +19,13 @@ from typing import Any, Literal, get_args
 
 from scenewright.errors import InputError
 
-__all__ = ["BUILT_IN", "Kind", "Recipe", "load_recipe"]
+__all__ = ["BUILT_IN", "DataRecipe", "Kind", "load_recipe"]
 
 Kind = Literal["floor", "random", "room", "panorama", "walk"]
 
 
 @dataclass(frozen=True)
-class Recipe:
+class DataRecipe:
     """What to make. `size` is the side of square pictures or the height of others; `views` are counted per scene."""
 
     kind: Kind = "floor"
@@ -68,16 +68,16 @@ def _check_kind(kind: object) -> None:
         raise InputError(f"Expected kind to be one of {', '.join(get_args(Kind))}, got '{kind}'.")
 
 
-BUILT_IN: dict[str, Recipe] = {
-    "floor": Recipe("floor"),
-    "random": Recipe("random", views=4, size=512),
-    "room": Recipe("room", views=4, size=384),
-    "panorama": Recipe("panorama", size=512),
-    "walk": Recipe("walk", views=24, size=384, scenes_per_shard=10),
+BUILT_IN: dict[str, DataRecipe] = {
+    "floor": DataRecipe("floor"),
+    "random": DataRecipe("random", views=4, size=512),
+    "room": DataRecipe("room", views=4, size=384),
+    "panorama": DataRecipe("panorama", size=512),
+    "walk": DataRecipe("walk", views=24, size=384, scenes_per_shard=10),
 }
 
 
-def load_recipe(source: str, **overrides: Any) -> Recipe:
+def load_recipe(source: str, **overrides: Any) -> DataRecipe:
     """The recipe in a TOML file, or the built-in one of that name; overrides that are None are ignored.
 
     Raises:
@@ -93,7 +93,7 @@ def load_recipe(source: str, **overrides: Any) -> Recipe:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"Cannot read the recipe '{path}': {error}.") from error
-    known = {field.name: field for field in fields(Recipe)}
+    known = {field.name: field for field in fields(DataRecipe)}
     for key in content:
         if key not in known:
             near = difflib.get_close_matches(key, known, 1)
@@ -104,6 +104,6 @@ def load_recipe(source: str, **overrides: Any) -> Recipe:
         content["packs"] = tuple(str(path.parent / pack) for pack in content["packs"])
     _check_kind(content.get("kind", "floor"))
     try:
-        return Recipe(**{**content, **changes})
+        return DataRecipe(**{**content, **changes})
     except TypeError as error:
         raise InputError(f"Recipe '{path}' has a value of the wrong type: {error}.") from error

@@ -15,7 +15,7 @@ from PIL import Image
 
 from scenewright.data.composition import ComposedScene, PlacedAsset
 from scenewright.data.ground_truth import FIXTURE_CODES, ObjectView, Picture, PreparedScene, fixture_code, prepare_scene
-from scenewright.data.recipes import Recipe
+from scenewright.data.recipes import DataRecipe
 from scenewright.data.shards import Sample
 from scenewright.io.glb import glb_bytes
 from scenewright.types import Camera, Mesh, Scene, SceneObject
@@ -25,7 +25,7 @@ __all__ = ["sample_of"]
 JPEG_QUALITY = 92
 
 
-def sample_of(scene: ComposedScene, number: int, recipe: Recipe) -> Sample:
+def sample_of(scene: ComposedScene, number: int, recipe: DataRecipe) -> Sample:
     """All files of scene `number` of a recipe."""
     prepared = prepare_scene(scene)
     meta: dict[str, Any] = {

@@ -16,7 +16,7 @@ from scenewright.data.floor_scenes import compose_floor_scene
 from scenewright.data.ground_truth import ViewRules, prepare_scene
 from scenewright.data.library import TrainingLibrary
 from scenewright.data.random_scenes import compose_random_scene
-from scenewright.data.recipes import Recipe
+from scenewright.data.recipes import DataRecipe
 from scenewright.data.rooms import compose_room
 from scenewright.data.selection import Selector
 
@@ -32,7 +32,7 @@ _RANDOM_RULES = ViewRules(min_visible_fraction=0.0, min_picture_share=0.001, kee
 class SceneStream:
     """The scenes of a recipe, made on demand; cheap to hand to a worker, which opens the packs itself."""
 
-    recipe: Recipe
+    recipe: DataRecipe
 
     @cached_property
     def selector(self) -> Selector:

@@ -87,3 +87,6 @@ class TensorShardSet:
                 values = [torch.nn.functional.pad(v.int(), (1, 0), value=i) for i, v in enumerate(values)]
             batch[name] = torch.cat(values) if name in packed else torch.stack(values)
         return batch
+
+    def batch(self, indices: Sequence[int], generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
+        return self.collate([self.sample(i, g) for i, g in zip(indices, generators, strict=True)])

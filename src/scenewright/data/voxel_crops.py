@@ -52,3 +52,6 @@ class VoxelCrops:
     def collate(self, samples: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """One batch, as of whole models."""
         return self._source.collate(samples)
+
+    def batch(self, indices: Sequence[int], generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
+        return self.collate([self.sample(i, g) for i, g in zip(indices, generators, strict=True)])

@@ -1,4 +1,4 @@
-"""What a run leaves for others: the averaged network with its low-rank updates folded in, under published names."""
+"""The files that a run leaves for others: the averaged network with its low-rank updates folded in."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,8 +10,6 @@ from torch import Tensor, nn
 from scenewright.io.atomic import atomic_path
 from scenewright.training.lora import LoraLinear
 from scenewright.training.parallel import whole
-from scenewright.training.task import Task
-from scenewright.weights.keymap import IDENTITY, KeyMap
 from scenewright.weights.lora import merged
 
 __all__ = ["export_network", "merged_state"]
@@ -25,20 +23,18 @@ def merged_state(network: nn.Module) -> dict[str, Tensor]:
     return merged(state, {}, alphas.pop()) if alphas else state
 
 
-def export_network(task: Task, run: Path, state: Mapping[str, Tensor]) -> tuple[Path, ...]:
+def export_network(network: nn.Module, run: Path, state: Mapping[str, Tensor]) -> tuple[Path, ...]:
     """Writes `network.safetensors`, or one file per part where the network is a ModuleDict; returns the paths."""
-    if not isinstance(task.network, nn.ModuleDict):
-        return (_export(run / "network.safetensors", state, getattr(task, "keymap", IDENTITY)),)
-    keymaps = getattr(task, "keymap", {})
+    if not isinstance(network, nn.ModuleDict):
+        return (_export(run / "network.safetensors", state),)
     paths = []
-    for part in task.network:
+    for part in network:
         own = {name.removeprefix(f"{part}."): t for name, t in state.items() if name.startswith(f"{part}.")}
-        paths.append(_export(run / f"{part}.safetensors", own, keymaps.get(part, IDENTITY)))
+        paths.append(_export(run / f"{part}.safetensors", own))
     return tuple(paths)
 
 
-def _export(path: Path, state: Mapping[str, Tensor], keymap: KeyMap) -> Path:
-    published = keymap.reversed().rename_all(state)
+def _export(path: Path, state: Mapping[str, Tensor]) -> Path:
     with atomic_path(path) as temporary:
-        save_file({name: state[ours].contiguous() for name, ours in published.items()}, temporary)
+        save_file({name: tensor.contiguous() for name, tensor in state.items()}, temporary)
     return path

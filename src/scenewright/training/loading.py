@@ -15,9 +15,8 @@ from torch import Tensor
 
 from scenewright.errors import InputError, ScenewrightError
 from scenewright.jobs import Stream
-from scenewright.training.task import Batch
 
-__all__ = ["BatchStream", "TrainingSet", "collate_stacked", "derived_seed", "sample_order"]
+__all__ = ["BatchStream", "TrainingSet", "derived_seed", "sample_order"]
 
 _MAX_SHUFFLED = 1 << 24
 """Longer sets are streams: their samples are taken in order (a permutation would cost memory and gain nothing)."""
@@ -25,13 +24,21 @@ _MAX_SHUFFLED = 1 << 24
 
 @runtime_checkable
 class TrainingSet(Protocol):
-    """Random access to samples. Optional: `collate(samples)`, and `batch(indices, generator)` in place of both."""
+    """Random access to samples. Sets that name this class as their base take over how batches are made."""
 
     def __len__(self) -> int: ...
 
     def sample(self, index: int, generator: torch.Generator) -> dict[str, Any]:
         """Sample `index`; every random choice comes from `generator`."""
         ...
+
+    def collate(self, samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """One batch of samples: every key stacked along a new first axis."""
+        return {key: torch.stack([torch.as_tensor(sample[key]) for sample in samples]) for key in samples[0]}
+
+    def batch(self, indices: Sequence[int], generators: Sequence[torch.Generator]) -> dict[str, Any]:
+        """One batch of the samples `indices`, each with a generator of its own."""
+        return self.collate([self.sample(i, g) for i, g in zip(indices, generators, strict=True)])
 
 
 def derived_seed(*numbers: int) -> int:
@@ -51,11 +58,6 @@ def sample_order(length: int, seed: int, epoch: int) -> Tensor | None:
     if length > _MAX_SHUFFLED:
         return None
     return torch.randperm(length, generator=torch.Generator().manual_seed(derived_seed(seed, 1, epoch)))
-
-
-def collate_stacked(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Every key stacked along a new first axis."""
-    return {key: torch.stack([torch.as_tensor(sample[key]) for sample in samples]) for key in samples[0]}
 
 
 class _Failure:
@@ -80,16 +82,13 @@ class _PositionLoader:
         order = self._order[1]
         return place if order is None else int(order[place])
 
-    def __call__(self, positions: list[int]) -> Batch:
+    def __call__(self, positions: list[int]) -> "dict[str, Any] | _Failure":
         try:
             indices = [self._index(position) for position in positions]
             generators = [
                 torch.Generator().manual_seed(derived_seed(self._seed, 2, position)) for position in positions
             ]
-            if hasattr(self._source, "batch"):
-                return self._source.batch(indices, generators[0])
-            samples = [self._source.sample(i, g) for i, g in zip(indices, generators, strict=True)]
-            return getattr(self._source, "collate", collate_stacked)(samples)
+            return self._source.batch(indices, generators)
         except ScenewrightError as error:
             return _Failure(error)
 
@@ -120,10 +119,10 @@ class BatchStream:
         self._workers = Stream(load, jobs, workers) if workers else None
         self._batches = map(load, jobs) if self._workers is None else self._workers
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[dict[str, Any]]:
         return self
 
-    def __next__(self) -> Batch:
+    def __next__(self) -> dict[str, Any]:
         """
         Raises:
             InputError: a sample is damaged, or workers keep being killed.

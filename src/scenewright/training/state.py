@@ -32,12 +32,13 @@ class TrainingState:
     Attributes:
         module: the task as one module, replicated or sharded.
         trained: parameters that have gradients, by name.
+        is_resumed: whether it comes from a checkpoint.
         window: metrics since the last logged line; `last` are those of the last step.
     """
 
     def __init__(
         self,
-        task: Task,
+        task: Task[Any],
         config: RunConfig,
         processes: Processes,
         seed: int,
@@ -48,11 +49,11 @@ class TrainingState:
             InputError: nothing is left to train, or `saved` has other weights than the network.
         """
         self.task, self._config, self._processes = task, config, processes
-        self.step, self.elapsed_s = 0, 0.0
+        self.step, self.elapsed_s, self.is_resumed = 0, 0.0, saved is not None
         self.window, self.last = MetricWindow(), dict[str, float]()
         network = task.network
         if config.train.init_from and (saved is None or config.lora.rank):
-            start_from(task, config.train.init_from)
+            start_from(network, config.train.init_from)
         if config.lora.rank:
             torch.manual_seed(derived_seed(seed, 0))
             logger.info("Low-rank updates on %d layers.", add_lora(network, config.lora))
@@ -77,7 +78,7 @@ class TrainingState:
     def _move(self, network: nn.Module) -> None:
         device = self._processes.device
         network.to(device).train()
-        for module in getattr(self.task, "frozen", ()):
+        for module in self.task.frozen:
             module.to(device).eval().requires_grad_(False)
         if self._config.train.compile:
             for module in network.values() if isinstance(network, nn.ModuleDict) else (network,):
@@ -115,8 +116,7 @@ class TrainingState:
                 }
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-        if hasattr(self.task, "load_state_dict"):
-            self.task.load_state_dict(state["task"])
+        self.task.load_state_dict(state["task"] or {})
 
     def snapshot(self, identity: Mapping[str, Any], seed: int) -> TrainerCheckpoint:
         """What a checkpoint holds, whole and on the host; every process must call this."""
@@ -134,6 +134,6 @@ class TrainingState:
             "clip": self.clipper.state_dict(),
             "ema_updates": self.average.updates,
             "window": {"sums": self._processes.mean(self.window.sums), "counts": self.window.counts},
-            "task": self.task.state_dict() if hasattr(self.task, "state_dict") else None,
+            "task": self.task.state_dict(),
         }
         return TrainerCheckpoint(weights, averages, optimizer, json.loads(json.dumps(state)))

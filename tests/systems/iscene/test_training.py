@@ -14,6 +14,7 @@ from scenewright.systems.iscene.config import SceneContextConfig
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
 from scenewright.systems.iscene.training import ISceneTask, ISceneTaskConfig, SlotSet, build_iscene
 from scenewright.training.flow_matching import noised, sample_times
+from scenewright.training.loading import TrainingSet
 from tests.tiny_iscene import TINY_FLOW, tiny_flow
 
 THREE_SLOTS = SceneContextConfig(TINY_FLOW, 1, with_canonical=True)
@@ -27,7 +28,7 @@ def slot_batch(slots: int = 2, count: int = 2, seed: int = 0) -> dict[str, Tenso
     }
 
 
-class Scenes:
+class Scenes(TrainingSet):
     """Two scenes of three objects; every tensor says which object it belongs to."""
 
     def __init__(self, has_own: bool = True) -> None:

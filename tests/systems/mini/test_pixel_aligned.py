@@ -29,7 +29,7 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> PlacedObjects:
 
 
 def test_the_surface_of_an_object_projects_into_its_mask_or_behind_others(objects: PlacedObjects) -> None:
-    batch = objects.batch([0, 1, 2], torch.Generator().manual_seed(0))
+    batch = objects.batch([0, 1, 2], [torch.Generator().manual_seed(0)])
     view = view_of(batch)
     for index, grid in enumerate(batch["solid"]):
         points = view.centres[index] + view.sides[index] * ((grid.nonzero() + 0.5) / 32 - 0.5)
@@ -41,7 +41,7 @@ def test_the_surface_of_an_object_projects_into_its_mask_or_behind_others(object
 
 
 def test_errors_of_places_move_the_cube_and_tilt_it_about_its_centre(objects: PlacedObjects) -> None:
-    view = view_of(objects.batch([0, 1], torch.Generator().manual_seed(0)))
+    view = view_of(objects.batch([0, 1], [torch.Generator().manual_seed(0)]))
     torch.manual_seed(1)
     shifted = moved(view, 0.04, 0.06, 0.0)
     assert torch.equal(shifted.crop_from_world, view.crop_from_world)
@@ -58,7 +58,7 @@ def test_errors_of_places_move_the_cube_and_tilt_it_about_its_centre(objects: Pl
 
 def test_a_few_steps_of_the_recipes_task_fit_a_batch(objects: PlacedObjects) -> None:
     task = build_task(find_recipe("mini_pixel_aligned"))
-    batch = objects.batch([0, 1], torch.Generator().manual_seed(0))
+    batch = objects.batch([0, 1], [torch.Generator().manual_seed(0)])
     optimizer = torch.optim.AdamW(task.network.parameters(), lr=1e-3)
     losses = []
     for _ in range(8):

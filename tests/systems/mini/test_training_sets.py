@@ -55,7 +55,7 @@ def test_the_first_file_is_kept_for_validation(folder: Path) -> None:
         sum(len(item.sides) for item in read_examples(path)) for path in sorted((folder / "examples").iterdir())
     ]
     assert (len(validation), len(train)) == tuple(per_file)
-    batch = train.batch([0, 1], torch.Generator())
+    batch = train.batch([0, 1], [torch.Generator()] * 2)
     assert torch.equal(batch["latent"][1], train.sample(1, torch.Generator())["latent"])
 
 

@@ -11,7 +11,7 @@ Legend: B objects, S slots (object, scene, own crop), n objects of one scene, R 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from jaxtyping import Float
@@ -22,9 +22,10 @@ from scenewright.systems.iscene.config import SceneContextConfig
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
 from scenewright.training.flow_matching import TimeSchedule, drop_condition, flow_loss, noised, sample_times
 from scenewright.training.loading import TrainingSet
+from scenewright.training.task import Task
 from scenewright.weights.config import config_from_json
 
-__all__ = ["SLOT_NAMES", "ISceneTask", "ISceneTaskConfig", "SlotSet", "build_iscene"]
+__all__ = ["SLOT_NAMES", "ISceneTask", "ISceneTaskConfig", "SlotBatch", "SlotSet", "build_iscene"]
 
 SLOT_NAMES = ("object", "scene", "own_crop")
 
@@ -37,19 +38,24 @@ class ISceneTaskConfig:
     drop_probability: float = 0.1
 
 
-class ISceneTask:
-    """Flow matching on the slots of objects; batches hold `latent` `[B, S, C, R, R, R]` and `cond` `[B, S, L, Cc]`.
+class SlotBatch(TypedDict):
+    """Objects in all their slots."""
 
-    Attributes:
-        network: what is trained, all of it.
-    """
+    latent: Float[Tensor, "B S C R R R"]
+    cond: Float[Tensor, "B S L Cc"]
+
+
+class ISceneTask(Task[SlotBatch]):
+    """Flow matching on the slots of objects; all of the network trains."""
+
+    network: SceneContextFlow
 
     def __init__(self, network: SceneContextFlow, config: ISceneTaskConfig | None = None) -> None:
         self.network, self.config = network, config or ISceneTaskConfig()
 
-    def loss(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def loss(self, batch: SlotBatch) -> dict[str, Tensor]:
         """The mean squared error over all slots, and of each slot for the log."""
-        x_0: Float[Tensor, "B S C R R R"] = batch["latent"].float()
+        x_0 = batch["latent"].float()
         t = sample_times(len(x_0), self.config.times, device=x_0.device)
         x_t, noise = noised(x_0, t)
         cond = drop_condition(batch["cond"].float(), self.config.drop_probability)
@@ -61,7 +67,7 @@ class ISceneTask:
         return losses
 
 
-class SlotSet:
+class SlotSet(TrainingSet):
     """Samples for `ISceneTask` from whole scenes: one object of the scene, drawn anew each time.
 
     Args:

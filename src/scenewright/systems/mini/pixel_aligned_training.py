@@ -19,6 +19,8 @@ from scenewright.systems.mini.examples import RESOLUTION
 from scenewright.systems.mini.pixel_aligned import ObjectView, PixelAlignedConfig, PixelAlignedOccupancy
 from scenewright.systems.mini.training_sets import StoredRows, split_stems
 from scenewright.systems.single_object.structure_training import silhouettes
+from scenewright.training.loading import TrainingSet
+from scenewright.training.task import Task
 
 __all__ = ["PixelAlignedTask", "PixelAlignedTaskConfig", "PlacedObjects", "moved", "open_pixel_aligned"]
 
@@ -36,7 +38,7 @@ class PixelAlignedTaskConfig:
     pitch: float = 0.02
 
 
-class PixelAlignedTask:
+class PixelAlignedTask(Task[Mapping[str, Tensor]]):
     """Occupancy from pictures; batches as `PlacedObjects` gives them."""
 
     def __init__(self, config: PixelAlignedTaskConfig) -> None:
@@ -96,7 +98,7 @@ def moved(view: ObjectView, centre: float, log_side: float, pitch: float) -> Obj
     return replace(view, centres=centres, sides=sides, crop_from_world=crop_from_world)
 
 
-class PlacedObjects:
+class PlacedObjects(TrainingSet):
     """Objects in their scenes: `pictures` `[B, 5, P, P]` in bytes, `tokens`, `crop_from_world`, cube, `solid`.
 
     Exposure and white balance of the pictures vary from draw to draw.
@@ -115,12 +117,12 @@ class PlacedObjects:
         return len(self._arrays["sides"])
 
     def sample(self, index: int, generator: torch.Generator) -> dict[str, Tensor]:
-        return {name: tensor[0] for name, tensor in self.batch([index], generator).items()}
+        return {name: tensor[0] for name, tensor in self.batch([index], [generator]).items()}
 
-    def batch(self, indices: list[int], generator: torch.Generator) -> dict[str, Tensor]:
-        rows = {name: torch.from_numpy(self._arrays[name][indices]) for name in _PACKED if name != "own_solid"}
-        solid = np.unpackbits(self._arrays["own_solid"][indices], axis=1).reshape(-1, *(RESOLUTION,) * 3)
-        pictures = relit(rows["own_pictures"].permute(0, 3, 1, 2).float() / 255, generator)
+    def batch(self, indices: Sequence[int], generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
+        rows = {name: torch.from_numpy(self._arrays[name][list(indices)]) for name in _PACKED if name != "own_solid"}
+        solid = np.unpackbits(self._arrays["own_solid"][list(indices)], axis=1).reshape(-1, *(RESOLUTION,) * 3)
+        pictures = relit(rows["own_pictures"].permute(0, 3, 1, 2).float() / 255, generators[0])
         return {
             "pictures": torch.cat([(pictures * 255).round().byte(), rows["own_occluders"][:, None]], 1),
             "tokens": torch.from_numpy(self._tokens.take(indices)),

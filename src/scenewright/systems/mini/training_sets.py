@@ -14,6 +14,7 @@ from scenewright.errors import InputError
 from scenewright.geometry.rotation import compose_similarity
 from scenewright.systems.iscene.training import SlotSet
 from scenewright.systems.scenegen.training import QuerySet
+from scenewright.training.loading import TrainingSet
 
 __all__ = [
     "EncodedObjects",
@@ -43,7 +44,7 @@ class StoredRows:
         return np.stack([self.parts[f][i - self.starts[f]] for f, i in zip(files, indices, strict=True)])
 
 
-class EncodedObjects:
+class EncodedObjects(TrainingSet):
     """Single objects for `structure_flow`: `latent` `[B, C, r, r, r]` and `cond` `[B, T, Cc]`, fp16."""
 
     def __init__(self, folder: Path, stems: Sequence[str]) -> None:
@@ -61,9 +62,9 @@ class EncodedObjects:
         return len(self._latents)
 
     def sample(self, index: int, generator: torch.Generator) -> dict[str, Tensor]:
-        return {name: tensor[0] for name, tensor in self.batch([index], generator).items()}
+        return {name: tensor[0] for name, tensor in self.batch([index], [generator]).items()}
 
-    def batch(self, indices: list[int], generator: torch.Generator) -> dict[str, Tensor]:
+    def batch(self, indices: Sequence[int], generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
         """Rows as stored; nothing is random."""
         return {
             "latent": torch.from_numpy(self._latents.take(indices)),
@@ -71,7 +72,7 @@ class EncodedObjects:
         }
 
 
-class EncodedScenes:
+class EncodedScenes(TrainingSet):
     """Whole scenes, with what the tasks of both systems take.
 
     `latent`, `own_latent` `[n, C, r, r, r]`, `cond`, `own_cond` `[n, T, Cc]` of every object in the scene's cube and
@@ -133,7 +134,7 @@ class _SceneGenScenes:
         }
 
 
-class EncodedShapes:
+class EncodedShapes(TrainingSet):
     """Occupancies for `structure_vae`: crops of `crop` voxels a side, turned about the vertical and mirrored at random.
 
     Crops cost less and see as much of the surface: they are taken round occupied voxels, on multiples of 4.

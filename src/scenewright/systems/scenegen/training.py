@@ -5,12 +5,12 @@ scenes one after another, the query of each first. Published: one scene per proc
 drawn for each asset, only the scene parts trained on top of frozen TRELLIS weights, no reading of the decoder's
 gradient. Source: scenegen sheet sections 5.1 to 5.3.
 
-Legend: N assets of all scenes of a batch, n assets of one scene, L condition tokens, C latent channels.
+Legend: S scenes, N assets of all scenes of a batch, n assets of one scene, L condition tokens, C latent channels.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypedDict, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -24,12 +24,15 @@ from scenewright.systems.scenegen.losses import LossBalance, LossConfig, collisi
 from scenewright.systems.scenegen.poses import poses_of_placements
 from scenewright.systems.scenegen.structure_flow import SceneStructureFlow
 from scenewright.training.flow_matching import TimeSchedule, drop_condition, noised, sample_times
+from scenewright.training.loading import TrainingSet
+from scenewright.training.task import Task
 from scenewright.weights.config import config_from_json
 
 __all__ = [
     "MAX_ASSETS",
     "TRAINABLE",
     "QuerySet",
+    "SceneBatch",
     "SceneGenTask",
     "SceneGenTaskConfig",
     "build_scenegen",
@@ -59,16 +62,24 @@ class SceneGenTaskConfig:
     drop_probability: float = 0.1
 
 
-class SceneGenTask:
-    """Structures and poses of whole scenes.
+class SceneBatch(TypedDict):
+    """Scenes one after another, the query of each first; `cond` holds all tokens of an asset."""
 
-    Batches hold `latent` `[N, C, R, R, R]`, `pose` `[N, 8]`, `cond` `[N, L, Cc]` (all tokens of each asset), and
-    `scene_sizes` `[S]`.
+    latent: Float[Tensor, "N C R R R"]
+    pose: Float[Tensor, "N 8"]
+    cond: Float[Tensor, "N L Cc"]
+    scene_sizes: Int[Tensor, " S"]
+
+
+class SceneGenTask(Task[SceneBatch]):
+    """Structures and poses of whole scenes.
 
     Args:
         network: initialised; see `train_only_scene_parts` for what trains on top of TRELLIS's weights.
         decoder: the frozen structure decoder, for the collision value; None leaves that out.
     """
+
+    network: SceneStructureFlow
 
     def __init__(
         self,
@@ -78,12 +89,9 @@ class SceneGenTask:
     ) -> None:
         self.network, self.config, self.decoder = network, config or SceneGenTaskConfig(), decoder
         self.balance = LossBalance()
+        self.frozen = () if decoder is None else (decoder,)
 
-    @property
-    def frozen(self) -> tuple[nn.Module, ...]:
-        return () if self.decoder is None else (self.decoder,)
-
-    def loss(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def loss(self, batch: SceneBatch) -> dict[str, Tensor]:
         config = self.config
         x_0, true_poses = batch["latent"].float(), batch["pose"].float()
         sizes = [int(size) for size in batch["scene_sizes"]]
@@ -159,7 +167,7 @@ class SceneSource(Protocol):
     def tensors(self, index: int) -> dict[str, Tensor]: ...
 
 
-class QuerySet:
+class QuerySet(TrainingSet):
     """A training set in which every asset of every scene is the query once.
 
     Args:

@@ -11,12 +11,12 @@ has), so a decoder learns a constant and stays there. `start = "clear"` with "ne
 Legend: N voxels of all samples, M latent tokens.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from scenewright.backbones.trellis2.config import SHAPE_DECODER, SHAPE_ENCODER, TEXTURE_DECODER, SparseUNetConfig
@@ -25,8 +25,11 @@ from scenewright.backbones.trellis2.sparse_unet import Posterior, SparseUNetDeco
 from scenewright.backbones.trellis2.texture_vae import TextureDecoder, TextureEncoder, texture_features
 from scenewright.backbones.trellis2.unet_blocks import ConvNeXtBlock
 from scenewright.sparse.tensor import SparseTensor, VoxelSet
+from scenewright.training.task import Task
 
 __all__ = [
+    "DualGridBatch",
+    "MaterialBatch",
     "ShapeVAETask",
     "ShapeVAETaskConfig",
     "TextureVAETask",
@@ -65,8 +68,25 @@ class TextureVAETaskConfig:
     start: Start = "published"
 
 
-class ShapeVAETask:
-    """Flexible dual grids: batches hold `coords` `[N, 4]`, `dual_vertices` and `intersected` `[N, 3]`."""
+class DualGridBatch(TypedDict):
+    """Voxels of several models, `coords` (model, x, y, z), with their dual grids (docs/conventions.md#grid)."""
+
+    coords: Int[Tensor, "N 4"]
+    dual_vertices: Float[Tensor, "N 3"]
+    intersected: Bool[Tensor, "N 3"]
+
+
+class MaterialBatch(TypedDict):
+    """Voxels of several models, `coords` (model, x, y, z), with their materials in [0, 1]."""
+
+    coords: Int[Tensor, "N 4"]
+    materials: Float[Tensor, "N 6"]
+
+
+class ShapeVAETask(Task[DualGridBatch]):
+    """Flexible dual grids through the shape autoencoder."""
+
+    network: nn.ModuleDict
 
     def __init__(self, config: ShapeVAETaskConfig) -> None:
         self.config = config
@@ -74,7 +94,7 @@ class ShapeVAETask:
         initialize(encoder, decoder, config.start)
         self.network = nn.ModuleDict({"encoder": encoder, "decoder": decoder})
 
-    def loss(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def loss(self, batch: DualGridBatch) -> dict[str, Tensor]:
         config, decoder = self.config, self.network["decoder"]
         assert isinstance(decoder, ShapeDecoder)
         vertices, flags = batch["dual_vertices"].float(), batch["intersected"].bool()
@@ -104,7 +124,7 @@ class ShapeVAETask:
             "flag_accuracy": right,
         }
 
-    def sheet(self, batch: Mapping[str, Tensor]) -> Tensor:
+    def sheet(self, batch: DualGridBatch) -> Tensor:
         """Which edges the surface crosses (x red, y green, z blue), truth and reconstruction, on the true voxels."""
         decoder = self.network["decoder"]
         assert isinstance(decoder, ShapeDecoder)
@@ -115,8 +135,10 @@ class ShapeVAETask:
         return voxel_pictures(voxels, [0.25 + 0.75 * colors.float() for colors in (flags, told)])
 
 
-class TextureVAETask:
-    """Materials of voxels; batches hold `coords` `[N, 4]` and `materials` `[N, 6]` in [0, 1]."""
+class TextureVAETask(Task[MaterialBatch]):
+    """Materials of voxels through the texture autoencoder."""
+
+    network: nn.ModuleDict
 
     def __init__(self, config: TextureVAETaskConfig) -> None:
         self.config = config
@@ -124,7 +146,7 @@ class TextureVAETask:
         initialize(encoder, decoder, config.start)
         self.network = nn.ModuleDict({"encoder": encoder, "decoder": decoder})
 
-    def loss(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def loss(self, batch: MaterialBatch) -> dict[str, Tensor]:
         features = texture_features(VoxelSet(batch["coords"]), batch["materials"].float())
         posterior: Posterior = self.network["encoder"](features)
         decoded = self.network["decoder"](sampled(posterior), posterior.pyramid)
@@ -132,7 +154,7 @@ class TextureVAETask:
         kl = divergence(posterior)
         return {"loss": reconstruction + self.config.kl_weight * kl, "reconstruction": reconstruction, "kl": kl}
 
-    def sheet(self, batch: Mapping[str, Tensor]) -> Tensor:
+    def sheet(self, batch: MaterialBatch) -> Tensor:
         """Base colour, truth and reconstruction, on the true voxels."""
         decoder, voxels = self.network["decoder"], VoxelSet(batch["coords"])
         assert isinstance(decoder, TextureDecoder)

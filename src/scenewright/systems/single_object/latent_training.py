@@ -7,10 +7,10 @@ Legend: B samples, M tokens of all samples, C channels, L condition tokens.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from scenewright.backbones.trellis2.config import FlowConfig
@@ -18,23 +18,29 @@ from scenewright.backbones.trellis2.latent_flow import LatentFlow
 from scenewright.samplers.flow import interpolate
 from scenewright.sparse.tensor import SparseTensor, VoxelSet
 from scenewright.training.flow_matching import TimeSchedule, drop_condition, flow_loss, sample_times
+from scenewright.training.task import Task
 from scenewright.weights.config import config_from_json
 
-__all__ = ["LatentFlowTask", "build_latent_flow"]
+__all__ = ["LatentFlowTask", "TokenBatch", "build_latent_flow"]
 
 
-class LatentFlowTask:
-    """Flow matching on latent tokens.
+class TokenBatch(TypedDict):
+    """Normalised latents on the tokens of all samples, `coords` (sample, x, y, z); texture flows need both latents."""
 
-    Batches hold `coords` `[M, 4]`, `latent` `[M, C]` (normalised), `cond` `[B, L, Cc]` and, for a texture flow,
-    `shape_latent` `[M, Cs]` (normalised).
-    """
+    coords: Int[Tensor, "M 4"]
+    latent: Float[Tensor, "M C"]
+    shape_latent: NotRequired[Float[Tensor, "M Cs"]]
+    cond: Float[Tensor, "B L Cc"]
+
+
+class LatentFlowTask(Task[TokenBatch]):
+    """Flow matching on latent tokens."""
 
     def __init__(self, network: LatentFlow, times: TimeSchedule, drop_probability: float = 0.1) -> None:
         self.network, self.times, self.drop_probability = network, times, drop_probability
 
-    def loss(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        x_0: Float[Tensor, "M C"] = batch["latent"].float()
+    def loss(self, batch: TokenBatch) -> dict[str, Tensor]:
+        x_0 = batch["latent"].float()
         cond = drop_condition(batch["cond"].float(), self.drop_probability)
         voxels = VoxelSet(batch["coords"], len(cond))
         t = sample_times(len(cond), self.times, device=x_0.device)

@@ -7,10 +7,10 @@ Legend: B samples, R occupancy resolution, r latent resolution, L condition toke
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Num
 from torch import Tensor, nn
 
 from scenewright.backbones.structure_vae import (
@@ -25,9 +25,18 @@ from scenewright.backbones.trellis2.config import FlowConfig
 from scenewright.backbones.trellis2.structure_flow import StructureFlow as Trellis2StructureFlow
 from scenewright.errors import InputError
 from scenewright.training.flow_matching import TimeSchedule, drop_condition, flow_loss, noised, sample_times
+from scenewright.training.task import Task
 from scenewright.weights.config import config_from_json
 
-__all__ = ["StructureFlowTask", "StructureVAETask", "StructureVAETaskConfig", "build_structure_flow", "silhouettes"]
+__all__ = [
+    "OccupancyBatch",
+    "StructureBatch",
+    "StructureFlowTask",
+    "StructureVAETask",
+    "StructureVAETaskConfig",
+    "build_structure_flow",
+    "silhouettes",
+]
 
 
 @dataclass(frozen=True)
@@ -39,15 +48,23 @@ class StructureVAETaskConfig:
     kl_weight: float = 1e-3
 
 
-class StructureVAETask:
-    """Occupancy through the autoencoder; batches hold `occupancy` `[B, 1, R, R, R]`."""
+class OccupancyBatch(TypedDict):
+    """Occupied voxels of objects, as bytes or booleans."""
+
+    occupancy: Num[Tensor, "B 1 R R R"]
+
+
+class StructureVAETask(Task[OccupancyBatch]):
+    """Occupancy through the autoencoder."""
+
+    network: nn.ModuleDict
 
     def __init__(self, config: StructureVAETaskConfig) -> None:
         self.config = config
         encoder, decoder = StructureEncoder(config.network), StructureDecoder(config.network)
         self.network = nn.ModuleDict({"encoder": encoder, "decoder": decoder})
 
-    def loss(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def loss(self, batch: OccupancyBatch) -> dict[str, Tensor]:
         occupancy = batch["occupancy"].float()
         mean, log_variance = (part.float() for part in self.network["encoder"](occupancy))
         latent = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
@@ -62,7 +79,7 @@ class StructureVAETask:
         )
         return losses | {"iou": _iou(logits > 0, occupancy > 0.5)}
 
-    def sheet(self, batch: Mapping[str, Tensor]) -> Tensor:
+    def sheet(self, batch: OccupancyBatch) -> Tensor:
         """Truth and reconstruction, each seen along the three axes."""
         occupancy = batch["occupancy"].float()
         decoded = self.network["decoder"](self.network["encoder"](occupancy)[0])
@@ -88,8 +105,15 @@ def _iou(a: Tensor, b: Tensor) -> Tensor:
     return (a & b).sum() / (a | b).sum().clamp(min=1)
 
 
-class StructureFlowTask:
-    """Flow matching on structure latents; batches hold `latent` `[B, C, r, r, r]` and `cond` `[B, L, Cc]`.
+class StructureBatch(TypedDict):
+    """Structure latents of objects and the tokens of their pictures."""
+
+    latent: Float[Tensor, "B C r r r"]
+    cond: Float[Tensor, "B L Cc"]
+
+
+class StructureFlowTask(Task[StructureBatch]):
+    """Flow matching on structure latents.
 
     Args:
         network: called as network(x_t, 1000 t, cond).
@@ -99,8 +123,8 @@ class StructureFlowTask:
     def __init__(self, network: nn.Module, times: TimeSchedule | None = None, drop_probability: float = 0.1) -> None:
         self.network, self.times, self.drop_probability = network, times or TimeSchedule(), drop_probability
 
-    def loss(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        x_0: Float[Tensor, "B C r r r"] = batch["latent"].float()
+    def loss(self, batch: StructureBatch) -> dict[str, Tensor]:
+        x_0 = batch["latent"].float()
         t = sample_times(len(x_0), self.times, device=x_0.device)
         x_t, noise = noised(x_0, t)
         cond = drop_condition(batch["cond"].float(), self.drop_probability)
