@@ -27,7 +27,7 @@ from scenewright.data.rooms import compose_room
 from scenewright.data.samples import sample_of
 from scenewright.data.selection import Selector
 from scenewright.errors import InputError
-from scenewright.geometry.ovoxel.voxelize_object import object_to_voxels
+from scenewright.geometry.ovoxel.voxelize_object import object_to_ovoxel
 from scenewright.rendering.render import RenderOptions, render, shadows_of
 
 
@@ -104,7 +104,7 @@ def measure_assets(library: TrainingLibrary, count: int, resolution: int) -> Non
         )
     show(
         f"O-Voxel, {resolution}^3, with materials",
-        mean_ms(lambda n: object_to_voxels(sources[n % len(sources)].asset.parts, resolution), count),
+        mean_ms(lambda n: object_to_ovoxel(sources[n % len(sources)].asset.parts, resolution), count),
         faces,
     )
 

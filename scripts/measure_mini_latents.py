@@ -29,7 +29,7 @@ from scenewright.systems.mini.networks import LatentNetworks, MiniNetworks
 from scenewright.systems.mini.picture_colors import picture_field
 from scenewright.systems.mini.stages import MiniSceneGenStage
 from scenewright.systems.mini.surface import surface_of_voxels
-from scenewright.types import Mesh, SparseVoxels
+from scenewright.types import Mesh, OVoxel
 
 NUM_POINTS = 10_000
 TRUE_RESOLUTION = 128
@@ -84,14 +84,14 @@ def from_voxels(structures: PlacedStructures) -> list[RawObject | None]:
     ]
 
 
-def compared(item: RawObject | None, truth: SparseVoxels) -> dict[str, float]:
+def compared(item: RawObject | None, truth: OVoxel) -> dict[str, float]:
     """Surface F-scores in percent and mean absolute errors; an object that was not made has the worst of all."""
     errors = ("color_front", "color_back", "roughness")
     if item is None:
         return {**{f"f_{tau}": 0.0 for tau in THRESHOLDS}, **dict.fromkeys(errors, 1.0)}
     rng = np.random.default_rng(0)
-    rows = rng.permutation(len(truth.coords))[:NUM_POINTS]
-    true = (truth.coords.double().numpy() + truth.attributes["vertices"].double().numpy() / 255) / TRUE_RESOLUTION - 0.5
+    rows = rng.permutation(len(truth.grid.coords))[:NUM_POINTS]
+    true = (truth.grid.coords.double() + truth.grid.dual_vertices.double()).numpy() / TRUE_RESOLUTION - 0.5
     true = true[rows]
     drawn = spread_points(item.surface, NUM_POINTS, rng)
     to_true, nearest = cKDTree(true).query(drawn)
@@ -103,7 +103,7 @@ def compared(item: RawObject | None, truth: SparseVoxels) -> dict[str, float]:
     values = item.field.at(torch.from_numpy(drawn).float()).numpy()
     channel = {name: values[:, index] for index, name in enumerate(item.field.channels)}
     color, roughness = (
-        truth.attributes[name].float().numpy()[rows][nearest] / 255 for name in ("base_color", "roughness")
+        truth.materials[name].float().numpy()[rows][nearest] / 255 for name in ("base_color", "roughness")
     )
     error = np.abs(np.stack([channel[name] for name in ("red", "green", "blue")], 1) - color).mean(1)
     is_front = drawn[:, 1] < np.median(drawn[:, 1])

@@ -27,6 +27,7 @@ __all__ = [
     "DualGrid",
     "Gaussians",
     "Mesh",
+    "OVoxel",
     "ObjectMasks",
     "Opening",
     "OrientedBox",
@@ -147,6 +148,18 @@ class DualGrid:
     intersected: Bool[Tensor, "N 3"]
     resolution: int
     split_weight: Float[Tensor, " N"] | None = None
+
+
+@dataclass(frozen=True)
+class OVoxel:
+    """An object in O-Voxel form (TRELLIS.2): the dual grid of its surface, and its materials voxel by voxel.
+
+    `materials` are 8-bit values of the voxels of `grid`, as textures are: `base_color` [N, 3] (sRGB encoded), and
+    `metallic`, `roughness`, `alpha` [N, 1]; any of them may be missing.
+    """
+
+    grid: DualGrid
+    materials: Mapping[str, UInt8[Tensor, "N _"]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,7 @@ from scenewright.cli.app import app
 from scenewright.errors import InputError
 from scenewright.evaluation.reconstruction import Reconstruction, load_autoencoders, shape_values, summary
 from scenewright.geometry.ovoxel.dual_grid_mesh import dual_grid_to_mesh
-from scenewright.geometry.ovoxel.dual_grid_quantize import dequantize_dual_grid
-from scenewright.geometry.ovoxel.voxelize_object import object_to_voxels
+from scenewright.geometry.ovoxel.voxelize_object import object_to_ovoxel
 from scenewright.recipes.running import find_recipe, trainer_of
 from scenewright.systems.single_object.preparation import AssetPreparation, prepare_assets
 from scenewright.types import DualGrid, Mesh
@@ -57,7 +56,7 @@ def box() -> Mesh:
 
 
 def test_a_grid_is_a_perfect_reconstruction_of_itself_and_half_of_it_is_half_right() -> None:
-    grid = dequantize_dual_grid(object_to_voxels([box()], 32))
+    grid = object_to_ovoxel([box()], 32).grid
     surface = dual_grid_to_mesh(grid)
     same = shape_values(surface, surface, grid, grid)
     assert same["voxel_iou"] == 1

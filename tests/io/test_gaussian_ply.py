@@ -1,5 +1,6 @@
 import contextlib
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -54,12 +55,19 @@ def test_extreme_opacities_and_scales_stay_finite(tmp_path):
     assert bool(loaded.scales.isfinite().all())
 
 
-def test_colour_that_depends_on_the_view_is_not_written(tmp_path):
-    splats = gaussians(1)
-    wide = Gaussians(splats.means, splats.scales, splats.quaternions_wxyz, splats.opacities, splats.sh.repeat(1, 4, 1))
-    with pytest.raises(InputError, match="degree-0"):
-        save_gaussian_ply(wide, tmp_path / "a.ply")
-    assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize("num_coefficients", [4, 9, 16])
+def test_colour_that_depends_on_the_view_survives(tmp_path, num_coefficients):
+    sh = torch.randn(3, num_coefficients, 3, generator=torch.Generator().manual_seed(0))
+    splats = replace(gaussians(3), sh=sh)
+    path = save_gaussian_ply(splats, tmp_path / "a.ply")
+    torch.testing.assert_close(load_gaussian_ply(path).sh, sh, atol=1e-5, rtol=1e-5)
+    # The file's frame is (x, -z, y) of ours: degree 1 is (-y, z, -x), so that the middle one, ours along z, turns into
+    # the first, along -y.
+    table = read_vertices(path)
+    rest = np.stack([table[f"f_rest_{index}"] for index in range(3)])
+    np.testing.assert_allclose(rest[0], sh[:, 2, 0], atol=1e-5)
+    np.testing.assert_allclose(rest[1], -sh[:, 1, 0], atol=1e-5)
+    np.testing.assert_allclose(rest[2], sh[:, 3, 0], atol=1e-5)
 
 
 def test_other_byte_orders_extra_columns_and_text(tmp_path):

@@ -18,11 +18,10 @@ from scenewright.backbones.trellis2.decoding import object_surface
 from scenewright.backbones.trellis2.texture_vae import MATERIAL_CHANNELS
 from scenewright.geometry.mesh.finish import finish_mesh
 from scenewright.geometry.mesh.surface_color import VoxelField
-from scenewright.geometry.ovoxel.dual_grid_quantize import dequantize_dual_grid
-from scenewright.geometry.ovoxel.voxelize_object import object_to_voxels, voxels_to_mesh
+from scenewright.geometry.ovoxel.voxelize_object import object_to_ovoxel, ovoxel_to_mesh
 from scenewright.io.glb import glb_bytes, load_glb
 from scenewright.systems.single_object.trellis2 import TRELLIS2_FINISH
-from scenewright.types import Mesh, PBRMaterial, Scene, SceneObject, SparseVoxels
+from scenewright.types import Mesh, OVoxel, PBRMaterial, Scene, SceneObject, SparseVoxels
 from tests.io.scenes import camera, picture, placed, rich_scene, tetrahedron
 
 _VERSION = "2.0.0-dev.3.10"
@@ -79,17 +78,17 @@ def degenerate() -> Scene:
     )
 
 
-def furniture_voxels() -> SparseVoxels:
+def furniture_voxels() -> OVoxel:
     """What TRELLIS.2's decoders make of an object, from the object itself."""
     path = Path(__file__).parents[1] / "data" / "furniture" / "b0_deckchair.glb"
-    return object_to_voxels([part for item in load_glb(path).objects for part in item.parts], 48)
+    return object_to_ovoxel([part for item in load_glb(path).objects for part in item.parts], 48)
 
 
 def finished_object() -> Scene:
     voxels = furniture_voxels()
-    values = {name: value.float() / 255 for name, value in voxels.attributes.items() if name in MATERIAL_CHANNELS}
-    field = VoxelField(replace(voxels, attributes=values))
-    surface = object_surface(dequantize_dual_grid(voxels))
+    values = {name: value.float() / 255 for name, value in voxels.materials.items() if name in MATERIAL_CHANNELS}
+    field = VoxelField(SparseVoxels(voxels.grid.coords, voxels.grid.resolution, values))
+    surface = object_surface(voxels.grid)
     return plain(finish_mesh(surface, field, replace(TRELLIS2_FINISH, max_faces=2000, texture_size=64)))
 
 
@@ -110,7 +109,7 @@ SCENES = {
     "rgba texture": lambda: textured(4, "BLEND"),
     "degenerate": degenerate,
     "finished object": finished_object,
-    "converted voxels": lambda: plain(voxels_to_mesh(furniture_voxels())),
+    "converted voxels": lambda: plain(ovoxel_to_mesh(furniture_voxels())),
     "many vertices": lambda: plain(Mesh(torch.rand(70_000, 3), torch.arange(69_999).reshape(-1, 3))),
     "names beyond ASCII": lambda: Scene(
         (SceneObject("große Küche 椅子", (tetrahedron(),), extras={"ü": [1, {"x": None}]}),)

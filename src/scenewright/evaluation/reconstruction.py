@@ -25,8 +25,7 @@ from scenewright.errors import EmptyStructureError, InputError
 from scenewright.evaluation.pictures import default_camera, draw
 from scenewright.geometry.mesh.sample import sample_surface
 from scenewright.geometry.ovoxel.dual_grid_mesh import dual_grid_to_mesh
-from scenewright.geometry.ovoxel.dual_grid_quantize import dequantize_dual_grid
-from scenewright.geometry.ovoxel.voxelize_object import object_to_voxels
+from scenewright.geometry.ovoxel.voxelize_object import object_to_ovoxel
 from scenewright.metrics.point_clouds import cloud_distances
 from scenewright.recipes.results import trained_network
 from scenewright.sparse.hashing import coord_keys
@@ -107,8 +106,8 @@ def reconstruct(asset: Asset, autoencoders: Autoencoders, resolution: int) -> Re
     Raises:
         InputError: the model has no extent.
     """
-    voxels = object_to_voxels([part for part in asset.parts if len(part.faces)], resolution)
-    grid = dequantize_dual_grid(voxels)
+    voxels = object_to_ovoxel([part for part in asset.parts if len(part.faces)], resolution)
+    grid = voxels.grid
     truth = dual_grid_to_mesh(grid)
     found = packed_voxels([grid.coords])
     values: dict[str, float] = {"voxels": float(len(grid.coords))}
@@ -125,8 +124,7 @@ def reconstruct(asset: Asset, autoencoders: Autoencoders, resolution: int) -> Re
     if autoencoders.texture is None:
         return Reconstruction(asset.id, values, truth, surface)
     texture_encoder, texture_decoder = autoencoders.texture
-    told = [voxels.attributes[name].reshape(len(grid.coords), -1).float() / 255 for name in _MATERIALS]
-    materials = torch.cat(told, 1)
+    materials = torch.cat([voxels.materials[name].float() / 255 for name in _MATERIALS], 1)
     posterior = texture_encoder(texture_features(found, materials))
     decoded = texture_decoder.materials(texture_decoder(posterior.mean, posterior.pyramid)).clamp(0, 1)
     errors = (decoded - materials).abs()

@@ -8,16 +8,17 @@ import json
 import struct
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from scenewright.errors import InputError
 from scenewright.io.atomic import write_bytes
+from scenewright.io.format import Content, Format
 from scenewright.io.gltf_accessors import whole
 from scenewright.io.gltf_export import export_document
 from scenewright.io.gltf_import import import_document, read_data_uri
 from scenewright.types import Scene
 
-__all__ = ["MAX_BYTES", "glb_bytes", "load_glb", "parse_glb", "save_glb"]
+__all__ = ["GLB", "GLTF", "MAX_BYTES", "glb_bytes", "load_glb", "parse_glb", "read_beside", "save_glb", "save_gltf"]
 
 MAX_BYTES = 1 << 31
 """Largest file read."""
@@ -42,14 +43,33 @@ def glb_bytes(scene: Scene) -> bytes:
         InputError: the scene holds what GLB cannot: splats without a mesh, numbers that are not finite.
     """
     document, binary = export_document(scene)
-    try:
-        text = json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-    except (TypeError, ValueError) as error:
-        raise InputError(f"The scene's extras or provenance are not plain JSON data ({error}).") from error
+    text = _json_bytes(document)
     chunks = _chunk(_JSON_CHUNK, text + b" " * (-len(text) % 4))
     if binary:
         chunks += _chunk(_BINARY_CHUNK, binary)
     return struct.pack("<III", _MAGIC, _VERSION, 12 + len(chunks)) + chunks
+
+
+def save_gltf(scene: Scene, path: str | Path) -> Path:
+    """Write the scene as `path` and, beside it, the same name with `.bin` for all numbers and pictures.
+
+    Raises:
+        InputError: as `save_glb`.
+    """
+    path = Path(path)
+    document, binary = export_document(scene)
+    if binary:
+        beside = path.with_suffix(".bin")
+        document["buffers"][0] = {"uri": quote(beside.name), **document["buffers"][0]}
+        write_bytes(beside, binary)
+    return write_bytes(path, _json_bytes(document))
+
+
+def _json_bytes(document: dict[str, Any]) -> bytes:
+    try:
+        return json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise InputError(f"The scene's extras or provenance are not plain JSON data ({error}).") from error
 
 
 def _chunk(kind: int, content: bytes) -> bytes:
@@ -154,8 +174,16 @@ def _buffers(document: dict[str, Any], binary: bytes | None, folder: Path | None
 
 
 def _read_beside(folder: Path | None, uri: str) -> bytes:
-    """Content of a file named by a relative URI, which must lie in the document's own folder."""
-    relative = PurePosixPath(unquote(uri))
+    return read_beside(folder, unquote(uri))
+
+
+def read_beside(folder: Path | None, name: str) -> bytes:
+    """Content of a file that another names by a relative path, which must lie in that file's own folder.
+
+    Raises:
+        InputError: it lies elsewhere, is missing or too large.
+    """
+    uri, relative = name, PurePosixPath(name)
     if folder is None or ":" in uri or "\\" in uri or relative.is_absolute():
         raise InputError(f"it refers to '{uri}', but only files beside it may be read; export it as one .glb file")
     target = (folder / relative).resolve()
@@ -166,3 +194,8 @@ def _read_beside(folder: Path | None, uri: str) -> bytes:
     if target.stat().st_size > MAX_BYTES:
         raise InputError(f"it refers to '{uri}', which has more than the {MAX_BYTES:,} bytes allowed")
     return target.read_bytes()
+
+
+_HOLDS: frozenset[Content] = frozenset({"meshes", "objects", "materials", "textures", "colors", "cameras"})
+GLB = Format("glTF, one binary file", ".glb", _HOLDS, load_glb, save_glb)
+GLTF = Format("glTF with a .bin beside it", ".gltf", _HOLDS, load_glb, save_gltf)

@@ -1,31 +1,28 @@
-"""Single meshes as OBJ, PLY and STL, read and written by trimesh; geometry and vertex colours, no materials.
+"""Single meshes as PLY and STL, read and written by trimesh: triangles and, in PLY, vertex colours.
 
-These formats do not say which axis is up. `up="z"` keeps coordinates as they are; `up="y"` converts as for glTF. The
-default follows custom: OBJ is y up, PLY and STL are z up.
+These formats do not say which axis is up; by custom it is z, so that coordinates stay as they are.
 """
 
 import io
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 
 from scenewright.errors import InputError
 from scenewright.geometry.color import linear_from_srgb, srgb_from_linear
-from scenewright.geometry.frames import yup_from_zup, zup_from_yup
 from scenewright.io.atomic import write_bytes
-from scenewright.types import Mesh
+from scenewright.io.format import Format
+from scenewright.types import Mesh, Scene, SceneObject, merged_mesh
 
-__all__ = ["MESH_SUFFIXES", "load_mesh", "save_mesh"]
+__all__ = ["MAX_BYTES", "PLY", "STL", "load_mesh", "read_bounded", "save_mesh"]
 
-MESH_SUFFIXES = (".obj", ".ply", ".stl")
-_MAX_BYTES = 1 << 30
-Up = Literal["y", "z"]
+MAX_BYTES = 1 << 30
 
 
-def load_mesh(path: str | Path, *, up: Up | None = None) -> Mesh:
-    """The mesh in an OBJ, PLY or STL file, z up; several objects become one, stored 8-bit colours become linear.
+def load_mesh(path: str | Path) -> Mesh:
+    """The mesh in a PLY or STL file; stored 8-bit colours become linear.
 
     Raises:
         InputError: missing, damaged, too large, of another format, or without triangles.
@@ -34,18 +31,9 @@ def load_mesh(path: str | Path, *, up: Up | None = None) -> Mesh:
 
     path = Path(path)
     suffix = _suffix(path)
+    content = read_bounded(path)
     try:
-        size = path.stat().st_size
-        if size > _MAX_BYTES:
-            raise InputError(f"'{path}' has {size:,} bytes, more than the {_MAX_BYTES:,} allowed.")
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise InputError(f"Mesh '{path}' does not exist; check the path.") from error
-    except OSError as error:
-        raise InputError(f"Mesh '{path}' cannot be read: {error.strerror}.") from error
-    try:
-        # Without a resolver an OBJ cannot make the reader open the files it names.
-        loaded = trimesh.load_mesh(io.BytesIO(content), file_type=suffix[1:], process=False, skip_materials=True)
+        loaded = trimesh.load_mesh(io.BytesIO(content), file_type=suffix[1:], process=False)
         vertices, faces = np.asarray(loaded.vertices, np.float32), np.asarray(loaded.faces, np.int64)
         rgba = np.asarray(loaded.visual.vertex_colors, np.float32) if loaded.visual.kind == "vertex" else None
     except Exception as error:  # trimesh raises many kinds for damaged files
@@ -61,13 +49,28 @@ def load_mesh(path: str | Path, *, up: Up | None = None) -> Mesh:
     if rgba is not None:
         encoded = torch.from_numpy(rgba / 255)
         colors = torch.cat([linear_from_srgb(encoded[:, :3]), encoded[:, 3:]], dim=1)
-    points = torch.from_numpy(vertices)
-    points = zup_from_yup(points) if (up or _custom(suffix)) == "y" else points
-    return Mesh(points, torch.from_numpy(faces), vertex_colors=colors)
+    return Mesh(torch.from_numpy(vertices), torch.from_numpy(faces), vertex_colors=colors)
 
 
-def save_mesh(mesh: Mesh, path: str | Path, *, up: Up | None = None) -> Path:
-    """Write the mesh's triangles (and vertex colours, in OBJ and PLY) to `path` atomically; returns the path.
+def read_bounded(path: Path) -> bytes:
+    """Content of a mesh file of at most `MAX_BYTES`.
+
+    Raises:
+        InputError: it is missing, too large or cannot be read.
+    """
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise InputError(f"'{path}' has {size:,} bytes, more than the {MAX_BYTES:,} allowed.")
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise InputError(f"Mesh '{path}' does not exist; check the path.") from error
+    except OSError as error:
+        raise InputError(f"Mesh '{path}' cannot be read: {error.strerror}.") from error
+
+
+def save_mesh(mesh: Mesh, path: str | Path) -> Path:
+    """Write the mesh's triangles (and vertex colours, in PLY) to `path` atomically; returns the path.
 
     Raises:
         InputError: unknown suffix, or the folder cannot be written.
@@ -76,8 +79,7 @@ def save_mesh(mesh: Mesh, path: str | Path, *, up: Up | None = None) -> Path:
 
     path = Path(path)
     suffix = _suffix(path)
-    points = mesh.vertices.detach().cpu().double()
-    vertices = (yup_from_zup(points) if (up or _custom(suffix)) == "y" else points).numpy()
+    vertices = mesh.vertices.detach().cpu().double().numpy()
     colors = None
     if mesh.vertex_colors is not None:
         rgba = mesh.vertex_colors.detach().cpu().float()
@@ -91,10 +93,26 @@ def save_mesh(mesh: Mesh, path: str | Path, *, up: Up | None = None) -> Path:
 
 def _suffix(path: Path) -> str:
     suffix = path.suffix.lower()
-    if suffix not in MESH_SUFFIXES:
-        raise InputError(f"Expected a mesh file ({', '.join(MESH_SUFFIXES)}), got '{path.name}'.")
+    if suffix not in (".ply", ".stl"):
+        raise InputError(f"Expected a mesh file (.ply, .stl), got '{path.name}'.")
     return suffix
 
 
-def _custom(suffix: str) -> Up:
-    return "y" if suffix == ".obj" else "z"
+def _load(path: Path) -> Scene:
+    return Scene((SceneObject(path.stem, (load_mesh(path),)),))
+
+
+def _save_ply(scene: Scene, path: Path) -> Path:
+    return save_mesh(merged_mesh([_painted(part) for item in scene.objects for part in item.placed_parts()]), path)
+
+
+def _painted(mesh: Mesh) -> Mesh:
+    """The mesh with its material's base colour in its vertex colours, as far as it is not in a texture."""
+    factor = torch.tensor((1.0, 1.0, 1.0, 1.0) if mesh.material is None else mesh.material.base_color_factor)
+    factor = factor.to(mesh.vertices)
+    colors = factor.expand(len(mesh.vertices), 4) if mesh.vertex_colors is None else mesh.vertex_colors * factor
+    return replace(mesh, vertex_colors=colors, material=None, uv=None)
+
+
+PLY = Format("PLY", ".ply", frozenset({"meshes", "colors"}), _load, _save_ply)
+STL = Format("STL", ".stl", frozenset({"meshes"}), _load, lambda scene, path: save_mesh(scene.to_mesh(), path))

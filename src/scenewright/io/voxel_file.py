@@ -1,6 +1,7 @@
-"""Voxel files by extension: .vxz (compressed, see `vxz`) and .npz (NumPy arrays `coord` uint16 plus one per attribute).
+"""O-Voxel objects in files: .vxz (compressed, see `vxz`) and .npz (NumPy arrays `coord` uint16 plus one per attribute).
 
-Legend: N voxels, C channels. Source: sheet section 4.3. `.npz` files of ours also hold `resolution`, a single integer.
+The dual grid is stored as the attributes `vertices` and `intersected` (see `dual_grid_quantize`) beside the materials.
+Legend: N voxels, C channels. Files of ours also hold `resolution`, a single integer, which published ones lack.
 """
 
 import zipfile
@@ -12,31 +13,54 @@ import numpy as np
 import torch
 
 from scenewright.errors import InputError
+from scenewright.geometry.ovoxel.dual_grid_quantize import dequantize_dual_grid, quantize_dual_grid
 from scenewright.io.atomic import atomic_path
+from scenewright.io.format import Content, Format
 from scenewright.io.vxz import MAX_VOXELS, VxzOptions, read_vxz, write_vxz
-from scenewright.types import SparseVoxels
+from scenewright.types import OVoxel, Scene, SceneObject, SparseVoxels
 
-__all__ = ["read_npz", "read_voxels", "write_npz", "write_voxels"]
+__all__ = ["VOXEL_NPZ", "VXZ", "load_ovoxel", "read_npz", "save_ovoxel", "write_npz"]
 
+_MATERIALS = {"base_color": 3, "metallic": 1, "roughness": 1, "alpha": 1}
 # Attributes of the most voxels a file may hold, as float64 with a few channels.
 _MAX_BYTES = MAX_VOXELS * 64
 
 
-def read_voxels(path: str | Path) -> SparseVoxels:
-    """The voxels of a .vxz or .npz file.
+def load_ovoxel(path: str | Path) -> OVoxel:
+    """The object in a .vxz or .npz file; attributes that O-Voxel does not know are left out.
 
     Raises:
-        InputError: another extension, or the file cannot be read.
+        InputError: another extension, or the file cannot be read or holds no dual grid.
     """
-    return read_npz(path) if _extension(path) == ".npz" else read_vxz(path)
+    voxels = read_npz(path) if _extension(path) == ".npz" else read_vxz(path)
+    columns = {}
+    for name, width in {"vertices": 3, "intersected": 1, **_MATERIALS}.items():
+        if name not in voxels.attributes:
+            continue
+        value = voxels.attributes[name]
+        if value.dtype != torch.uint8 or value.numel() != len(value) * width:
+            raise InputError(
+                f"Expected uint8 '{name}' of width {width} in '{path}', got {value.dtype} {tuple(value.shape)}."
+            )
+        columns[name] = value.reshape(len(value), width)
+    if "vertices" not in columns or "intersected" not in columns:
+        found = ", ".join(voxels.attributes) or "none"
+        raise InputError(
+            f"Expected the attributes 'vertices' and 'intersected' of a dual grid in '{path}', got {found}."
+        )
+    vertices, flags = columns.pop("vertices"), columns.pop("intersected")
+    return OVoxel(dequantize_dual_grid(voxels.coords, vertices, flags, voxels.resolution), columns)
 
 
-def write_voxels(path: str | Path, voxels: SparseVoxels, options: VxzOptions | None = None) -> Path:
-    """Write voxels to a .vxz or .npz file; `options` are for .vxz. Returns the path.
+def save_ovoxel(ovoxel: OVoxel, path: str | Path, options: VxzOptions | None = None) -> Path:
+    """Write an object to a .vxz or .npz file; `options` are for .vxz. Returns the path.
 
     Raises:
-        InputError: another extension, or the voxels do not fit the format.
+        InputError: another extension, a dual vertex outside its voxel, or the folder cannot be written.
     """
+    vertices, flags = quantize_dual_grid(ovoxel.grid)
+    attributes = {"vertices": vertices, "intersected": flags, **ovoxel.materials}
+    voxels = SparseVoxels(ovoxel.grid.coords, ovoxel.grid.resolution, attributes)
     return write_npz(path, voxels) if _extension(path) == ".npz" else write_vxz(path, voxels, options)
 
 
@@ -104,3 +128,22 @@ def read_npz(path: str | Path) -> SparseVoxels:
             raise InputError(f"Expected one row per voxel ({len(coords)}) in array '{name}' of '{path}', got {shape}.")
         attributes[name] = torch.from_numpy(np.ascontiguousarray(values))
     return SparseVoxels(torch.from_numpy(coords.astype(np.int32)), int(resolution), attributes)
+
+
+def _load(path: Path) -> Scene:
+    from scenewright.geometry.ovoxel.voxelize_object import ovoxel_to_mesh  # compiled kernels: slow to import
+
+    return Scene((SceneObject(path.stem, (ovoxel_to_mesh(load_ovoxel(path)),)),))
+
+
+def _save(scene: Scene, path: Path) -> Path:
+    from scenewright.geometry.ovoxel.voxelize_object import object_to_ovoxel
+
+    parts = [part for item in scene.objects for part in item.placed_parts()]
+    return save_ovoxel(object_to_ovoxel(parts, DEFAULT_RESOLUTION, faithful=True), path)
+
+
+DEFAULT_RESOLUTION = 512
+_HOLDS: frozenset[Content] = frozenset({"meshes", "voxels", "materials"})
+VXZ = Format("O-Voxel, compressed", ".vxz", _HOLDS, _load, _save)
+VOXEL_NPZ = Format("O-Voxel as NumPy arrays", ".npz", _HOLDS, _load, _save)

@@ -15,7 +15,7 @@ from torch import Tensor
 from scenewright.errors import InputError, MissingExtraError
 from scenewright.geometry.splat import splat_gaussians
 from scenewright.io.atomic import atomic_path
-from scenewright.io.scene_file import merged_splats
+from scenewright.io.gaussian_ply import merged_splats
 from scenewright.rendering.framing import frame_points, turntable
 from scenewright.rendering.lights import STUDIO, Lights
 from scenewright.rendering.render import RenderOptions, render, shadows_of

@@ -5,10 +5,10 @@ import torch
 
 from scenewright.errors import InputError
 from scenewright.geometry.color import srgb_from_linear
-from scenewright.geometry.ovoxel.voxelize_object import object_to_voxels, voxels_to_mesh
+from scenewright.geometry.ovoxel.voxelize_object import object_to_ovoxel, ovoxel_to_mesh
 from scenewright.io.glb import load_glb
-from scenewright.io.vxz import read_vxz, write_vxz
-from scenewright.types import Mesh, PBRMaterial, SparseVoxels
+from scenewright.io.voxel_file import load_ovoxel, save_ovoxel
+from scenewright.types import DualGrid, Mesh, OVoxel, PBRMaterial
 from tests.geometry.ovoxel.test_volumetric_attributes import square
 
 DECKCHAIR = Path(__file__).parents[2] / "data" / "furniture" / "b0_deckchair.glb"
@@ -18,7 +18,7 @@ def test_an_object_of_flat_colour_keeps_it_there_and_back():
     material = PBRMaterial((0.5, 0.1, 0.0, 1.0), metallic_factor=0.2, roughness_factor=0.6)
     part = square(material)
     scaled = Mesh(part.vertices * 40 + 7, part.faces, material=material)
-    mesh = voxels_to_mesh(object_to_voxels([scaled], 32))
+    mesh = ovoxel_to_mesh(object_to_ovoxel([scaled], 32))
     assert mesh.material is not None
     assert mesh.material.double_sided
     assert mesh.material.alpha_mode == "OPAQUE"
@@ -32,20 +32,13 @@ def test_an_object_of_flat_colour_keeps_it_there_and_back():
 def test_furniture_becomes_one_set_of_voxels():
     parts = [part for scene_object in load_glb(DECKCHAIR).objects for part in scene_object.parts]
     seen: list[float] = []
-    voxels = object_to_voxels(parts, 64, progress=seen.append)
-    widths = {name: tuple(value.shape[1:]) for name, value in voxels.attributes.items()}
-    assert widths == {
-        "vertices": (3,),
-        "intersected": (1,),
-        "base_color": (3,),
-        "metallic": (1,),
-        "roughness": (1,),
-        "alpha": (1,),
-    }
+    voxels = object_to_ovoxel(parts, 64, progress=seen.append)
+    widths = {name: tuple(value.shape[1:]) for name, value in voxels.materials.items()}
+    assert widths == {"base_color": (3,), "metallic": (1,), "roughness": (1,), "alpha": (1,)}
     assert seen == sorted(seen)
     assert seen[-1] == 1.0
     # Blue and white stripes on the seat, brown wood elsewhere.
-    colors = voxels.attributes["base_color"].int()
+    colors = voxels.materials["base_color"].int()
     assert int((colors[:, 2] - colors[:, 0] > 60).sum()) > 200
     assert int((colors[:, 0] - colors[:, 2] > 30).sum()) > 200
 
@@ -56,27 +49,27 @@ def test_a_smooth_texture_comes_back_within_quantisation(tmp_path):
     ramp = (20 + 210 * (torch.arange(32) + 0.5) / 32).round().byte()
     image = torch.stack([ramp[None].expand(32, 32), ramp[:, None].expand(32, 32), ramp.flip(0).expand(32, 32)], 2)
     part = square(PBRMaterial(base_color_texture=image.contiguous()))
-    voxels = read_vxz(write_vxz(tmp_path / "square.vxz", object_to_voxels([part], 64)))
-    centre = (voxels.coords + 0.5) / 64 - 0.5
+    voxels = load_ovoxel(save_ovoxel(object_to_ovoxel([part], 64), tmp_path / "square.vxz"))
+    centre = (voxels.grid.coords + 0.5) / 64 - 0.5
     u, v = (centre[:, 0] + 0.5).clamp(0, 1), (0.5 - centre[:, 1]).clamp(0, 1)
     inside = ((u - 0.5).abs() < 0.47) & ((v - 0.5).abs() < 0.47)
     expected = torch.stack([20 + 210 * u, 20 + 210 * v, 230 - 210 * u], 1)
-    error = (voxels.attributes["base_color"].float() - expected)[inside].abs()
+    error = (voxels.materials["base_color"].float() - expected)[inside].abs()
     assert len(error) > 3000
     assert float(error.max()) < 1.7  # half a step for the texel, one for the voxel, 0.2 for the square's side of 0.801
-    mesh = voxels_to_mesh(voxels)
+    mesh = ovoxel_to_mesh(voxels)
     assert float((srgb_from_linear(mesh.vertex_colors[:, :3]) * 255).max()) <= 231
 
 
 def test_surfaces_without_area_alone_are_refused_and_beside_others_ignored():
     point = Mesh(torch.full((3, 3), 0.3), torch.tensor([[0, 1, 2]]))
     with pytest.raises(InputError, match="extent"):
-        object_to_voxels([point], 16)
+        object_to_ovoxel([point], 16)
     part = square(PBRMaterial((0.5, 0.5, 0.5, 1.0)))
     degenerate = Mesh(part.vertices, torch.tensor([[0, 0, 1], [2, 2, 2]]), material=PBRMaterial((1.0, 0.0, 0.0, 1.0)))
-    both, alone = object_to_voxels([part, degenerate], 32), object_to_voxels([part], 32)
-    assert torch.equal(both.coords, alone.coords)
-    assert torch.equal(both.attributes["base_color"], alone.attributes["base_color"])
+    both, alone = object_to_ovoxel([part, degenerate], 32), object_to_ovoxel([part], 32)
+    assert torch.equal(both.grid.coords, alone.grid.coords)
+    assert torch.equal(both.materials["base_color"], alone.materials["base_color"])
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
@@ -84,17 +77,18 @@ def test_vertices_that_are_not_numbers_are_refused(bad):
     part = square()
     part.vertices[1, 2] = bad
     with pytest.raises(InputError, match="finite"):
-        object_to_voxels([part], 16)
+        object_to_ovoxel([part], 16)
 
 
 def test_objects_that_make_no_voxels_and_foreign_voxels_are_refused():
     with pytest.raises(InputError, match="at least one triangle"):
-        object_to_voxels([], 16)
+        object_to_ovoxel([], 16)
     line = Mesh(torch.tensor([[0.0, 0, 0], [1, 0, 0], [2, 0, 0]]), torch.tensor([[0, 1, 2]]))
     with pytest.raises(InputError, match="higher resolution"):
-        object_to_voxels([line], 16)
-    with pytest.raises(InputError, match="'vertices' and 'intersected'"):
-        voxels_to_mesh(SparseVoxels(torch.tensor([[0, 0, 0]]), 4))
+        object_to_ovoxel([line], 16)
+    single = DualGrid(torch.tensor([[0, 0, 0]]), torch.full((1, 3), 0.5), torch.ones(1, 3, dtype=torch.bool), 4)
+    with pytest.raises(InputError, match="no surface"):
+        ovoxel_to_mesh(OVoxel(single))
 
 
 def rod(position: tuple[float, float], material: PBRMaterial, thickness: float = 0.002) -> Mesh:
@@ -113,26 +107,27 @@ def test_thin_parts_are_kept_on_demand_with_their_own_colours():
     image[:, :32, 0], image[:, 32:, 1] = 255, 255
     base = square(PBRMaterial((0.0, 0.0, 1.0, 1.0), roughness_factor=0.9))
     thin = rod((0.26, 0.26), PBRMaterial(base_color_texture=image, metallic_factor=0.2, roughness_factor=0.3))
-    published, kept = object_to_voxels([base, thin], 16), object_to_voxels([base, thin], 16, faithful=True)
-    keys = {tuple(row): index for index, row in enumerate(kept.coords.tolist())}
+    published, kept = object_to_ovoxel([base, thin], 16), object_to_ovoxel([base, thin], 16, faithful=True)
+    keys = {tuple(row): index for index, row in enumerate(kept.grid.coords.tolist())}
     assert list(keys) == sorted(keys)
-    row = torch.tensor([keys[tuple(coord)] for coord in published.coords.tolist()])
-    for name in ("vertices", "base_color", "metallic", "roughness", "alpha"):
-        assert torch.equal(kept.attributes[name][row], published.attributes[name]), name
-    is_added = torch.ones(len(kept.coords), dtype=torch.bool)
+    row = torch.tensor([keys[tuple(coord)] for coord in published.grid.coords.tolist()])
+    assert torch.equal(kept.grid.dual_vertices[row], published.grid.dual_vertices)
+    for name in ("base_color", "metallic", "roughness", "alpha"):
+        assert torch.equal(kept.materials[name][row], published.materials[name]), name
+    is_added = torch.ones(len(kept.grid.coords), dtype=torch.bool)
     is_added[row] = False
-    mesh = voxels_to_mesh(kept)
-    assert float(mesh.vertices[:, 2].max()) > float(voxels_to_mesh(published).vertices[:, 2].max()) + 0.2
-    height = (kept.coords[:, 2] + kept.attributes["vertices"][:, 2] / 255) / 16 - 0.5
-    color = kept.attributes["base_color"].int()
+    mesh = ovoxel_to_mesh(kept)
+    assert float(mesh.vertices[:, 2].max()) > float(ovoxel_to_mesh(published).vertices[:, 2].max()) + 0.2
+    height = (kept.grid.coords[:, 2] + kept.grid.dual_vertices[:, 2]) / 16 - 0.5
+    color = kept.materials["base_color"].int()
     # The rod reaches from -0.46 to 0.46 of the cube; colours blend at its middle and ends, and at the square (0.125).
     for middle, expected in ((-0.22, [255, 0, 0]), (0.28, [0, 255, 0])):
         chosen = color[is_added & ((height - middle).abs() < 0.12)]
         assert len(chosen) > 3
         assert int((chosen - torch.tensor(expected)).abs().max()) <= 1
     below = is_added & (height < -0.1)
-    assert kept.attributes["roughness"][below].unique().tolist() == [76]
-    assert kept.attributes["metallic"][below].unique().tolist() in ([50], [51])
+    assert kept.materials["roughness"][below].unique().tolist() == [76]
+    assert kept.materials["metallic"][below].unique().tolist() in ([50], [51])
 
 
 def test_an_object_of_nothing_but_a_crumb_needs_completion():
@@ -143,15 +138,15 @@ def test_an_object_of_nothing_but_a_crumb_needs_completion():
         Mesh(1 - speck, torch.tensor([[0, 1, 2]]), material=PBRMaterial((0.0, 1.0, 0.0, 1.0))),
     ]
     with pytest.raises(InputError, match="higher resolution"):
-        object_to_voxels(pieces, 16)
-    voxels = object_to_voxels(pieces, 16, faithful=True)
-    assert len(voxels.coords) == 8
-    is_low = voxels.coords[:, 0] < 8
-    assert voxels.attributes["base_color"][is_low].unique(dim=0).tolist() == [[255, 0, 0]]
-    assert voxels.attributes["base_color"][~is_low].unique(dim=0).tolist() == [[0, 255, 0]]
+        object_to_ovoxel(pieces, 16)
+    voxels = object_to_ovoxel(pieces, 16, faithful=True)
+    assert len(voxels.grid.coords) == 8
+    is_low = voxels.grid.coords[:, 0] < 8
+    assert voxels.materials["base_color"][is_low].unique(dim=0).tolist() == [[255, 0, 0]]
+    assert voxels.materials["base_color"][~is_low].unique(dim=0).tolist() == [[0, 255, 0]]
 
 
 def test_a_line_stays_nothing_with_completion():
     line = Mesh(torch.tensor([[0.0, 0, 0], [1, 0, 0], [2, 0, 0]]), torch.tensor([[0, 1, 2]]))
     with pytest.raises(InputError, match="without area"):
-        object_to_voxels([line], 16, faithful=True)
+        object_to_ovoxel([line], 16, faithful=True)

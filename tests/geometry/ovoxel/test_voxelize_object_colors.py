@@ -8,7 +8,7 @@ import trimesh
 
 from scenewright.geometry.color import srgb_from_linear
 from scenewright.geometry.ovoxel.voxelize import fit_unit_cube
-from scenewright.geometry.ovoxel.voxelize_object import object_to_voxels
+from scenewright.geometry.ovoxel.voxelize_object import object_to_ovoxel
 from scenewright.io.glb import load_glb
 from scenewright.types import Mesh
 
@@ -91,7 +91,7 @@ def largest_around(values: torch.Tensor) -> torch.Tensor:
 )
 def test_colours_of_furniture_are_those_of_its_textures_within_quantisation(name, least):
     parts = [part for scene_object in load_glb(FURNITURE / f"{name}.glb").objects for part in scene_object.parts]
-    voxels = object_to_voxels(parts, RESOLUTION, faithful=True)
+    voxels = object_to_ovoxel(parts, RESOLUTION, faithful=True)
     points, colors = surface_samples(parts, 400_000)
     cell = cells_of(points)
     index = cell[:, None].expand(-1, 3)
@@ -106,10 +106,10 @@ def test_colours_of_furniture_are_those_of_its_textures_within_quantisation(name
     border[cells_of(border_points(parts, 0.1 / RESOLUTION))] = 1
     is_inner = largest_around(border)[:, 0] == 0
 
-    of_voxel = keys(voxels.coords)
+    of_voxel = keys(voxels.grid.coords)
     is_smooth = (count[of_voxel] >= 3) & (spread[of_voxel] <= 4) & is_inner[of_voxel]
     assert int(is_smooth.sum()) > least
-    error = (voxels.attributes["base_color"].float() - mean[of_voxel]).abs().amax(1)[is_smooth]
+    error = (voxels.materials["base_color"].float() - mean[of_voxel]).abs().amax(1)[is_smooth]
     # Bytes are truncated: half a level on average and up to one, and up to four levels of texture lie in a voxel.
     assert float(error.median()) < 0.7
     assert float(error.quantile(0.99)) < 1.5

@@ -30,10 +30,10 @@ def test_what_no_picture_shows_is_left_out_and_the_rest_is_turned() -> None:
     )
     quarter = np.array([[0.0, -1, 0, 5], [1, 0, 0, 6], [0, 0, 1, 7], [0, 0, 0, 1]])
     voxels = seen_voxels(Asset("ball", "ball", "ball", parts), quarter)
-    extent = (voxels.coords.amax(0) - voxels.coords.amin(0)).tolist()
+    extent = (voxels.grid.coords.amax(0) - voxels.grid.coords.amin(0)).tolist()
     assert extent[1] >= 61 > 33 >= max(extent[0], extent[2])
-    assert int(voxels.attributes["base_color"][:, 2].max()) < 30
-    assert len(voxels.attributes["vertices"]) == len(voxels.coords)
+    assert int(voxels.materials["base_color"][:, 2].max()) < 30
+    assert len(voxels.materials["base_color"]) == len(voxels.grid.coords)
 
 
 @pytest.fixture(scope="module")

@@ -1,20 +1,23 @@
 """A dual grid as it is stored: dual vertices in 8 bits, three flags in one byte.
 
-Legend: N voxels. Source: sheet section 2.4. One step of a dual vertex is 1/255 of a voxel; values are truncated.
+Legend: N voxels. One step of a dual vertex is 1/255 of a voxel; values are truncated, and what was stored once is
+stored the same again (microsoft/TRELLIS.2, `o-voxel`).
 """
 
 import torch
+from jaxtyping import Int, UInt8
+from torch import Tensor
 
 from scenewright.errors import InputError
-from scenewright.types import DualGrid, SparseVoxels
+from scenewright.types import DualGrid
 
 __all__ = ["dequantize_dual_grid", "quantize_dual_grid"]
 
 _TOLERANCE = 1e-3
 
 
-def quantize_dual_grid(grid: DualGrid) -> SparseVoxels:
-    """Attributes `vertices` uint8 `[N, 3]` and `intersected` uint8 `[N, 1]` (bit a: the edge along axis a).
+def quantize_dual_grid(grid: DualGrid) -> tuple[UInt8[Tensor, "N 3"], UInt8[Tensor, "N 1"]]:
+    """Bytes of the dual vertices and of the flags (bit a: the edge along axis a is intersected).
 
     Raises:
         InputError: a dual vertex is more than a thousandth of a voxel outside its voxel.
@@ -25,29 +28,14 @@ def quantize_dual_grid(grid: DualGrid) -> SparseVoxels:
             "Expected dual vertices inside their voxels, got offsets "
             f"from {float(dual.min()):g} to {float(dual.max()):g}; clamp them to [0, 1] before storing."
         )
-    vertices = (dual.clamp(0, 1) * 255).to(torch.uint8)
     bits = grid.intersected.to(torch.uint8)
-    intersected = bits[:, 0] | bits[:, 1] << 1 | bits[:, 2] << 2
-    return SparseVoxels(grid.coords, grid.resolution, {"vertices": vertices, "intersected": intersected[:, None]})
+    flags = bits[:, 0] | bits[:, 1] << 1 | bits[:, 2] << 2
+    return (dual.clamp(0, 1) * 255).to(torch.uint8), flags[:, None]
 
 
-def dequantize_dual_grid(voxels: SparseVoxels) -> DualGrid:
-    """Inverse of `quantize_dual_grid`, to within 1/255 of a voxel; other attributes are ignored.
-
-    Raises:
-        InputError: the voxels do not hold a dual grid.
-    """
-    vertices, intersected = voxels.attributes.get("vertices"), voxels.attributes.get("intersected")
-    if vertices is None or intersected is None:
-        found = ", ".join(voxels.attributes) or "none"
-        raise InputError(
-            f"Expected voxels with the attributes 'vertices' and 'intersected' of a dual grid, got {found}."
-        )
-    if vertices.dtype != torch.uint8 or vertices.shape[1:] != (3,) or intersected.dtype != torch.uint8:
-        raise InputError(
-            f"Expected uint8 'vertices' of shape [N, 3] and 'intersected' of shape [N, 1], got {vertices.dtype} "
-            f"{tuple(vertices.shape)} and {intersected.dtype} {tuple(intersected.shape)}."
-        )
-    bits = intersected.reshape(len(vertices))
-    flags = torch.stack([bits >> axis & 1 for axis in range(3)], 1).bool()
-    return DualGrid(voxels.coords, vertices.float() / 255, flags, voxels.resolution)
+def dequantize_dual_grid(
+    coords: Int[Tensor, "N 3"], vertices: UInt8[Tensor, "N 3"], flags: UInt8[Tensor, "N 1"], resolution: int
+) -> DualGrid:
+    """Inverse of `quantize_dual_grid`, to within 1/255 of a voxel."""
+    intersected = torch.cat([flags >> axis & 1 for axis in range(3)], 1).bool()
+    return DualGrid(coords, vertices.float() / 255, intersected, resolution)

@@ -1,6 +1,6 @@
 """A whole object as O-Voxel and back: the dual grid of its surface and its PBR attributes in one set of voxels.
 
-Stored: `vertices` and `intersected` (see dual_grid_quantize), `base_color`, `metallic`, `roughness`, `alpha`.
+Dual vertices are rounded to the steps that files store, so that an object is the same before and after writing it.
 
 Legend: N voxels. Frame: the object fitted to [-0.5, 0.5]^3 (see `fit_unit_cube`), z up; the object's own size and place
 are not part of O-Voxel. Source: sheet sections 2.4, 3.1 and 14.6.
@@ -28,23 +28,23 @@ from scenewright.geometry.ovoxel.volumetric_attributes import (
 from scenewright.geometry.ovoxel.volumetric_attributes_points import attributes_at_points
 from scenewright.geometry.ovoxel.voxelize import Lattice, fit_unit_cube
 from scenewright.sparse.hashing import coord_keys
-from scenewright.types import DualGrid, Mesh, PBRMaterial, SparseVoxels
+from scenewright.types import DualGrid, Mesh, OVoxel, PBRMaterial, merged_mesh
 
-__all__ = ["object_to_voxels", "voxels_to_mesh"]
+__all__ = ["object_to_ovoxel", "ovoxel_to_mesh"]
 
 # Below this (of 255) a voxel counts as see-through; sampling leaves opaque surfaces at 254 or 255.
 _OPAQUE_BYTE = 250
 
 
-def object_to_voxels(
+def object_to_ovoxel(
     parts: Sequence[Mesh],
     resolution: int,
     config: DualGridConfig | None = None,
     progress: Callable[[float], None] | None = None,
     *,
     faithful: bool = False,
-) -> SparseVoxels:
-    """Surface and materials of an object, fitted to the cube, as uint8 voxels in ascending (x, y, z) order.
+) -> OVoxel:
+    """Surface and materials of an object, fitted to the cube, voxels in ascending (x, y, z) order.
 
     Args:
         parts: the object's meshes in one common frame.
@@ -63,10 +63,7 @@ def object_to_voxels(
     fitted, _, _ = fit_unit_cube(torch.cat([part.vertices.float() for part in parts]))
     pieces = fitted.split([len(part.vertices) for part in parts])
     parts = [replace(part, vertices=piece) for part, piece in zip(parts, pieces, strict=True)]
-    starts = torch.tensor([0, *(len(piece) for piece in pieces[:-1])]).cumsum(0).tolist()
-    faces = torch.cat([part.faces.long() + start for part, start in zip(parts, starts, strict=True)])
-
-    mesh, num_stages = Mesh(fitted, faces), 3 if faithful else 2
+    mesh, num_stages = Mesh(fitted, merged_mesh(parts).faces), 3 if faithful else 2
 
     def stage(number: int) -> Callable[[float], None]:
         def report(done: float) -> None:
@@ -83,14 +80,16 @@ def object_to_voxels(
         triangles, Lattice.cube(resolution), num_threads=config.num_threads, progress=stage(1)
     )
     # Both scans make the same voxels by construction: same triangles, same arithmetic, same order.
-    assert torch.equal(grid.coords, coords), "dual grid and attributes disagree on voxels"
+    if not torch.equal(grid.coords, coords):
+        raise RuntimeError(f"The two scans of one surface made {len(grid.coords)} and {len(coords)} voxels.")
     if faithful:
         whole = faithful_dual_grid(grid, mesh, num_threads=config.num_threads, progress=stage(2))
         if not len(whole.coords):
             raise InputError("The object has no surface: all of its triangles are without area.")
         values = _with_changed(values, grid, whole, mesh, triangles)
         grid = whole
-    return SparseVoxels(grid.coords, resolution, {**quantize_dual_grid(grid).attributes, **attribute_bytes(values)})
+    stored = dequantize_dual_grid(grid.coords, *quantize_dual_grid(grid), resolution)
+    return OVoxel(stored, attribute_bytes(values))
 
 
 def _with_changed(
@@ -118,28 +117,20 @@ def _with_changed(
     return merged
 
 
-def voxels_to_mesh(voxels: SparseVoxels) -> Mesh:
+def ovoxel_to_mesh(voxels: OVoxel) -> Mesh:
     """The surface stored in voxels, with vertex colours where they hold `base_color`; unoriented, so double-sided.
 
     Each vertex takes the colour and alpha of its voxel; metallic and roughness become the object's medians, since a
     material has one of each. Vertices that no face uses are dropped.
 
     Raises:
-        InputError: the voxels hold no dual grid, or attributes that are not uint8 of the expected width.
+        InputError: the voxels hold no surface.
     """
-    grid = dequantize_dual_grid(voxels)
-    mesh = dual_grid_to_mesh(grid)
+    mesh = dual_grid_to_mesh(voxels.grid)
     used, faces = torch.unique(mesh.faces.long(), return_inverse=True)
     if not len(used):
         raise InputError("The voxels hold no surface: no grid edge has all of its four voxels.")
-    values = {}
-    for name, width in (("base_color", 3), ("metallic", 1), ("roughness", 1), ("alpha", 1)):
-        value = voxels.attributes.get(name)
-        if value is None:
-            continue
-        if value.dtype != torch.uint8 or value.reshape(len(value), -1).shape[1] != width:
-            raise InputError(f"Expected uint8 '{name}' of width {width}, got {value.dtype} {tuple(value.shape)}.")
-        values[name] = value.reshape(len(value), width)[used]
+    values = {name: value[used] for name, value in voxels.materials.items()}
     colors, is_blended = None, False
     if "base_color" in values:
         alpha = values.get("alpha", torch.full_like(values["base_color"][:, :1], 255))

@@ -26,8 +26,7 @@ from scenewright.data.selection import Selector
 from scenewright.data.shards import is_whole
 from scenewright.data.tensor_shards import write_tensor_shard
 from scenewright.errors import InputError
-from scenewright.geometry.ovoxel.dual_grid_quantize import dequantize_dual_grid
-from scenewright.geometry.ovoxel.voxelize_object import object_to_voxels
+from scenewright.geometry.ovoxel.voxelize_object import object_to_ovoxel
 from scenewright.sparse.tensor import SparseTensor, VoxelSet
 from scenewright.systems.mini.conditioner import PictureConditioner
 from scenewright.systems.mini.encoding import relit
@@ -35,7 +34,7 @@ from scenewright.systems.mini.examples import RESOLUTION, compose_views, seen_ob
 from scenewright.systems.mini.occupancy import outer_shell
 from scenewright.systems.mini.sizes import VOXEL_RESOLUTION
 from scenewright.systems.single_object.latent_preparation import read_statistics, write_statistics
-from scenewright.types import SparseVoxels
+from scenewright.types import OVoxel
 from scenewright.weights.record import LatentStatistics
 
 __all__ = ["LatentEncoders", "measured_statistics", "seen_voxels", "turned_voxels", "write_latent_examples"]
@@ -52,33 +51,39 @@ class LatentEncoders:
     texture: TextureEncoder
 
     @torch.no_grad()
-    def latents(self, voxels: SparseVoxels) -> tuple[SparseTensor, SparseTensor]:
+    def latents(self, voxels: OVoxel) -> tuple[SparseTensor, SparseTensor]:
         """Shape and texture latent of an object, on the same tokens."""
-        grid = dequantize_dual_grid(voxels)
+        grid = voxels.grid
         packed = VoxelSet(torch.nn.functional.pad(grid.coords.int(), (1, 0)))
-        materials = [voxels.attributes[name].reshape(len(grid.coords), -1).float() / 255 for name in MATERIAL_CHANNELS]
+        materials = [voxels.materials[name].float() / 255 for name in MATERIAL_CHANNELS]
         return (
             self.shape(shape_features(packed, grid.dual_vertices, grid.intersected)).mean,
             self.texture(texture_features(packed, torch.cat(materials, 1))).mean,
         )
 
 
-def seen_voxels(asset: Asset, turned_from_object: Float[np.ndarray, "4 4"]) -> SparseVoxels:
+def seen_voxels(asset: Asset, turned_from_object: Float[np.ndarray, "4 4"]) -> OVoxel:
     """Dual grid and materials of an object in its own turned cube, without what its outer shell hides.
 
     Raises:
         InputError: the object is too thin for the grid.
     """
     voxels = turned_voxels(asset, turned_from_object, VOXEL_RESOLUTION)
-    cells = (voxels.coords // (VOXEL_RESOLUTION // RESOLUTION)).long()
+    grid = voxels.grid
+    cells = (grid.coords // (VOXEL_RESOLUTION // RESOLUTION)).long()
     occupied = np.zeros((RESOLUTION,) * 3, dtype=bool)
     occupied[tuple(cells.T.numpy())] = True
     kept = torch.from_numpy(outer_shell(occupied))[tuple(cells.T)]
-    attributes = {name: values[kept] for name, values in voxels.attributes.items()}
-    return SparseVoxels(voxels.coords[kept], voxels.resolution, attributes)
+    seen = replace(
+        grid,
+        coords=grid.coords[kept],
+        dual_vertices=grid.dual_vertices[kept],
+        intersected=grid.intersected[kept],
+    )
+    return OVoxel(seen, {name: values[kept] for name, values in voxels.materials.items()})
 
 
-def turned_voxels(asset: Asset, turned_from_object: Float[np.ndarray, "4 4"], resolution: int) -> SparseVoxels:
+def turned_voxels(asset: Asset, turned_from_object: Float[np.ndarray, "4 4"], resolution: int) -> OVoxel:
     """Dual grid and materials of a whole object in its own turned cube.
 
     Raises:
@@ -87,7 +92,7 @@ def turned_voxels(asset: Asset, turned_from_object: Float[np.ndarray, "4 4"], re
     turn = torch.from_numpy(turned_from_object[:3, :3]).float()
     parts = [part for part in asset.parts if len(part.faces)]
     turned = [replace(part, vertices=part.vertices.float() @ turn.T, vertex_normals=None) for part in parts]
-    return object_to_voxels(turned, resolution)
+    return object_to_ovoxel(turned, resolution)
 
 
 def measured_statistics(latents: list[Tensor]) -> LatentStatistics:

@@ -28,9 +28,8 @@ from scenewright.data.tensor_shards import write_tensor_shard
 from scenewright.data.viewpoints import pinhole
 from scenewright.errors import InputError
 from scenewright.geometry.camera.cameras import look_at, orbit_position, sphere_yaw_pitch
-from scenewright.geometry.ovoxel.dual_grid_quantize import dequantize_dual_grid
 from scenewright.geometry.ovoxel.voxelize import fit_unit_cube
-from scenewright.geometry.ovoxel.voxelize_object import object_to_voxels
+from scenewright.geometry.ovoxel.voxelize_object import object_to_ovoxel
 from scenewright.jobs import run
 from scenewright.progress import Advance, ignore
 from scenewright.rendering.augment import random_lights
@@ -81,12 +80,11 @@ def prepare_asset(source: TrainingAsset, config: AssetPreparation, generator: to
         InputError: the asset has no extent, or is too thin for the grid.
     """
     parts = [part for part in source.asset.parts if len(part.faces)]
-    voxels = object_to_voxels(parts, config.resolution)
-    grid = dequantize_dual_grid(voxels)
-    materials = [voxels.attributes[name].reshape(len(voxels.coords), -1).float() / 255 for name in _MATERIALS]
+    voxels = object_to_ovoxel(parts, config.resolution)
+    grid, materials = voxels.grid, [voxels.materials[name].float() / 255 for name in _MATERIALS]
     sample = {
         "occupancy": surface_occupancy(source.asset, config.structure_resolution)[None].byte(),
-        "coords": voxels.coords.int(),
+        "coords": grid.coords.int(),
         "dual_vertices": grid.dual_vertices,
         "intersected": grid.intersected,
         "materials": torch.cat(materials, 1),

@@ -1,0 +1,55 @@
+"""Any file format of scenes to any other.
+
+Meshes keep objects, materials and placements as far as the target holds them (`formats`). To O-Voxel all objects become
+one, fitted to the unit cube without its size and place; between two files of O-Voxel nothing changes. Splats have no
+surface and meshes are no splats, so that these are refused.
+"""
+
+from pathlib import Path
+
+from scenewright.io.formats import FORMATS, readable, writable
+from scenewright.io.voxel_file import DEFAULT_RESOLUTION, load_ovoxel, save_ovoxel
+from scenewright.io.vxz import VxzOptions
+from scenewright.progress import SILENT, Progress
+
+__all__ = ["convert"]
+
+
+def convert(
+    source: str | Path,
+    target: str | Path,
+    *,
+    resolution: int = DEFAULT_RESOLUTION,
+    published: bool = False,
+    compression: str = "lzma",
+    progress: Progress = SILENT,
+) -> Path:
+    """Write the scene of one file to another, in the format of the target's suffix; returns the target.
+
+    Args:
+        resolution: voxels per side, from meshes to O-Voxel.
+        published: make O-Voxel as published training data was made: faster, but thin parts are lost or displaced.
+        compression: of `.vxz` files: none, deflate, lzma or zstd.
+        progress: receives the stage of a conversion from meshes to O-Voxel.
+
+    Raises:
+        InputError: an unknown suffix, a damaged file, or a target that cannot hold what the source is made of.
+    """
+    source, target = Path(source), Path(target)
+    options = VxzOptions(compression=compression)
+    read = readable(source)
+    to_voxels = any(entry.suffix == target.suffix.lower() and "voxels" in entry.holds for entry in FORMATS)
+    if to_voxels and "voxels" in read.holds:
+        return save_ovoxel(load_ovoxel(source), target, options)
+    scene = read.read(source)
+    write = writable(target, scene)
+    if not to_voxels:
+        return write.write(scene, target)
+    from scenewright.geometry.ovoxel.voxelize_object import object_to_ovoxel  # compiled kernels: slow to import
+
+    parts = [part for item in scene.objects for part in item.placed_parts()]
+    advance = progress.stage(f"voxels at {resolution}^3")
+    voxels = object_to_ovoxel(
+        parts, resolution, progress=lambda done: advance(round(100 * done), 100), faithful=not published
+    )
+    return save_ovoxel(voxels, target, options)

@@ -1,0 +1,100 @@
+"""The table of file formats. Reading, writing and the commands ask it; a new format is one entry here.
+
+Every format reads and writes a `Scene`. Of two formats with one suffix the first that fits is taken: a .ply is splats
+where it has, or the scene has, splats; else a mesh.
+"""
+
+import logging
+from pathlib import Path
+
+from scenewright.errors import InputError
+from scenewright.io.format import Content, Format
+from scenewright.io.gaussian_ply import SPLAT_PLY
+from scenewright.io.glb import GLB, GLTF
+from scenewright.io.mesh_file import PLY, STL
+from scenewright.io.obj import OBJ
+from scenewright.io.voxel_file import VOXEL_NPZ, VXZ
+from scenewright.types import PBRMaterial, Scene
+
+__all__ = ["FORMATS", "check_target", "contents", "readable", "suffixes", "writable"]
+
+logger = logging.getLogger(__name__)
+
+FORMATS = (GLB, GLTF, OBJ, SPLAT_PLY, PLY, STL, VXZ, VOXEL_NPZ)
+
+
+def suffixes(*holds: Content) -> tuple[str, ...]:
+    """Suffixes of the formats that hold any of these, in the table's order."""
+    return tuple(dict.fromkeys(entry.suffix for entry in FORMATS if entry.holds.intersection(holds)))
+
+
+def readable(path: str | Path) -> Format:
+    """The format that a file is in.
+
+    Raises:
+        InputError: no format has this suffix, or the file is missing or damaged where its content decides.
+    """
+    path = Path(path)
+    for entry in FORMATS:
+        if entry.suffix == path.suffix.lower() and entry.recognises(path):
+            return entry
+    known = ", ".join(suffixes("meshes", "splats"))
+    raise InputError(f"Expected a scene as {known}; got '{path.name}'. Export it as one of these.")
+
+
+def writable(path: str | Path, scene: Scene) -> Format:
+    """The format to write a scene to `path` in; warns of what the format does not keep.
+
+    Raises:
+        InputError: no format has this suffix, or none that does holds what the scene is made of.
+    """
+    path, has = Path(path), contents(scene)
+    entries = [entry for entry in FORMATS if entry.suffix == path.suffix.lower()]
+    if not entries:
+        raise InputError(
+            f"Cannot write a scene as '{path.name}'; use {', '.join(suffixes('meshes'))} for meshes"
+            f" or {', '.join(suffixes('splats'))} for splats."
+        )
+    needed = has & {"meshes", "splats"}
+    chosen = next((entry for entry in entries if not needed or entry.holds & needed), None)
+    if chosen is None:
+        (kind,) = needed
+        raise InputError(
+            f"The scene has {kind} only, which '{path.name}' cannot hold; write {' or '.join(suffixes(kind))}."
+        )
+    if lost := sorted(has - chosen.holds - {"splats", "meshes"}):
+        logger.warning("'%s' (%s) does not keep: %s.", path.name, chosen.name, ", ".join(lost))
+    return chosen
+
+
+def contents(scene: Scene) -> frozenset[Content]:
+    """What a scene is made of, in the words of `Format.holds`."""
+    parts = [part for item in scene.objects for part in item.parts]
+    materials = [part.material for part in parts if part.material is not None]
+    textures = [(m.base_color_texture, m.metallic_roughness_texture, m.normal_texture) for m in materials]
+    has: dict[Content, bool] = {
+        "meshes": bool(parts),
+        "splats": any(item.splats is not None for item in scene.objects),
+        "objects": len(scene.objects) > 1,
+        "materials": any(material != PBRMaterial(name=material.name) for material in materials),
+        "textures": any(texture is not None for row in textures for texture in row),
+        "colors": any(part.vertex_colors is not None for part in parts),
+        "cameras": bool(scene.cameras),
+    }
+    return frozenset(name for name, present in has.items() if present)
+
+
+def check_target(path: Path, option: str, *allowed: str) -> None:
+    """Before minutes of work: refuse a file that cannot be written in the end.
+
+    Args:
+        option: of the command line, for messages.
+        allowed: suffixes to choose from.
+
+    Raises:
+        InputError: another suffix, or a folder that does not exist.
+    """
+    if path.suffix.lower() not in allowed:
+        raise InputError(f"Expected {option} to end in {' or '.join(allowed)}, got '{path.name}'.")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"The folder of '{path}' does not exist; create it first.")

@@ -1,0 +1,276 @@
+"""Wavefront OBJ with its materials (.mtl) and textures beside it: named objects, placed in the world.
+
+Materials are Kd (sRGB encoded), d, Pr, Pm (the PBR extension of the format) and the maps map_Kd, map_Pr, map_Pm and
+norm; vertex colours follow the positions. OBJ does not say which axis is up; by custom it is y. trimesh parses the
+faces; files that an OBJ names are read from its own folder only.
+"""
+
+import io
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from scenewright.errors import InputError
+from scenewright.geometry.color import linear_from_srgb, srgb_from_linear
+from scenewright.geometry.frames import yup_from_zup, zup_from_yup
+from scenewright.io.atomic import write_bytes
+from scenewright.io.format import Format
+from scenewright.io.glb import read_beside
+from scenewright.io.images import decode_image, encode_png, pixels_of
+from scenewright.io.mesh_file import read_bounded
+from scenewright.types import Mesh, PBRMaterial, Scene, SceneObject
+
+__all__ = ["OBJ", "load_obj", "save_obj"]
+
+
+def save_obj(scene: Scene, path: str | Path) -> Path:
+    """Write `path`, and beside it `NAME.mtl` and `NAME_*.png` where there are materials and textures; returns the path.
+
+    Raises:
+        InputError: geometry that is not finite, or the folder cannot be written.
+    """
+    path = Path(path)
+    names: dict[int, str] = {}
+    materials: list[str] = []
+    lines: list[str] = []
+    starts = [1, 1, 1]  # of positions, texture coordinates, normals
+    for number, item in enumerate(scene.objects):
+        lines.append(f"o {_word(item.name) or f'object_{number}'}")
+        for part in item.placed_parts():
+            material = part.material
+            if material is not None and id(material) not in names:
+                names[id(material)] = f"{_word(material.name) or 'material'}_{len(names)}"
+                materials += _material_lines(material, names[id(material)], path)
+            lines += _part_lines(part, "" if material is None else names[id(material)], starts)
+    if materials:
+        write_bytes(path.with_suffix(".mtl"), "\n".join([*materials, ""]).encode())
+        lines.insert(0, f"mtllib {path.with_suffix('.mtl').name}")
+    return write_bytes(path, "\n".join([*lines, ""]).encode())
+
+
+def _word(name: str) -> str:
+    return re.sub(r"\s+", "_", name.strip())
+
+
+def _part_lines(part: Mesh, material: str, starts: list[int]) -> list[str]:
+    if not bool(part.vertices.isfinite().all()):
+        raise InputError("An object has coordinates that are not finite, so it cannot be written.")
+    positions = yup_from_zup(part.vertices.detach().cpu())
+    if part.vertex_colors is not None:
+        positions = torch.cat([positions, srgb_from_linear(part.vertex_colors.detach().cpu()[:, :3])], 1)
+    columns = [("v", positions)]
+    if part.uv is not None:
+        columns.append(("vt", part.uv.detach().cpu() * torch.tensor([1.0, -1.0]) + torch.tensor([0.0, 1.0])))
+    if part.vertex_normals is not None:
+        columns.append(("vn", yup_from_zup(part.vertex_normals.detach().cpu())))
+    lines = [f"{key} {' '.join(f'{value:.9g}' for value in row)}" for key, rows in columns for row in rows.tolist()]
+    if material:
+        lines.append(f"usemtl {material}")
+    first, second, third = starts
+    corner = {
+        (False, False): lambda i: f"{first + i}",
+        (True, False): lambda i: f"{first + i}/{second + i}",
+        (False, True): lambda i: f"{first + i}//{third + i}",
+        (True, True): lambda i: f"{first + i}/{second + i}/{third + i}",
+    }[part.uv is not None, part.vertex_normals is not None]
+    lines += [f"f {' '.join(corner(index) for index in face)}" for face in part.faces.tolist()]
+    count = len(part.vertices)
+    starts[0] += count
+    starts[1] += count if part.uv is not None else 0
+    starts[2] += count if part.vertex_normals is not None else 0
+    return lines
+
+
+def _material_lines(material: PBRMaterial, name: str, path: Path) -> list[str]:
+    color = srgb_from_linear(torch.tensor(material.base_color_factor[:3], dtype=torch.float64)).tolist()
+    lines = [
+        f"newmtl {name}",
+        f"Kd {' '.join(f'{value:.6g}' for value in color)}",
+        f"d {material.base_color_factor[3]:.6g}",
+        f"Pr {material.roughness_factor:.6g}",
+        f"Pm {material.metallic_factor:.6g}",
+    ]
+    packed = material.metallic_roughness_texture
+    maps = {
+        "map_Kd": material.base_color_texture,
+        "map_Pr": None if packed is None else packed[..., 1],
+        "map_Pm": None if packed is None else packed[..., 2],
+        "norm": material.normal_texture,
+    }
+    for key, pixels in maps.items():
+        if pixels is not None:
+            file = path.with_name(f"{path.stem}_{name}_{key.removeprefix('map_')}.png")
+            write_bytes(file, encode_png(pixels))
+            lines.append(f"{key} {file.name}")
+    return lines
+
+
+def load_obj(path: str | Path) -> Scene:
+    """The objects of an OBJ file, one part per material, z up; without `o` lines one object named after the file.
+
+    Raises:
+        InputError: missing, damaged, too large, without triangles, or a texture that cannot be read.
+    """
+    import trimesh
+
+    path = Path(path)
+    content = read_bounded(path)
+    library = _Library(path.parent)
+    try:
+        loaded = trimesh.load(io.BytesIO(content), file_type="obj", resolver=library, process=False, split_objects=True)
+        geometries = loaded.geometry if isinstance(loaded, trimesh.Scene) else {path.stem: loaded}
+        found = {name: _Raw.of(geometry, b"\nvn " in content) for name, geometry in geometries.items()}
+    except Exception as error:  # trimesh raises many kinds for damaged files
+        raise InputError(f"'{path}' is not a readable OBJ mesh ({error}); export it again.") from error
+    if not any(len(raw.faces) for raw in found.values()):
+        raise InputError(f"'{path}' holds no triangles; export a mesh with faces.")
+    # Geometries are named "object_material": the object is the longest name that begins it.
+    names = [match.decode(errors="replace").strip() for match in re.findall(rb"^o[ \t]+(.+)$", content, re.MULTILINE)]
+    names = list(dict.fromkeys(names)) or [path.stem]
+    parts: dict[str, list[Mesh]] = {name: [] for name in names}
+    for key in sorted(found):
+        owners = [name for name in names if key == name or key.startswith(f"{name}_")]
+        parts[max(owners, key=len, default=names[0])].append(library.part(found[key], path))
+    objects = tuple(SceneObject(name, tuple(own)) for name, own in parts.items() if own)
+    return Scene(objects)
+
+
+class _Raw:
+    """Arrays of one trimesh geometry, checked."""
+
+    def __init__(self, vertices: np.ndarray, faces: np.ndarray) -> None:
+        self.vertices, self.faces = vertices, faces
+        self.normals: np.ndarray | None = None
+        self.uv: np.ndarray | None = None
+        self.rgb: np.ndarray | None = None
+        self.material = ""
+
+    @staticmethod
+    def of(geometry: Any, has_normals: bool) -> "_Raw":
+        raw = _Raw(np.array(geometry.vertices, np.float32), np.array(geometry.faces, np.int64))
+        count = len(raw.vertices)
+        if not (raw.vertices.shape[1:] == (3,) and raw.faces.shape[1:] == (3,) and np.isfinite(raw.vertices).all()):
+            raise ValueError("its vertices or faces are damaged")
+        if len(raw.faces) and (raw.faces.min() < 0 or raw.faces.max() >= count):
+            raise ValueError("a face names a vertex that does not exist")
+        if has_normals:
+            raw.normals = np.array(geometry.vertex_normals, np.float32)
+        visual = geometry.visual
+        if visual.kind == "vertex":
+            raw.rgb = np.array(visual.vertex_colors, np.float32)[:, :3] / 255
+        elif visual.kind == "texture":
+            raw.material = str(getattr(visual.material, "name", "") or "")
+            uv = None if visual.uv is None else np.array(visual.uv, np.float32)
+            raw.uv = uv if uv is not None and uv.shape == (count, 2) and np.isfinite(uv).all() else None
+        return raw
+
+
+class _Library:
+    """The materials of one OBJ, from the one .mtl that trimesh asks for; it is given no other file."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._tables: dict[str, dict[str, str]] = {}
+        self._materials: dict[str, PBRMaterial] = {}
+
+    def __getitem__(self, name: str) -> bytes:
+        return self.get(name)
+
+    def get(self, name: str) -> bytes:
+        if self._tables or not name.lower().endswith(".mtl"):
+            raise KeyError(name)
+        try:
+            content = read_beside(self._folder, name)
+        except InputError as error:
+            raise KeyError(name) from error
+        table: dict[str, str] = {}
+        for line in content.decode(errors="replace").splitlines():
+            key, _, value = line.strip().partition(" ")
+            if key == "newmtl":
+                table = self._tables.setdefault(value.strip(), {})
+            elif value:
+                table[key.lower()] = value.strip()
+        return content
+
+    def part(self, raw: _Raw, path: Path) -> Mesh:
+        material = None
+        if raw.material in self._tables:
+            if raw.material not in self._materials:
+                self._materials[raw.material] = self._read(raw.material, path)
+            material = self._materials[raw.material]
+        colors, uv = None, None
+        if raw.rgb is not None:
+            linear = linear_from_srgb(torch.from_numpy(raw.rgb))
+            colors = torch.cat([linear, torch.ones(len(linear), 1)], 1)
+        if raw.uv is not None:
+            uv = torch.from_numpy(raw.uv) * torch.tensor([1.0, -1.0]) + torch.tensor([0.0, 1.0])
+        normals = None if raw.normals is None else zup_from_yup(torch.from_numpy(raw.normals))
+        return Mesh(
+            zup_from_yup(torch.from_numpy(raw.vertices)), torch.from_numpy(raw.faces), normals, colors, uv, material
+        )
+
+    def _read(self, name: str, path: Path) -> PBRMaterial:
+        table = self._tables[name]
+        color = linear_from_srgb(torch.tensor(_numbers(table, "kd", [1.0, 1.0, 1.0]), dtype=torch.float64)).tolist()
+        (alpha,) = _numbers(table, "d", [1.0])
+        (roughness,), (metallic,) = _numbers(table, "pr", [1.0]), _numbers(table, "pm", [0.0])
+        base = self._picture(table, "map_kd", path)
+        rough, metal = (self._picture(table, key, path) for key in ("map_pr", "map_pm"))
+        normal = self._picture(table, "norm", path)
+        return PBRMaterial(
+            base_color_factor=(color[0], color[1], color[2], alpha),
+            metallic_factor=metallic,
+            roughness_factor=roughness,
+            base_color_texture=None if base is None else pixels_of(base, base.mode),
+            metallic_roughness_texture=_packed(rough, metal),
+            normal_texture=None if normal is None else pixels_of(normal, "RGB"),
+            alpha_mode="BLEND" if alpha < 1 or (base is not None and base.mode == "RGBA") else "OPAQUE",
+            name=name,
+        )
+
+    def _picture(self, table: Mapping[str, str], key: str, path: Path) -> Image.Image | None:
+        if key not in table:
+            return None
+        file = table[key].split()[-1] if table[key].startswith("-") else table[key]
+        try:
+            return decode_image(read_beside(self._folder, file.replace("\\", "/")), name=f"'{file}'")
+        except InputError as error:
+            raise InputError(f"Cannot read the textures of '{path}': {str(error).rstrip('.')}.") from error
+
+
+def _numbers(table: Mapping[str, str], key: str, default: list[float]) -> list[float]:
+    try:
+        numbers = [min(max(float(word), 0.0), 1.0) for word in table[key].split()]
+    except (KeyError, ValueError):
+        return default
+    return numbers if len(numbers) == len(default) else default
+
+
+def _packed(rough: Image.Image | None, metal: Image.Image | None) -> Tensor | None:
+    """Roughness in channel 1 and metallic in channel 2, as glTF has them; the one that is missing counts as 1."""
+    if rough is None and metal is None:
+        return None
+    size = (rough or metal).size  # type: ignore[union-attr]
+    planes = [
+        torch.full((size[1], size[0]), 255, dtype=torch.uint8)
+        if picture is None
+        else pixels_of(picture.resize(size), "RGB")[..., 0]
+        for picture in (None, rough, metal)
+    ]
+    planes[0] = torch.zeros_like(planes[0])
+    return torch.stack(planes, -1)
+
+
+OBJ = Format(
+    name="OBJ with .mtl and textures beside it",
+    suffix=".obj",
+    holds=frozenset({"meshes", "objects", "materials", "textures", "colors"}),
+    read=load_obj,
+    write=save_obj,
+)
