@@ -37,9 +37,9 @@ from scenewright.encoders.dinov2 import Dinov2, Dinov2Config
 from scenewright.errors import OutOfMemoryBudgetError
 from scenewright.geometry.isosurface.mesh_extraction import extract_mesh
 from scenewright.machine import memory_in_use
-from scenewright.samplers.config import SamplerConfig
+from scenewright.samplers.config import SamplerConfig, SamplingOverride
 from scenewright.sparse.tensor import SparseTensor
-from scenewright.systems.assembly.decoding import LatentOptions, packed_voxels
+from scenewright.systems.assembly.decoding import packed_voxels
 from scenewright.systems.assembly.memory import readable_bytes
 from scenewright.systems.assembly.structures import PlacedStructures, SceneRequest
 from scenewright.systems.assembly.trellis1_decoder import Trellis1Decoder
@@ -47,11 +47,13 @@ from scenewright.systems.iscene.config import SceneContextConfig
 from scenewright.systems.iscene.memory import object_bytes
 from scenewright.systems.iscene.stage import ISceneStage
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
+from scenewright.systems.options import GenerateOptions
 from scenewright.systems.scenegen.config import SceneFlowConfig
 from scenewright.systems.scenegen.encoding import SceneEncoders
 from scenewright.systems.scenegen.pretrained import SceneGenNetworks
 from scenewright.systems.scenegen.stage import SceneGenStage
 from scenewright.systems.scenegen.structure_flow import SceneStructureFlow
+from scenewright.types import ObjectMasks, View
 from scenewright.weights.record import LatentStatistics
 
 SAMPLER = SamplerConfig(steps=1, guidance_strength=3.0)
@@ -111,7 +113,11 @@ def picture_request(count: int) -> SceneRequest:
     for index, mask in enumerate(masks):
         mask[8:90, 16 * index + 2 : 16 * index + 14] = True
     image = Image.new("RGB", (16 * count, 96), (120, 120, 120))
-    return SceneRequest(image, masks, tuple(f"object_{index}" for index in range(count)), steps=1)
+    return SceneRequest((View(image, ObjectMasks(masks)),))
+
+
+def bounded(ceiling: int | None) -> GenerateOptions:
+    return GenerateOptions(SamplingOverride(steps=1), max_memory_bytes=ceiling)
 
 
 def encoder(width: int) -> Dinov2:
@@ -142,7 +148,7 @@ def iscene(arguments: argparse.Namespace) -> tuple[Run, dict[str, int | None]]:
     request = picture_request(arguments.objects)
     each = object_bytes(flow, 261)  # type: ignore[arg-type]
     rooms = {f"{part} objects at once": int((part + 1.5) * each) for part in (8, 4, 1)}
-    return lambda ceiling: stage.sample_structures(replace(request, max_memory_bytes=ceiling)), {"all": None, **rooms}
+    return lambda ceiling: stage.sample_structures(replace(request, options=bounded(ceiling))), {"all": None, **rooms}
 
 
 def scenegen(arguments: argparse.Namespace) -> tuple[Run, dict[str, int | None]]:
@@ -165,7 +171,7 @@ def scenegen(arguments: argparse.Namespace) -> tuple[Run, dict[str, int | None]]
     )
     stage, request = SceneGenStage(networks), picture_request(arguments.objects)
     rooms: dict[str, int | None] = {"all": None}
-    return lambda ceiling: stage.sample_structures(replace(request, max_memory_bytes=ceiling)), rooms
+    return lambda ceiling: stage.sample_structures(replace(request, options=bounded(ceiling))), rooms
 
 
 def shells(count: int, voxels: int, width: int) -> PlacedStructures:
@@ -204,7 +210,7 @@ def latent(arguments: argparse.Namespace) -> tuple[Run, dict[str, int | None]]:
 
     def run(ceiling: int | None) -> object:
         draw = lambda place, stage: torch.Generator().manual_seed(place)  # noqa: E731
-        return decoder.decode(structures, draw, LatentOptions(max_memory_bytes=ceiling))
+        return decoder.decode(structures, draw, bounded(ceiling))
 
     return run, {"all": None, **rooms}
 

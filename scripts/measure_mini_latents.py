@@ -20,8 +20,7 @@ from PIL import Image
 from scipy.spatial import cKDTree
 
 from scenewright.systems.assembly.decoding import RawObject
-from scenewright.systems.assembly.generator import AS_PUBLISHED, checked_request
-from scenewright.systems.assembly.structures import PlacedStructures, object_generator
+from scenewright.systems.assembly.structures import PlacedStructures, SceneRequest, object_generator
 from scenewright.systems.mini.examples import SeenObjects, compose_views, seen_objects
 from scenewright.systems.mini.latent_decoder import LatentDecoder
 from scenewright.systems.mini.latent_examples import turned_voxels
@@ -29,7 +28,7 @@ from scenewright.systems.mini.networks import LatentNetworks, MiniNetworks
 from scenewright.systems.mini.picture_colors import picture_field
 from scenewright.systems.mini.stages import MiniSceneGenStage
 from scenewright.systems.mini.surface import surface_of_voxels
-from scenewright.types import Mesh, OVoxel
+from scenewright.types import Mesh, ObjectMasks, OVoxel, View
 
 NUM_POINTS = 10_000
 TRUE_RESOLUTION = 128
@@ -46,7 +45,7 @@ def main() -> None:
     stage, decoder = MiniSceneGenStage(MiniNetworks.load("scenegen")), LatentDecoder(LatentNetworks.load())
     rows: dict[str, list[dict[str, float]]] = {"voxels": [], "latents": []}
     for seen in held_out(given.pack, given.scenes):
-        request = checked_request(Image.fromarray(seen.rgb.numpy()), seen.masks, None, None, 0, AS_PUBLISHED, ())
+        request = SceneRequest((View(Image.fromarray(seen.rgb.numpy()), ObjectMasks(seen.masks)),))
         structures = stage.sample_structures(request)
         made = {
             "voxels": from_voxels(structures),

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +18,10 @@ from scenewright.evaluation.run import evaluate_folders, evaluate_system
 from scenewright.evaluation.sources import find_sources
 from scenewright.evaluation.systems import BuildRequest, find_system
 from scenewright.jobs import to_json
-from scenewright.types import Camera, Mesh, Scene, SceneObject
+from scenewright.progress import SILENT, Progress
+from scenewright.systems.options import DEFAULT, GenerateOptions
+from scenewright.systems.system import Views
+from scenewright.types import Mesh, Scene, SceneObject
 from tests.evaluation.small_scenes import QUICK, room, save_room, save_source_folder
 from tests.support.progress import Recorder
 
@@ -37,17 +39,15 @@ class Copier:
         self.answer, self.calls = answer, 0
 
     def generate(
-        self,
-        image: Image.Image,
-        masks: Sequence[torch.Tensor],
-        *,
-        camera: Camera | None = None,
-        seed: int = 0,
+        self, views: Views, *, seed: int = 0, options: GenerateOptions = DEFAULT, progress: Progress = SILENT
     ) -> Scene:
         self.calls += 1
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
+
+    def weights_sha256(self) -> dict[str, str]:
+        return {}
 
 
 def two_folders(root: Path) -> tuple[Path, Path]:

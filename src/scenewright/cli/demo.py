@@ -52,7 +52,7 @@ def demo(
         )
         inputs = read_inputs(settings)
         made = run(settings, inputs, progress=progress)
-        progress("draw", 0.0)
+        progress.stage("draw")
         written = save_run(made, out / "scene.glb", comparison=out / "comparison.png", inputs=inputs)
     summarise(made, len(inputs.masks), written)
     typer.echo(f"{time.perf_counter() - begin:.1f} s in all")

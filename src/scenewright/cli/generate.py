@@ -170,7 +170,7 @@ def generate(
         made = run(settings, inputs, reroll=rolled, progress=progress)
         if splats is not None:
             save_scene(made.scene, splats)
-        progress("draw", 0.0)
+        progress.stage("draw")
         written = save_run(made, out, comparison=out.with_name(f"{out.stem}_comparison.png"), inputs=inputs)
     summarise(made, len(inputs.masks), [*written, *([splats] if splats is not None else [])])
 

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from scenewright.cli.progress import ProgressBar
 from scenewright.runs.folder import Outcome, Photograph, generate_folder
 from scenewright.runs.manifest import GenerateSettings
 
@@ -19,14 +20,14 @@ def generate_and_report(
 ) -> int:
     """Makes the scenes with bars and a line for each photograph; returns how many failed."""
     outcomes: list[Outcome] = []
-    with _bars(len(photographs)) as (say, step, stage):
+    with _bars(len(photographs)) as (say, step, progress):
         for outcome in generate_folder(
             photographs,
             settings,
             out,
             overwrite=overwrite,
             on_start=lambda photograph: step(photograph.path.name),
-            progress=stage,
+            progress=progress,
         ):
             outcomes.append(outcome)
             for line in _lines(outcome):
@@ -54,14 +55,12 @@ def _lines(outcome: Outcome) -> Iterator[str]:
 
 
 @contextmanager
-def _bars(
-    count: int,
-) -> Iterator[tuple[Callable[[str], None], Callable[[str], None], Callable[[str, float], None]]]:
-    """Functions that print a line above the bars, begin the next photograph, and show its stages."""
+def _bars(count: int) -> Iterator[tuple[Callable[[str], None], Callable[[str], None], ProgressBar]]:
+    """Functions that print a line above the bars and begin the next photograph, and the bar of its stages."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True, soft_wrap=True), transient=True) as bar:
         photographs = bar.add_task("photographs", total=count)
-        stages = bar.add_task("start", total=100)
+        stages = ProgressBar(bar)
         begun = 0
 
         def say(line: str) -> None:
@@ -72,4 +71,4 @@ def _bars(
             bar.update(photographs, description=name, completed=begun)
             begun += 1
 
-        yield say, step, lambda stage, done: bar.update(stages, description=stage, completed=round(100 * done))
+        yield say, step, stages

@@ -14,7 +14,7 @@ __all__ = ["ProgressBar", "progress_bar"]
 class ProgressBar:
     """One bar for work in stages, one stage at a time; a `scenewright.progress.Progress`."""
 
-    def __init__(self, bar: Progress, title: str) -> None:
+    def __init__(self, bar: Progress, title: str = "") -> None:
         self._bar, self._title = bar, title
         self._task = bar.add_task(title or "start", total=1)
 

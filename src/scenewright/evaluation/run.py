@@ -29,13 +29,14 @@ from scenewright.evaluation.scoring import SceneScore, failed_scene, score_scene
 from scenewright.evaluation.shapes import ShapeScene, shapes_from_scene
 from scenewright.evaluation.sources import SceneSource, SourceScene, find_sources
 from scenewright.evaluation.summary import summarize
-from scenewright.evaluation.systems import CameraKnowledge, SceneSystem, known_camera
+from scenewright.evaluation.systems import CameraKnowledge, known_camera
 from scenewright.io.images import load_image
 from scenewright.io.scene_file import load_scene, save_scene
 from scenewright.jobs import Store, choose_workers, files_stamp, key_of, run
 from scenewright.machine import machine_facts, peak_memory_bytes
 from scenewright.progress import SILENT, Progress
-from scenewright.types import Camera, Scene
+from scenewright.systems.system import System
+from scenewright.types import Camera, ObjectMasks, Scene, View
 
 __all__ = ["Evaluation", "evaluate_folders", "evaluate_system"]
 
@@ -162,7 +163,7 @@ def _score_pair(
 
 
 def evaluate_system(
-    system: SceneSystem,
+    system: System,
     scenes: str | Path,
     protocol: EvaluationProtocol,
     *,
@@ -189,8 +190,14 @@ def evaluate_system(
     """
     sources, store = find_sources(scenes), Store(Path(work))
     scene_store = Store(Path(generated) if generated is not None else store.folder / "generated")
-    facts = {"system": system.name, "preset": preset, "seed": seed, "version": __version__, "camera": camera}
-    facts["weights"] = system.weights_sha256() if hasattr(system, "weights_sha256") else None
+    facts = {
+        "system": system.name,
+        "preset": preset,
+        "seed": seed,
+        "version": __version__,
+        "camera": camera,
+        "weights": system.weights_sha256(),
+    }
     records: dict[str, dict[str, Any]] = {}
 
     def scenes_to_score() -> Iterator[tuple[dict[str, Any], SceneSource, str]]:
@@ -230,7 +237,7 @@ def evaluate_system(
 
 
 def _generate(
-    system: SceneSystem, scene: SourceScene, camera: Camera | None, store: Store, key: str, seed: int
+    system: System, scene: SourceScene, camera: Camera | None, store: Store, key: str, seed: int
 ) -> dict[str, Any]:
     """Makes `NAME.glb` in the store, with a note of the time, the memory and, where it failed, the reason."""
     path = store.folder / f"{scene.name}.glb"
@@ -239,7 +246,7 @@ def _generate(
         torch.cuda.reset_peak_memory_stats()
     started, message = time.perf_counter(), None
     try:
-        made = system.generate(scene.image, scene.masks, camera=camera, seed=seed)
+        made = system.generate(View(scene.image, ObjectMasks(torch.stack(scene.masks)), camera), seed=seed)
         save_scene(name_by_masks(made, scene), path)
     except SCENE_FAILURES as error:
         message = _sentence(error)

@@ -1,29 +1,21 @@
-"""What a system must offer to be evaluated, and the table of the systems known by name.
+"""What a system is told of the true camera in an evaluation, and the table of the systems known by name."""
 
-A system is any object with a `name` and `generate(image, masks, *, camera, seed) -> Scene`: one object per mask, in the
-order of the masks where it can (an object may carry its `mask` to say which one it answers), z up. It may also have
-`weights_sha256()`, so that kept scenes are made anew when its weights change.
-"""
-
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol, get_args, runtime_checkable
+from typing import Literal, get_args
 
 import torch
-from jaxtyping import Bool
-from PIL import Image
-from torch import Tensor
 
 from scenewright.errors import InputError
 from scenewright.progress import SILENT, Progress
-from scenewright.types import Camera, Scene
+from scenewright.systems.system import System
+from scenewright.types import Camera
 
 __all__ = [
     "SYSTEMS",
     "BuildRequest",
     "CameraKnowledge",
-    "SceneSystem",
     "SystemEntry",
     "camera_knowledge",
     "find_system",
@@ -32,20 +24,6 @@ __all__ = [
 
 CameraKnowledge = Literal["pose", "lens", "nothing"]
 """What a system is told of the true camera: its place and its lens, its lens, or nothing."""
-
-
-@runtime_checkable
-class SceneSystem(Protocol):
-    """Turns one picture with object masks into a scene of placed objects."""
-
-    @property
-    def name(self) -> str: ...
-
-    def generate(
-        self, image: Image.Image, masks: Sequence[Bool[Tensor, "H W"]], *, camera: Camera | None = None, seed: int = 0
-    ) -> Scene:
-        """The scene; systems that need no camera ignore it."""
-        ...
 
 
 def camera_knowledge(name: str) -> CameraKnowledge:
@@ -80,16 +58,16 @@ class BuildRequest:
 @dataclass(frozen=True)
 class SystemEntry:
     summary: str
-    build: Callable[[BuildRequest], SceneSystem]
+    build: Callable[[BuildRequest], System]
 
 
-def _cuboid(request: BuildRequest) -> SceneSystem:
+def _cuboid(request: BuildRequest) -> System:
     from scenewright.systems.baselines.cuboid import CuboidSystem
 
     return CuboidSystem()
 
 
-def _retrieval(request: BuildRequest) -> SceneSystem:
+def _retrieval(request: BuildRequest) -> System:
     from scenewright.systems.baselines.retrieval import RetrievalSystem, appearance, library_of_pack
 
     pack = _model_pack(request)
@@ -115,8 +93,8 @@ def _model_pack(request: BuildRequest) -> Path:
     )
 
 
-def _generator(name: str) -> Callable[[BuildRequest], SceneSystem]:
-    def build(request: BuildRequest) -> SceneSystem:
+def _generator(name: str) -> Callable[[BuildRequest], System]:
+    def build(request: BuildRequest) -> System:
         from scenewright.presets.loading import load
 
         return load(name, request.preset, device=request.device)

@@ -1,6 +1,7 @@
 """`scenewright.generate`: a picture and its masks, as files or in memory, to a placed scene, in one call."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,9 +12,9 @@ from torch import Tensor
 from scenewright.encoders.masks import find_masks
 from scenewright.io.images import load_image
 from scenewright.presets.loading import DEFAULT_SYSTEM, DecoderName, load
-from scenewright.systems.assembly.generator import GenerateOptions
-from scenewright.systems.assembly.views import SceneView
-from scenewright.types import Camera, ObjectMasks, Scene
+from scenewright.samplers.config import SamplingOverride
+from scenewright.systems.options import GenerateOptions
+from scenewright.types import Camera, ObjectMasks, Scene, View
 
 __all__ = ["generate"]
 
@@ -34,7 +35,7 @@ def generate(
     steps: int | None = None,
     guidance: float | None = None,
     settle: bool = False,
-    fit_places: bool | None = None,
+    fit_layout: bool | None = None,
     camera: Camera | None = None,
     device: torch.device | str = "cpu",
 ) -> Scene:
@@ -51,31 +52,25 @@ def generate(
         system, preset, decoder: see `load`.
         steps, guidance: of the samplers; None is what is published with the weights.
         settle: rest the objects on the floor and out of each other.
-        fit_places: move objects into their masks and onto the floor; None does so for the mini preset only.
+        fit_layout: move objects into their masks and onto the floor; None does so for the mini preset only.
 
     Raises:
         InputError: a file or mask cannot be used.
         WeightsError: there are no weights, or they cannot be read.
         EmptyStructureError: no object was found.
     """
-    view, *others = (_view(*pair, device) for pair in ((image, masks), *further_views))
-    return load(system, preset, decoder=decoder, device=device).generate(
-        view.image,
-        view.masks,
-        names=view.names,
-        camera=camera,
-        further_views=others,
-        seed=seed,
-        options=GenerateOptions(steps=steps, guidance_strength=guidance, settle=settle, fit_places=fit_places),
-    )
+    views = [_view(*pair, device) for pair in ((image, masks), *further_views)]
+    views[0] = replace(views[0], camera=camera)
+    options = GenerateOptions(SamplingOverride(steps, guidance), settle=settle, fit_layout=fit_layout)
+    return load(system, preset, decoder=decoder, device=device).generate(views, seed=seed, options=options)
 
 
-def _view(image: Picture, masks: Masks, device: torch.device | str) -> SceneView:
+def _view(image: Picture, masks: Masks, device: torch.device | str) -> View:
     """A picture with its masks, both in memory."""
     picture = image if isinstance(image, Image.Image) else load_image(image)
+    name = "" if isinstance(image, Image.Image) else Path(image).name
     if isinstance(masks, Tensor):
-        masks = ObjectMasks(masks, tuple(f"obj_{index + 1:02d}" for index in range(len(masks))))
+        masks = ObjectMasks(masks)
     elif not isinstance(masks, ObjectMasks):
-        name = None if isinstance(image, Image.Image) else Path(image).name
-        masks = find_masks(picture, masks, image_name=name, device=device)
-    return SceneView(picture, masks.masks, masks.names)
+        masks = find_masks(picture, masks, image_name=name or None, device=device)
+    return View(picture, masks, name=name)

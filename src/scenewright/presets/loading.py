@@ -22,7 +22,7 @@ from scenewright.errors import InputError, WeightsError
 from scenewright.systems.assembly.decoding import ObjectDecoder
 from scenewright.systems.assembly.generator import SceneGenerator
 from scenewright.systems.assembly.structures import StructureStage
-from scenewright.systems.baselines.generator import CuboidGenerator
+from scenewright.systems.baselines.cuboid import CuboidSystem
 from scenewright.systems.iscene.weights import REPOSITORY as ISCENE_REPOSITORY
 from scenewright.systems.scenegen.weights import REPOSITORY as SCENEGEN_REPOSITORY
 from scenewright.weights.hub import cached_file, is_local_source
@@ -90,7 +90,7 @@ def load(
     dtype: torch.dtype | None = None,
     offline: bool = False,
     report: Report | None = None,
-) -> SceneGenerator | CuboidGenerator:
+) -> SceneGenerator | CuboidSystem:
     """A scene system with its decoder, ready to `generate`.
 
     Args:
@@ -108,7 +108,7 @@ def load(
     """
     chosen = choose_preset(system, preset).preset
     if system == "cuboid":
-        return CuboidGenerator()
+        return CuboidSystem()
     if chosen == "mini":
         if decoder is not None or decoder_weights is not None:
             raise InputError("The mini preset has a decoder of its own; leave --decoder out.")

@@ -16,6 +16,7 @@ import torch
 
 from scenewright.encoders.masks.folder import PICTURE_SUFFIXES
 from scenewright.errors import InputError, ScenewrightError
+from scenewright.progress import SILENT, Progress
 from scenewright.runs.generate import Run, load_system, run, save_run
 from scenewright.runs.inputs import Inputs, read_inputs
 from scenewright.runs.manifest import GenerateSettings, read_manifest
@@ -99,7 +100,7 @@ def generate_folder(
     *,
     overwrite: bool = False,
     on_start: Callable[[Photograph], None] = lambda photograph: None,
-    progress: Callable[[str, float], None] = lambda stage, done: None,
+    progress: Progress = SILENT,
 ) -> Iterator[Outcome]:
     """Makes every scene, one after the other; yields what became of each photograph.
 
@@ -119,13 +120,13 @@ def generate_folder(
         if not overwrite and (difference := _difference_to_existing(target, own)) is not None:
             yield Outcome(photograph, target, "kept", reason=difference)
             continue
-        system = system or load_system(settings, lambda line: progress(line, 0.0))
+        system = system or load_system(settings, progress)
         try:
             if photograph.masks is None:
                 raise InputError(f"No masks were found: expected {photograph.name}_masks.png, .json or a folder.")
             inputs = read_inputs(own)
             result = run(own, inputs, system=system, progress=progress)
-            progress("draw", 0.0)
+            progress.stage("draw")
             save_run(result, target, comparison=out / f"{photograph.name}_comparison.png", inputs=inputs)
         except (ScenewrightError, MemoryError, torch.OutOfMemoryError) as error:
             reason = (str(error) or "not enough memory").splitlines()[0]

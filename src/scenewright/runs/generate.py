@@ -7,30 +7,32 @@ placements as the manifest has them to the last bit.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from scenewright.errors import InputError
+from scenewright.geometry.mesh.finish import FinishOverride
 from scenewright.io.atomic import write_bytes
 from scenewright.io.glb import glb_bytes, parse_glb
 from scenewright.io.images import save_image
 from scenewright.machine import environment, peak_memory_bytes
 from scenewright.presets.loading import DecoderName, load
+from scenewright.progress import SILENT, Progress
 from scenewright.runs.comparison import comparison_picture
 from scenewright.runs.inputs import Inputs, check_same_inputs, read_inputs
 from scenewright.runs.manifest import GenerateSettings, Manifest, sha256_of_bytes, write_manifest
-from scenewright.systems.assembly.generator import GenerateOptions, SceneGenerator
+from scenewright.samplers.config import SamplingOverride
+from scenewright.systems.options import GenerateOptions
+from scenewright.systems.system import RerollingSystem, System
 from scenewright.types import ObjectMasks, Scene
 
 __all__ = ["Reroll", "Run", "load_system", "run", "save_run"]
-
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,16 @@ class Run:
     timings_s: dict[str, float]
 
 
-def load_system(settings: GenerateSettings, report: Callable[[str], None] | None = None) -> Any:
-    """The system of the settings with its decoder; `report` is called with each network that is being loaded.
+def load_system(settings: GenerateSettings, progress: Progress = SILENT) -> System:
+    """The system of the settings with its decoder; each network that is being loaded is a stage.
 
     Raises:
         ScenewrightError: weights are missing or cannot be used.
     """
+
+    def report(line: str) -> None:
+        progress.stage(line)
+
     return load(
         settings.system,
         settings.preset,
@@ -83,8 +89,8 @@ def run(
     inputs: Inputs | None = None,
     *,
     reroll: Reroll | None = None,
-    system: Any = None,
-    progress: Progress | None = None,
+    system: System | None = None,
+    progress: Progress = SILENT,
 ) -> Run:
     """The scene of the settings; with `reroll`, the scene of an earlier run with some objects made anew.
 
@@ -95,20 +101,19 @@ def run(
     Raises:
         ScenewrightError: inputs or weights cannot be used, or no object was found.
     """
-    report = progress or (lambda stage, done: None)
     timings: dict[str, float] = {}
     with _timed(timings, "read"):
         inputs = inputs or read_inputs(settings)
     with _timed(timings, "load"):
-        system = system or load_system(settings, lambda line: report(line, 0.0))
+        system = system or load_system(settings, progress)
     with _timed(timings, "generate"):
         scene = _generated(settings, inputs, system, reroll, progress)
     with _timed(timings, "pack"):
         content = glb_bytes(scene)
     manifest = Manifest(
         settings=settings,
-        image_sha256=inputs.image_sha256,
-        masks_sha256=inputs.masks_sha256,
+        image_sha256=inputs.sha256[0][0],
+        masks_sha256=inputs.sha256[0][1],
         names=inputs.masks.names,
         weights_sha256=system.weights_sha256(),
         attempts={} if reroll is None else reroll.attempts,
@@ -140,37 +145,23 @@ def save_run(run: Run, out: Path, *, comparison: Path | None = None, inputs: Inp
 
 
 def _generated(
-    settings: GenerateSettings, inputs: Inputs, system: Any, reroll: Reroll | None, progress: Progress | None
+    settings: GenerateSettings, inputs: Inputs, system: System, reroll: Reroll | None, progress: Progress
 ) -> Scene:
-    image, masks, names = inputs.image, inputs.masks.masks, inputs.masks.names
-    request: dict[str, Any] = {
-        "further_views": inputs.views[1:],
-        "seed": settings.seed,
-        "options": _options(settings, system),
-        "progress": progress,
-    }
+    options = GenerateOptions(
+        SamplingOverride(settings.steps, settings.guidance),
+        max_memory_bytes=settings.max_memory_bytes,
+        settle=settings.settle,
+        fit_layout=settings.fit_places,
+        finish=FinishOverride(settings.max_faces, settings.texture_size),
+    )
     if reroll is None:
-        return system.generate(image, masks, names=names, camera=inputs.camera, **request)
+        return system.generate(inputs.views, seed=settings.seed, options=options, progress=progress)
+    if not isinstance(system, RerollingSystem):
+        raise InputError(f"{system.name} cannot make single objects anew; generate the whole scene again.")
     check_same_inputs(reroll.parent, inputs)
     before = _parent_scene(reroll, inputs.masks)
     attempts = {name: reroll.attempts[name] for name in reroll.names}
-    return system.reroll(before, attempts, image, masks, names, **request)
-
-
-def _options(settings: GenerateSettings, system: Any) -> GenerateOptions:
-    finish = None
-    changes: dict[str, Any] = {"max_faces": settings.max_faces, "texture_size": settings.texture_size}
-    given = {name: value for name, value in changes.items() if value is not None}
-    if given and isinstance(system, SceneGenerator):
-        finish = replace(system.decoder.finish, **given)
-    return GenerateOptions(
-        steps=settings.steps,
-        guidance_strength=settings.guidance,
-        max_memory_bytes=settings.max_memory_bytes,
-        settle=settings.settle,
-        fit_places=settings.fit_places,
-        finish=finish,
-    )
+    return system.reroll(before, attempts, inputs.views, seed=settings.seed, options=options, progress=progress)
 
 
 def _parent_scene(reroll: Reroll, masks: ObjectMasks) -> Scene:

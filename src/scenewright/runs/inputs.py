@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 
 from scenewright.data.probe_scenes import read_test_scene
 from scenewright.encoders.masks import find_masks
 from scenewright.errors import InputError
 from scenewright.io.images import load_image
 from scenewright.runs.manifest import GenerateSettings, Manifest, sha256_of_bytes
-from scenewright.systems.assembly.views import SceneView, in_same_order
-from scenewright.types import Camera, ObjectMasks
+from scenewright.systems.system import in_same_order
+from scenewright.types import Camera, ObjectMasks, View
 from scenewright.weights.hub import sha256_of
 
 __all__ = ["Inputs", "check_same_inputs", "read_inputs"]
@@ -22,34 +21,27 @@ __all__ = ["Inputs", "check_same_inputs", "read_inputs"]
 
 @dataclass(frozen=True)
 class Inputs:
-    """The picture and its objects, read and repaired."""
+    """The views of a run, read and repaired, and the hash of every picture file."""
 
-    image: Image.Image
-    masks: ObjectMasks
-    camera: Camera | None
-    image_sha256: str
-    further: tuple["Inputs", ...] = ()
+    views: tuple[View, ...]
+    images_sha256: tuple[str, ...]
 
     @property
-    def views(self) -> tuple[SceneView, ...]:
-        """Every picture with its masks."""
-        return tuple(SceneView(each.image, each.masks.masks, each.masks.names) for each in (self, *self.further))
+    def masks(self) -> ObjectMasks:
+        """The objects of the first view."""
+        return _masks(self.views[0])
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What was repaired in any view."""
-        return tuple(line for each in (self, *self.further) for line in each.masks.warnings)
+        return tuple(line for view in self.views for line in _masks(view).warnings)
 
     @property
     def sha256(self) -> tuple[tuple[str, str], ...]:
-        """Of picture and masks of every view."""
-        return tuple((each.image_sha256, each.masks_sha256) for each in (self, *self.further))
-
-    @property
-    def masks_sha256(self) -> str:
-        """Of names and pixels, whatever files they came from."""
-        names = "\n".join(self.masks.names).encode()
-        return sha256_of_bytes(names + b"\0" + self.masks.masks.cpu().numpy().tobytes())
+        """Hashes of picture and masks of every view; of masks by names and pixels, whatever files they came from."""
+        return tuple(
+            (image, _masks_sha256(_masks(view))) for view, image in zip(self.views, self.images_sha256, strict=True)
+        )
 
 
 def read_inputs(settings: GenerateSettings) -> Inputs:
@@ -58,13 +50,12 @@ def read_inputs(settings: GenerateSettings) -> Inputs:
     Raises:
         InputError: a file is missing, is of another kind, no mask is usable, or views do not show the same objects.
     """
-    first = _read_view(settings, settings.image, settings.masks)
-    further = tuple(_read_view(settings, image, (masks,)) for image, masks in settings.further_views)
-    if further:
-        labels = [Path(path).name for path in (settings.image, *(image for image, _ in settings.further_views))]
-        in_same_order([view for each in (first, *further) for view in each.views], _distinct(labels))
-    camera = None if settings.camera is None else _read_camera(Path(settings.camera), first.image.size)
-    return replace(first, camera=camera, further=further)
+    files = [(settings.image, settings.masks), *((image, (masks,)) for image, masks in settings.further_views)]
+    views = [_read_view(settings, image, masks) for image, masks in files]
+    if settings.camera is not None:
+        views[0] = replace(views[0], camera=_read_camera(Path(settings.camera), views[0].image.size))
+    in_same_order(views)  # refuses views of other objects before weights are loaded
+    return Inputs(tuple(views), tuple(sha256_of(Path(image)) for image, _ in files))
 
 
 def check_same_inputs(wanted: Manifest, inputs: Inputs) -> None:
@@ -82,19 +73,23 @@ def check_same_inputs(wanted: Manifest, inputs: Inputs) -> None:
             raise InputError(f"The masks of '{image}' changed since the first run; restore them, or generate anew.")
 
 
-def _read_view(settings: GenerateSettings, path: str, masks: tuple[str, ...]) -> Inputs:
+def _read_view(settings: GenerateSettings, path: str, masks: tuple[str, ...]) -> View:
     """One picture and its objects."""
     image = load_image(path)
     source: str | tuple[str, ...] = masks[0] if len(masks) == 1 else masks
     options: dict[str, Any] = {} if settings.segmenter is None else {"segmenter": settings.segmenter}
-    place = settings.device.partition(":")[0]
-    found = find_masks(image, source, image_name=Path(path).name, device=place, **options)
-    return Inputs(image, found, None, sha256_of(Path(path)))
+    device = settings.device.partition(":")[0]
+    objects = find_masks(image, source, image_name=Path(path).name, device=device, **options)
+    return View(image, objects, name=Path(path).name)
 
 
-def _distinct(labels: list[str]) -> list[str] | None:
-    """The labels, or None where some are alike."""
-    return labels if len(set(labels)) == len(labels) else None
+def _masks(view: View) -> ObjectMasks:
+    assert view.objects is not None
+    return view.objects
+
+
+def _masks_sha256(masks: ObjectMasks) -> str:
+    return sha256_of_bytes("\n".join(masks.names).encode() + b"\0" + masks.masks.numpy().tobytes())
 
 
 def _read_camera(path: Path, size: tuple[int, int]) -> Camera:

@@ -1,10 +1,10 @@
 """The scene of a run manifest again, byte for byte on the same device, and what differs here where it is not."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from scenewright.machine import environment
+from scenewright.progress import SILENT, Progress
 from scenewright.runs.generate import Reroll, Run, run
 from scenewright.runs.inputs import check_same_inputs, read_inputs
 from scenewright.runs.manifest import Manifest, sha256_of_bytes
@@ -26,7 +26,7 @@ class Replay:
     differences: tuple[str, ...]
 
 
-def replay(manifest: Manifest, *, progress: Callable[[str, float], None] | None = None) -> Replay:
+def replay(manifest: Manifest, *, progress: Progress = SILENT) -> Replay:
     """The run of a manifest once more; a parent scene that is gone is made again first.
 
     Raises:
@@ -40,7 +40,7 @@ def replay(manifest: Manifest, *, progress: Callable[[str, float], None] | None 
     return Replay(again, again.manifest.scene_sha256 == manifest.scene_sha256, tuple(differences))
 
 
-def _run_again(manifest: Manifest, progress: Callable[[str, float], None] | None) -> Run:
+def _run_again(manifest: Manifest, progress: Progress) -> Run:
     inputs = read_inputs(manifest.settings)
     check_same_inputs(manifest, inputs)
     parent = manifest.parent

@@ -8,24 +8,27 @@ import torch
 from PIL import Image
 
 from scenewright.errors import EmptyStructureError, InputError, OutOfMemoryBudgetError
-from scenewright.geometry.mesh.finish import FinishOptions
+from scenewright.geometry.mesh.finish import FinishOverride
 from scenewright.io.glb import glb_bytes
 from scenewright.machine import memory_in_use
-from scenewright.systems.assembly.decoding import LatentOptions
-from scenewright.systems.assembly.generator import GenerateOptions, SceneGenerator
+from scenewright.systems.assembly.generator import SceneGenerator
 from scenewright.systems.assembly.structures import PlacedStructures, SceneRequest
 from scenewright.systems.assembly.trellis1_decoder import Trellis1Decoder, sample_latents
 from scenewright.systems.assembly.trellis2_decoder import Trellis2Decoder, coarser_coords
-from scenewright.systems.baselines.generator import CuboidGenerator, assumed_camera
+from scenewright.systems.baselines.cuboid import CuboidSystem
+from scenewright.systems.baselines.floor_scene import assumed_camera
 from scenewright.systems.iscene.stage import ISceneStage
+from scenewright.systems.options import GenerateOptions
 from scenewright.systems.scenegen.stage import SceneGenStage
-from scenewright.types import Scene
+from scenewright.systems.system import RerollingSystem, System
+from scenewright.types import ObjectMasks, PanoramaCamera, Scene, View
+from tests.support.progress import Recorder
 from tests.tiny_iscene import write_tiny_iscene
 from tests.tiny_scenegen import write_tiny_scenegen
 from tests.tiny_trellis1 import write_tiny_trellis1
 from tests.tiny_trellis2 import write_tiny_trellis2
 
-QUICK = GenerateOptions(finish=FinishOptions(max_faces=100, texture_size=64, unwrap_method="boxes"))
+QUICK = GenerateOptions(finish=FinishOverride(max_faces=100, texture_size=64, unwrap_method="boxes"))
 
 
 def picture_with_masks() -> tuple[Image.Image, torch.Tensor]:
@@ -37,6 +40,11 @@ def picture_with_masks() -> tuple[Image.Image, torch.Tensor]:
     pixels[masks[0]] = torch.tensor([200, 30, 30], dtype=torch.uint8)
     pixels[masks[1]] = torch.tensor([30, 30, 200], dtype=torch.uint8)
     return Image.fromarray(pixels.numpy()), masks
+
+
+def view(names: tuple[str, ...] = ("red", "blue")) -> View:
+    image, masks = picture_with_masks()
+    return View(image, ObjectMasks(masks, names))
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +68,7 @@ def decoder(tmp_path_factory: pytest.TempPathFactory) -> Trellis1Decoder:
 def made(request: pytest.FixtureRequest) -> tuple[SceneGenerator, Scene]:
     """A generator and its scene of the picture for seed 3."""
     generator = request.getfixturevalue(request.param)
-    image, masks = picture_with_masks()
-    return generator, generator.generate(image, masks, names=("red", "blue"), seed=3, options=QUICK)
+    return generator, generator.generate(view(), seed=3, options=QUICK)
 
 
 def test_every_mask_becomes_a_placed_object_on_the_floor(made: tuple[SceneGenerator, Scene]) -> None:
@@ -84,34 +91,30 @@ def test_every_mask_becomes_a_placed_object_on_the_floor(made: tuple[SceneGenera
 
 def test_the_same_seed_gives_the_same_bytes(made: tuple[SceneGenerator, Scene]) -> None:
     generator, scene = made
-    image, masks = picture_with_masks()
-    again = generator.generate(image, masks, names=("red", "blue"), seed=3, options=QUICK)
+    assert isinstance(generator, RerollingSystem)
+    again = generator.generate([view()], seed=3, options=QUICK)
     assert glb_bytes(again) == glb_bytes(scene)
 
 
 def test_rolling_one_object_again_leaves_the_other_bit_for_bit(made: tuple[SceneGenerator, Scene]) -> None:
     generator, scene = made
-    image, masks = picture_with_masks()
-    names = ("red", "blue")
-    again = generator.reroll(scene, {"blue": 1}, image, masks, names, seed=3, options=QUICK)
+    again = generator.reroll(scene, {"blue": 1}, view(), seed=3, options=QUICK)
     assert again.objects[0] is scene.objects[0]
     assert again.objects[1].extras["attempt"] == 1
     before, after = scene.objects[1].parts[0].vertices, again.objects[1].parts[0].vertices
     assert before.shape != after.shape or not torch.equal(before, after)
     with pytest.raises(InputError, match="no object 'green'; the masks are named red, blue"):
-        generator.reroll(scene, {"green": 1}, image, masks, names)
+        generator.reroll(scene, {"green": 1}, view())
 
 
 def test_an_object_without_voxels_is_left_out(iscene: SceneGenerator) -> None:
-    image, masks = picture_with_masks()
-
     class Forgetful:
         """The stage, except that it never finds the second object."""
 
         def __init__(self, stage: ISceneStage, lost: set[int]) -> None:
             self.stage, self.lost = stage, lost
             self.name, self.source, self.decoder_source = stage.name, stage.source, stage.decoder_source
-            self.device, self.weights = stage.device, stage.weights
+            self.device, self.weights, self.max_views = stage.device, stage.weights, stage.max_views
 
         def sample_structures(self, request: SceneRequest, *, progress: object = None) -> PlacedStructures:
             found = self.stage.sample_structures(request)
@@ -119,23 +122,22 @@ def test_an_object_without_voxels_is_left_out(iscene: SceneGenerator) -> None:
             return replace(found, coords=coords)
 
     one = SceneGenerator(Forgetful(iscene.stage, {1}), iscene.decoder)
-    scene = one.generate(image, masks, names=("red", "blue"), options=QUICK)
+    scene = one.generate(view(), options=QUICK)
     assert [item.name for item in scene.objects] == ["red"]
     none = SceneGenerator(Forgetful(iscene.stage, {0, 1}), iscene.decoder)
     with pytest.raises(EmptyStructureError, match="None of the 2 objects"):
-        none.generate(image, masks, options=QUICK)
+        none.generate(view(), options=QUICK)
 
 
-def test_bad_masks_are_named(scenegen: SceneGenerator) -> None:
+def test_views_that_cannot_be_read_are_named(iscene: SceneGenerator) -> None:
     image, masks = picture_with_masks()
-    with pytest.raises(InputError, match="at least one object mask"):
-        scenegen.generate(image, [])
-    with pytest.raises(InputError, match="Mask 'obj_02' is empty"):
-        scenegen.generate(image, torch.stack([masks[0], torch.zeros_like(masks[0])]))
-    with pytest.raises(InputError, match="64x48 pixels, got 48x64"):
-        scenegen.generate(image, masks.mT)
-    with pytest.raises(InputError, match="2 distinct names"):
-        scenegen.generate(image, masks, names=("a", "a"))
+    with pytest.raises(InputError, match="iscene needs the masks"):
+        iscene.generate(View(image))
+    with pytest.raises(InputError, match="iscene makes a scene from one picture, but got 2"):
+        iscene.generate([view(), view()])
+    panorama = PanoramaCamera(torch.eye(4), 64, 32)
+    with pytest.raises(InputError, match="reads perspective pictures, but got a panorama"):
+        iscene.generate(View(image, ObjectMasks(masks), panorama))
 
 
 def _structures(counts: tuple[int, ...]) -> PlacedStructures:
@@ -181,28 +183,28 @@ def test_a_memory_ceiling_splits_the_batch_and_changes_nothing_else(decoder: Tre
     structures = _structures((60, 0, 30, 80))
     free = decoder.decode(structures, _generator_of)
     costs = [decoder._latent_bytes(xyz, structures.tokens.shape) for xyz in structures.coords]
-    tight = LatentOptions(max_memory_bytes=memory_in_use("cpu") + 50_000_000 + max(costs))
+    tight = GenerateOptions(max_memory_bytes=memory_in_use("cpu") + 50_000_000 + max(costs))
     bounded = decoder.decode(structures, _generator_of, tight)
     assert [raw is None for raw in free] == [raw is None for raw in bounded] == [False, True, False, False]
     for one, other in zip(free, bounded, strict=True):
         if one is not None and other is not None:
             torch.testing.assert_close(one.splats.means, other.splats.means, rtol=1e-3, atol=1e-4)
     with pytest.raises(OutOfMemoryBudgetError, match="--max-memory"):
-        decoder.decode(structures, _generator_of, LatentOptions(max_memory_bytes=1_000_000))
+        decoder.decode(structures, _generator_of, GenerateOptions(max_memory_bytes=1_000_000))
 
 
 def test_an_object_too_large_to_be_decoded_is_refused_before_it_is_sampled(decoder: Trellis1Decoder) -> None:
     structures = _structures((5, 3000))
-    stages: list[str] = []
+    recorder = Recorder()
     room = 64 * 1500 * 2000  # below what 1,500 voxels take on the four times finer grid
     with pytest.raises(OutOfMemoryBudgetError, match=r"Object '2' needs about .*--max-memory"):
         decoder.decode(
             structures,
             _generator_of,
-            LatentOptions(max_memory_bytes=memory_in_use("cpu") + room),
-            progress=lambda stage, done: stages.append(stage),
+            GenerateOptions(max_memory_bytes=memory_in_use("cpu") + room),
+            progress=recorder,
         )
-    assert not stages
+    assert not recorder.stages
 
 
 def test_several_views_take_turns_and_the_last_step_averages(decoder: Trellis1Decoder) -> None:
@@ -227,7 +229,7 @@ def test_the_other_backbone_decodes_the_same_voxels(tmp_path: Path) -> None:
             assert torch.equal(raw.surface.vertices, same.surface.vertices)
             assert {"metallic", "roughness"} <= set(raw.field.channels)
     with pytest.raises(OutOfMemoryBudgetError):
-        trellis2.decode(structures, _generator_of, LatentOptions(max_memory_bytes=1_000_000))
+        trellis2.decode(structures, _generator_of, GenerateOptions(max_memory_bytes=1_000_000))
 
 
 def test_coarser_grids_keep_every_occupied_cell_once() -> None:
@@ -238,13 +240,12 @@ def test_coarser_grids_keep_every_occupied_cell_once() -> None:
 
 
 def test_the_baseline_works_without_a_camera_and_says_so() -> None:
-    image, masks = picture_with_masks()
-    scene = CuboidGenerator().generate(image, masks, names=("red", "blue"))
+    scene = CuboidSystem().generate(view())
     assert [item.name for item in scene.objects] == ["red", "blue"]
     assert not scene.is_metric
     assert "assumed" in scene.notes[0]
-    with pytest.raises(InputError, match="nothing to roll"):
-        CuboidGenerator().reroll(scene, {"red": 1})
+    assert isinstance(CuboidSystem(), System)
+    assert not isinstance(CuboidSystem(), RerollingSystem)
 
 
 def test_an_assumed_camera_sees_every_mask_end_on_the_floor() -> None:

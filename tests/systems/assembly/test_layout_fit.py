@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from scenewright.geometry.rotation import compose_similarity
 from scenewright.systems.assembly.layout_fit import fit_layout, fit_newcomers
 from scenewright.systems.assembly.placing import moved_object, transformed_camera
-from scenewright.systems.assembly.structures import PlaceErrors
+from scenewright.systems.assembly.structures import LayoutErrors
 from scenewright.types import SceneObject
 from tests.systems.assembly.room import BOXES, boxes_seen, level_camera
 
-ALONG_Y = PlaceErrors(heading=math.pi / 2)
+ALONG_Y = LayoutErrors(heading=math.pi / 2)
 
 
 def _moved(item: SceneObject, shift: tuple[float, float, float], scale: float = 1.0) -> SceneObject:
@@ -74,7 +74,7 @@ def test_a_right_layout_stays_in_any_world(pitch: float, yaw: float, scale: floa
     turn = torch.tensor([[math.cos(yaw), -math.sin(yaw), 0], [math.sin(yaw), math.cos(yaw), 0], [0, 0, 1.0]])
     world = compose_similarity(turn, torch.tensor([1.0, -2, 3]), torch.tensor(scale))
     predicted = [moved_object(item, world) for item in truth]
-    errors = PlaceErrors(heading=math.pi / 2 + yaw)
+    errors = LayoutErrors(heading=math.pi / 2 + yaw)
     found = fit_layout(predicted, errors, known=camera if known else None)
     assert found is not None
     assert max(_errors(found.objects, predicted)) < 0.05
@@ -112,7 +112,7 @@ def test_under_a_known_camera_the_scene_comes_to_stand_in_its_world(
     predicted = [
         moved_object(item, away) for item in [_moved(truth[0], (0.04 * size, 0.05 * size, 0.03 * size)), *truth[1:]]
     ]
-    found = fit_layout(predicted, PlaceErrors(heading=math.pi / 2 + yaw + heading), known=camera)
+    found = fit_layout(predicted, LayoutErrors(heading=math.pi / 2 + yaw + heading), known=camera)
     assert found is not None
     assert found.known_world_from_world is not None
     for item, true in zip(found.objects, truth, strict=True):
@@ -144,7 +144,7 @@ def test_nothing_comes_to_lie_below_the_floor() -> None:
 
 def test_without_a_known_heading_it_is_found() -> None:
     truth = boxes_seen(level_camera())
-    found = fit_layout(truth, PlaceErrors())
+    found = fit_layout(truth, LayoutErrors())
     assert found is not None
     assert max(_errors(found.objects, truth)) < 0.05
 

@@ -11,11 +11,15 @@ from PIL import Image, ImageDraw
 from scenewright.encoders.dinov2 import Dinov2, Dinov2Config
 from scenewright.errors import InputError, OutOfMemoryBudgetError, WeightsError
 from scenewright.machine import memory_in_use
+from scenewright.samplers.config import SamplingOverride
 from scenewright.systems.assembly.structures import SceneRequest, StructureStage
 from scenewright.systems.iscene.memory import object_bytes, objects_within, scene_bytes
 from scenewright.systems.iscene.preprocess import prepare_slots
 from scenewright.systems.iscene.sampling import SlotConditions
 from scenewright.systems.iscene.stage import ISceneStage, crop_objects, encode_slots
+from scenewright.systems.options import GenerateOptions
+from scenewright.types import ObjectMasks, View
+from tests.support.progress import Recorder
 from tests.tiny_iscene import write_tiny_iscene
 
 BOXES = {"chair": (8, 20, 30, 52), "table": (34, 24, 60, 50), "lamp": (64, 6, 76, 40)}
@@ -48,14 +52,15 @@ def picture_and_masks() -> tuple[Image.Image, torch.Tensor]:
 
 @pytest.fixture
 def request_of_three() -> SceneRequest:
-    return SceneRequest(*picture_and_masks(), tuple(BOXES), seed=3)
+    picture, masks = picture_and_masks()
+    return SceneRequest((View(picture, ObjectMasks(masks, tuple(BOXES))),), seed=3)
 
 
 def test_every_object_gets_voxels_in_one_space_with_its_tokens_and_picture(
     stage: ISceneStage, request_of_three: SceneRequest
 ) -> None:
-    seen: list[tuple[str, float]] = []
-    placed = stage.sample_structures(request_of_three, progress=lambda name, done: seen.append((name, done)))
+    recorder = Recorder()
+    placed = stage.sample_structures(request_of_three, progress=recorder)
     assert isinstance(stage, StructureStage)
     assert [len(coords) > 0 for coords in placed.coords] == [True] * 3
     assert placed.resolution == 16
@@ -63,8 +68,8 @@ def test_every_object_gets_voxels_in_one_space_with_its_tokens_and_picture(
     assert torch.equal(placed.world_from_object, torch.eye(4).repeat(3, 1, 1))
     assert placed.tokens.shape == (1, 3, 21, 32)
     assert len({picture.size for picture in placed.pictures}) == 1
-    assert {name for name, _ in seen} == {"encode", "structure"}
-    assert [done for name, done in seen if name == "structure"] == pytest.approx([1 / 3, 2 / 3, 1])
+    assert recorder.stages == ["encode", "structure"]
+    assert [event for event in recorder.events if event[0] == "structure"] == [("structure", n, 3) for n in (1, 2, 3)]
     assert set(stage.weights) == {"structure_flow", "structure_decoder", "image_encoder"}
     assert all(path.is_file() for path in stage.weights.values())
 
@@ -78,16 +83,16 @@ def test_the_same_request_gives_the_same_structures(stage: ISceneStage, request_
 
 def test_a_new_attempt_changes_one_object_only(stage: ISceneStage, request_of_three: SceneRequest) -> None:
     first = stage.sample_structures(request_of_three)
-    rolled = stage.sample_structures(replace(request_of_three, attempts=(0, 1, 0), wanted=(2, 1)))
+    rolled = stage.sample_structures(replace(request_of_three, attempts={"table": 1}, wanted=(2, 1)))
     assert are_alike(rolled.coords[0], first.coords[2])
     assert not are_alike(rolled.coords[1], first.coords[1])
-    twice = stage.sample_structures(replace(request_of_three, attempts=(0, 2, 0), wanted=(1,)))
+    twice = stage.sample_structures(replace(request_of_three, attempts={"table": 2}, wanted=(1,)))
     assert not are_alike(twice.coords[0], rolled.coords[1])
 
 
 def test_one_object_alone_is_object_and_scene(stage: ISceneStage) -> None:
     picture, masks = picture_and_masks()
-    placed = stage.sample_structures(SceneRequest(picture, masks[1:2], ("table",)))
+    placed = stage.sample_structures(SceneRequest((View(picture, ObjectMasks(masks[1:2], ("table",))),)))
     assert len(placed.coords) == 1
     assert placed.tokens.shape[1] == 1
 
@@ -95,11 +100,13 @@ def test_one_object_alone_is_object_and_scene(stage: ISceneStage) -> None:
 def test_steps_and_guidance_of_the_request_replace_the_published_ones(
     stage: ISceneStage, request_of_three: SceneRequest
 ) -> None:
-    assert stage.configured_sampler(request_of_three) == stage.sampler
     assert stage.sampler.guidance_strength == 3.0
-    changed = stage.configured_sampler(replace(request_of_three, steps=7, guidance_strength=0.0))
-    assert (changed.steps, changed.guidance_strength) == (7, 0.0)
-    assert changed.guidance_interval == stage.sampler.guidance_interval
+    recorder = Recorder()
+    options = GenerateOptions(SamplingOverride(steps=2, guidance_strength=0.0))
+    unguided = stage.sample_structures(replace(request_of_three, options=options), progress=recorder)
+    assert recorder.events[-1] == ("structure", 2, 2)
+    guided = stage.sample_structures(replace(request_of_three, options=GenerateOptions(SamplingOverride(steps=2))))
+    assert not are_alike(unguided.coords[0], guided.coords[0])
 
 
 def test_the_published_sampler_is_the_bases_with_25_steps_and_strength_3(tmp_path: Path) -> None:
@@ -118,7 +125,7 @@ def test_a_ceiling_runs_objects_in_parts_with_the_same_result(
     # What this process holds changes while the test runs; the ceiling is taken relative to a fixed amount.
     monkeypatch.setattr("scenewright.systems.iscene.memory.memory_in_use", lambda device: 10**6)
     assert objects_within(flow, 3, tokens, 10**6 + free, "cpu") == 1
-    limited = stage.sample_structures(replace(request_of_three, max_memory_bytes=10**6 + free))
+    limited = stage.sample_structures(replace(request_of_three, options=GenerateOptions(max_memory_bytes=10**6 + free)))
     assert all(are_alike(a, b) for a, b in zip(together.coords, limited.coords, strict=True))
     assert objects_within(flow, 3, tokens, None, "cpu") is None
     assert objects_within(flow, 3, tokens, 10**9, "cpu") is None
@@ -126,7 +133,9 @@ def test_a_ceiling_runs_objects_in_parts_with_the_same_result(
 
 def test_a_ceiling_below_one_object_is_refused(stage: ISceneStage, request_of_three: SceneRequest) -> None:
     with pytest.raises(OutOfMemoryBudgetError, match="one object at a time"):
-        stage.sample_structures(replace(request_of_three, max_memory_bytes=memory_in_use("cpu") // 2))
+        stage.sample_structures(
+            replace(request_of_three, options=GenerateOptions(max_memory_bytes=memory_in_use("cpu") // 2))
+        )
 
 
 def test_the_scene_is_encoded_once_and_each_picture_on_its_own() -> None:

@@ -9,11 +9,11 @@ from PIL import Image
 
 from scenewright.backbones.structure_vae import StructureDecoder
 from scenewright.errors import WeightsError
-from scenewright.geometry.mesh.finish import FinishOptions
+from scenewright.geometry.mesh.finish import FinishOverride
 from scenewright.geometry.mesh.surface_color import VoxelField
-from scenewright.systems.assembly.generator import GenerateOptions
+from scenewright.samplers.config import SamplingOverride
 from scenewright.systems.assembly.placing import transformed_camera
-from scenewright.systems.baselines.generator import assumed_camera
+from scenewright.systems.baselines.floor_scene import assumed_camera
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
 from scenewright.systems.mini.conditioner import PictureConditioner
 from scenewright.systems.mini.networks import LATENT_NETWORKS, MiniNetworks, has_weights
@@ -22,9 +22,10 @@ from scenewright.systems.mini.sizes import ISCENE, SCENEGEN, STRUCTURE_VAE
 from scenewright.systems.mini.stages import box_of_voxels
 from scenewright.systems.mini.surface import voxel_surface
 from scenewright.systems.mini.system import mini_system
+from scenewright.systems.options import GenerateOptions
 from scenewright.systems.scenegen.structure_flow import SceneStructureFlow
 from scenewright.systems.single_object.latent_preparation import write_statistics
-from scenewright.types import SparseVoxels
+from scenewright.types import ObjectMasks, SparseVoxels, View
 from scenewright.weights.load import save_weights
 from scenewright.weights.record import LatentStatistics
 
@@ -66,9 +67,10 @@ def test_a_picture_becomes_a_scene_that_depends_on_seed_and_input_only(system: s
     assert has_weights(system, folder)
     generator = mini_system(system, folder)  # type: ignore[arg-type]
     image, masks = picture_with_masks()
-    options = GenerateOptions(steps=1, finish=FinishOptions(max_faces=400, texture_size=32))
-    scene = generator.generate(image, masks, seed=3, options=options)
-    again = generator.generate(image, masks, seed=3, options=options)
+    options = GenerateOptions(SamplingOverride(steps=1), finish=FinishOverride(max_faces=400, texture_size=32))
+    view = View(image, ObjectMasks(masks))
+    scene = generator.generate(view, seed=3, options=options)
+    again = generator.generate(view, seed=3, options=options)
     assert [item.name for item in scene.objects] == ["obj_01", "obj_02"]
     assert scene.provenance["system"] == system
     for item, same in zip(scene.objects, again.objects, strict=True):
@@ -85,8 +87,9 @@ def test_under_a_known_camera_the_scene_is_in_its_world_in_metres(is_above: bool
     camera = transformed_camera(
         level, torch.tensor([[0.0, -1, 0, 2], [1, 0, 0, -3], [0, 0, 1, 0 if is_above else -9], [0, 0, 0, 1]])
     )
-    options = GenerateOptions(steps=1, finish=FinishOptions(max_faces=400, texture_size=32))
-    scene = generator.generate(image, masks, camera=camera, options=options)
+    options = GenerateOptions(SamplingOverride(steps=1), finish=FinishOverride(max_faces=400, texture_size=32))
+    view = View(image, ObjectMasks(masks), camera)
+    scene = generator.generate(view, options=options)
     assert scene.is_metric == is_above
     assert scene.camera is not None
     torch.testing.assert_close(scene.camera.intrinsics_px, camera.intrinsics_px)
@@ -95,7 +98,7 @@ def test_under_a_known_camera_the_scene_is_in_its_world_in_metres(is_above: bool
         # The camera stands at (2, -3) and looks along -x; all that its masks show is there.
         middles = torch.stack([item.world_bounds().mean(0) for item in scene.objects])
         assert bool((middles[:, 0] < 2).all())
-        again = generator.reroll(scene, {"obj_02": 1}, image, masks, ["obj_01", "obj_02"], options=options)
+        again = generator.reroll(scene, {"obj_02": 1}, view, options=options)
         assert again.is_metric
         assert again.objects[0] is scene.objects[0]
 

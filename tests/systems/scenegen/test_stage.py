@@ -12,11 +12,15 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from scenewright.errors import InputError, OutOfMemoryBudgetError, WeightsError
-from scenewright.systems.assembly.structures import MultiViewStage, SceneRequest, StructureStage
-from scenewright.systems.assembly.views import SceneView
+from scenewright.samplers.config import SamplingOverride
+from scenewright.systems.assembly.structures import SceneRequest, StructureStage
+from scenewright.systems.options import GenerateOptions
 from scenewright.systems.scenegen.encoding import encode_views
 from scenewright.systems.scenegen.pretrained import SceneGenNetworks
 from scenewright.systems.scenegen.stage import SceneGenStage, largest_first, published_noise
+from scenewright.systems.system import masked_views
+from scenewright.types import ObjectMasks, View
+from tests.support.progress import Recorder
 from tests.tiny_scenegen import FLOW_STEM, TOKENS, write_tiny_scenegen
 
 
@@ -33,19 +37,18 @@ def stage(folder: Path) -> SceneGenStage:
 BOXES = {"lamp": (2, 3, 14, 20), "sofa": (5, 25, 75, 58), "chair": (50, 2, 70, 22)}
 
 
-def request(names: tuple[str, ...] = ("lamp", "sofa", "chair"), seed: int = 5, **options: object) -> SceneRequest:
+def request(names: tuple[str, ...] = ("lamp", "sofa", "chair"), seed: int = 5, **changes: object) -> SceneRequest:
+    return SceneRequest((view_of(*names),), seed, **changes)
+
+
+def view_of(*names: str) -> View:
     rng = np.random.default_rng(0)
     image = Image.fromarray(rng.integers(0, 255, (60, 80, 3), dtype=np.uint8))
     masks = torch.zeros(len(names), 60, 80, dtype=torch.bool)
     for mask, name in zip(masks, names, strict=True):
         left, upper, right, lower = BOXES[name]
         mask[upper:lower, left:right] = True
-    return SceneRequest(image, masks, names, seed, **options)
-
-
-def view_of(*names: str) -> SceneView:
-    shown = request(names)
-    return SceneView(shown.image, shown.masks, shown.names)
+    return View(image, ObjectMasks(masks, names))
 
 
 def test_a_folder_in_the_published_layout_becomes_a_stage(stage: SceneGenStage, folder: Path) -> None:
@@ -59,9 +62,10 @@ def test_a_folder_in_the_published_layout_becomes_a_stage(stage: SceneGenStage, 
 
 
 def test_every_object_gets_voxels_and_a_place(stage: SceneGenStage) -> None:
-    stages: dict[str, float] = {}
-    placed = stage.sample_structures(request(), progress=lambda name, done: stages.update({name: done}))
-    assert stages == {"encode": 1.0, "structure": 1.0}
+    recorder = Recorder()
+    placed = stage.sample_structures(request(), progress=recorder)
+    assert recorder.stages == ["encode", "structure"]
+    assert {name: done / total for name, done, total in recorder.events} == {"encode": 1.0, "structure": 1.0}
     assert placed.resolution == 16
     assert placed.tokens.shape == (1, 3, TOKENS, 32)
     for coords in placed.coords:
@@ -88,7 +92,7 @@ def test_seed_and_attempts_decide(stage: SceneGenStage) -> None:
     first, again, other = (stage.sample_structures(request(seed=seed)) for seed in (1, 1, 2))
     assert all(torch.equal(a, b) for a, b in zip(first.coords, again.coords, strict=True))
     assert not torch.equal(first.coords[0], other.coords[0])
-    rolled = stage.sample_structures(request(seed=1, attempts=(1, 0, 0), wanted=(0,)))
+    rolled = stage.sample_structures(request(seed=1, attempts={"lamp": 1}, wanted=(0,)))
     assert len(rolled.coords) == len(rolled.pictures) == 1
     assert rolled.world_from_object.shape == (1, 4, 4)
     assert not torch.equal(rolled.coords[0], first.coords[0])
@@ -108,13 +112,13 @@ def test_one_object_is_a_scene(stage: SceneGenStage) -> None:
 
 
 def test_several_views_name_their_objects(stage: SceneGenStage) -> None:
-    assert isinstance(stage, MultiViewStage)
-    placed = stage.sample_views(replace(request(), further_views=(view_of("sofa", "chair", "lamp"),)))
+    first, mixed = view_of("lamp", "sofa", "chair"), view_of("sofa", "chair", "lamp")
+    placed = stage.sample_structures(SceneRequest(masked_views([first, mixed], "scenegen", max_views=stage.max_views)))
     assert placed.tokens.shape == (2, 3, TOKENS, 32)
     # The second view shows the same picture, so its objects must have been brought into the first one's order.
     torch.testing.assert_close(placed.tokens[0], placed.tokens[1])
     with pytest.raises(InputError, match=r"view 1 has 3 and view 2 has 2 \(view 2 lacks 'lamp'\)"):
-        stage.sample_views(replace(request(), further_views=(view_of("sofa", "chair"),)))
+        masked_views([first, view_of("sofa", "chair")], "scenegen", max_views=stage.max_views)
 
 
 def test_views_read_together_know_of_each_other(stage: SceneGenStage) -> None:
@@ -151,24 +155,25 @@ def test_published_noise_is_one_draw_on_the_cpu(stage: SceneGenStage) -> None:
 
 def test_a_ceiling_changes_no_result_and_is_refused_where_nothing_fits(stage: SceneGenStage) -> None:
     every = stage.sample_structures(request())
-    ample = stage.sample_structures(request(max_memory_bytes=1 << 40))
+    ample = stage.sample_structures(request(options=GenerateOptions(max_memory_bytes=1 << 40)))
     torch.testing.assert_close(ample.world_from_object, every.world_from_object, rtol=1e-4, atol=1e-4)
     with pytest.raises(OutOfMemoryBudgetError, match=r"3 objects together need about .*, more than the ceiling of 1"):
-        stage.sample_structures(request(max_memory_bytes=1000))
+        stage.sample_structures(request(options=GenerateOptions(max_memory_bytes=1000)))
 
 
 def test_more_objects_than_in_training_are_noted(stage: SceneGenStage) -> None:
-    shown = request(("chair",))
     masks = torch.zeros(8, 60, 80, dtype=torch.bool)
     for index, mask in enumerate(masks):
         mask[7 * index : 7 * index + 5, 10:30] = True
-    many = replace(shown, masks=masks, names=tuple(str(index) for index in range(8)), steps=1)
+    view = View(view_of("chair").image, ObjectMasks(masks))
+    many = SceneRequest((view,), options=GenerateOptions(SamplingOverride(steps=1)))
     assert "at most 7 objects; with 8" in stage.sample_structures(many).notes[0]
 
 
 def test_an_object_that_cannot_be_cut_out_is_named(stage: SceneGenStage) -> None:
     shown = request()
     shown.masks[2] = False
+    shown.masks[2, 10, 60] = True
     with pytest.raises(InputError, match="Object 'chair' cannot be cut out"):
         stage.sample_structures(shown)
 
@@ -180,7 +185,7 @@ def test_a_safetensors_flow_is_as_good_and_gives_the_same(folder: Path, tmp_path
     (copy / f"{FLOW_STEM}.pt").unlink()
     other = SceneGenStage.from_pretrained(copy)
     assert other.weights["structure_flow"].suffix == ".safetensors"
-    a, b = (each.sample_structures(request(), progress=None) for each in (stage, other))
+    a, b = (each.sample_structures(request()) for each in (stage, other))
     assert all(torch.equal(x, y) for x, y in zip(a.coords, b.coords, strict=True))
 
 

@@ -33,11 +33,20 @@ from scenewright.geometry.mesh.triangle_tree import TriangleTree
 from scenewright.geometry.mesh.uv import UnwrapMethod, unwrap
 from scenewright.types import Mesh
 
-__all__ = ["FinishOptions", "bake_material", "clean_surface", "finish_mesh", "reduce_surface"]
+__all__ = ["FinishOptions", "FinishOverride", "bake_material", "clean_surface", "finish_mesh", "reduce_surface"]
 
 logger = logging.getLogger(__name__)
 
 StageProgress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class FinishOverride:
+    """What a user changes of how a backbone's surfaces are finished (`FinishOptions`); None keeps the backbone's."""
+
+    max_faces: int | None = None
+    texture_size: int | None = None
+    unwrap_method: UnwrapMethod | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,11 @@ class FinishOptions:
     normal_map: bool = False
     alpha_mode: Literal["auto", "OPAQUE", "MASK", "BLEND"] = "auto"
     double_sided: bool | None = None
+
+    def overridden(self, override: FinishOverride) -> "FinishOptions":
+        """These options with what the user has set."""
+        changes = {name: value for name, value in vars(override).items() if value is not None}
+        return replace(self, **changes)
 
 
 def finish_mesh(

@@ -16,26 +16,16 @@ from torch import Tensor
 
 from scenewright.geometry.mesh.finish import FinishOptions
 from scenewright.geometry.mesh.surface_color import AttributeField
+from scenewright.progress import SILENT, Progress
 from scenewright.sparse.tensor import VoxelSet
-from scenewright.systems.assembly.structures import PlacedStructures, StageProgress
+from scenewright.systems.assembly.structures import PlacedStructures
+from scenewright.systems.options import DEFAULT, GenerateOptions
 from scenewright.types import Gaussians, Mesh
 
-__all__ = ["AS_PUBLISHED", "GeneratorOf", "LatentOptions", "ObjectDecoder", "RawObject", "packed_voxels"]
+__all__ = ["GeneratorOf", "ObjectDecoder", "RawObject", "packed_voxels"]
 
 GeneratorOf = Callable[[int, str], torch.Generator]
 """The CPU generator of an object's noise, by its place among the wanted objects and the stage's name."""
-
-
-@dataclass(frozen=True)
-class LatentOptions:
-    """What a user may change of the latent stage; None is what is published with the weights."""
-
-    steps: int | None = None
-    guidance_strength: float | None = None
-    max_memory_bytes: int | None = None
-
-
-AS_PUBLISHED = LatentOptions()
 
 
 @dataclass(frozen=True)
@@ -66,9 +56,9 @@ class ObjectDecoder(Protocol):
         self,
         structures: PlacedStructures,
         generator_of: GeneratorOf,
-        options: LatentOptions = AS_PUBLISHED,
+        options: GenerateOptions = DEFAULT,
         *,
-        progress: StageProgress | None = None,
+        progress: Progress = SILENT,
     ) -> list[RawObject | None]:
         """The objects in the order of `structures`; None where there are no voxels or no surface.
 

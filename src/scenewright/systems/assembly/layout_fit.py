@@ -7,7 +7,7 @@ floor and placements are adjusted together so that the sum of squares of these i
 * the rectangle round each object's projection against the rectangle round its mask, one-sided where the mask ends at
   another mask or at the picture's border (the object may go on behind it);
 * each object's move along and across the line of sight, and its change of size, in units of how far the generator is
-  usually off (`PlaceErrors`);
+  usually off (`LayoutErrors`);
 * the height of each object's base above the floor or above the top of an object below it, with a loss that levels off:
   what neither stands there nor can be brought there stays where its generator put it. Nothing is below the floor, and
   what another object's mask frames stands on that object (`outline.is_framed`).
@@ -32,7 +32,7 @@ from scenewright.systems.assembly.layout_problem import LayoutProblem, camera_po
 from scenewright.systems.assembly.outline import (
     has_geometry,
 )
-from scenewright.systems.assembly.structures import PlaceErrors
+from scenewright.systems.assembly.structures import LayoutErrors
 from scenewright.types import Camera, SceneObject
 
 __all__ = ["FittedLayout", "fit_layout", "fit_newcomers"]
@@ -53,7 +53,7 @@ class FittedLayout:
 
 
 def fit_layout(
-    objects: Sequence[SceneObject], errors: PlaceErrors, *, known: Camera | None = None
+    objects: Sequence[SceneObject], errors: LayoutErrors, *, known: Camera | None = None
 ) -> FittedLayout | None:
     """The objects at better places.
 
@@ -91,7 +91,7 @@ def fit_newcomers(
     objects: Sequence[SceneObject],
     newcomers: Sequence[SceneObject],
     camera: Camera,
-    errors: PlaceErrors,
+    errors: LayoutErrors,
     *,
     floor_z: float = 0.0,
 ) -> list[SceneObject]:

@@ -24,7 +24,7 @@ from scenewright.systems.assembly.outline import (
     outline_points,
 )
 from scenewright.systems.assembly.placing import moved_object
-from scenewright.systems.assembly.structures import PlaceErrors
+from scenewright.systems.assembly.structures import LayoutErrors
 from scenewright.types import Camera, SceneObject
 
 __all__ = ["CameraPose", "LayoutProblem", "camera_pose"]
@@ -77,7 +77,7 @@ class LayoutProblem:
     def __init__(
         self,
         objects: Sequence[SceneObject],
-        errors: PlaceErrors,
+        errors: LayoutErrors,
         heading: float,
         known: Camera | None,
     ) -> None:

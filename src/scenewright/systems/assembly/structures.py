@@ -1,6 +1,6 @@
 """The border between a scene system and everything after it: what a structure stage is asked for and what it gives.
 
-    SceneRequest (picture, masks, seed) -> StructureStage.sample_structures -> PlacedStructures -> decoder -> Scene
+    SceneRequest (views, seed, options) -> StructureStage.sample_structures -> PlacedStructures -> decoder -> Scene
 
 A structure stage is the part a paper invented: it says which voxels each object fills and where the object stands.
 Decoding, finishing and placing are the same for all (`generator.py`).
@@ -10,8 +10,8 @@ Frames: objects in [-0.5, 0.5]^3 of their own frame, world z up (docs/convention
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -20,65 +20,76 @@ from jaxtyping import Bool, Float, Int
 from PIL import Image
 from torch import Tensor
 
-from scenewright.systems.assembly.views import SceneView
-from scenewright.types import Camera
+from scenewright.progress import SILENT, Progress
+from scenewright.systems.options import DEFAULT, GenerateOptions
+from scenewright.types import Camera, View
 
 __all__ = [
-    "MultiViewStage",
-    "PlaceErrors",
+    "LayoutErrors",
     "PlacedStructures",
     "SceneRequest",
-    "StageProgress",
     "StructureStage",
     "object_generator",
 ]
 
-StageProgress = Callable[[str, float], None]
-"""Called with a stage's name and the fraction of it that is done."""
-
 
 @dataclass(frozen=True)
 class SceneRequest:
-    """One picture and the objects to make from it.
+    """The views of a scene, which of their objects to make, and how.
 
     Attributes:
-        image: the whole picture, RGB, upright.
-        masks: at the picture's size, at least one, none empty; they may overlap (`exclusive_masks` of the caller).
-        names: distinct, one per mask.
-        attempts: how often each object was rolled again; 0 the first time. Noise of an object depends on (seed, name,
-            attempt) only, so that a new attempt changes one object's noise and no other's.
+        views: with masks of the same objects in the same order (`masked_views`); the first gives the objects' masks.
+        attempts: how often each object was rolled again, by name; 0 the first time. Noise of an object depends on
+            (seed, name, attempt) only, so that a new attempt changes one object's noise and no other's.
         wanted: indices of the objects whose structures are to be returned; None all.
-        steps, guidance_strength: of the structure sampler; None is what is published with the weights.
-        max_memory_bytes: ceiling of the memory in use on the device, weights included; None is no ceiling.
-        camera: of the picture, where it is known; most systems need none.
-        further_views: other pictures of the same objects, in the order of `names`; only a `MultiViewStage` takes them.
+        options: as the user gave them.
     """
 
-    image: Image.Image
-    masks: Bool[Tensor, "N H W"]
-    names: tuple[str, ...]
+    views: tuple[View, ...]
     seed: int = 0
-    attempts: tuple[int, ...] | None = None
+    attempts: Mapping[str, int] = field(default_factory=dict)
     wanted: tuple[int, ...] | None = None
-    steps: int | None = None
-    guidance_strength: float | None = None
-    max_memory_bytes: int | None = None
-    camera: Camera | None = None
-    further_views: tuple[SceneView, ...] = ()
+    options: GenerateOptions = DEFAULT
+
+    @property
+    def image(self) -> Image.Image:
+        """The first view's picture."""
+        return self.views[0].image
+
+    @property
+    def masks(self) -> Bool[Tensor, "N H W"]:
+        """The first view's masks."""
+        assert self.views[0].objects is not None
+        return self.views[0].objects.masks
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The objects' names."""
+        assert self.views[0].objects is not None
+        return self.views[0].objects.names
+
+    @property
+    def camera(self) -> Camera | None:
+        """The first view's camera, where it is known; most systems need none."""
+        camera = self.views[0].camera
+        return camera if isinstance(camera, Camera) else None
 
     @property
     def wanted_indices(self) -> tuple[int, ...]:
         """`wanted`, or the indices of all objects."""
         return tuple(range(len(self.names))) if self.wanted is None else self.wanted
 
+    def attempt(self, index: int) -> int:
+        """How often an object was rolled again."""
+        return self.attempts.get(self.names[index], 0)
+
     def generator(self, index: int, stage: str) -> torch.Generator:
         """The CPU generator of one object's noise in one stage; see `object_generator`."""
-        attempt = self.attempts[index] if self.attempts is not None else 0
-        return object_generator(self.seed, self.names[index], stage, attempt)
+        return object_generator(self.seed, self.names[index], stage, self.attempt(index))
 
 
 @dataclass(frozen=True)
-class PlaceErrors:
+class LayoutErrors:
     """How far a stage's places are usually off, as standard deviations; what `layout_fit` weighs them by.
 
     Attributes:
@@ -114,7 +125,7 @@ class PlacedStructures:
         camera: where the stage knows or predicts it, in the same world; else None.
         confidence: in [0, 1] per object, or None.
         notes: sentences for the user about what was found (warnings).
-        place_errors: of `world_from_object`, where places are better fitted to the masks; None where they are to stay.
+        layout_errors: of `world_from_object`, where places are better fitted to the masks; None where they are to stay.
     """
 
     coords: tuple[Int[Tensor, "_ 3"], ...]
@@ -125,13 +136,14 @@ class PlacedStructures:
     camera: Camera | None = None
     confidence: tuple[float | None, ...] | None = None
     notes: tuple[str, ...] = ()
-    place_errors: PlaceErrors | None = None
+    layout_errors: LayoutErrors | None = None
 
 
 @runtime_checkable
 class StructureStage(Protocol):
-    """What a scene system implements.
+    """What a scene system implements that reads masks.
 
+    `max_views` is how many pictures of the same objects it can read; None is any number.
     `source` is the folder or repository the networks came from, `weights` the files by the name to report them under,
     `decoder_source` where the decoders of TRELLIS v1 are that fit (often the same folder).
     """
@@ -143,26 +155,19 @@ class StructureStage(Protocol):
     @property
     def decoder_source(self) -> str: ...
     @property
+    def max_views(self) -> int | None: ...
+    @property
     def device(self) -> torch.device: ...
     @property
     def weights(self) -> Mapping[str, Path]: ...
 
-    def sample_structures(self, request: SceneRequest, *, progress: StageProgress | None = None) -> PlacedStructures:
+    def sample_structures(self, request: SceneRequest, *, progress: Progress = SILENT) -> PlacedStructures:
         """Voxels and placement of the wanted objects. The same request gives the same result on the same device.
 
         Raises:
             InputError: the request cannot be served (no mask, picture too small).
             OutOfMemoryBudgetError: not even one object at a time fits `max_memory_bytes`.
         """
-        ...
-
-
-@runtime_checkable
-class MultiViewStage(StructureStage, Protocol):
-    """A structure stage that reads several pictures of the same objects."""
-
-    def sample_views(self, request: SceneRequest, *, progress: StageProgress | None = None) -> PlacedStructures:
-        """As `sample_structures`, from the request's picture and its `further_views`."""
         ...
 
 

@@ -7,9 +7,9 @@ Legend: N voxels, W objects, K views, L tokens, C channels.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -25,14 +25,16 @@ from scenewright.geometry.mesh.surface_color import SplatField
 from scenewright.machine import memory_in_use
 from scenewright.nn.flow_context import FlowContext
 from scenewright.nn.precision import torso_dtype
+from scenewright.progress import SILENT, Progress, by_fraction
 from scenewright.samplers.config import SamplerConfig
 from scenewright.samplers.euler import euler
 from scenewright.samplers.guidance import Velocity, guided, mean_velocity, round_robin
 from scenewright.samplers.schedule import rescaled_times
 from scenewright.sparse.tensor import SparseTensor
-from scenewright.systems.assembly.decoding import AS_PUBLISHED, GeneratorOf, LatentOptions, RawObject, packed_voxels
+from scenewright.systems.assembly.decoding import GeneratorOf, RawObject, packed_voxels
 from scenewright.systems.assembly.memory import batches_within
-from scenewright.systems.assembly.structures import PlacedStructures, StageProgress
+from scenewright.systems.assembly.structures import PlacedStructures
+from scenewright.systems.options import DEFAULT, GenerateOptions
 from scenewright.weights.hub import find_file
 from scenewright.weights.record import LatentStatistics
 
@@ -114,12 +116,12 @@ class Trellis1Decoder:
         self,
         structures: PlacedStructures,
         generator_of: GeneratorOf,
-        options: LatentOptions = AS_PUBLISHED,
+        options: GenerateOptions = DEFAULT,
         *,
-        progress: StageProgress | None = None,
+        progress: Progress = SILENT,
     ) -> list[RawObject | None]:
         """See `ObjectDecoder.decode`."""
-        report = progress or (lambda stage, done: None)
+        report = by_fraction(progress)
         device = self.flow.input_layer.weight.device
         present = [index for index, xyz in enumerate(structures.coords) if len(xyz)]
         costs = [self._latent_bytes(structures.coords[index], structures.tokens.shape) for index in present]
@@ -147,10 +149,9 @@ class Trellis1Decoder:
                 found[index] = self._decoded(SparseTensor(feats, packed_voxels([xyz], device)))
         return found
 
-    def configured_sampler(self, options: LatentOptions) -> SamplerConfig:
+    def configured_sampler(self, options: GenerateOptions) -> SamplerConfig:
         """The published sampler with what the user changed."""
-        changes: dict[str, Any] = {"steps": options.steps, "guidance_strength": options.guidance_strength}
-        return replace(self.sampler, **{name: value for name, value in changes.items() if value is not None})
+        return self.sampler.overridden(options.sampling)
 
     def _decoded(self, latent: SparseTensor) -> RawObject | None:
         coords, feats = self.mesh_decoder(latent).item(0)

@@ -32,11 +32,13 @@ from scenewright.geometry.mesh.finish import FinishOptions
 from scenewright.geometry.mesh.surface_color import VoxelField
 from scenewright.machine import memory_in_use
 from scenewright.nn.precision import torso_dtype
+from scenewright.progress import SILENT, Progress, by_fraction
 from scenewright.samplers.config import SamplerConfig
 from scenewright.sparse.tensor import SparseTensor
-from scenewright.systems.assembly.decoding import AS_PUBLISHED, GeneratorOf, LatentOptions, RawObject, packed_voxels
+from scenewright.systems.assembly.decoding import GeneratorOf, RawObject, packed_voxels
 from scenewright.systems.assembly.memory import batches_within
-from scenewright.systems.assembly.structures import PlacedStructures, StageProgress
+from scenewright.systems.assembly.structures import PlacedStructures
+from scenewright.systems.options import DEFAULT, GenerateOptions
 from scenewright.systems.single_object.trellis2 import encode_picture, load_image_encoder
 from scenewright.weights.hub import find_file, is_local_source
 
@@ -106,9 +108,9 @@ class Trellis2Decoder:
         self,
         structures: PlacedStructures,
         generator_of: GeneratorOf,
-        options: LatentOptions = AS_PUBLISHED,
+        options: GenerateOptions = DEFAULT,
         *,
-        progress: StageProgress | None = None,
+        progress: Progress = SILENT,
     ) -> list[RawObject | None]:
         """See `ObjectDecoder.decode`."""
         present = [index for index, xyz in enumerate(structures.coords) if len(xyz)]
@@ -164,10 +166,10 @@ class _SceneSampling:
     """The latent stages of one scene: every stage runs over all objects, in batches below the memory ceiling."""
 
     def __init__(
-        self, decoder: Trellis2Decoder, pictures: Sequence[Any], options: LatentOptions, progress: StageProgress | None
+        self, decoder: Trellis2Decoder, pictures: Sequence[Any], options: GenerateOptions, progress: Progress
     ) -> None:
         self.networks, self.plan, self.options = decoder.networks, decoder.plan, options
-        self.report = progress or (lambda stage, done: None)
+        self.report = by_fraction(progress)
         device = self.networks.device
         self.report("encode", 0.0)
         encoded = [
@@ -267,7 +269,7 @@ class _SceneSampling:
 
     def _sampler(self, stage: str) -> SamplerConfig:
         published = self.networks.sampler(stage)
-        steps = self.options.steps
+        steps = self.options.sampling.steps
         return published if steps is None else replace(published, steps=steps)
 
 

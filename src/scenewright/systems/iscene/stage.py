@@ -11,7 +11,6 @@ Legend: N objects in the picture, W objects wanted, S slots (object, scene, own 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -23,8 +22,9 @@ from scenewright.backbones.trellis1.pretrained import load_named_network, read_p
 from scenewright.encoders.preprocess.crop import drop_alpha, image_to_tensor
 from scenewright.encoders.weights import load_dinov2, load_named_dinov2
 from scenewright.errors import InputError
+from scenewright.progress import SILENT, Advance, Progress, ignore
 from scenewright.samplers.config import SamplerConfig
-from scenewright.systems.assembly.structures import PlacedStructures, SceneRequest, StageProgress, object_generator
+from scenewright.systems.assembly.structures import PlacedStructures, SceneRequest, object_generator
 from scenewright.systems.iscene.memory import objects_within
 from scenewright.systems.iscene.package import CONDITIONER_PREFIX, load_flow, read_package
 from scenewright.systems.iscene.preprocess import ObjectCrops, crop_object, slot_pictures
@@ -54,6 +54,7 @@ class ISceneStage:
     device: torch.device
     weights: Mapping[str, Path]
     name: str = "iscene"
+    max_views: int | None = 1
 
     @classmethod
     def from_pretrained(
@@ -117,17 +118,14 @@ class ISceneStage:
         )
 
     @torch.no_grad()
-    def sample_structures(self, request: SceneRequest, *, progress: StageProgress | None = None) -> PlacedStructures:
+    def sample_structures(self, request: SceneRequest, *, progress: Progress = SILENT) -> PlacedStructures:
         """Voxels of the wanted objects in the scene's cube; see `StructureStage.sample_structures`."""
-        report = progress or (lambda stage, done: None)
         config, wanted = self.flow.scene_config, request.wanted_indices
         crops = crop_objects(request.image, request.masks, request.names, wanted)
         pictures = slot_pictures(crops, with_canonical=config.with_canonical, size=self.image_size)
-        conditions = encode_slots(
-            pictures, self.image_encoder, self.device, on_picture=lambda done: report("encode", done)
-        )
+        conditions = encode_slots(pictures, self.image_encoder, self.device, advance=progress.stage("encode"))
         noise = structure_noise(config, object_generator(request.seed, "", "structure"))
-        sampler = self.configured_sampler(request)
+        sampler, advance = self.sampler.overridden(request.options.sampling), progress.stage("structure")
         latents = sample_structure(
             self.flow,
             conditions,
@@ -135,9 +133,9 @@ class ISceneStage:
             sampler,
             object_noise=_rolled_noise(noise, request),
             objects_at_once=objects_within(
-                self.flow, len(wanted), conditions.scene.shape[0], request.max_memory_bytes, self.device
+                self.flow, len(wanted), conditions.scene.shape[0], request.options.max_memory_bytes, self.device
             ),
-            on_step=lambda step, t, x, v: report("structure", (step + 1) / sampler.steps),
+            on_step=lambda step, t, x, v: advance(step + 1, sampler.steps),
         )
         voxels = [decode_voxels(self.structure_decoder, latent) for latent in latents.objects[:, 0]]
         return PlacedStructures(
@@ -147,11 +145,6 @@ class ISceneStage:
             tokens=conditions.objects[None, :, 0],
             pictures=tuple(_to_image(crop.instance) for crop in crops),
         )
-
-    def configured_sampler(self, request: SceneRequest) -> SamplerConfig:
-        """The published sampler with what the request changes."""
-        changes: dict[str, Any] = {"steps": request.steps, "guidance_strength": request.guidance_strength}
-        return replace(self.sampler, **{name: value for name, value in changes.items() if value is not None})
 
 
 def crop_objects(
@@ -178,7 +171,7 @@ def encode_slots(
     encoder: nn.Module,
     device: torch.device | str,
     *,
-    on_picture: Callable[[float], None] | None = None,
+    advance: Advance = ignore,
 ) -> SlotConditions:
     """Condition tokens of all slots; the scene, which all objects share, is encoded once.
 
@@ -188,8 +181,7 @@ def encode_slots(
     tokens = []
     for number, picture in enumerate(rows, 1):
         tokens.append(encoder(picture[None].to(device))[0])
-        if on_picture is not None:
-            on_picture(number / len(rows))
+        advance(number, len(rows))
     return SlotConditions(tokens[0], torch.stack(tokens[1:]).unflatten(0, (len(pictures), -1)))
 
 
@@ -203,14 +195,13 @@ def _rolled_noise(
     noise: Float[Tensor, "S C R R R"], request: SceneRequest
 ) -> Float[Tensor, "W S_less_1 C R R R"] | None:
     """Noise of the objects where some are rolled again; None where all share `noise`. The scene's stays the same."""
-    attempts = request.attempts or (0,) * len(request.names)
-    if not any(attempts[index] for index in request.wanted_indices):
+    if not any(request.attempt(index) for index in request.wanted_indices):
         return None
     shared = torch.cat([noise[:1], noise[2:]])
     rows = []
     for index in request.wanted_indices:
         fresh = torch.randn(shared.shape, generator=request.generator(index, "structure"))
-        rows.append(fresh if attempts[index] else shared)
+        rows.append(fresh if request.attempt(index) else shared)
     return torch.stack(rows)
 
 

@@ -9,7 +9,7 @@ Legend: W objects with voxels, N voxels of all, M latent tokens of all.
 Frame: the objects' cubes, z up, camera looking along +y.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,11 +33,12 @@ from scenewright.geometry.mesh.finish import FinishOptions
 from scenewright.geometry.mesh.surface_color import VoxelField
 from scenewright.geometry.mesh.triangle_tree import TriangleTree
 from scenewright.geometry.ovoxel.dual_grid import mesh_to_dual_grid
+from scenewright.progress import SILENT, Progress, by_fraction
 from scenewright.samplers.config import SamplerConfig
 from scenewright.samplers.flow import interpolate
 from scenewright.sparse.tensor import SparseTensor, VoxelSet
-from scenewright.systems.assembly.decoding import AS_PUBLISHED, GeneratorOf, LatentOptions, RawObject, packed_voxels
-from scenewright.systems.assembly.structures import PlacedStructures, StageProgress
+from scenewright.systems.assembly.decoding import GeneratorOf, RawObject, packed_voxels
+from scenewright.systems.assembly.structures import PlacedStructures
 from scenewright.systems.mini.networks import LatentNetworks
 from scenewright.systems.mini.picture_colors import picture_field, with_picture
 from scenewright.systems.mini.sizes import (
@@ -47,6 +48,7 @@ from scenewright.systems.mini.sizes import (
     VOXEL_RESOLUTION,
 )
 from scenewright.systems.mini.surface import surface_of_voxels
+from scenewright.systems.options import DEFAULT, GenerateOptions
 from scenewright.types import DualGrid, Mesh, SparseVoxels
 
 __all__ = ["LatentDecoder"]
@@ -77,12 +79,12 @@ class LatentDecoder:
         self,
         structures: PlacedStructures,
         generator_of: GeneratorOf,
-        options: LatentOptions = AS_PUBLISHED,
+        options: GenerateOptions = DEFAULT,
         *,
-        progress: StageProgress | None = None,
+        progress: Progress = SILENT,
     ) -> list[RawObject | None]:
         """See `ObjectDecoder.decode`."""
-        report = progress or (lambda stage, done: None)
+        report = by_fraction(progress)
         found: list[RawObject | None] = [None] * len(structures.coords)
         guesses = {
             index: surface
@@ -113,8 +115,8 @@ class LatentDecoder:
         surfaces: Sequence[Mesh],
         tokens: Float[Tensor, "W L C"],
         generators: Sequence[torch.Generator],
-        options: LatentOptions,
-        report: StageProgress,
+        options: GenerateOptions,
+        report: Callable[[str, float], None],
     ) -> SparseTensor:
         """Shape latent of all objects."""
         networks = self.networks
@@ -143,8 +145,8 @@ class LatentDecoder:
         pyramid: Pyramid,
         tokens: Float[Tensor, "W L C"],
         generators: Sequence[torch.Generator],
-        options: LatentOptions,
-        report: StageProgress,
+        options: GenerateOptions,
+        report: Callable[[str, float], None],
     ) -> list[SparseVoxels]:
         """Materials of all objects."""
         networks = self.networks
@@ -189,8 +191,8 @@ def _drawn_onto(guess: Mesh, grid: DualGrid) -> Mesh:
     return replace(guess, vertices=guess.vertices + pull)
 
 
-def _sampler(config: SamplerConfig, options: LatentOptions) -> SamplerConfig:
-    return config if options.steps is None else replace(config, steps=options.steps)
+def _sampler(config: SamplerConfig, options: GenerateOptions) -> SamplerConfig:
+    return config if options.sampling.steps is None else replace(config, steps=options.sampling.steps)
 
 
 def _noise(voxels: VoxelSet, channels: int, generators: Sequence[torch.Generator]) -> Float[Tensor, "M C"]:

@@ -21,12 +21,11 @@ from PIL import Image
 from torch import Tensor
 
 from scenewright.geometry.rotation import compose_similarity
-from scenewright.samplers.config import SamplingOverride
+from scenewright.progress import SILENT, Advance, Progress
 from scenewright.systems.assembly.structures import (
+    LayoutErrors,
     PlacedStructures,
-    PlaceErrors,
     SceneRequest,
-    StageProgress,
     object_generator,
 )
 from scenewright.systems.iscene.sampling import SlotConditions, sample_structure, structure_noise
@@ -52,6 +51,7 @@ class _MiniStage:
     """What both stages share: networks, pictures and tokens."""
 
     name: str
+    max_views: int | None = 1
 
     def __init__(self, networks: MiniNetworks) -> None:
         self.networks = networks
@@ -63,7 +63,7 @@ class _MiniStage:
         return self.networks.device
 
     def _pictures(self, request: SceneRequest) -> ScenePictures:
-        pixels = torch.from_numpy(np.asarray(request.image.convert("RGB")).copy()).permute(2, 0, 1).float() / 255
+        pixels = torch.from_numpy(np.asarray(request.image).copy()).permute(2, 0, 1).float() / 255
         return cut_out_pictures(pixels, request.masks)
 
     def _tokens(self, pictures: Float[Tensor, "B 4 P P"]) -> Float[Tensor, "B T C"]:
@@ -91,18 +91,18 @@ class MiniSceneGenStage(_MiniStage):
     name = "scenegen"
 
     @torch.no_grad()
-    def sample_structures(self, request: SceneRequest, *, progress: StageProgress | None = None) -> PlacedStructures:
+    def sample_structures(self, request: SceneRequest, *, progress: Progress = SILENT) -> PlacedStructures:
         """See `StructureStage.sample_structures`."""
-        report = progress or (lambda stage, done: None)
+        progress.stage("encode")
         flow = cast(SceneStructureFlow, self.networks.flow)
         pictures = self._pictures(request)
         own = self._tokens(pictures.own)
         condition = SceneCondition(
             torch.cat([own, self._tokens(pictures.placed)], 1), self._tokens(pictures.scene[None])[0]
         )
-        report("encode", 1.0)
+        advance = progress.stage("structure")
         by_size = request.masks.flatten(1).sum(1).argsort(stable=True, descending=True).tolist()
-        sampler = SAMPLER.overridden(SamplingOverride(request.steps, request.guidance_strength))
+        sampler = SAMPLER.overridden(request.options.sampling)
         generators = [request.generator(index, "structure") for index in range(len(request.masks))]
         shape = (flow.config.in_channels, *[flow.config.resolution] * 3)
         latents, layouts = [], []
@@ -116,7 +116,7 @@ class MiniSceneGenStage(_MiniStage):
                 [SceneCondition(condition.own[order], condition.shared)],
                 noise[order].to(self.device),
                 sampler,
-                progress=partial(_tell_step, report, number),
+                progress=partial(_tell_step, advance, number),
             )
             rows = torch.tensor(order).argsort()
             latents.append(sampled.latents[rows])
@@ -127,7 +127,7 @@ class MiniSceneGenStage(_MiniStage):
             coords=tuple(grid.nonzero().int() for grid in occupied),
             resolution=occupied.shape[-1],
             world_from_object=agreed_layout(torch.stack(layouts[: len(by_size)]))[wanted],
-            place_errors=PlaceErrors(heading=_HEADING),
+            layout_errors=LayoutErrors(heading=_HEADING),
             tokens=own[None, wanted].cpu(),
             pictures=tuple(_image(pictures.own[index]) for index in wanted),
             notes=self._notes(request, pictures.own[wanted]),
@@ -140,15 +140,15 @@ class MiniISceneStage(_MiniStage):
     name = "iscene"
 
     @torch.no_grad()
-    def sample_structures(self, request: SceneRequest, *, progress: StageProgress | None = None) -> PlacedStructures:
+    def sample_structures(self, request: SceneRequest, *, progress: Progress = SILENT) -> PlacedStructures:
         """See `StructureStage.sample_structures`."""
-        report = progress or (lambda stage, done: None)
+        progress.stage("encode")
         flow = cast(SceneContextFlow, self.networks.flow)
         wanted = list(request.wanted_indices)
         pictures = self._pictures(request)
         own, placed = self._tokens(pictures.own[wanted]), self._tokens(pictures.placed[wanted])
-        report("encode", 1.0)
-        sampler = SAMPLER.overridden(SamplingOverride(request.steps, request.guidance_strength))
+        advance = progress.stage("structure")
+        sampler = SAMPLER.overridden(request.options.sampling)
         conditions = SlotConditions(self._tokens(pictures.scene[None])[0], torch.stack([placed, own], 1))
         samples = []
         for number, (noise, object_noise) in enumerate(_noises(flow, request)):
@@ -158,7 +158,7 @@ class MiniISceneStage(_MiniStage):
                 noise,
                 sampler,
                 object_noise=object_noise,
-                on_step=lambda step, t, x, v, done=number: _tell_step(report, done, step + 1, sampler.steps),  # type: ignore[misc]
+                on_step=lambda step, t, x, v, done=number: _tell_step(advance, done, step + 1, sampler.steps),  # type: ignore[misc]
             )
             samples.append(sampled.objects)
         latents = torch.stack(samples)
@@ -172,7 +172,7 @@ class MiniISceneStage(_MiniStage):
             coords=tuple(coords),
             resolution=alone.shape[-1],
             world_from_object=torch.stack(placements),
-            place_errors=PlaceErrors(heading=_HEADING),
+            layout_errors=LayoutErrors(heading=_HEADING),
             tokens=own[None].cpu(),
             pictures=tuple(_image(pictures.own[index]) for index in wanted),
             notes=self._notes(request, pictures.own[wanted]),
@@ -194,8 +194,7 @@ def _noises(
     flow: SceneContextFlow, request: SceneRequest
 ) -> Iterator[tuple[Float[Tensor, "S C r r r"], Float[Tensor, "W S_less_1 C r r r"] | None]]:
     """Noise of every sample: all objects share it, but for those that are rolled again."""
-    attempts = request.attempts or (0,) * len(request.names)
-    own = {index: request.generator(index, "structure") for index in request.wanted_indices if attempts[index]}
+    own = {index: request.generator(index, "structure") for index in request.wanted_indices if request.attempt(index)}
     generator = object_generator(request.seed, "", "structure")
     for _ in range(NUM_SAMPLES):
         noise = structure_noise(flow.scene_config, generator)
@@ -207,8 +206,8 @@ def _noises(
         yield noise, torch.stack(rows) if own else None
 
 
-def _tell_step(report: StageProgress, sample: int, step: int, steps: int) -> None:
-    report("structure", (sample + step / steps) / NUM_SAMPLES)
+def _tell_step(advance: Advance, sample: int, step: int, steps: int) -> None:
+    advance(sample * steps + step, NUM_SAMPLES * steps)
 
 
 def _image(picture: Float[Tensor, "4 P P"]) -> Image.Image:

@@ -5,7 +5,7 @@ Source: scenegen sheet section 2; with several views, section 4.2.
 Legend: N assets, K views, L tokens of one picture, C channels, s side of a prepared picture.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,9 +18,10 @@ from scenewright.encoders.preprocess.crop import image_to_tensor
 from scenewright.encoders.preprocess.trellis1 import prepare_object
 from scenewright.encoders.vggt import VGGTAggregator
 from scenewright.errors import InputError
-from scenewright.systems.assembly.views import SceneView
+from scenewright.progress import Advance, ignore
 from scenewright.systems.scenegen.condition import SceneCondition, scene_condition
 from scenewright.systems.scenegen.preprocess import asset_cut_out, prepare_frame, prepare_vggt_frame
+from scenewright.types import View
 
 __all__ = ["EncodedViews", "GeometryMode", "SceneEncoders", "asset_crops", "encode_views"]
 
@@ -64,35 +65,30 @@ class EncodedViews:
 
 @torch.no_grad()
 def encode_views(
-    views: Sequence[SceneView],
+    views: Sequence[View],
     encoders: SceneEncoders,
     *,
     geometry_mode: GeometryMode = "per_view",
-    progress: Callable[[float], None] | None = None,
+    advance: Advance = ignore,
 ) -> EncodedViews:
-    """Conditions of views that show the same assets in the same order, on the encoders' device.
-
-    Args:
-        progress: called with the fraction done.
-    """
+    """Conditions of views that show the same assets in the same order, on the encoders' device."""
     size, device = encoders.picture_size, next(encoders.picture.parameters()).device
-    report = progress or (lambda done: None)
-    report(0.0)
     geometry = _geometry_tokens(views, encoders, geometry_mode)
     conditions, tokens, pictures = [], [], []
     for number, view in enumerate(views):
+        assert view.objects is not None
         crops = asset_crops(view, size)
         pictures.append(crops)
         pixels = [image_to_tensor(crop) for crop in crops]
         count = len(pixels)
         if encoders.reads_masks:
-            pixels += [prepare_frame(_mask_picture(mask), size=size) for mask in view.masks]
+            pixels += [prepare_frame(_mask_picture(mask), size=size) for mask in view.objects.masks]
         if encoders.reads_scene:
             pixels.append(prepare_frame(view.image, size=size))
         encoded = []
         for start in range(0, len(pixels), _CHUNK):
             encoded.append(encoders.picture(torch.stack(pixels[start : start + _CHUNK]).to(device)))
-            report((number + min(1.0, (start + _CHUNK) / len(pixels))) / len(views))
+            advance(number * len(pixels) + min(len(pixels), start + _CHUNK), len(views) * len(pixels))
         rows = torch.cat(encoded)
         conditions.append(
             scene_condition(
@@ -106,14 +102,15 @@ def encode_views(
     return EncodedViews(tuple(conditions), torch.stack(tokens), tuple(pictures[0]))
 
 
-def asset_crops(view: SceneView, size: int) -> list[Image.Image]:
+def asset_crops(view: View, size: int) -> list[Image.Image]:
     """Each asset on black in a square crop of `size` pixels.
 
     Raises:
         InputError: a mask has no pixel, or a single one.
     """
+    assert view.objects is not None
     crops = []
-    for name, mask in zip(view.names, view.masks, strict=True):
+    for name, mask in zip(view.objects.names, view.objects.masks, strict=True):
         try:
             crops.append(prepare_object(asset_cut_out(view.image, mask), size=size))
         except InputError as error:
@@ -122,7 +119,7 @@ def asset_crops(view: SceneView, size: int) -> list[Image.Image]:
 
 
 def _geometry_tokens(
-    views: Sequence[SceneView], encoders: SceneEncoders, mode: GeometryMode
+    views: Sequence[View], encoders: SceneEncoders, mode: GeometryMode
 ) -> Float[Tensor, "K Lv twice_C"] | None:
     """VGGT's last tokens of every view."""
     network = encoders.geometry

@@ -10,7 +10,6 @@ Legend: N objects of the picture, K views, R latent resolution.
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -20,9 +19,8 @@ from torch import Tensor
 from scenewright.backbones.structure_vae import StructureDecoder, occupied_coords
 from scenewright.errors import ScenewrightError
 from scenewright.machine import memory_in_use
-from scenewright.samplers.config import SamplerConfig
-from scenewright.systems.assembly.structures import PlacedStructures, SceneRequest, StageProgress
-from scenewright.systems.assembly.views import SceneView, in_same_order
+from scenewright.progress import SILENT, Progress
+from scenewright.systems.assembly.structures import PlacedStructures, SceneRequest
 from scenewright.systems.scenegen.encoding import GeometryMode, encode_views
 from scenewright.systems.scenegen.memory import keeps_keys
 from scenewright.systems.scenegen.poses import MIN_SCALE, world_from_objects
@@ -42,6 +40,7 @@ class SceneGenStage:
     """The `StructureStage` of SceneGen."""
 
     name = "scenegen"
+    max_views: int | None = None
 
     def __init__(self, networks: SceneGenNetworks, *, geometry_mode: GeometryMode = "per_view") -> None:
         self.networks = networks
@@ -72,45 +71,35 @@ class SceneGenStage:
         networks = SceneGenNetworks.from_pretrained(source, device=device, dtype=dtype, offline=offline, report=report)
         return cls(networks)
 
-    def sample_structures(self, request: SceneRequest, *, progress: StageProgress | None = None) -> PlacedStructures:
+    def sample_structures(self, request: SceneRequest, *, progress: Progress = SILENT) -> PlacedStructures:
         """Voxels and placement of the wanted objects; all objects are sampled, together.
+
+        With several views, the steps take them in turn; at the last step, velocities and poses of all are averaged.
 
         Raises:
             InputError: an object cannot be cut out.
-            OutOfMemoryBudgetError: the scene does not fit `request.max_memory_bytes`.
+            OutOfMemoryBudgetError: the scene does not fit the ceiling.
         """
-        return self.sample_views(request, progress=progress)
-
-    def sample_views(self, request: SceneRequest, *, progress: StageProgress | None = None) -> PlacedStructures:
-        """As `sample_structures`, from the request's picture and its `further_views`, told apart by their names.
-
-        The steps take the views in turn; at the last step, velocities and poses of all views are averaged.
-
-        Raises:
-            InputError: the views do not name the same objects, or one cannot be cut out.
-        """
-        report = progress or (lambda stage, done: None)
         networks = self.networks
         flow, decoder, encoders = networks.structure_flow, networks.structure_decoder, networks.encoders
-        views = in_same_order([SceneView(request.image, request.masks, request.names), *request.further_views])
         order = largest_first(request.masks)
-        views = [view.at(order) for view in views]
+        views = [view.at(order) for view in request.views]
         encoded = encode_views(
             views,
             encoders.to(self.device),
             geometry_mode=self.geometry_mode,
-            progress=lambda done: report("encode", done),
+            advance=progress.stage("encode"),
         )
-        conditions, budget = encoded.conditions, request.max_memory_bytes
+        conditions, budget = encoded.conditions, request.options.max_memory_bytes
         if budget is not None and self.device.type != "cpu":
             encoders.to("cpu")  # not needed while sampling
         sampled = sample_scene_structures(
             flow,
             conditions,
             scene_noise(networks, [request.generator(index, "structure") for index in order]).to(self.device),
-            _sampler(networks.structure_sampler, request),
+            networks.structure_sampler.overridden(request.options.sampling),
             keep_keys=keeps_keys(flow, conditions, budget, memory_in_use(self.device)),
-            progress=lambda step, steps: report("structure", step / steps),
+            progress=progress.stage("structure"),
         )
         _check_finite(sampled)
 
@@ -122,7 +111,7 @@ class SceneGenStage:
             world_from_object=world_from_objects(sampled.poses)[wanted].cpu(),
             tokens=encoded.asset_tokens[:, wanted],
             pictures=tuple(encoded.pictures[row] for row in wanted),
-            notes=tuple(_notes(views[0].names, sampled.poses, wanted)),
+            notes=tuple(_notes([request.names[index] for index in order], sampled.poses, wanted)),
         )
 
 
@@ -160,12 +149,6 @@ def decoded_coords(
         resolution = logits.shape[-1]
         coords.append(occupied_coords(logits)[:, 1:])
     return coords, resolution
-
-
-def _sampler(published: SamplerConfig, request: SceneRequest) -> SamplerConfig:
-    steps = published.steps if request.steps is None else request.steps
-    strength = published.guidance_strength if request.guidance_strength is None else request.guidance_strength
-    return replace(published, steps=steps, guidance_strength=strength)
 
 
 def _check_finite(sampled: SceneStructures) -> None:

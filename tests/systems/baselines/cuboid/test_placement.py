@@ -9,7 +9,7 @@ from PIL import Image
 from scenewright.errors import InputError
 from scenewright.geometry.camera.cameras import look_at
 from scenewright.systems.baselines.cuboid import CuboidSystem, box_from_mask, world_from_unit_box
-from scenewright.types import Camera, OrientedBox
+from scenewright.types import Camera, ObjectMasks, OrientedBox, View
 
 
 def camera() -> Camera:
@@ -43,7 +43,8 @@ def test_a_box_is_found_again_from_its_outline() -> None:
 def test_every_mask_becomes_a_box_in_its_colour() -> None:
     mask = outline(OrientedBox((0.5, 3.0, 0.3), (0.6, 0.6, 0.6), 0.0), camera())
     image = Image.new("RGB", (160, 120), (255, 0, 0))
-    scene = CuboidSystem().generate(image, [mask, mask], camera=camera())
+    scene = CuboidSystem().generate(View(image, ObjectMasks(torch.stack([mask, mask])), camera()))
+    assert scene.is_metric
     assert [item.name for item in scene.objects] == ["obj_01", "obj_02"]
     material = scene.objects[0].parts[0].material
     assert material is not None
@@ -56,5 +57,3 @@ def test_bad_input_is_named() -> None:
         box_from_mask(torch.zeros(120, 160, dtype=torch.bool), camera())
     with pytest.raises(InputError, match="160x120"):
         box_from_mask(torch.ones(10, 10, dtype=torch.bool), camera())
-    with pytest.raises(InputError, match="needs the camera"):
-        CuboidSystem().generate(Image.new("RGB", (4, 4)), [])

@@ -1,15 +1,16 @@
-"""The cuboid baseline as a system: picture, masks and camera in, a scene of boxes out."""
-
-from collections.abc import Sequence
+"""The cuboid baseline: every mask becomes a box in its mean colour; what a scene looks like before any network."""
 
 import torch
 from jaxtyping import Bool
 from PIL import Image
 from torch import Tensor
 
-from scenewright.errors import InputError
 from scenewright.geometry.color import linear_from_srgb
+from scenewright.progress import SILENT, Progress
 from scenewright.systems.baselines.cuboid.placement import box_from_mask
+from scenewright.systems.baselines.floor_scene import floor_scene
+from scenewright.systems.options import DEFAULT, GenerateOptions
+from scenewright.systems.system import Views
 from scenewright.types import Camera, Mesh, OrientedBox, PBRMaterial, Scene, SceneObject
 
 __all__ = ["CuboidSystem", "box_mesh", "mean_colour", "upright"]
@@ -22,36 +23,27 @@ _FACES = [
 
 
 class CuboidSystem:
-    """Every mask becomes a box in the mask's mean colour, standing on the floor, seen by the given camera."""
+    """Every mask becomes a box on the floor; has no weights and no randomness."""
 
     name = "cuboid"
-    needs_camera = True
 
     def __init__(self, *, floor_z: float = 0.0) -> None:
         self.floor_z = floor_z
 
     def generate(
-        self, image: Image.Image, masks: Sequence[Bool[Tensor, "H W"]], *, camera: Camera | None = None, seed: int = 0
+        self, views: Views, *, seed: int = 0, options: GenerateOptions = DEFAULT, progress: Progress = SILENT
     ) -> Scene:
-        """One box per mask, in the order of the masks; `seed` changes nothing.
+        """See `System.generate`; `seed` changes nothing, and an unknown camera is assumed (`assumed_camera`)."""
+        return floor_scene(self.name, views, self._box, seed=seed, options=options, floor_z=self.floor_z)
 
-        Raises:
-            InputError: there is no camera, or a mask is empty.
-        """
-        if camera is None:
-            raise InputError("The cuboid baseline needs the camera that took the picture; none was given.")
-        objects = []
-        for index, mask in enumerate(masks):
-            box = box_from_mask(mask, camera, floor_z=self.floor_z)
-            objects.append(
-                SceneObject(
-                    name=f"obj_{index + 1:02d}",
-                    parts=(box_mesh(box.size, mean_colour(image, mask)),),
-                    world_from_object=upright(box),
-                    mask=mask,
-                )
-            )
-        return Scene(tuple(objects), cameras={"camera": camera}, provenance={"system": self.name, "seed": seed})
+    def weights_sha256(self) -> dict[str, str]:
+        """There are no weights."""
+        return {}
+
+    def _box(self, image: Image.Image, mask: Bool[Tensor, "H W"], camera: Camera) -> SceneObject:
+        box = box_from_mask(mask, camera, floor_z=self.floor_z)
+        part = box_mesh(box.size, mean_colour(image, mask))
+        return SceneObject("box", (part,), world_from_object=upright(box))
 
 
 def box_mesh(size: tuple[float, float, float], colour: tuple[float, float, float]) -> Mesh:

@@ -10,10 +10,13 @@ from PIL import Image
 from scipy.optimize import least_squares
 from torch import Tensor
 
-from scenewright.errors import InputError
+from scenewright.progress import SILENT, Progress
 from scenewright.systems.baselines.cuboid.placement import box_from_mask
+from scenewright.systems.baselines.floor_scene import floor_scene
 from scenewright.systems.baselines.retrieval.cut_out import cut_out
 from scenewright.systems.baselines.retrieval.library import FeatureFunction, ModelLibrary
+from scenewright.systems.options import DEFAULT, GenerateOptions
+from scenewright.systems.system import Views
 from scenewright.types import Camera, Mesh, OrientedBox, Scene, SceneObject
 
 __all__ = ["RetrievalSystem"]
@@ -27,7 +30,6 @@ class RetrievalSystem:
     """Answers with stored models: `features` must be the function the library was built with."""
 
     name = "retrieval"
-    needs_camera = True
 
     def __init__(self, library: ModelLibrary, features: FeatureFunction, *, floor_z: float = 0.0) -> None:
         self.library = library
@@ -35,33 +37,29 @@ class RetrievalSystem:
         self.floor_z = floor_z
 
     def generate(
-        self, image: Image.Image, masks: Sequence[Bool[Tensor, "H W"]], *, camera: Camera | None = None, seed: int = 0
+        self, views: Views, *, seed: int = 0, options: GenerateOptions = DEFAULT, progress: Progress = SILENT
     ) -> Scene:
-        """One stored model per mask, in the order of the masks; `seed` changes nothing.
+        """See `System.generate`; `seed` changes nothing, and an unknown camera is assumed (`assumed_camera`).
 
-        The model keeps its proportions; size and place on the floor are fitted to the mask's bounding rectangle.
-
-        Raises:
-            InputError: there is no camera, or a mask is empty.
+        A model keeps its proportions; size and place on the floor are fitted to the mask's bounding rectangle.
         """
-        if camera is None:
-            raise InputError("The retrieval baseline needs the camera that took the picture; none was given.")
-        objects = []
-        for index, mask in enumerate(masks):
-            box = box_from_mask(mask, camera, floor_z=self.floor_z)
-            model, yaw, similarity = self.library.nearest(self.features(cut_out(image, mask)))
-            parts = tuple(model.load())
-            objects.append(
-                SceneObject(
-                    name=f"obj_{index + 1:02d}",
-                    parts=parts,
-                    world_from_object=_fit(parts, box, yaw + _towards(box, camera), mask, camera, self.floor_z),
-                    mask=mask,
-                    confidence=max(0.0, min(1.0, similarity)),
-                    extras={"model": model.name},
-                )
-            )
-        return Scene(tuple(objects), cameras={"camera": camera}, provenance={"system": self.name, "seed": seed})
+        return floor_scene(self.name, views, self._nearest, seed=seed, options=options, floor_z=self.floor_z)
+
+    def weights_sha256(self) -> dict[str, str]:
+        """There are no weights."""
+        return {}
+
+    def _nearest(self, image: Image.Image, mask: Bool[Tensor, "H W"], camera: Camera) -> SceneObject:
+        box = box_from_mask(mask, camera, floor_z=self.floor_z)
+        model, yaw, similarity = self.library.nearest(self.features(cut_out(image, mask)))
+        parts = tuple(model.load())
+        return SceneObject(
+            model.name,
+            parts,
+            world_from_object=_fit(parts, box, yaw + _towards(box, camera), mask, camera, self.floor_z),
+            confidence=max(0.0, min(1.0, similarity)),
+            extras={"model": model.name},
+        )
 
 
 def _fit(parts: Sequence[Mesh], box: OrientedBox, turn: float, mask: Tensor, camera: Camera, floor_z: float) -> Tensor:
