@@ -2,6 +2,7 @@
 
 from scenewright.encoders.masks.finding import find_masks as find_masks
 from scenewright.errors import ScenewrightError as ScenewrightError
+from scenewright.io.conversion import convert as convert
 from scenewright.io.scene_file import load_scene as load_scene
 from scenewright.presets.generate import generate as generate
 from scenewright.presets.loading import load as load
