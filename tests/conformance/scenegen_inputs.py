@@ -10,13 +10,13 @@ from scenewright.encoders.preprocess.crop import image_to_tensor
 from scenewright.encoders.preprocess.trellis1 import prepare_object
 from scenewright.encoders.scene_condition import assemble_condition
 from scenewright.encoders.vggt import VGGTAggregator, VGGTConfig
-from scenewright.encoders.weights import load_encoder_state
 from scenewright.systems.scenegen.preprocess import (
     asset_cut_out,
     masks_by_grey_level,
     prepare_frame,
     prepare_vggt_frame,
 )
+from scenewright.weights.load import load_state
 from tests.conformance.case import Case
 
 
@@ -36,7 +36,7 @@ def vggt_aggregator(case: Case) -> dict[str, Tensor]:
             patch_embed_num_registers=embed["num_register_tokens"],
         )
     ).eval()
-    load_encoder_state(network, case.params)
+    load_state(network, case.params)
     outputs: dict[str, Tensor] = {}
     with torch.no_grad():
         for name, images in case.inputs.items():

@@ -8,7 +8,7 @@ from torch import Tensor
 from scenewright.encoders.dinov2 import Dinov2, Dinov2Config
 from scenewright.encoders.normalisation import imagenet_normalized
 from scenewright.encoders.preprocess.trellis1 import prepare_object
-from scenewright.encoders.weights import load_encoder_state
+from scenewright.weights.load import load_state
 from tests.conformance.case import Case
 
 
@@ -25,7 +25,7 @@ def dinov2_features(case: Case) -> dict[str, Tensor]:
             mlp_ratio=config["mlp_ratio"],
         )
     ).eval()
-    load_encoder_state(network, case.params)
+    load_state(network, case.params)
     outputs = {}
     with torch.no_grad():
         for number, given in case.numbered(case.inputs).items():

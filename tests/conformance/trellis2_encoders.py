@@ -8,7 +8,7 @@ from torch import Tensor
 from scenewright.encoders.dinov3 import Dinov3, Dinov3Config
 from scenewright.encoders.preprocess.crop import image_to_tensor
 from scenewright.encoders.preprocess.trellis2 import prepare_object, resized_for_encoder
-from scenewright.encoders.weights import load_encoder_state
+from scenewright.weights.load import load_state
 from tests.conformance.case import Case
 
 
@@ -26,7 +26,7 @@ def dinov3_features(case: Case) -> dict[str, Tensor]:
             rope_theta=config["rope_theta"],
         )
     ).eval()
-    load_encoder_state(network, case.params)
+    load_state(network, case.params)
     if "image_uint8" in case.inputs:
         picture = Image.fromarray(case.inputs["image_uint8"].byte().numpy())
         image = image_to_tensor(resized_for_encoder(picture, config["image_size"]))[None]

@@ -1,5 +1,7 @@
 """Encoder weights load from each layout they are published in, and say what does not fit."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -16,10 +18,12 @@ from scenewright.encoders.weights import (
     encoder_from_pretrained,
     load_dinov2,
     load_dinov3,
-    load_encoder_state,
+    load_named_dinov3,
     load_vggt,
 )
 from scenewright.errors import WeightsError
+from scenewright.weights.load import load_state
+from scenewright.weights.source import WeightsSource
 
 DINOV2 = Dinov2Config(image_size=28, width=8, depth=1, num_heads=2)
 DINOV3 = Dinov3Config(width=16, mlp_width=32, depth=1, num_heads=2)
@@ -78,27 +82,41 @@ def test_vggt_loads_from_a_checkpoint_with_heads(tmp_path: Path) -> None:
     torch.testing.assert_close(loaded(images)[0], network(images)[0], atol=0, rtol=0)
 
 
-def test_dtype_can_be_chosen(dinov2: Dinov2, tmp_path: Path) -> None:
-    path = saved(tmp_path / "model.safetensors", dinov2.state_dict())
-    loaded = load_dinov2(path, config=DINOV2, dtype=torch.bfloat16)
-    assert {parameter.dtype for parameter in loaded.parameters()} == {torch.bfloat16}
-
-
 def test_misfits_are_named(dinov2: Dinov2) -> None:
     state = dinov2.state_dict()
     del state["blocks.0.ls1.gamma"]
     state["surplus"] = torch.zeros(1)
-    state["cls_token"] = torch.zeros(1, 1, 9)
-    with pytest.raises(
-        WeightsError, match=r"1 missing .*ls1.gamma.* 1 unexpected .*surplus.* another shape .*cls_token"
-    ):
-        load_encoder_state(dinov2, state)
+    with pytest.raises(WeightsError, match=r"1 missing .*ls1.gamma.* 1 unexpected .*surplus"):
+        load_state(dinov2, state)
+    state = dinov2.state_dict() | {"cls_token": torch.zeros(1, 1, 9)}
+    with pytest.raises(WeightsError, match=r"cls_token is \(1, 1, 9\) instead of \(1, 1, 8\)"):
+        load_state(dinov2, state)
+
+
+@pytest.mark.parametrize("part", HUB_ATTENTION)
+def test_a_projection_that_the_hubs_file_lacks_is_named(dinov2: Dinov2, tmp_path: Path, part: str) -> None:
+    tensors = to_transformers(dinov2.state_dict(), HUB_ATTENTION)
+    del tensors[f"encoder.layer.0.{part}.weight"]
+    with pytest.raises(WeightsError, match=r"blocks\.0\.attn\.(qkv|proj)\.weight"):
+        load_dinov2(saved(tmp_path / "hub.safetensors", tensors), config=DINOV2)
 
 
 def test_wrong_prefix_is_named(dinov2: Dinov2, tmp_path: Path) -> None:
     path = saved(tmp_path / "model.safetensors", dinov2.state_dict())
-    with pytest.raises(WeightsError, match=r"starts with 'aggregator\.'"):
-        load_vggt(path, config=VGGT)
+    with pytest.raises(WeightsError, match=r"starts with 'base_img_conditioner\.'"):
+        load_dinov2(path, config=DINOV2, prefix="base_img_conditioner.")
+
+
+@torch.no_grad()
+def test_an_encoder_stored_beside_a_pipeline_is_taken(tmp_path: Path) -> None:
+    network, images = Dinov3(DINOV3).eval(), torch.rand(1, 3, 32, 48)
+    path = saved(tmp_path / "own.safetensors", network.state_dict())
+    (tmp_path / "own.json").write_text(json.dumps({"name": "Dinov3", "args": asdict(DINOV3)}))
+    loaded, taken = load_named_dinov3("own", WeightsSource(tmp_path))
+    assert taken == path
+    assert torch.equal(loaded(images), network(images))
+    with pytest.raises(WeightsError, match="'other', which is neither in it nor published"):
+        load_named_dinov3("other", WeightsSource(tmp_path))
 
 
 def test_truncated_file_is_one_sentence(dinov2: Dinov2, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Published weights of the image encoders; apart from the loading code, so that listing them imports no network."""
 
+from scenewright.weights.keymap import KeyMap
 from scenewright.weights.record import ImageStatistics, WeightsRecord, imagenet_statistics
 
 __all__ = ["DINOV2_VITL14_REG", "DINOV3_VITL16", "RECORDS", "SAM2_LARGE", "SAM3", "VGGT_1B"]
@@ -38,6 +39,7 @@ VGGT_1B = WeightsRecord(
     num_parameters=909_112_320,  # of the aggregator, the part used here
     stored_dtype="float32",
     image=imagenet_statistics(518),
+    keymap=KeyMap({"aggregator.*": "*"}),
     ignore=("camera_head.*", "depth_head.*", "point_head.*", "track_head.*"),
     is_non_commercial=True,
 )

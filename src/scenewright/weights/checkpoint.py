@@ -20,7 +20,7 @@ from torch import Tensor
 
 from scenewright.errors import WeightsError
 
-__all__ = ["Checkpoint", "TensorCheckpoint", "open_checkpoint", "read_metadata"]
+__all__ = ["Checkpoint", "PartOfCheckpoint", "TensorCheckpoint", "open_checkpoint", "read_metadata"]
 
 _STAGING_BYTES = 4 << 20
 _PICKLE_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
@@ -67,6 +67,25 @@ class TensorCheckpoint:
 
     def read_into(self, name: str, target: Tensor) -> None:
         target.copy_(self._tensors[name])
+
+
+class PartOfCheckpoint:
+    """The tensors of a checkpoint whose names start with `prefix`, without it.
+
+    Raises:
+        WeightsError: there is none.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, prefix: str) -> None:
+        self._checkpoint, self._prefix = checkpoint, prefix
+        names = [name for name in checkpoint.shapes if name.startswith(prefix)]
+        if not names:
+            raise WeightsError(f"The weights hold no tensor whose name starts with '{prefix}'; is it the right file?")
+        self.shapes = {name.removeprefix(prefix): checkpoint.shapes[name] for name in names}
+        self.dtypes = {name.removeprefix(prefix): checkpoint.dtypes[name] for name in names}
+
+    def read_into(self, name: str, target: Tensor) -> None:
+        self._checkpoint.read_into(self._prefix + name, target)
 
 
 class _SafetensorsCheckpoint:

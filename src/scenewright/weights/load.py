@@ -8,10 +8,12 @@ A network is built on the meta device (no memory, no initialisation), each tenso
 live, and the file is read into it. Host memory peaks at the module (when it lives on the host) plus one tensor.
 
 What a network must do for this:
-* Parameters and buffers carry the published names, or names that its `KeyMap` gives them.
+* Parameters and buffers carry the published names, or names that its `KeyMap` gives them. A module that wraps another
+  library's network may translate names in hooks of its state dict instead; its tensors are then read as a whole.
 * The constructor makes no decision from tensor values (they are meta tensors); plain Python numbers are fine.
 * Constants are computed in `forward` or from Python numbers. Non-persistent buffers are in no file: a module that
-  registers one must have `reset_buffers(device)`, which assigns them anew; without it loading refuses.
+  registers one (or a module around it) must have `reset_buffers(device)`, which assigns them anew; without it loading
+  refuses.
 * `dtype=None` keeps the dtype of each parameter as the constructor made it: this is how a network mixes a half
   precision torso with fp32 norms. A given `dtype` applies to every floating-point parameter and buffer.
 """
@@ -116,6 +118,7 @@ def save_weights(
     return path
 
 
+@torch.no_grad()
 def _fill(
     module: nn.Module,
     checkpoint: Checkpoint,
@@ -132,11 +135,18 @@ def _fill(
         if not any(fnmatchcase(name, pattern) for pattern in ignore)
     }
     _check_names_and_shapes(module, checkpoint, published_of, source)
-    slots = _slots(module)
+    slots, translated = _slots(module), dict[str, Tensor]()
+    current = module.state_dict(keep_vars=True)
     for count, (ours, name) in enumerate(published_of.items(), 1):
-        _fill_slot(*slots[ours], checkpoint, name, device, dtype)
+        if ours in slots:
+            _fill_slot(*slots[ours], checkpoint, name, device, dtype)
+        else:
+            translated[ours] = _read(current[ours], checkpoint, name, device, dtype)
         if progress is not None:
             progress(count, len(published_of))
+    if translated:
+        is_meta = any(current[name].is_meta for name in translated)
+        module.load_state_dict(translated, strict=False, assign=is_meta)  # names are checked above
     _reset_missing_buffers(module, device)
 
 
@@ -190,27 +200,37 @@ def _fill_slot(
     dtype: torch.dtype | None,
 ) -> None:
     current = getattr(owner, attribute)
-    target_device = device or (torch.device("cpu") if current.is_meta else current.device)
-    target_dtype = dtype if dtype is not None and current.is_floating_point() else current.dtype
-    with torch.no_grad():
-        if current.device == target_device and current.dtype == target_dtype:
-            checkpoint.read_into(name, current.detach())
-            return
-        filled = torch.empty(current.shape, dtype=target_dtype, device=target_device)
-        checkpoint.read_into(name, filled)
+    if current.device == (device or current.device) and current.dtype == _dtype(current, dtype) and not current.is_meta:
+        checkpoint.read_into(name, current.detach())
+        return
+    filled = _read(current, checkpoint, name, device, dtype)
     if isinstance(current, nn.Parameter):
         filled = nn.Parameter(filled, requires_grad=current.requires_grad)
     setattr(owner, attribute, filled)
 
 
+def _read(
+    current: Tensor, checkpoint: Checkpoint, name: str, device: torch.device | None, dtype: torch.dtype | None
+) -> Tensor:
+    """A tensor of the file in the place of `current`."""
+    target_device = device or (torch.device("cpu") if current.is_meta else current.device)
+    filled = torch.empty(current.shape, dtype=_dtype(current, dtype), device=target_device)
+    checkpoint.read_into(name, filled)
+    return filled
+
+
+def _dtype(current: Tensor, dtype: torch.dtype | None) -> torch.dtype:
+    return dtype if dtype is not None and current.is_floating_point() else current.dtype
+
+
 def _reset_missing_buffers(module: nn.Module, device: torch.device | None) -> None:
-    for prefix, owner in module.named_modules():
-        if not any(buffer is not None and buffer.is_meta for buffer in owner._buffers.values()):
-            continue
+    for owner in module.modules():
         reset = getattr(owner, "reset_buffers", None)
-        if reset is None:
+        if reset is not None and any(buffer.is_meta for buffer in owner.buffers()):
+            reset(device or torch.device("cpu"))  # of its parts too, or they do so themselves
+    for prefix, owner in module.named_modules():
+        if any(buffer is not None and buffer.is_meta for buffer in owner._buffers.values()):
             raise TypeError(
                 f"{type(owner).__name__} '{prefix}' has a non-persistent buffer and no reset_buffers(device); "
                 "see scenewright.weights.load."
             )
-        reset(device or torch.device("cpu"))

@@ -20,6 +20,7 @@ from scenewright.systems.iscene.published import (
 )
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
 from scenewright.weights.load import save_weights
+from scenewright.weights.source import WeightsSource
 from tests.tiny_iscene import TINY_FLOW, tiny_flow, write_tiny_iscene
 
 PUBLISHED = {
@@ -138,8 +139,8 @@ def test_without_a_configuration_the_names_tell() -> None:
 def test_a_package_comes_back_as_it_was_written(tmp_path: Path, with_canonical: bool) -> None:
     config = SceneContextConfig(TINY_FLOW, 1, with_canonical, has_gate=True, has_key_bias=True, key_bias_scale=0.3)
     flow = tiny_flow(config)
-    package = read_package(write_package(tmp_path / "p", flow, base="someone/base"))
-    assert package.base == "someone/base"
+    package = read_package(WeightsSource(write_package(tmp_path / "p", flow, base="someone/base")))
+    assert str(package.base) == "someone/base"
     loaded = load_flow(package)
     assert loaded.scene_config == config
     assert all(torch.equal(a, b) for a, b in zip(loaded.state_dict().values(), flow.state_dict().values(), strict=True))
@@ -164,7 +165,7 @@ def test_a_published_package_of_pickles_in_half_precision_loads(tmp_path: Path) 
         "denoiser_checkpoint": "ckpts/denoiser.pt",
     }
     (tmp_path / "iscene_config.json").write_text(json.dumps(entries))
-    loaded = load_flow(read_package(tmp_path))
+    loaded = load_flow(read_package(WeightsSource(tmp_path)))
     assert loaded.scene_config.num_slots == 3
     assert loaded.out_layer.weight.dtype == torch.float32
     torch.testing.assert_close(loaded.out_layer.weight, flow.out_layer.weight.half().float())
@@ -176,15 +177,15 @@ def test_a_package_without_a_configuration_takes_its_sizes_from_the_base_model(t
     save_weights(tiny_flow(SceneContextConfig(base_sized, 1, has_gate=True)), folder / "denoiser.safetensors")
     entries = json.loads((folder / "iscene_config.json").read_text())
     (folder / "iscene_config.json").write_text(json.dumps(entries | {"config_file": None}))
-    package = read_package(folder)
+    package = read_package(WeightsSource(folder))
     assert package.flow is None
-    assert package.base == str(folder / "base")
+    assert str(package.base) == str(folder / "base")
     assert load_flow(package).scene_config == SceneContextConfig(base_sized, 1, has_gate=True)
 
 
 def test_broken_packages_are_named(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"iscene_config\.json"):
-        read_package(tmp_path)
+        read_package(WeightsSource(tmp_path))
     for content in (
         "{",
         "[]",
@@ -193,10 +194,10 @@ def test_broken_packages_are_named(tmp_path: Path) -> None:
     ):
         (tmp_path / "iscene_config.json").write_text(content)
         with pytest.raises(WeightsError, match="description of an I-Scene package"):
-            read_package(tmp_path)
+            read_package(WeightsSource(tmp_path))
     entries = {"base_model_id": "a/b", "config_file": "c.yaml", "denoiser_checkpoint": "d.pt"}
     (tmp_path / "iscene_config.json").write_text(json.dumps(entries))
     for text, message in (("a: [", "not readable YAML"), ("- 1", "Expected a mapping")):
         (tmp_path / "c.yaml").write_text(text)
         with pytest.raises(WeightsError, match=message):
-            read_package(tmp_path)
+            read_package(WeightsSource(tmp_path))

@@ -28,11 +28,11 @@ from scenewright.nn.precision import cast_torso
 from scenewright.systems.iscene.config import SceneContextConfig
 from scenewright.systems.iscene.published import CLASS_NAME, flow_arguments, inferred_config, scene_context_config
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
-from scenewright.systems.iscene.weights import PACKAGE_FILE, REPOSITORY
+from scenewright.systems.iscene.weights import PACKAGE_FILE
 from scenewright.weights.checkpoint import open_checkpoint
 from scenewright.weights.config import read_config
-from scenewright.weights.hub import find_file, is_local_source
 from scenewright.weights.load import load_weights, save_weights
+from scenewright.weights.source import WeightsSource
 
 __all__ = ["IScenePackage", "load_flow", "read_package", "write_package"]
 
@@ -46,21 +46,21 @@ class IScenePackage:
     `flow` is None where the package has no configuration file; `image_conditioner` where it has no encoder.
     """
 
-    source: str
-    base: str
+    source: WeightsSource
+    base: WeightsSource
     denoiser: Path
     flow: SceneContextConfig | None
     image_conditioner: Path | None
 
 
-def read_package(source: str | Path = REPOSITORY, *, offline: bool = False) -> IScenePackage:
+def read_package(source: WeightsSource) -> IScenePackage:
     """The package in a local folder or a hub repository; its weight files are fetched, not opened.
 
     Raises:
         WeightsError: files are missing or describe something else.
         InputError: the configuration asks for a network that cannot be built.
     """
-    path = find_file(source, PACKAGE_FILE, offline=offline)
+    path = source.find(PACKAGE_FILE)
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
         base, denoiser = entries["base_model_id"], _inside(entries["denoiser_checkpoint"])
@@ -72,23 +72,19 @@ def read_package(source: str | Path = REPOSITORY, *, offline: bool = False) -> I
         raise WeightsError(f"'{path}' is not the description of an I-Scene package ({error}).") from error
     flow = None
     if config is not None:
-        config_path = find_file(source, config, offline=offline)
+        config_path = source.find(config)
         flow = scene_context_config(flow_arguments(_read_yaml(config_path), str(config_path)))
     return IScenePackage(
-        source=str(source),
-        base=_base_source(source, str(base)),
-        denoiser=find_file(source, denoiser, offline=offline),
+        source=source,
+        base=source.at(_base_place(source, str(base))),
+        denoiser=source.find(denoiser),
         flow=flow,
-        image_conditioner=None if conditioner is None else find_file(source, conditioner, offline=offline),
+        image_conditioner=None if conditioner is None else source.find(conditioner),
     )
 
 
 def load_flow(
-    package: IScenePackage,
-    *,
-    device: torch.device | str = "cpu",
-    dtype: torch.dtype = torch.float32,
-    offline: bool = False,
+    package: IScenePackage, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
 ) -> SceneContextFlow:
     """The structure flow of a package; `dtype` is that of the repeated blocks.
 
@@ -100,7 +96,7 @@ def load_flow(
     config = package.flow
     if config is None:
         with open_checkpoint(package.denoiser) as checkpoint:
-            config = inferred_config(checkpoint.shapes, _base_flow_config(package.base, offline))
+            config = inferred_config(checkpoint.shapes, _base_flow_config(package.base))
 
     def build() -> SceneContextFlow:
         flow = SceneContextFlow(config)
@@ -156,18 +152,18 @@ def _inside(file: Any) -> str:
     return str(path)
 
 
-def _base_source(source: str | Path, base: str) -> str:
+def _base_place(source: WeightsSource, base: str) -> str:
     """The base model: a folder beside or inside a local package where there is one, else as it is named."""
-    if is_local_source(source):
-        folder = (Path(source).expanduser() / base).resolve()
+    if source.is_local:
+        folder = (Path(source.place).expanduser() / base).resolve()
         if folder.is_dir():
             return str(folder)
     return base
 
 
-def _base_flow_config(base: str, offline: bool) -> StructureFlowConfig:
+def _base_flow_config(base: WeightsSource) -> StructureFlowConfig:
     """Sizes of the base model's structure flow, which I-Scene's has too."""
-    stem = read_pipeline(base, offline=offline)["models"].get("sparse_structure_flow_model")
+    stem = read_pipeline(base.place, offline=base.offline)["models"].get("sparse_structure_flow_model")
     if stem is None:
         return StructureFlowConfig()
-    return structure_flow_config(read_config(find_file(base, f"{stem}.json", offline=offline))[1])
+    return structure_flow_config(read_config(base.find(f"{stem}.json"))[1])

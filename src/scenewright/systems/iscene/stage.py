@@ -32,7 +32,7 @@ from scenewright.systems.iscene.sampling import SlotConditions, sample_structure
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
 from scenewright.systems.iscene.weights import REPOSITORY
 from scenewright.types import ObjectMasks, SparseVoxels
-from scenewright.weights.hub import find_file
+from scenewright.weights.source import Report, WeightsSource
 
 __all__ = ["ISceneStage", "crop_objects", "decode_voxels", "encode_slots"]
 
@@ -64,7 +64,7 @@ class ISceneStage:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         offline: bool = False,
-        report: Callable[[str], None] | None = None,
+        report: Report | None = None,
     ) -> "ISceneStage":
         """The stage of a package in a local folder or a hub repository (cached, else downloaded).
 
@@ -75,14 +75,13 @@ class ISceneStage:
         Raises:
             WeightsError: files are missing, damaged, or do not fit.
         """
-        say = report or (lambda line: None)
-        package = read_package(source, offline=offline)
-        base = read_pipeline(package.base, offline=offline)
-        say("Loading structure_flow")
-        flow = load_flow(package, device=device, dtype=dtype, offline=offline)
-        say("Loading structure_decoder")
+        package = read_package(WeightsSource(source, offline, report or (lambda line: None)))
+        base = read_pipeline(package.base.place, offline=offline)
+        package.source.report("Loading structure_flow")
+        flow = load_flow(package, device=device, dtype=dtype)
+        package.source.report("Loading structure_decoder")
         decoder = load_named_network(
-            package.base,
+            package.base.place,
             base["models"],
             "sparse_structure_decoder",
             StructureDecoder,
@@ -92,11 +91,9 @@ class ISceneStage:
             offline=offline,
         )
         stem = base["models"]["sparse_structure_decoder"]
-        say("Loading image_encoder")
+        package.source.report("Loading image_encoder")
         if package.image_conditioner is None:
-            encoder, encoder_file = load_named_dinov2(
-                base["image_cond_model"], package.base, device=device, offline=offline
-            )
+            encoder, encoder_file = load_named_dinov2(base["image_cond_model"], package.base, device=device)
         else:
             encoder_file = package.image_conditioner
             encoder = load_dinov2(encoder_file, prefix=CONDITIONER_PREFIX, device=device)
@@ -107,12 +104,12 @@ class ISceneStage:
             image_encoder=encoder,
             image_size=encoder.config.image_size,
             sampler=replace(published, steps=_STEPS, guidance_strength=_GUIDANCE_STRENGTH),
-            source=package.source,
-            decoder_source=package.base,
+            source=str(package.source),
+            decoder_source=str(package.base),
             device=torch.device(device),
             weights={
                 "structure_flow": package.denoiser,
-                "structure_decoder": find_file(package.base, f"{stem}.safetensors", offline=offline),
+                "structure_decoder": package.base.find(f"{stem}.safetensors"),
                 "image_encoder": encoder_file,
             },
         )

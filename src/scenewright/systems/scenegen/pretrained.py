@@ -6,7 +6,7 @@ may hold its own (`<name>.json` and `<name>.safetensors`), otherwise they are th
 stage's networks in the same folder are TRELLIS's and loaded by whoever decodes. Source: scenegen sheet section 1.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,11 @@ from scenewright.systems.scenegen.encoding import SceneEncoders
 from scenewright.systems.scenegen.structure_flow import SceneStructureFlow
 from scenewright.systems.scenegen.weights import RECORDS, REPOSITORY
 from scenewright.weights.config import config_from_json, read_config
-from scenewright.weights.hub import fetch, find_file, is_local_source
+from scenewright.weights.hub import fetch, is_local_source
 from scenewright.weights.load import load_weights
+from scenewright.weights.source import Report, WeightsSource
 
-__all__ = ["SceneGenNetworks", "find_flow_file", "load_scene_flow"]
-
-Report = Callable[[str], None]
+__all__ = ["Report", "SceneGenNetworks", "find_flow_file", "load_scene_flow"]
 
 
 @dataclass(frozen=True)
@@ -70,16 +69,15 @@ class SceneGenNetworks:
             WeightsError: files are missing, damaged, or do not fit.
         """
         arguments = read_pipeline(source, offline=offline)
-        announce = report or (lambda line: None)
+        place = WeightsSource(source, offline, report or (lambda line: None))
         files: dict[str, Path] = {}
 
-        announce("Loading the structure flow")
+        place.report("Loading the structure flow")
         stem = network_stem(source, arguments["models"], "sparse_structure_flow_model", needed_by="SceneGen")
-        files["structure_flow"] = find_flow_file(source, stem, offline=offline)
-        config = find_file(source, f"{stem}.json", offline=offline)
-        flow = load_scene_flow(files["structure_flow"], config, device=device, dtype=dtype)
+        files["structure_flow"] = find_flow_file(place, stem)
+        flow = load_scene_flow(files["structure_flow"], place.find(f"{stem}.json"), device=device, dtype=dtype)
 
-        announce("Loading the structure decoder")
+        place.report("Loading the structure decoder")
         decoder = load_named_network(
             source,
             arguments["models"],
@@ -91,9 +89,9 @@ class SceneGenNetworks:
             offline=offline,
         )
         stem = arguments["models"]["sparse_structure_decoder"]
-        files["structure_decoder"] = find_file(source, f"{stem}.safetensors", offline=offline)
+        files["structure_decoder"] = place.find(f"{stem}.safetensors")
 
-        encoders = _load_encoders(source, arguments, device, offline, announce, files)
+        encoders = _load_encoders(place, arguments, device, files)
         sampler = read_sampler(arguments["sparse_structure_sampler"])
         return cls(flow, decoder, encoders, sampler, str(source), files)
 
@@ -120,45 +118,35 @@ def load_scene_flow(
     return load_weights(build, weights, device=device)
 
 
-def find_flow_file(source: str | Path, stem: str, *, offline: bool = False) -> Path:
+def find_flow_file(source: WeightsSource, stem: str) -> Path:
     """The weight file of that stem: the published `.pt`, or a `.safetensors` where there is none.
 
     Raises:
         WeightsError: there is neither.
     """
-    if is_local_source(source):
-        suffix = ".safetensors" if (Path(source).expanduser() / f"{stem}.safetensors").is_file() else ".pt"
-        return find_file(source, f"{stem}{suffix}", offline=offline)
+    if source.is_local:
+        return source.find(f"{stem}.safetensors" if source.holds(f"{stem}.safetensors") else f"{stem}.pt")
     (record,) = RECORDS.values()
-    if record.file == f"{stem}.pt":
-        return fetch(record, source, offline=offline)
-    return find_file(source, f"{stem}.safetensors", offline=offline)
+    return source.fetch(record) if record.file == f"{stem}.pt" else source.find(f"{stem}.safetensors")
 
 
 def _load_encoders(
-    source: str | Path,
-    arguments: Mapping[str, Any],
-    device: torch.device | str,
-    offline: bool,
-    announce: Report,
-    files: dict[str, Path],
+    source: WeightsSource, arguments: Mapping[str, Any], device: torch.device | str, files: dict[str, Path]
 ) -> SceneEncoders:
-    announce("Loading DINOv2")
-    name = arguments["image_cond_model"]
-    picture, files["image_encoder"] = load_named_dinov2(name, source, device=device, offline=offline)
+    source.report("Loading DINOv2")
+    picture, files["image_encoder"] = load_named_dinov2(arguments["image_cond_model"], source, device=device)
 
     geometry = None
     name = arguments.get("vggt_model") if arguments.get("use_vggt_feature_cond", True) else None
     if name:
-        announce("Loading VGGT (its weights are licensed CC-BY-NC-4.0)")
-        own = _stored_config(source, name)
-        if own is not None:
-            files["geometry_encoder"] = find_file(source, f"{name}.safetensors")
-        else:
-            # Published pipelines may name a folder on their author's machine; only a hub name says anything here.
-            elsewhere = name if not is_local_source(name) or Path(name).is_dir() else None
-            files["geometry_encoder"] = fetch(VGGT_1B, elsewhere, offline=offline)
-        geometry = load_vggt(files["geometry_encoder"], config=config_from_json(VGGTConfig, own or {}), device=device)
+        source.report("Loading VGGT (its weights are licensed CC-BY-NC-4.0)")
+        # Published pipelines may name a folder on their author's machine; only a hub name says anything here.
+        is_elsewhere = not is_local_source(name) or Path(name).is_dir()
+        sizes, files["geometry_encoder"] = source.beside(name) or (
+            {},
+            fetch(VGGT_1B, name if is_elsewhere else None, offline=source.offline),
+        )
+        geometry = load_vggt(files["geometry_encoder"], config=config_from_json(VGGTConfig, sizes), device=device)
     return SceneEncoders(
         picture,
         picture.config.image_size,
@@ -166,10 +154,3 @@ def _load_encoders(
         reads_masks=bool(arguments.get("use_mask", True)),
         reads_scene=bool(arguments.get("use_scene_image_cond", True)),
     )
-
-
-def _stored_config(source: str | Path, name: str) -> dict[str, Any] | None:
-    """Constructor arguments of an encoder that a local folder holds itself, or None."""
-    if not is_local_source(source) or not (Path(source).expanduser() / f"{name}.json").is_file():
-        return None
-    return read_config(find_file(source, f"{name}.json"))[1]

@@ -38,6 +38,7 @@ from scenewright.io.images import pixels_of
 from scenewright.samplers.config import SamplerConfig
 from scenewright.sparse.tensor import SparseTensor
 from scenewright.types import Gaussians, Mesh, Scene, SceneObject
+from scenewright.weights.source import WeightsSource
 
 __all__ = [
     "DecodedObject",
@@ -160,7 +161,7 @@ def load_image_encoder(networks: Trellis1, *, device: torch.device | str = "cpu"
     Raises:
         WeightsError: it is neither in the folder nor published, cannot be fetched, or does not fit.
     """
-    return load_named_dinov2(networks.image_encoder, networks.source, device=device, offline=offline)[0]
+    return load_named_dinov2(networks.image_encoder, WeightsSource(networks.source, offline), device=device)[0]
 
 
 def _provenance(

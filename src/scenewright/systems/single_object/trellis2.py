@@ -10,8 +10,6 @@ Frame: the object in [-0.5, 0.5]^3, z up; its size is relative (`Scene.is_metric
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -23,17 +21,15 @@ from scenewright.backbones.trellis2.config import MAX_NUM_TOKENS
 from scenewright.backbones.trellis2.decoding import DecodedObject, decode_materials, decode_shape, object_surface
 from scenewright.backbones.trellis2.object_sampling import PLANS, ObjectLatents, ObjectSamplers, PlanName, sample_object
 from scenewright.backbones.trellis2.pretrained import Trellis2
-from scenewright.encoders.dinov3 import Dinov3, Dinov3Config
+from scenewright.encoders.dinov3 import Dinov3
 from scenewright.encoders.preprocess.crop import BackgroundRemover
 from scenewright.encoders.preprocess.trellis2 import prepare_object, resized_for_encoder
-from scenewright.encoders.weights import DINOV3_VITL16, encoder_from_pretrained, load_dinov3
-from scenewright.errors import InputError
+from scenewright.encoders.weights import load_named_dinov3
 from scenewright.geometry.mesh.finish import FinishOptions, finish_mesh
 from scenewright.geometry.mesh.surface_color import VoxelField
 from scenewright.io.images import pixels_of
 from scenewright.types import Scene, SceneObject
-from scenewright.weights.config import config_from_json, read_config
-from scenewright.weights.hub import find_file, is_local_source
+from scenewright.weights.source import WeightsSource
 
 __all__ = [
     "PLAN_OF_RESOLUTION",
@@ -150,15 +146,6 @@ def load_image_encoder(networks: Trellis2, *, device: torch.device | str = "cpu"
     A folder may hold `<name>.json` (`{"name": "Dinov3", "args": {sizes}}`) and `<name>.safetensors`.
 
     Raises:
-        WeightsError: it cannot be found, fetched or loaded.
-        InputError: the pipeline names an encoder that is neither in its folder nor published.
+        WeightsError: it is neither in the folder nor published, cannot be fetched, or does not fit.
     """
-    name, source = networks.image_encoder, networks.source
-    if is_local_source(source) and (Path(source).expanduser() / f"{name}.json").is_file():
-        _, arguments = read_config(find_file(source, f"{name}.json"))
-        config = config_from_json(Dinov3Config, arguments)
-        return load_dinov3(find_file(source, f"{name}.safetensors"), config=config, device=device)
-    if name != DINOV3_VITL16.repository:
-        raise InputError(f"'{source}' asks for the image encoder '{name}', which is neither in it nor published.")
-    encoder: Any = encoder_from_pretrained("dinov3", device=device, offline=offline)
-    return encoder
+    return load_named_dinov3(networks.image_encoder, WeightsSource(networks.source, offline), device=device)[0]
