@@ -8,7 +8,7 @@ the camera (horizontal), +z is up. Objects need no pose.
 Legend: N objects in the picture, W objects wanted, S slots (object, scene, own crop), L condition tokens, C channels.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
