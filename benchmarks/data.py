@@ -20,7 +20,6 @@ from scenewright.data.ground_truth import prepare_scene
 from scenewright.data.held_out import TrainingAsset
 from scenewright.data.library import TrainingLibrary
 from scenewright.data.occupancy import surface_occupancy
-from scenewright.data.on_the_fly import ObjectSamples, SceneSamples
 from scenewright.data.random_scenes import compose_random_scene
 from scenewright.data.recipes import DataRecipe
 from scenewright.data.rooms import compose_room
@@ -70,16 +69,6 @@ def measure_scenes(selector: Selector, count: int) -> None:
     show("sample of a shard, all files", mean_ms(lambda n: sample_of(scenes[n % len(scenes)], n, recipe), count))
 
 
-def measure_samples(pack: str, count: int) -> None:
-    """On-the-fly training samples at two sizes."""
-    for size in (64, 128):
-        generator = torch.Generator().manual_seed(0)
-        objects = ObjectSamples((pack,), size=size, shadow_size=128)
-        scenes = SceneSamples((pack,), size=size, shadow_size=128)
-        show(f"object sample, {size} px, 32^3", mean_ms(lambda n, o=objects, g=generator: o.sample(n, g), 2 * count))
-        show(f"scene sample, {size} px, 32^3", mean_ms(lambda n, s=scenes, g=generator: s.sample(n, g), count))
-
-
 def measure_assets(library: TrainingLibrary, count: int, resolution: int) -> None:
     """Reading, admission and voxelisation of single assets."""
     ids = sorted(library.rows)
@@ -120,7 +109,6 @@ def main() -> None:
     print("| what | CPU ms | per second | |\n|---|---|---|---|")
     library = TrainingLibrary([arguments.pack])
     measure_assets(library, arguments.count, arguments.resolution)
-    measure_samples(arguments.pack, arguments.count)
     measure_scenes(Selector(library), arguments.count)
 
 

@@ -13,9 +13,9 @@ from scenewright.geometry.isosurface.dual_marching_cubes import average_corners
 from scenewright.geometry.isosurface.mesh_extraction import FEATURE_CHANNELS, extract_mesh
 from scenewright.io.gaussian_ply import gaussian_columns
 from scenewright.io.glb import glb_bytes
-from scenewright.systems.iscene.view_centric import view_centric_transform, view_centric_voxels
 from scenewright.types import Gaussians, Mesh, Scene, SceneObject
 from tests.conformance.case import Case
+from tests.support.iscene_view_centric import view_centric_transform, view_centric_voxels
 
 __all__ = ["LAYOUT_MODULES"]
 

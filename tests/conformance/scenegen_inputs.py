@@ -8,7 +8,6 @@ from torch import Tensor
 from scenewright.encoders.normalisation import imagenet_normalized
 from scenewright.encoders.preprocess.crop import image_to_tensor
 from scenewright.encoders.preprocess.trellis1 import prepare_object
-from scenewright.encoders.scene_condition import assemble_condition
 from scenewright.encoders.vggt import VGGTAggregator, VGGTConfig
 from scenewright.systems.scenegen.preprocess import (
     asset_cut_out,
@@ -18,6 +17,7 @@ from scenewright.systems.scenegen.preprocess import (
 )
 from scenewright.weights.load import load_state
 from tests.conformance.case import Case
+from tests.support.scenegen_condition import assemble_condition
 
 
 def vggt_aggregator(case: Case) -> dict[str, Tensor]:

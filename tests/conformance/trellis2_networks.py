@@ -24,7 +24,6 @@ from scenewright.geometry.ovoxel.dual_grid_mesh import dual_grid_to_mesh
 from scenewright.nn.blocks import BlockContext, ModulatedCrossBlock
 from scenewright.nn.conv3d import pixel_shuffle_3d
 from scenewright.nn.embed import TimestepEmbedder, absolute_position_embedding, grid_coords, timestep_frequencies
-from scenewright.nn.image_losses import psnr, ssim
 from scenewright.nn.rope import RotaryPhases, rotary_phases, rotate
 from scenewright.nn.sparse_conv import SparseConv3d
 from scenewright.samplers.config import SamplerConfig
@@ -47,6 +46,7 @@ from scenewright.types import DualGrid
 from scenewright.weights.load import load_state
 from scenewright.weights.record import LatentStatistics
 from tests.conformance.case import Case
+from tests.support.image_losses import psnr, ssim
 
 Outputs = dict[str, Tensor]
 

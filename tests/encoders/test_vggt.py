@@ -2,9 +2,9 @@
 
 import torch
 
-from scenewright.encoders.scene_condition import assemble_condition
 from scenewright.encoders.vggt import VGGTAggregator, VGGTConfig
 from scenewright.encoders.vggt.rotary import rotary_tables, rotated
+from tests.support.scenegen_condition import assemble_condition
 
 TINY = VGGTConfig(image_size=28, width=16, depth=2, num_heads=2, patch_embed_depth=1, patch_embed_num_heads=2)
 

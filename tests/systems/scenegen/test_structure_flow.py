@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from scenewright.backbones.trellis1.structure_flow import StructureFlow
-from scenewright.encoders.scene_condition import assemble_condition
 from scenewright.errors import InputError
 from scenewright.systems.scenegen.condition import SceneCondition, scene_condition
 from scenewright.systems.scenegen.config import SceneFlowConfig, scene_flow_config
 from scenewright.systems.scenegen.structure_flow import SceneStructureFlow
 from scenewright.systems.scenegen.training import train_only_scene_parts
+from tests.support.scenegen_condition import assemble_condition
 from tests.tiny_scenegen import FLOW_ARGUMENTS, TOKENS, tiny_flow
 
 NUM_ASSETS = 4

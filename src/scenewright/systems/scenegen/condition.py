@@ -83,10 +83,7 @@ def scene_condition(
     scene_tokens: Float[Tensor, "1 Ts C"] | None = None,
     vggt_tokens: Float[Tensor, "1 Tv twice_C"] | None = None,
 ) -> SceneCondition:
-    """`SceneCondition` of the encoders' tokens; a run given as None is left out.
-
-    The same tokens as `encoders.scene_condition.assemble_condition`, which repeats the shared ones.
-    """
+    """`SceneCondition` of the encoders' tokens; a run given as None is left out."""
     own = asset_tokens if mask_tokens is None else torch.cat([asset_tokens, mask_tokens], 1)
     shared = [] if scene_tokens is None else [scene_tokens[0]]
     if vggt_tokens is not None:

@@ -32,7 +32,7 @@ from scenewright.geometry.ovoxel.voxelize import fit_unit_cube
 from scenewright.geometry.ovoxel.voxelize_object import object_to_ovoxel
 from scenewright.jobs import run
 from scenewright.progress import Advance, ignore
-from scenewright.rendering.augment import random_lights
+from scenewright.rendering.random_lights import random_lights
 from scenewright.rendering.render import RenderOptions, render
 from scenewright.rendering.triangles import pack_objects
 from scenewright.types import Mesh, SceneObject

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from scenewright.nn.image_losses import psnr, ssim
+from tests.support.image_losses import psnr, ssim
 
 
 def test_equal_images_score_one_and_unrelated_ones_little():
