@@ -16,9 +16,9 @@ from scenewright.geometry.ovoxel.volumetric_attributes_texture import FILTERS, W
 from scenewright.geometry.ovoxel.voxelize import Lattice, fit_unit_cube
 from scenewright.io.vxz import VxzOptions, decode_vxz, encode_vxz
 from scenewright.io.vxz_codec import neighbor_encode, octree_encode, parent_encode
-from scenewright.sparse.serialize import decode_curve, encode_curve
 from scenewright.types import DualGrid
 from tests.conformance.case import Case
+from tests.support.space_curves import decode_curve, encode_curve
 
 __all__ = ["MODULES"]
 

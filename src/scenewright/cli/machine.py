@@ -11,7 +11,6 @@ __all__ = ["describe_machine"]
 # Optional part -> (module that shows it is there, what it is for, the extra that installs it).
 _OPTIONAL_PARTS = {
     "rembg": ("removes the background of pictures without transparency", "background"),
-    "mitsuba": ("path-traced pictures of results", "mitsuba"),
     "lpips": ("perceptual image metrics", "perceptual"),
     "torchmetrics": ("image metrics", "perceptual"),
     "accelerate": ("training on several devices", "train"),

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scenewright.sparse.serialize import decode_curve, encode_curve
+from tests.support.space_curves import decode_curve, encode_curve
 
 CURVES = st.sampled_from(["z_order", "hilbert"])
 PERMUTATIONS = st.permutations([0, 1, 2]).map(tuple)
