@@ -433,7 +433,7 @@ class Scene:
         return merged_mesh([part for scene_object in self.objects for part in scene_object.placed_parts()])
 
     def save(self, path: str | Path) -> Path:
-        """Write `.glb` (meshes, named nodes, camera, extras) or `.ply` (splats) and return the path."""
+        """Write the format of the suffix (`scenewright.io.formats`; `.glb` keeps most) and return the path."""
         from scenewright.io.scene_file import save_scene
 
         return save_scene(self, path)

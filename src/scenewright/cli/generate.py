@@ -239,11 +239,8 @@ def _checked_folder(
 
 
 def _check_outputs(out: Path, splats: Path | None) -> None:
-    """Before minutes of work: the names must be ones that can be written."""
-    for path, option, suffix in ((out, "--out", ".glb"), (splats, "--splats", ".ply")):
-        if path is None:
-            continue
-        if path.suffix.lower() != suffix:
-            raise InputError(f"Expected {option} to end in {suffix}, got '{path.name}'.")
-        if not path.absolute().parent.is_dir():
-            raise InputError(f"The folder of '{path}' does not exist; create it first.")
+    from scenewright.io.formats import check_target
+
+    check_target(out, "--out", ".glb")
+    if splats is not None:
+        check_target(splats, "--splats", ".ply")

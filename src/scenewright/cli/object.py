@@ -46,7 +46,7 @@ class _Request:
 
 def object_command(
     images: Annotated[list[Path], typer.Argument(help="A picture of one object (trellis1: or several of the same).")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The .glb to write.")] = Path("object.glb"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="A .glb, .gltf or .obj to write.")] = Path("object.glb"),
     backbone: Annotated[
         Backbone, typer.Option(help="trellis1: colour, also splats. trellis2: physically based materials, finer.")
     ] = Backbone.trellis1,
@@ -197,14 +197,11 @@ def _refuse(backbone: str, **options: Any) -> None:
 
 
 def _check_outputs(out: Path, splats: Path | None) -> None:
-    """Before minutes of work: the names must be ones that can be written."""
-    if out.suffix.lower() != ".glb":
-        raise InputError(f"Expected --out to end in .glb, got '{out.name}'.")
-    if splats is not None and splats.suffix.lower() != ".ply":
-        raise InputError(f"Expected --splats to end in .ply, got '{splats.name}'.")
-    for path in (out, splats):
-        if path is not None and not path.absolute().parent.is_dir():
-            raise InputError(f"The folder of '{path}' does not exist; create it first.")
+    from scenewright.io.formats import check_target
+
+    check_target(out, "--out", ".glb", ".gltf", ".obj")
+    if splats is not None:
+        check_target(splats, "--splats", ".ply")
 
 
 def _remover_if_needed(pictures: list["Image.Image"], paths: list[Path], is_wanted: bool) -> "BackgroundRemover | None":

@@ -16,13 +16,13 @@ def replay(
 ) -> None:
     """Make a scene again from its manifest and compare it with the first; exit code 1 if the bytes differ."""
     from scenewright.cli.progress import stage_progress
-    from scenewright.errors import InputError
+    from scenewright.io.formats import check_target
     from scenewright.runs.generate import save_run
     from scenewright.runs.manifest import read_manifest
     from scenewright.runs.replay import replay as replay_manifest
 
-    if out is not None and (out.suffix.lower() != ".glb" or not out.absolute().parent.is_dir()):
-        raise InputError(f"Expected --out to name a .glb in an existing folder, got '{out}'.")
+    if out is not None:
+        check_target(out, "--out", ".glb")
     first = read_manifest(manifest)
     with stage_progress() as progress:
         again = replay_manifest(first, progress=progress)

@@ -16,7 +16,7 @@ _RESOLUTIONS = (512, 1024, 1536)
 def texture(
     mesh: Annotated[Path, typer.Argument(help="The object: .glb, .gltf, .obj, .ply or .stl.")],
     image: Annotated[Path, typer.Argument(help="A picture that shows the materials it should have.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The .glb to write.")] = Path("textured.glb"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="A .glb, .gltf or .obj to write.")] = Path("textured.glb"),
     weights: Annotated[str, typer.Option(help="A folder in the published layout, or a hub repository.")] = _PUBLISHED,
     resolution: Annotated[int, typer.Option(help="Voxels per side: 512, 1024 or 1536.")] = 1024,
     seed: Annotated[int, typer.Option(help="The same seed gives the same materials.", min=0)] = 42,
@@ -34,6 +34,7 @@ def texture(
     from scenewright.cli.progress import stage_progress
     from scenewright.encoders.background import background_remover
     from scenewright.encoders.preprocess.crop import has_cut_out, with_alpha
+    from scenewright.io.formats import check_target
     from scenewright.io.images import load_image
     from scenewright.io.scene_file import load_scene, save_scene
     from scenewright.machine import choose_device, choose_dtype
@@ -42,8 +43,7 @@ def texture(
 
     if resolution not in _RESOLUTIONS:
         raise InputError(f"Expected --resolution 512, 1024 or 1536, got {resolution}.")
-    if out.suffix.lower() != ".glb" or not out.absolute().parent.is_dir():
-        raise InputError(f"Expected --out to name a .glb in an existing folder, got '{out}'.")
+    check_target(out, "--out", ".glb", ".gltf", ".obj")
     parts, picture = scene_parts(load_scene(mesh)), load_image(image)
     remover = None if has_cut_out(with_alpha(picture)) else background_remover()
     place = choose_device(device)

@@ -26,7 +26,9 @@ from scenewright.evaluation.pictures import default_camera, draw
 from scenewright.geometry.mesh.sample import sample_surface
 from scenewright.geometry.ovoxel.dual_grid_mesh import dual_grid_to_mesh
 from scenewright.geometry.ovoxel.voxelize_object import object_to_ovoxel
+from scenewright.jobs import Failure, run
 from scenewright.metrics.point_clouds import cloud_distances
+from scenewright.progress import Advance, ignore
 from scenewright.recipes.results import trained_network
 from scenewright.sparse.hashing import coord_keys
 from scenewright.sparse.tensor import VoxelSet
