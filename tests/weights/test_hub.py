@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scenewright.errors import WeightsError
-from scenewright.weights.hub import cached_file, fetch, find_file, is_local_source
+from scenewright.weights.hub import cached_file, fetch, find_file, is_local_source, sha256_of
 from scenewright.weights.record import WeightsRecord
 
 CONTENT = b"some weights"
@@ -151,3 +151,15 @@ def test_names_that_are_neither_folder_nor_repository(tmp_path):
         find_file("owner/re po", "x", cache_dir=tmp_path)
     with pytest.raises(WeightsError):
         find_file("owner/-bad-", "x", cache_dir=tmp_path)
+
+
+def test_a_hash_is_taken_once_until_the_file_changes(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(b"first")
+    read = []
+    first = sha256_of(path, lambda done, total: read.append((done, total)))
+    assert first == hashlib.sha256(b"first").hexdigest()
+    assert sha256_of(path, lambda done, total: read.append((done, total))) == first
+    assert read == [(5, 5)]
+    path.write_bytes(b"second")
+    assert sha256_of(path) == hashlib.sha256(b"second").hexdigest()

@@ -3,6 +3,8 @@ import math
 import pytest
 
 from scenewright.cli.catalogue import RECORDS, SYSTEMS
+from scenewright.errors import WeightsError
+from scenewright.weights.hub import verify
 from scenewright.weights.record import LatentStatistics
 
 
@@ -19,11 +21,22 @@ def test_facts_are_plausible(record):
         assert min(record.latent.std) > 0
 
 
-def test_the_eight_image_files_carry_their_hashes():
-    verified = [r for r in RECORDS.values() if r.repository == "microsoft/TRELLIS-image-large"]
-    assert len(verified) == 8
-    assert all(record.sha256 and record.size_bytes for record in verified)
-    assert len({record.sha256 for record in verified}) == 8
+def test_every_file_is_recorded_once():
+    """So that whatever loads a file finds the one hash, licence and rename table there is."""
+    assert len({(record.repository, record.file) for record in RECORDS.values()}) == len(RECORDS)
+    hashes = [record.sha256 for record in RECORDS.values() if record.sha256]
+    assert len(set(hashes)) == len(hashes)
+
+
+@pytest.mark.parametrize("record", RECORDS.values(), ids=RECORDS.keys())
+def test_a_damaged_file_is_refused_where_size_or_hash_is_known(record, tmp_path):
+    path = tmp_path / "damaged"
+    path.write_bytes(b"damaged")
+    if record.sha256 is None and record.size_bytes is None:
+        verify(path, record)
+        return
+    with pytest.raises(WeightsError, match=r"bytes instead of|they are not the published"):
+        verify(path, record)
 
 
 def test_systems_name_known_networks():

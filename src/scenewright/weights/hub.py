@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 _CHUNK = 1 << 22
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+_KNOWN_HASHES: dict[tuple[Path, int, int], str] = {}
 
 
 def is_local_source(source: str | Path) -> bool:
@@ -220,12 +221,16 @@ def verify(path: Path, record: WeightsRecord, *, check_hash: bool = True, progre
 
 
 def sha256_of(path: Path, progress: Progress | None = None) -> str:
-    """Hexadecimal SHA-256 of a file, read in pieces."""
-    digest, done, total = hashlib.sha256(), 0, path.stat().st_size
-    with path.open("rb", buffering=0) as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-            done += len(chunk)
-            if progress is not None:
-                progress(done, total)
-    return digest.hexdigest()
+    """Hexadecimal SHA-256 of a file; a file that has not changed since is read only once per process."""
+    status = path.stat()
+    key = (path.resolve(), status.st_size, status.st_mtime_ns)
+    if key not in _KNOWN_HASHES:
+        digest, done = hashlib.sha256(), 0
+        with path.open("rb", buffering=0) as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+                done += len(chunk)
+                if progress is not None:
+                    progress(done, status.st_size)
+        _KNOWN_HASHES[key] = digest.hexdigest()
+    return _KNOWN_HASHES[key]

@@ -10,7 +10,6 @@ which therefore stay as they are to the last bit.
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 from jaxtyping import Float
@@ -40,7 +39,6 @@ class SceneGenerator:
 
     def __init__(self, stage: StructureStage, decoder: ObjectDecoder) -> None:
         self.stage, self.decoder = stage, decoder
-        self._hashes: dict[Path, str] = {}
 
     @property
     def name(self) -> str:
@@ -185,13 +183,10 @@ class SceneGenerator:
         }
 
     def weights_sha256(self) -> dict[str, str]:
-        """Hash of every weight file by its name; read once."""
+        """Hash of every weight file by its name."""
         files = {f"structure/{name}": path for name, path in self.stage.weights.items()}
         files |= {f"decoder/{name}": path for name, path in self.decoder.weights.items()}
-        for path in files.values():
-            if path not in self._hashes:
-                self._hashes[path] = sha256_of(path)
-        return {name: self._hashes[path] for name, path in sorted(files.items())}
+        return {name: sha256_of(path) for name, path in sorted(files.items())}
 
 
 def settled(scene: Scene, movable: Collection[str] | None = None, *, floor_z: float = 0.0) -> Scene:
