@@ -103,7 +103,8 @@ class StructureDecoder(nn.Module):
     def torso(self) -> tuple[nn.Module, ...]:
         return (self.middle_block, self.blocks)
 
-    def forward(self, latent: Float[Tensor, "B C r r r"]) -> Float[Tensor, "B 1 R R R"]:
+    def forward(self, latent: Float[Tensor, "B C rx ry rz"]) -> Float[Tensor, "B 1 X Y Z"]:
+        """Logits on a grid finer by one doubling per change of width; a latent of any box shape is decoded."""
         h = self.input_layer(latent)
         h = _run_torso(h, [self.middle_block, *self.blocks], torso_dtype(self.torso))
         return self.out_layer(h)

@@ -9,7 +9,7 @@ from PIL import Image
 from scenewright.geometry.camera.cameras import look_at
 from scenewright.geometry.rotation import matrix_to_quaternion_wxyz
 
-ROOM = np.array([4.0, 3.0, 2.6])
+ROOM = np.array([3.0, 1.6, 2.6])
 HEIGHT = 1.6
 WIDTH, TALL, FOCAL = 96, 72, 60.0
 # The files' frame: y up, half the size, moved.

@@ -26,8 +26,9 @@ from scenewright.types import Camera, Mesh
 __all__ = ["SHELL_PARTS", "Instances", "LabelledView", "shell_part_of_faces", "vote_instances"]
 
 SHELL_PARTS = ("floor", "ceiling", "walls")
-# Masks of two pictures are one object where the smaller one's faces lie half in the other's.
-_SAME_OBJECT = 0.5
+# Masks of two pictures are one object where a quarter of the smaller one lies in the other: two sides of a box share
+# little more than its top.
+_SAME_OBJECT = 0.25
 # Islands of an instance below this share of its area go back to what surrounds them.
 _ISLAND = 0.02
 _LEVEL_COSINE = 0.8

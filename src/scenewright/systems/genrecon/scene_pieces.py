@@ -17,6 +17,7 @@ from torch import Tensor
 from scenewright.backbones.trellis2.texture_vae import material_attributes
 from scenewright.errors import EmptyStructureError, InputError
 from scenewright.geometry.mesh.finish import FinishOptions, bake_material, clean_surface, reduce_surface
+from scenewright.geometry.mesh.holes import fill_holes
 from scenewright.geometry.mesh.normal_map import smooth_vertex_normals
 from scenewright.geometry.mesh.parts import select_faces
 from scenewright.geometry.mesh.surface_color import Placed, VoxelField
@@ -96,16 +97,20 @@ def baked_piece(
     voxels: SceneVoxels,
     finish: FinishOptions,
     *,
+    max_hole_perimeter: float = 0.0,
     progress: Callable[[float], None] | None = None,
 ) -> Mesh:
     """Some faces of the coarse surface with a texture of their own, in the joint frame.
 
     Args:
         chosen: indices of faces of the coarse surface, at least one.
+        max_hole_perimeter: openings up to this one are closed, where the piece was cut off.
     """
     keep = torch.zeros(len(surface.coarse.faces), dtype=torch.bool)
     keep[chosen] = True
     piece = select_faces(surface.coarse, keep)
+    if max_hole_perimeter > 0:
+        piece = fill_holes(piece, max_perimeter=max_hole_perimeter)
     low, high = piece.vertices.amin(0), piece.vertices.amax(0)
     field = voxels.near(low, high)
     if field is None:
