@@ -1,6 +1,6 @@
 """Sizes of I-Scene's structure flow: the TRELLIS flow plus which blocks read the scene, and how.
 
-Source: I-Scene sheet, sections 3.1 and 3.2.
+Source: I-Scene; names of the released YAML (LuLing06/I-Scene-project).
 """
 
 from dataclasses import dataclass, field

@@ -2,7 +2,7 @@
 
 Every object of a scene is generated in several slots: itself (0), the scene (1), and optionally itself in a crop of its
 own (2). Slots above 0 attend to themselves only; slot 0 attends to the keys and values of all of them side by side.
-Source: I-Scene sheet, section 3.3 (scene-context attention).
+Source: I-Scene, scene-context attention; equal slots are plain self-attention (proposition of its supplement).
 
 Legend: T packed rows, G groups of slots, S slots, L tokens of a sequence, H heads, D width of a head, C channels.
 """

@@ -7,7 +7,7 @@
 
 The base model (TRELLIS-image-large) brings the decoders and the latent flow. Two of the four entries may be missing:
 without a configuration it is inferred, without a conditioner the base model's image encoder is used.
-Source: I-Scene sheet, section 2.
+Source: the released package, LuLing06/I-Scene-project.
 """
 
 import json

@@ -1,7 +1,7 @@
 """The published configuration of I-Scene's structure flow, translated to ours in one place.
 
 The package's YAML leaves references to other parts of the file in place of values (`${models.denoiser.args.x}`); they
-are resolved here. Source: I-Scene sheet, sections 2 and 3.1.
+are resolved here. Source: LuLing06/I-Scene-project.
 """
 
 import re

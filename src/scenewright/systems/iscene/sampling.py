@@ -1,6 +1,6 @@
 """The structure stage of I-Scene: the latents of all objects of a picture and of the scene, sampled together.
 
-What is exact and cheaper than running every slot of every object (I-Scene sheet, section 8): the scene's row runs once
+What is exact and cheaper than running every slot of every object: the scene's row runs once
 for all objects; condition keys and values are projected once; the unconditional pass needs no cross-attention; while
 all objects still share their noise, their unconditional velocity is computed once.
 
@@ -57,7 +57,7 @@ class SlotLatents:
 
 
 def structure_noise(config: SceneContextConfig, generator: torch.Generator) -> Float[Tensor, "S C R R R"]:
-    """Noise of every slot, on the CPU; all objects start from the same (I-Scene sheet, section 5.1)."""
+    """Noise of every slot, on the CPU; all objects start from the same, as released."""
     flow = config.flow
     return torch.randn((1, config.num_slots, flow.in_channels, *[flow.resolution] * 3), generator=generator)[0]
 

@@ -7,7 +7,8 @@ Two ways to evaluate it that agree:
     object_velocity          then the objects against them, in as many calls as memory asks for: 1 + N (S - 1) rows
 
 Nothing flows into the scene, so its rows are the same for all objects of a picture: `forward` (the plain backbone).
-Source: I-Scene sheet, sections 3.2 to 3.5 and 8.
+Source: I-Scene, scene-context attention; the released `SparseStructureSceneContextFlowModel` of
+LuLing06/I-Scene-project.
 
 Legend: B objects with a scene each (training), N objects of one scene, S slots (object, scene, own crop), R resolution,
 T condition tokens, C channels.

@@ -2,8 +2,9 @@
 
 Each asset attends to itself and to its cut-out as in TRELLIS; then all tokens of all assets attend to each other, and
 each asset to everything known about the scene. Position and register tokens take part only in the two scene
-attentions: no attention inside the asset and no feed-forward. Source: scenegen sheet section 3.2 (the paper's figure
-shows a feed-forward for all tokens; the published weights were trained without).
+attentions: no attention inside the asset and no feed-forward. Source: SceneGen (3DV 2026), local and
+global attention blocks; the paper's figure shows a feed-forward for all tokens, the published weights (hub
+haoningwu/SceneGen) were trained without.
 
 Legend: N assets, S special tokens, T latent tokens of an asset, C channels.
 """
@@ -49,7 +50,7 @@ class SceneBlock(ModulatedCrossBlock):
         self.adaLN_modulation_global = adaln_projection(width, 3)
 
     def initialize_scene_parts(self) -> None:
-        """Published start of what SceneGen adds (scenegen sheet section 3.6); `norm4` starts as the identity."""
+        """Published start of what SceneGen adds; `norm4` starts as the identity."""
         parts = (self.global_attn, self.global_cross_attn)
         for linear in (module for part in parts for module in part.modules() if isinstance(module, nn.Linear)):
             nn.init.xavier_uniform_(linear.weight)

@@ -1,8 +1,8 @@
-"""What SceneGen's flow is conditioned on, split into what each asset has of its own and what the scene shares.
+"""The condition of SceneGen's flow, split into what each asset has of its own and what the scene shares.
 
 The published layout repeats the scene's tokens (whole picture, VGGT) for every asset. Attention does not see the order
 of its keys, so they are kept once here, projected to keys and values once, and joined to each asset's own only where
-the attention reads them. Source: scenegen sheet sections 2.1, 3.2 and 7.
+the attention reads them. Source: SceneGen (3DV 2026), visual and geometric feature extraction.
 
 Legend: N assets, C channels, To own tokens of an asset, Ts shared tokens, H heads, D width of a head.
 """

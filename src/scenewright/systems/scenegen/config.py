@@ -1,4 +1,4 @@
-"""Sizes of SceneGen's structure flow; defaults are the published checkpoint (scenegen sheet section 1)."""
+"""Sizes of SceneGen's structure flow; defaults are the published checkpoint's (hub haoningwu/SceneGen)."""
 
 import dataclasses
 from collections.abc import Mapping

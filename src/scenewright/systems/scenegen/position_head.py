@@ -2,7 +2,7 @@
 
 A few passes of a small transformer refine the pose; each pass starts from the token again and is modulated by the pose
 found so far. Every asset is read alone, so a sequence has one token and attention reduces to its value projection.
-Source: scenegen sheet section 3.4 (the paper concatenates the assets' tokens; the published weights do not).
+Source: SceneGen (3DV 2026), position head; the paper concatenates the assets' tokens, the published weights do not.
 
 Legend: N assets, C channels. A pose is (tx, ty, tz, qw, qx, qy, qz, s): translation in units of the query's longest
 side, quaternion neither normalised nor of fixed sign, ratio of longest sides; in the query's y-up frame.

@@ -3,7 +3,7 @@
 A source holds `pipeline.json` and the files it names: the structure flow as `<stem>.json` with `<stem>.pt` (published)
 or `<stem>.safetensors`, the structure decoder as TRELLIS publishes it. The encoders are named there too; a local folder
 may hold its own (`<name>.json` and `<name>.safetensors`), otherwise they are the published DINOv2 and VGGT. The latent
-stage's networks in the same folder are TRELLIS's and loaded by whoever decodes. Source: scenegen sheet section 1.
+stage's networks in the same folder are TRELLIS's and loaded by whoever decodes. Source: hub haoningwu/SceneGen.
 """
 
 from collections.abc import Mapping

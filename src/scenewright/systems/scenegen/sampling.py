@@ -2,7 +2,7 @@
 
 Guidance is TRELLIS's, (1 + s) v_cond - s v_uncond inside an interval; poses come from the conditional branch, are never
 guided and never fed back, so the position head runs only where its answer is kept. Several views of the same scene take
-turns; the last step reads all of them and averages velocity and poses. Source: scenegen sheet sections 4.1 and 4.2.
+turns; the last step reads all of them and averages velocity and poses. Source: the released sampler.
 
 Legend: K views, N assets, R latent resolution.
 """

@@ -2,7 +2,7 @@
 
 TRELLIS v1's flow on the dense structure latent with one batch item per asset; position and register tokens precede
 the latent tokens of each asset, the query asset (the first) having its own. Nothing else tells assets apart.
-Source: scenegen sheet section 3.
+Source: SceneGen (3DV 2026), feature aggregation; the published `SparseStructureFlowModel` of hub haoningwu/SceneGen.
 
 Training may put several scenes into one batch, one after another; nothing passes between them.
 
