@@ -19,8 +19,8 @@ _HOMES = {
     "View": "scenewright.types",
     "convert": "scenewright.io.conversion",
     "find_masks": "scenewright.encoders.masks.finding",
-    "generate": "scenewright.presets.generate",
-    "load": "scenewright.presets.loading",
+    "generate": "scenewright.runs.in_memory",
+    "load": "scenewright.systems.loading",
     "load_scene": "scenewright.io.scene_file",
     "render": "scenewright.rendering.still",
 }

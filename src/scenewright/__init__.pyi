@@ -4,9 +4,9 @@ from scenewright.encoders.masks.finding import find_masks as find_masks
 from scenewright.errors import ScenewrightError as ScenewrightError
 from scenewright.io.conversion import convert as convert
 from scenewright.io.scene_file import load_scene as load_scene
-from scenewright.presets.generate import generate as generate
-from scenewright.presets.loading import load as load
 from scenewright.rendering.still import render as render
+from scenewright.runs.in_memory import generate as generate
+from scenewright.systems.loading import load as load
 from scenewright.types import Camera as Camera
 from scenewright.types import Gaussians as Gaussians
 from scenewright.types import Mesh as Mesh

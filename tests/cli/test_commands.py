@@ -97,16 +97,16 @@ def test_a_reader_that_stops_listening_ends_it_quietly():
 
 
 def test_list_names_every_record_and_its_licence(capsys):
-    from scenewright.cli.catalogue import RECORDS
+    from scenewright.cli.catalogue import all_records
     from scenewright.cli.list_weights import list_weights
 
     list_weights()
     printed = capsys.readouterr().out
-    assert all(name in printed for name in RECORDS)
+    assert all(name in printed for name in all_records())
     assert "CC-BY-NC-4.0 (non-commercial)" in printed
     list_weights(json=Path("-"))
     described = json.loads(capsys.readouterr().out)
-    assert [record["name"] for record in described] == list(RECORDS)
+    assert [record["name"] for record in described] == list(all_records())
     assert described[0]["sha256"]
 
 

@@ -150,8 +150,8 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(
 
 
 def test_without_weights_the_choice_is_named(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scenewright.presets.loading.cached_file", lambda *_: None)
-    monkeypatch.setattr("scenewright.presets.loading.shipped_systems", lambda: ())
+    monkeypatch.setattr("scenewright.systems.loading.cached_file", lambda *_: None)
+    monkeypatch.setattr("scenewright.systems.loading._has_mini", lambda spec: False)
     with pytest.raises(WeightsError, match=r"--preset published .*--preset FOLDER, or --system cuboid"):
         generate(room, "--system", "scenegen")
     assert not (room / "out.glb").exists()

@@ -16,7 +16,7 @@ from scenewright.evaluation.folders import find_pairs
 from scenewright.evaluation.report import report_html, save_report
 from scenewright.evaluation.run import evaluate_folders, evaluate_system
 from scenewright.evaluation.sources import find_sources
-from scenewright.evaluation.systems import BuildRequest, find_system
+from scenewright.evaluation.systems import open_for_evaluation
 from scenewright.jobs import to_json
 from scenewright.progress import SILENT, Progress
 from scenewright.systems.options import DEFAULT, GenerateOptions
@@ -284,9 +284,9 @@ def test_folders_without_scenes_are_refused(tmp_path: Path) -> None:
 
 def test_systems_are_named_and_say_what_they_lack(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cuboid"):
-        find_system("magic")
+        open_for_evaluation("magic")
     with pytest.raises(InputError, match="--preset"):
-        find_system("retrieval").build(BuildRequest(scenes=tmp_path))
+        open_for_evaluation("retrieval", scenes=tmp_path)
 
 
 def test_the_report_holds_everything_itself_and_begins_with_the_worst(tmp_path: Path) -> None:

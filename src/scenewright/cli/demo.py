@@ -17,7 +17,7 @@ NO_WEIGHTS = (
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")] = Path("demo"),
     system: Annotated[
-        str | None, typer.Option(help="iscene, scenegen or cuboid; by default the best that ships.")
+        str | None, typer.Option(help="What generates, with the weights that ship; by default the best of them.")
     ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same scene.", min=0)] = 0,
     settle: Annotated[bool, typer.Option(help="Rest objects on the floor and out of each other.")] = False,
@@ -29,10 +29,11 @@ def demo(
     from scenewright.cli.generate import summarise
     from scenewright.cli.progress import stage_progress
     from scenewright.errors import InputError
-    from scenewright.presets.loading import DEFAULT_SYSTEM, choose_preset, shipped_systems
     from scenewright.runs.generate import run, save_run
     from scenewright.runs.inputs import read_inputs
     from scenewright.runs.manifest import GenerateSettings
+    from scenewright.systems.loading import choose_preset, shipped_systems
+    from scenewright.systems.registry import DEFAULT_SYSTEM
 
     chosen = system or (DEFAULT_SYSTEM if DEFAULT_SYSTEM in shipped_systems() else "cuboid")
     typer.echo(NO_WEIGHTS if chosen == "cuboid" and system is None else choose_preset(chosen, "mini").notice)

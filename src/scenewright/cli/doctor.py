@@ -53,6 +53,8 @@ def _verdict(system: dict[str, Any]) -> str:
     fit = f", more than {' and '.join(too_large)} has" if too_large else ""
     missing = system["missing_weights"]
     state = f"{len(missing)} weight files to fetch first" if missing else "ready"
+    if not system["can_run"]:
+        state = "not yet in this version"
     return f"{state}; {need}{fit}"
 
 

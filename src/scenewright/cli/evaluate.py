@@ -55,7 +55,7 @@ def evaluate(
     from scenewright.evaluation.protocols import find_protocol
     from scenewright.evaluation.report import save_report
     from scenewright.evaluation.run import evaluate_folders, evaluate_system
-    from scenewright.evaluation.systems import BuildRequest, camera_knowledge, find_system
+    from scenewright.evaluation.systems import camera_knowledge, open_for_evaluation
     from scenewright.evaluation.views import measure_views
     from scenewright.io.atomic import write_bytes
     from scenewright.jobs import to_json
@@ -93,8 +93,14 @@ def evaluate(
                 assert scenes is not None
                 assert system is not None
                 if built is None:
-                    request = BuildRequest(preset, str(choose_device(device)), scenes, base, progress)
-                    built = find_system(system).build(request)
+                    built = open_for_evaluation(
+                        system,
+                        preset,
+                        device=str(choose_device(device)),
+                        scenes=scenes,
+                        work=base,
+                        progress=progress,
+                    )
                 result = evaluate_system(
                     built,
                     scenes,

@@ -9,7 +9,7 @@ from scenewright.evaluation.compare import Difference
 from scenewright.evaluation.protocols import PROTOCOLS
 from scenewright.evaluation.report import LABELS
 from scenewright.evaluation.run import Evaluation
-from scenewright.evaluation.systems import SYSTEMS
+from scenewright.systems.registry import usable_systems
 
 __all__ = ["print_comparison", "print_gate", "print_list", "print_summary", "print_views"]
 
@@ -65,7 +65,11 @@ def print_views(protocol: str, views: Mapping[str, float]) -> None:
 def print_list() -> None:
     console = Console()
     console.print("Protocols:", *PROTOCOLS, sep="\n  ")
-    console.print("Systems:", *(f"{name}: {entry.summary}" for name, entry in SYSTEMS.items()), sep="\n  ")
+    lines = []
+    for spec in usable_systems():
+        presets = spec.preset_help or ("mini, published or FOLDER" if spec.published is not None else "")
+        lines.append(f"{spec.name}: {spec.summary}" + (f"; --preset {presets}" if presets else ""))
+    console.print("Systems:", *lines, sep="\n  ")
 
 
 def _number(value: float) -> str:

@@ -8,17 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from scenewright.errors import InputError
+from scenewright.systems.registry import DEFAULT_SYSTEM, find_system, usable_systems
 
 __all__ = ["generate", "summarise"]
 
 
 EXIT_SOME_FAILED = 1
-
-
-class System(StrEnum):
-    iscene = "iscene"
-    scenegen = "scenegen"
-    cuboid = "cuboid"
 
 
 class Decoder(StrEnum):
@@ -46,8 +41,8 @@ def generate(
         Path | None, typer.Option("--out", "-o", help="The .glb to write (scene.glb), or a folder (scenes).")
     ] = None,
     system: Annotated[
-        System, typer.Option(help="What generates; cuboid is a baseline without weights.")
-    ] = System.scenegen,
+        str, typer.Option(help=f"What generates: {', '.join(spec.name for spec in usable_systems())}.")
+    ] = DEFAULT_SYSTEM,
     preset: Annotated[
         str | None, typer.Option(help="mini, published, a folder, or a hub repository; by default what is here.")
     ] = None,
@@ -92,11 +87,11 @@ def generate(
     from scenewright.cli.progress import stage_progress
     from scenewright.io.scene_file import save_scene
     from scenewright.machine import choose_device, choose_dtype
-    from scenewright.presets.loading import choose_preset
     from scenewright.runs.generate import Reroll, run, save_run
     from scenewright.runs.inputs import read_inputs
     from scenewright.runs.manifest import GenerateSettings, read_manifest
     from scenewright.systems.assembly.memory import parse_bytes
+    from scenewright.systems.loading import choose_preset
 
     # What these log is told here once, as warnings and notes; without a handler, logging would print it, too.
     for part in ("encoders.masks", "systems"):
@@ -132,14 +127,14 @@ def generate(
 
             photographs = pair_photographs(folder, given[0] if given else None)
             pairs = [("", ())]
-        chosen = choose_preset(system.value, preset)
+        chosen = choose_preset(system, preset)
         if chosen.notice:
             typer.echo(chosen.notice)
         settings = GenerateSettings(
             image=pairs[0][0],
             masks=pairs[0][1],
             further_views=tuple((path, own[0]) for path, own in pairs[1:]),
-            system=system.value,
+            system=system,
             preset=chosen.preset,
             decoder=None if decoder is None else decoder.value,
             decoder_weights=decoder_weights,
@@ -196,16 +191,16 @@ def summarise(made: Any, num_masks: int, written: list[Path]) -> None:
     typer.echo(f"wrote {', '.join(str(path) for path in written)}")
 
 
-def _pairs_of_views(images: list[str], masks: list[str], system: System) -> list[tuple[str, tuple[str, ...]]]:
+def _pairs_of_views(images: list[str], masks: list[str], system: str) -> list[tuple[str, tuple[str, ...]]]:
     """Each picture with its masks; all masks belong to the picture where there is one only."""
     if not images or not masks:
         raise InputError("Expected a photograph and its masks: scenewright generate PHOTO --masks MASKS (or --auto).")
     paths = [item if item == "auto" else str(Path(item).absolute()) for item in masks]
     if len(images) == 1:
         return [(images[0], tuple(paths))]
-    if system is not System.scenegen:
+    if find_system(system).max_views is not None:
         raise InputError(
-            f"{system.value} makes a scene from one picture, but got {len(images)}; "
+            f"{system} makes a scene from one picture, but got {len(images)}; "
             "give one, or add --system scenegen, which takes several of the same objects."
         )
     if "auto" in paths:

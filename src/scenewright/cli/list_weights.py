@@ -11,10 +11,12 @@ __all__ = ["list_weights"]
 
 def list_weights(json: Json = None) -> None:
     """Print the table of published weights."""
-    from scenewright.cli.catalogue import RECORDS
+    from scenewright.cli.catalogue import all_records
+
+    records = all_records()
 
     if json is not None:
-        write_json([_described(record) for record in RECORDS.values()], json)
+        write_json([_described(record) for record in records.values()], json)
         return
     from rich.console import Console
     from rich.table import Table
@@ -22,7 +24,7 @@ def list_weights(json: Json = None) -> None:
     from scenewright.weights.hub import cached_file
 
     table = Table("name", "repository", "size", "parameters", "licence", "here", box=None, pad_edge=False)
-    for record in RECORDS.values():
+    for record in records.values():
         here = cached_file(record.repository, record.file, revision=record.revision)
         licence = record.licence + (" (non-commercial)" if record.is_non_commercial else "")
         table.add_row(

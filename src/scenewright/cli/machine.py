@@ -51,11 +51,11 @@ def describe_machine() -> dict[str, Any]:
 
 def _weights() -> dict[str, Any]:
     import scenewright
-    from scenewright.cli.catalogue import RECORDS
+    from scenewright.cli.catalogue import all_records
     from scenewright.weights.hub import cached_file
 
     found = {}
-    for record in RECORDS.values():
+    for record in all_records().values():
         if path := cached_file(record.repository, record.file, revision=record.revision):
             found[record.name] = str(path)
     package = Path(scenewright.__file__).parent
@@ -65,11 +65,11 @@ def _weights() -> dict[str, Any]:
 
 def _systems(devices: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Per system: its networks that are here or missing, and the memory of its weights on each device."""
-    from scenewright.cli.catalogue import SYSTEMS
+    from scenewright.cli.catalogue import needs
 
     present = _weights()["published"]
     rows = []
-    for system in SYSTEMS:
+    for system in needs():
         parameters = system.num_parameters
         fits = {}
         for device in devices:
@@ -81,7 +81,8 @@ def _systems(devices: list[dict[str, Any]]) -> list[dict[str, Any]]:
             {
                 "name": system.name,
                 "purpose": system.purpose,
-                "missing_weights": [name for name in system.networks if name not in present],
+                "can_run": system.can_run,
+                "missing_weights": [record.name for record in system.networks if record.name not in present],
                 "weights_bytes": None if parameters is None else {"fp32": parameters * 4, "half": parameters * 2},
                 "weights_fit": fits,
             }

@@ -1,7 +1,6 @@
-"""What a system is told of the true camera in an evaluation, and the table of the systems known by name."""
+"""What a system is told of the true camera in an evaluation, and systems opened to be evaluated."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -9,18 +8,12 @@ import torch
 
 from scenewright.errors import InputError
 from scenewright.progress import SILENT, Progress
+from scenewright.systems.loading import load
+from scenewright.systems.registry import find_system
 from scenewright.systems.system import System
 from scenewright.types import Camera
 
-__all__ = [
-    "SYSTEMS",
-    "BuildRequest",
-    "CameraKnowledge",
-    "SystemEntry",
-    "camera_knowledge",
-    "find_system",
-    "known_camera",
-]
+__all__ = ["CameraKnowledge", "camera_knowledge", "known_camera", "open_for_evaluation"]
 
 CameraKnowledge = Literal["pose", "lens", "nothing"]
 """What a system is told of the true camera: its place and its lens, its lens, or nothing."""
@@ -44,80 +37,27 @@ def known_camera(camera: Camera | None, knowledge: CameraKnowledge) -> Camera | 
     return camera if knowledge == "pose" else replace(camera, cam_from_world=torch.eye(4))
 
 
-@dataclass(frozen=True)
-class BuildRequest:
-    """How a system is wanted: `preset` as given with --preset, the test scenes' folder, a folder to keep things in."""
+def open_for_evaluation(
+    name: str,
+    preset: str | None = None,
+    *,
+    device: str = "cpu",
+    scenes: Path | None = None,
+    work: Path | None = None,
+    progress: Progress = SILENT,
+) -> System:
+    """The system of that name, ready to generate test scenes, which are pictures with masks.
 
-    preset: str | None = None
-    device: str = "cpu"
-    scenes: Path | None = None
-    work: Path | None = None
-    progress: Progress = SILENT
-
-
-@dataclass(frozen=True)
-class SystemEntry:
-    summary: str
-    build: Callable[[BuildRequest], System]
-
-
-def _cuboid(request: BuildRequest) -> System:
-    from scenewright.systems.baselines.cuboid import CuboidSystem
-
-    return CuboidSystem()
-
-
-def _retrieval(request: BuildRequest) -> System:
-    from scenewright.systems.baselines.retrieval import RetrievalSystem, appearance, library_of_pack
-
-    pack = _model_pack(request)
-    cache = request.work / "retrieval_library.npz" if request.work is not None else None
-    progress = request.progress.stage("pictures of the training models")
-    return RetrievalSystem(library_of_pack(pack, appearance, cache=cache, progress=progress), appearance)
-
-
-def _model_pack(request: BuildRequest) -> Path:
-    if request.preset is not None:
-        pack = Path(request.preset)
-        if not pack.exists():
-            raise InputError(f"Model pack '{pack}' does not exist; give --preset the zip or folder of a model pack.")
-        return pack
-    above = [request.scenes.resolve(), *request.scenes.resolve().parents][:4] if request.scenes is not None else []
-    for folder in above:
-        found = sorted(folder.glob("*pack*.zip"))
-        if found:
-            return found[0]
-    raise InputError(
-        "The retrieval baseline needs a pack of training models, and there is none beside the test scenes; "
-        "give its zip or folder with --preset."
-    )
-
-
-def _generator(name: str) -> Callable[[BuildRequest], System]:
-    def build(request: BuildRequest) -> System:
-        from scenewright.presets.loading import load
-
-        return load(name, request.preset, device=request.device)
-
-    return build
-
-
-SYSTEMS: dict[str, SystemEntry] = {
-    "iscene": SystemEntry("I-Scene; --preset mini, published or FOLDER", _generator("iscene")),
-    "scenegen": SystemEntry("SceneGen; --preset mini, published or FOLDER", _generator("scenegen")),
-    "cuboid": SystemEntry("baseline: every mask becomes a box on the floor of the true camera", _cuboid),
-    "retrieval": SystemEntry(
-        "baseline: every mask is answered with the most similar training model; --preset PACK.zip", _retrieval
-    ),
-}
-
-
-def find_system(name: str) -> SystemEntry:
-    """The entry of that name.
+    Args:
+        preset: as given with --preset.
+        scenes: the test scenes' folder.
+        work: a folder to keep things in.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no such system, or it does not read pictures with masks.
+        WeightsError: there are no weights, or they cannot be read.
     """
-    if name not in SYSTEMS:
-        raise InputError(f"Expected a system out of {', '.join(SYSTEMS)}, got '{name}'.")
-    return SYSTEMS[name]
+    spec = find_system(name)
+    if spec.reads != "masks":
+        raise InputError(f"'{name}' reads {spec.reads} pictures, but test scenes are pictures with masks.")
+    return load(name, preset, device=device, scenes=scenes, work=work, progress=progress)

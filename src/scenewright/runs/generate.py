@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -22,12 +21,12 @@ from scenewright.io.atomic import write_bytes
 from scenewright.io.glb import glb_bytes, parse_glb
 from scenewright.io.images import save_image
 from scenewright.machine import environment, peak_memory_bytes
-from scenewright.presets.loading import DecoderName, load
 from scenewright.progress import SILENT, Progress
 from scenewright.runs.comparison import comparison_picture
 from scenewright.runs.inputs import Inputs, check_same_inputs, read_inputs
 from scenewright.runs.manifest import GenerateSettings, Manifest, sha256_of_bytes, write_manifest
 from scenewright.samplers.config import SamplingOverride
+from scenewright.systems.loading import load
 from scenewright.systems.options import GenerateOptions
 from scenewright.systems.system import RerollingSystem, System
 from scenewright.types import ObjectMasks, Scene
@@ -68,19 +67,15 @@ def load_system(settings: GenerateSettings, progress: Progress = SILENT) -> Syst
     Raises:
         ScenewrightError: weights are missing or cannot be used.
     """
-
-    def report(line: str) -> None:
-        progress.stage(line)
-
     return load(
         settings.system,
         settings.preset,
-        decoder=cast(DecoderName | None, settings.decoder),
+        decoder=settings.decoder,
         decoder_weights=settings.decoder_weights,
         resolution=settings.resolution,
         device=settings.device,
         dtype=None if settings.dtype is None else getattr(torch, settings.dtype),
-        report=report,
+        progress=progress,
     )
 
 

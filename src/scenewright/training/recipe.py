@@ -1,6 +1,6 @@
 """Recipes: what to train, how and on what, in one short TOML file.
 
-task = "structure_vae"      # one of scenewright.recipes.tasks.TASKS
+task = "structure_vae"      # a name of scenewright.recipes.tasks.tasks()
 summary = "one line for people"
 [model]                     # arguments of the task
 [data]                      # arguments of its training set

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from scenewright.encoders.masks import find_masks
 from scenewright.io.images import load_image
-from scenewright.presets.loading import DEFAULT_SYSTEM, DecoderName, load
 from scenewright.samplers.config import SamplingOverride
+from scenewright.systems.loading import load
 from scenewright.systems.options import GenerateOptions
+from scenewright.systems.registry import DEFAULT_SYSTEM
 from scenewright.types import Camera, ObjectMasks, Scene, View
 
 __all__ = ["generate"]
@@ -30,7 +31,7 @@ def generate(
     further_views: Sequence[tuple[Picture, Masks]] = (),
     system: str = DEFAULT_SYSTEM,
     preset: str | None = None,
-    decoder: DecoderName | None = None,
+    decoder: str | None = None,
     seed: int = 0,
     steps: int | None = None,
     guidance: float | None = None,

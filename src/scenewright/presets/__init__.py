@@ -1,1 +1,0 @@
-"""Ready-made combinations of systems, sizes and weights that ship with the package."""

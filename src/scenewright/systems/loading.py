@@ -1,0 +1,156 @@
+"""Scene systems by name, ready to generate: which weights, which decoder, on which device.
+
+| preset | weights |
+|---|---|
+| `published` | the authors' repository (cached, else downloaded) |
+| `mini` | what ships with this package, where it does |
+| a folder or `owner/repository` | that, in the published layout |
+| None | published weights if they are on this machine already, else mini |
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from scenewright.errors import InputError, WeightsError
+from scenewright.progress import SILENT, Progress
+from scenewright.systems import registry
+from scenewright.systems.spec import SystemSpec, imported
+from scenewright.systems.system import System
+from scenewright.weights.hub import cached_file
+
+__all__ = ["Chosen", "OpenOptions", "choose_preset", "load", "shipped_systems"]
+
+
+@dataclass(frozen=True)
+class OpenOptions:
+    """How a system is to be opened.
+
+    Attributes:
+        weights: a folder or repository; the system's name where it has no weights and none are named.
+        decoder: name of a backbone; None is what the system was published with.
+        decoder_weights: folder or repository of the decoder; None is the system's own, or the published one.
+        resolution: of the decoder, where it has a choice.
+        dtype: of the large networks; None is half precision on CUDA and float32 elsewhere.
+        progress: what is being loaded is a stage.
+        scenes: the test scenes that the system is opened for, if any; what it needs may lie beside them.
+        work: a folder to keep things in, if any.
+    """
+
+    weights: str
+    decoder: str | None = None
+    decoder_weights: str | Path | None = None
+    resolution: int | None = None
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    dtype: torch.dtype | None = None
+    offline: bool = False
+    progress: Progress = SILENT
+    scenes: Path | None = None
+    work: Path | None = None
+
+    def half(self, dtype: torch.dtype) -> torch.dtype:
+        """`dtype`, a half precision, on CUDA; float32 elsewhere."""
+        return dtype if self.device.type == "cuda" else torch.float32
+
+    @property
+    def report(self) -> Callable[[str], None]:
+        """Shows a line as a stage."""
+
+        def show(line: str) -> None:
+            self.progress.stage(line)
+
+        return show
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """`preset` is what `load` takes; `notice` is one line for the user, or empty."""
+
+    preset: str
+    notice: str = ""
+
+
+def choose_preset(system: str, preset: str | None = None) -> Chosen:
+    """The preset that will be used, and what the user should know about the choice.
+
+    Raises:
+        InputError: there is no such system.
+        WeightsError: no weights are here and the caller did not name any.
+    """
+    spec = registry.find_system(system)
+    if spec.published is None:
+        return Chosen(preset or spec.name, spec.notice)
+    fetch = f"--preset published (downloads {spec.published.download} from {spec.published.repository} and its parts)"
+    mini = Chosen("mini", f"Using the mini preset, small weights of our own; better ones: {fetch}.")
+    if preset == "mini" and not _has_mini(spec):
+        raise WeightsError(f"No mini weights for '{system}' ship with this version; use {fetch}, or a folder.")
+    if preset is not None:
+        return mini if preset == "mini" else Chosen(preset)
+    if cached_file(spec.published.repository, spec.published.marker) is not None:
+        return Chosen("published")
+    if _has_mini(spec):
+        return mini
+    raise WeightsError(
+        f"There are no weights for '{system}' on this machine, and none ship with this version: use {fetch}, "
+        "--preset FOLDER, or --system cuboid, the baseline that needs none."
+    )
+
+
+def load(
+    system: str = registry.DEFAULT_SYSTEM,
+    preset: str | None = None,
+    *,
+    decoder: str | None = None,
+    decoder_weights: str | Path | None = None,
+    resolution: int | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    offline: bool = False,
+    progress: Progress = SILENT,
+    scenes: Path | None = None,
+    work: Path | None = None,
+) -> System:
+    """A scene system with its decoder, ready to `generate`.
+
+    Args:
+        system: one of `registry.SPECS`.
+        preset: see the table above.
+        decoder: "trellis1" (what I-Scene and SceneGen were published with) or "trellis2" (PBR materials).
+        decoder_weights, resolution, dtype, progress, scenes, work: see `OpenOptions`.
+
+    Raises:
+        InputError: an argument names nothing there is.
+        WeightsError: weights are missing, damaged, or do not fit.
+    """
+    spec, chosen = registry.find_system(system), choose_preset(system, preset).preset
+    weights = spec.published.repository if spec.published is not None and chosen == "published" else chosen
+    options = OpenOptions(
+        weights,
+        decoder=decoder,
+        decoder_weights=decoder_weights,
+        resolution=resolution,
+        device=torch.device(device),
+        dtype=dtype,
+        offline=offline,
+        progress=progress,
+        scenes=scenes,
+        work=work,
+    )
+    if not (spec.mini and chosen == "mini"):
+        return imported(spec.open)(options)
+    if decoder is not None or decoder_weights is not None:
+        raise InputError("The mini preset has a decoder of its own; leave --decoder out.")
+    return imported(spec.mini)(options)
+
+
+def shipped_systems() -> tuple[str, ...]:
+    """Systems whose mini weights ship with this installation."""
+    return tuple(spec.name for spec in registry.usable_systems() if _has_mini(spec))
+
+
+def _has_mini(spec: SystemSpec) -> bool:
+    from scenewright.systems.mini.networks import has_weights
+
+    return bool(spec.mini) and has_weights(spec.name)

@@ -1,0 +1,29 @@
+"""What is known of SceneGen before any network is loaded."""
+
+from scenewright.systems.scenegen.weights import RECORDS, REPOSITORY
+from scenewright.systems.spec import Published, SystemSpec
+
+__all__ = ["SPEC"]
+
+SPEC = SystemSpec(
+    name="scenegen",
+    summary="pictures with masks to a scene; shapes and places of all objects together",
+    reads="masks",
+    open="scenewright.systems.scenegen.opening:open_scenegen",
+    max_views=None,
+    published=Published(REPOSITORY, "pipeline.json", "9 GB"),
+    records=RECORDS,
+    networks=(
+        "dinov2-vitl14-reg",
+        "vggt-1b",
+        "scenegen/structure_flow",
+        "trellis1/structure_decoder",
+        "trellis1/slat_flow",
+        "trellis1/mesh_decoder",
+    ),
+    mini="scenewright.systems.mini.system:open_scenegen",
+    tasks={
+        "mini_scenegen": "scenewright.systems.mini.tasks:scenegen",
+        "scenegen_structure": "scenewright.systems.scenegen.opening:structure_task",
+    },
+)

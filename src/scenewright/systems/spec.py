@@ -1,0 +1,72 @@
+"""What is known of a scene system before it is loaded; commands, evaluation, training and lists derive from it.
+
+A system is a folder here with a `spec.py`, and one line in `registry.py` (docs/extending.md). Code is named by
+"module:attribute", so that reading a spec imports no network.
+"""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from scenewright.weights.record import WeightsRecord
+
+__all__ = ["Published", "Reads", "SystemSpec", "imported"]
+
+Reads = Literal["masks", "panorama", "posed"]
+"""Pictures with the masks of their objects; one equirectangular picture; pictures with their cameras."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """Where a system's weights are published.
+
+    Attributes:
+        repository: on the hub.
+        marker: a file that is in the hub's cache only where the weights are.
+        download: size of everything a scene needs, for people.
+    """
+
+    repository: str
+    marker: str
+    download: str
+
+
+@dataclass(frozen=True)
+class SystemSpec:
+    """One way from views to a scene.
+
+    Attributes:
+        name: what users choose it by.
+        summary: what it turns into what, in a few words.
+        reads: what its views must have.
+        open: "module:function" of a function (`loading.OpenOptions`) -> `System`; empty where this version cannot
+            generate with the system yet.
+        max_views: how many views it reads; None is any number.
+        published: None for a system without networks.
+        records: of all its published files, by name.
+        networks: names of the records (also of backbones and encoders) that a scene needs.
+        mini: as `open`, with the small weights that ship with the package; empty where there are none.
+        preset_help: what `--preset` may be for a system without published weights.
+        notice: a line for users about what the system is.
+        tasks: "module:function" of a function () -> `TaskKind` by the name that recipes give the task.
+    """
+
+    name: str
+    summary: str
+    reads: Reads
+    open: str = ""
+    max_views: int | None = 1
+    published: Published | None = None
+    records: Mapping[str, WeightsRecord] = field(default_factory=dict)
+    networks: tuple[str, ...] = ()
+    mini: str = ""
+    preset_help: str = ""
+    notice: str = ""
+    tasks: Mapping[str, str] = field(default_factory=dict)
+
+
+def imported(name: str) -> Any:
+    """The attribute that "module:attribute" names."""
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
