@@ -10,7 +10,7 @@ Stored bytes add up to 0.007 voxel.
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ from scenewright.geometry.ovoxel.dual_grid_mesh import dual_grid_to_mesh
 from scenewright.geometry.ovoxel.faithful.fidelity import faithful_dual_grid
 from scenewright.geometry.ovoxel.voxelize import fit_unit_cube
 from scenewright.io.glb import load_glb
-from scenewright.types import DualGrid, Mesh
+from scenewright.types import DualGrid, Mesh, merged_mesh
 
 
 def chosen_models(pack: ModelPack, split: str, count: int) -> list[str]:
@@ -42,10 +42,9 @@ def models(arguments: argparse.Namespace) -> Iterator[tuple[str, Mesh]]:
             yield name, joined(pack.read(name).parts)
 
 
-def joined(parts: list[Mesh]) -> Mesh:
-    starts = np.cumsum([0, *(len(part.vertices) for part in parts[:-1])]).tolist()
-    faces = torch.cat([part.faces.long() + start for part, start in zip(parts, starts, strict=True)])
-    return Mesh(fit_unit_cube(torch.cat([part.vertices.float() for part in parts]))[0], faces)
+def joined(parts: Sequence[Mesh]) -> Mesh:
+    mesh = merged_mesh(parts)
+    return Mesh(fit_unit_cube(mesh.vertices.float())[0], mesh.faces)
 
 
 def random_points(mesh: Mesh, count: int, seed: int) -> torch.Tensor:

@@ -5,6 +5,8 @@
 The cleaned surface before simplification stays the reference: texels are moved to its closest point before attributes
 are sampled, so that a coarse mesh still gets the colours of the fine surface.
 
+A mesh is checked once, where it comes in (`clean_surface`); the steps trust it.
+
 Frame: the mesh's own; lengths in options are for objects of about unit size. Work runs on the CPU, the result returns
 to the mesh's device.
 """

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from scenewright.geometry.mesh.edges import boundary_loops
-from scenewright.geometry.mesh.parts import check_mesh
 from scenewright.types import Mesh
 
 __all__ = ["fill_holes"]
@@ -22,11 +21,7 @@ def fill_holes(mesh: Mesh, *, max_perimeter: float = 0.03, max_edges: int = 250)
 
     The new vertices come after the old ones and take the mean of the loop's attributes. Boundaries that meet in a
     vertex are left open. `uv` is dropped when anything was closed, as the fans have no place on the texture.
-
-    Raises:
-        InputError: the mesh has a NaN vertex or an index out of range.
     """
-    check_mesh(mesh)
     positions = mesh.vertices.detach().cpu().double().numpy()
     centres: list[np.ndarray] = []
     fans: list[np.ndarray] = []

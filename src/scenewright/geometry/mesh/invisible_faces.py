@@ -18,7 +18,7 @@ from torch import Tensor
 from scenewright.geometry.camera.visibility import face_visibility
 from scenewright.geometry.mesh.components import component_of_face
 from scenewright.geometry.mesh.edges import EdgeTable, edge_table
-from scenewright.geometry.mesh.parts import check_mesh, select_faces
+from scenewright.geometry.mesh.parts import select_faces
 from scenewright.types import Mesh
 
 __all__ = ["invisible_faces", "remove_invisible_faces"]
@@ -37,11 +37,7 @@ def remove_invisible_faces(mesh: Mesh, *, num_views: int = 1000, size: int = 102
         num_views: views on the sphere round the mesh; fewer are faster and call more small faces invisible.
         size: pixels per side of each view.
         max_hole_area: largest opening that a deletion may leave, relative to the square of the mesh's largest side.
-
-    Raises:
-        InputError: the mesh has a NaN vertex or an index out of range.
     """
-    check_mesh(mesh)
     visibility = face_visibility(mesh, num_views=num_views, size=size)
     hidden = invisible_faces(mesh, visibility, max_hole_area=max_hole_area)
     return select_faces(mesh, ~hidden) if hidden.any() else mesh

@@ -9,7 +9,6 @@ import torch
 
 from scenewright.errors import InputError
 from scenewright.geometry.mesh.parts import (
-    check_mesh,
     remove_degenerate_faces,
     remove_duplicate_faces,
     select_vertices,
@@ -31,11 +30,10 @@ def simplify(mesh: Mesh, max_faces: int) -> Mesh:
     `uv` is dropped. Very noisy or fragmented meshes may keep more faces than asked.
 
     Raises:
-        InputError: the budget is below 4, or the mesh has a NaN vertex or an index out of range.
+        InputError: the budget is below 4.
     """
     if max_faces < 4:
         raise InputError(f"Expected a face budget of at least 4 (a tetrahedron), got {max_faces}.")
-    check_mesh(mesh)
     if len(mesh.faces) <= max_faces:
         return mesh
     welded = remove_duplicate_faces(remove_degenerate_faces(weld_vertices(mesh)))

@@ -15,7 +15,7 @@ import xatlas
 from jaxtyping import Float, Int
 
 from scenewright.errors import InputError
-from scenewright.geometry.mesh.parts import check_mesh, select_vertices
+from scenewright.geometry.mesh.parts import select_vertices
 from scenewright.geometry.mesh.uv_boxes import box_charts
 from scenewright.types import Mesh
 
@@ -36,9 +36,8 @@ def unwrap(mesh: Mesh, *, texture_size: int = 2048, padding: int = 2, method: Un
         method: "charts" (xatlas), "boxes" (fast projection), or "auto": boxes above 200,000 faces.
 
     Raises:
-        InputError: the mesh has no face, a NaN vertex or a bad index, or more charts than the texture has room for.
+        InputError: the mesh has no face, or more charts than the texture has room for.
     """
-    check_mesh(mesh)
     if len(mesh.faces) == 0:
         raise InputError("Expected a mesh with faces to unwrap, got one without any.")
     if method == "auto":

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from scenewright.errors import InputError
 from scenewright.geometry.ovoxel.dual_grid_kernels import boundary_edges, slab_dual_grid, slabs_of_simplices
-from scenewright.geometry.ovoxel.voxelize import Lattice, check_mesh
+from scenewright.geometry.ovoxel.voxelize import Lattice, check_surface
 from scenewright.types import DualGrid, Mesh
 
 __all__ = ["DualGridConfig", "mesh_to_dual_grid", "mesh_to_lattice", "slab_starts"]
@@ -64,7 +64,7 @@ def mesh_to_dual_grid(
     Raises:
         InputError: no faces, vertices that are not finite, or a mesh that sticks out of the cube.
     """
-    check_mesh(mesh.vertices, mesh.faces)
+    check_surface(mesh)
     reach = float(mesh.vertices.abs().max())
     if reach > 0.5 + _CUBE_TOLERANCE:
         raise InputError(
@@ -89,7 +89,7 @@ def mesh_to_lattice(
     Raises:
         InputError: see `mesh_to_dual_grid`; here a mesh may stick out by up to 16 sizes of the lattice.
     """
-    check_mesh(vertices, faces)
+    check_surface(Mesh(vertices, faces))
     size = np.array(lattice.voxel_size, np.float64)
     cells = np.array(lattice.cells, np.int64)
     low = torch.tensor(lattice.low_corner, dtype=torch.float32)

@@ -26,7 +26,7 @@ from scenewright.geometry.ovoxel.dual_grid import slab_starts
 from scenewright.geometry.ovoxel.dual_grid_kernels import slabs_of_simplices
 from scenewright.geometry.ovoxel.volumetric_attributes_kernels import slab_attributes
 from scenewright.geometry.ovoxel.volumetric_attributes_texture import FILTERS, WRAPS, pack_textures
-from scenewright.geometry.ovoxel.voxelize import Lattice, check_mesh
+from scenewright.geometry.ovoxel.voxelize import Lattice, check_surface
 from scenewright.types import Mesh, SparseVoxels
 
 __all__ = [
@@ -96,7 +96,7 @@ def voxelize_textured_triangles(
     corners = (triangles.corners.detach().to("cpu", torch.float32) - torch.tensor(lattice.low_corner)).contiguous()
     num = len(corners)
     faces = torch.arange(3 * num, dtype=torch.int32).view(num, 3)
-    check_mesh(corners.view(-1, 3), faces)
+    check_surface(Mesh(corners.view(-1, 3), faces))
 
     def per_corner(values: Tensor | None, width: int) -> np.ndarray:
         if values is None:
@@ -207,7 +207,7 @@ def textured_triangles(parts: Sequence[Mesh]) -> TexturedTriangles:
     corners, uvs, ids, materials, colors = [], [], [], [], []
     has_colors = any(part.vertex_colors is not None for part in parts)
     for index, part in enumerate(parts):
-        check_mesh(part.vertices, part.faces)
+        check_surface(part)
         faces = part.faces.long()
         corners.append(part.vertices.float()[faces])
         ids.append(torch.full((len(faces),), index, device=faces.device))

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from scenewright.errors import InputError
+from scenewright.geometry.mesh.parts import check_mesh
+from scenewright.types import Mesh
 
-__all__ = ["Lattice", "check_mesh", "fit_unit_cube"]
+__all__ = ["Lattice", "check_surface", "fit_unit_cube"]
 
 # The longest side that int32 voxel coordinates and the brick index handle with room to spare.
 MAX_CELLS = 8192
@@ -104,20 +105,15 @@ def _triple(values: np.ndarray) -> tuple[float, float, float]:
     return float(values[0]), float(values[1]), float(values[2])
 
 
-def check_mesh(vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"]) -> None:
+def check_surface(mesh: Mesh) -> None:
     """Refuse a mesh that cannot be voxelised; triangles without area are fine (they cross nothing).
 
     Raises:
-        InputError: no faces, a face names a missing vertex, or a vertex in use is NaN or infinite.
+        InputError: no faces, a face names a missing vertex, or a vertex is NaN or infinite.
     """
-    if len(faces) == 0:
+    if len(mesh.faces) == 0:
         raise InputError("Expected a mesh with at least one triangle, got none; check that the file holds geometry.")
-    low, high = int(faces.min()), int(faces.max())
-    if low < 0 or high >= len(vertices):
-        raise InputError(f"Expected faces to name vertices 0 to {len(vertices) - 1}, got {low} to {high}.")
-    if not bool(torch.isfinite(vertices).all()):
-        count = int((~torch.isfinite(vertices)).any(-1).sum())
-        raise InputError(f"Expected finite vertices, got {count} with NaN or infinity; repair or drop them.")
+    check_mesh(mesh)
 
 
 def fit_unit_cube(vertices: Float[Tensor, "V 3"]) -> tuple[Float[Tensor, "V 3"], Float[Tensor, " 3"], float]:

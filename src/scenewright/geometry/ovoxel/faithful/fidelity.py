@@ -16,7 +16,7 @@ from scenewright.geometry.mesh.near_surface import far_pieces, surface_by_voxels
 from scenewright.geometry.ovoxel.faithful.completion import complete
 from scenewright.geometry.ovoxel.faithful.editing import EditableGrid
 from scenewright.geometry.ovoxel.faithful.separation import separate_sheets
-from scenewright.geometry.ovoxel.voxelize import check_mesh
+from scenewright.geometry.ovoxel.voxelize import check_surface
 from scenewright.types import DualGrid, Mesh
 
 __all__ = ["faithful_dual_grid"]
@@ -52,7 +52,7 @@ def faithful_dual_grid(
     Raises:
         InputError: the mesh cannot be voxelised, the tolerance is out of range, or the grid has split weights.
     """
-    check_mesh(mesh.vertices, mesh.faces)
+    check_surface(mesh)
     if not 0.2 <= tolerance <= 0.8:
         raise InputError(f"Expected a tolerance from 0.2 to 0.8 voxels, got {tolerance:g}.")
     if grid.split_weight is not None:
