@@ -11,12 +11,14 @@ import torch
 from torch import nn
 
 from scenewright.backbones.trellis2.config import FlowConfig
+from scenewright.backbones.trellis2.published import build_network
 from scenewright.backbones.trellis2.structure_flow import StructureFlow
 from scenewright.systems.inspace.box_network import BoxNetwork, BoxNetworkConfig
 from scenewright.systems.inspace.detail_flow import DetailFlow
 from scenewright.systems.inspace.pretrained import InSpaceSizes
 from scenewright.systems.inspace.weights import FOLDERS
-from tests.tiny_trellis2 import ENCODER_SIZES, LATENT_CHANNELS
+from scenewright.weights.load import load_weights, save_weights
+from tests.tiny_trellis2 import ENCODER_SIZES, LATENT_CHANNELS, NETWORKS, write_tiny_trellis2
 
 _FLOW = FlowConfig(
     resolution=16,
@@ -59,9 +61,28 @@ def write_tiny_inspace(folder: Path, seed: int = 0, *, step: int = 2500, prefix:
     """Fills `folder` and returns it."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "inspace.json").write_text(json.dumps(asdict(SIZES)))
+    encoder = {"in_channels": 1, "latent_channels": 8, "channels": [4, 8, 16], "num_res_blocks": 1}
+    encoder["num_res_blocks_middle"] = 1
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        save_weights(build_network("SparseStructureEncoder", encoder), folder / "structure_encoder.safetensors")
+    (folder / "structure_encoder.json").write_text(json.dumps({"name": "SparseStructureEncoder", "args": encoder}))
     for name, network in tiny_networks(seed).items():
         checkpoints = folder / prefix / FOLDERS[name] / "ckpts"
         checkpoints.mkdir(parents=True, exist_ok=True)
         stem = "bbox_centerpoint" if name == "box_network" else "denoiser"
         torch.save(network.state_dict(), checkpoints / f"{stem}_ema0.9999_step{step:07d}.pt")
+    return folder
+
+
+def write_tiny_base(folder: Path, seed: int = 0) -> Path:
+    """A tiny TRELLIS.2 folder whose structure decoder fills about one cell in two hundred; returns it."""
+    write_tiny_trellis2(folder, seed)
+    class_name, arguments = NETWORKS["sparse_structure_decoder"]
+    path = folder / "ckpts/sparse_structure_decoder.safetensors"
+    decoder = load_weights(lambda: build_network(class_name, arguments), path)
+    with torch.no_grad():
+        logits = decoder(torch.randn(1, 8, 16, 16, 16, generator=torch.Generator().manual_seed(seed)))
+        decoder.out_layer[-1].bias -= logits.flatten().kthvalue(int(0.995 * logits.numel())).values
+    save_weights(decoder, path)
     return folder

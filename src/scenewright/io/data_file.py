@@ -8,6 +8,7 @@ be a dataclass of this package, a tuple, a mapping with string keys, a tensor, a
 plain JSON data. Files name the classes they hold: they are for the version that wrote them, not an exchange format.
 """
 
+import hashlib
 import importlib
 import json
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ from scenewright.errors import InputError
 from scenewright.io.atomic import atomic_path
 from scenewright.sparse.tensor import SparseTensor, VoxelSet
 
-__all__ = ["load_data", "save_data"]
+__all__ = ["data_fingerprint", "load_data", "save_data"]
 
 Kind = TypeVar("Kind")
 _PACKAGE = __name__.partition(".")[0]
@@ -65,6 +66,21 @@ def load_data(path: str | Path, kind: type[Kind]) -> Kind:
     if not isinstance(value, kind):
         raise InputError(f"Expected '{path}' to hold a {kind.__name__}, got a {type(value).__name__}.")
     return value
+
+
+def data_fingerprint(value: object) -> str:
+    """SHA-256 of what `save_data` would store, in hexadecimal: the same for equal values on any device.
+
+    Raises:
+        TypeError: the value holds something that cannot be stored.
+    """
+    writer = _Writer()
+    digest = hashlib.sha256(json.dumps(writer.tree(value, ""), sort_keys=True).encode())
+    for name, tensor in sorted(writer.tensors.items()):
+        flat = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {flat.dtype} {tuple(flat.shape)}".encode())
+        digest.update(flat.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 class _Writer:

@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from scenewright.backbones.structure_vae import StructureEncoder, structure_vae_config
+from scenewright.backbones.trellis1.weights import RECORDS
 from scenewright.backbones.trellis2.config import FlowConfig
 from scenewright.backbones.trellis2.structure_flow import StructureFlow
 from scenewright.errors import WeightsError
@@ -24,13 +26,14 @@ from scenewright.systems.inspace.box_network import BoxNetwork, BoxNetworkConfig
 from scenewright.systems.inspace.config import BOX_NETWORK, COARSE_FLOW, SHAPE_FLOW, TEXTURE_FLOW
 from scenewright.systems.inspace.detail_flow import DetailFlow
 from scenewright.systems.inspace.weights import FOLDERS, REPOSITORY
-from scenewright.weights.config import config_from_json
-from scenewright.weights.hub import find_file, list_files
+from scenewright.weights.config import config_from_json, read_config
+from scenewright.weights.hub import fetch, find_file, is_local_source, list_files
 from scenewright.weights.load import load_weights
 
 __all__ = ["InSpaceSizes", "InSpaceWeights", "choose_checkpoint", "read_sizes"]
 
 SIZES_FILE = "inspace.json"
+_ENCODER = "structure_encoder"
 _CHECKPOINT = re.compile(r"(?P<stem>.*?)(?P<ema>_ema0\.9999)?_step(?P<step>\d+)\.(?:pt|safetensors)")
 
 
@@ -85,6 +88,20 @@ class InSpaceWeights:
     def box_network(self) -> BoxNetwork:
         """The box network."""
         return load_weights(lambda: BoxNetwork(self.sizes.box_network), self.file("box_network"), device=self.device)
+
+    def structure_encoder(self) -> StructureEncoder:
+        """The encoder of partial geometry: TRELLIS's, or one that a local source holds itself.
+
+        Raises:
+            WeightsError: it cannot be found or loaded.
+        """
+        record = RECORDS["trellis1/structure_encoder"]
+        arguments, path = record.arguments, None
+        if is_local_source(self.source) and (Path(self.source).expanduser() / f"{_ENCODER}.json").is_file():
+            _, arguments = read_config(find_file(self.source, f"{_ENCODER}.json"))
+            path = find_file(self.source, f"{_ENCODER}.safetensors")
+        path = path or fetch(record, offline=self.offline)
+        return load_weights(lambda: StructureEncoder(structure_vae_config(arguments)), path, device=self.device)
 
     def _flow(self, name: str, build: Callable[[], Any], ignore: tuple[str, ...] = ()) -> Any:
         def built() -> nn.Module:

@@ -1,0 +1,61 @@
+"""Depth maps in files: `.npy` in metres, or 16-bit grey PNG in millimetres; written the same way."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from scenewright.errors import InputError
+from scenewright.io.atomic import atomic_path
+from scenewright.io.images import load_label_pixels
+
+__all__ = ["load_depth", "save_depth"]
+
+_MAX_MM = 65535
+
+
+def load_depth(path: str | Path) -> Float[Tensor, "height width"]:
+    """Depth in metres; 0, NaN and infinity mean that nothing is known there.
+
+    Raises:
+        InputError: the file is missing, of another kind, has more than one channel, or holds no depth at all.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".npy":
+        try:
+            values = np.load(path, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise InputError(f"The depth file '{path}' cannot be read ({error}); save it with numpy.save.") from error
+        metres = values.astype(np.float32)
+    elif path.suffix.lower() == ".png":
+        metres = load_label_pixels(path).astype(np.float32) / 1000
+    else:
+        raise InputError(f"Expected depth as .npy (metres) or 16-bit .png (millimetres), got '{path.name}'.")
+    metres = metres.squeeze()
+    if metres.ndim != 2:
+        raise InputError(f"Expected one depth per pixel in '{path}', got an array of shape {metres.shape}.")
+    if not (np.isfinite(metres) & (metres > 0)).any():
+        raise InputError(f"'{path}' holds no depth above zero; check its unit and content.")
+    return torch.from_numpy(metres)
+
+
+def save_depth(depth_m: Float[Tensor, "height width"], path: str | Path) -> Path:
+    """Write depth atomically as `.npy` or `.png`; what is unknown becomes 0 in a picture. Returns the path.
+
+    Raises:
+        InputError: another suffix.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".npy", ".png"):
+        raise InputError(f"Cannot write depth as '{path.name}'; use .npy or .png.")
+    with atomic_path(path) as temporary:
+        if path.suffix.lower() == ".npy":
+            with open(temporary, "wb") as file:
+                np.save(file, depth_m.cpu().numpy())
+        else:
+            millimetres = (depth_m.nan_to_num(0, 0, 0) * 1000).round().clamp(0, _MAX_MM).cpu().numpy()
+            Image.fromarray(millimetres.astype(np.uint16)).save(temporary, format="PNG")
+    return path

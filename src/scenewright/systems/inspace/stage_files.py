@@ -1,0 +1,117 @@
+"""Results of stages kept in a folder, so that a run can be looked at, edited, and continued where it ended.
+
+Every file holds a fingerprint of what its stage was made from. A stage whose inputs are the same is read instead of
+made, whatever its file holds by now: an edited file counts, and the stages after it are made again because their input
+has another fingerprint. Files are written whole or not at all.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from scenewright.errors import InputError
+from scenewright.io.atomic import atomic_path
+from scenewright.io.data_file import data_fingerprint, load_data, save_data
+from scenewright.systems.inspace.box_decoding import FoundBoxes
+
+__all__ = ["StageFiles"]
+
+Kind = TypeVar("Kind")
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """A stage's result and the fingerprint of its inputs."""
+
+    key: str
+    value: object
+
+
+@dataclass(frozen=True)
+class StageFiles:
+    """The folder of one run; None keeps nothing."""
+
+    folder: Path | None = None
+
+    def kept(self, name: str, inputs: object, kind: type[Kind], make: Callable[[], Kind]) -> Kind:
+        """The result of a stage: of its file where that was made from the same inputs, else made and kept.
+
+        Args:
+            inputs: everything the result depends on, as `save_data` takes it.
+        """
+        if self.folder is None:
+            return make()
+        path, key = self.folder / f"{name}.safetensors", data_fingerprint(inputs)
+        record = _record_of(path)
+        if record is not None and record.key == key and isinstance(record.value, kind):
+            return record.value
+        value = make()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        save_data(path, StageRecord(key, value))
+        return value
+
+    def boxes(self, inputs: object, make: Callable[[], FoundBoxes]) -> FoundBoxes:
+        """As `kept`, for boxes, in `boxes.json`, which people can edit: delete, move or add entries.
+
+        Raises:
+            InputError: the file was edited into something that holds no boxes.
+        """
+        if self.folder is None:
+            return make()
+        path, key = self.folder / "boxes.json", data_fingerprint(inputs)
+        if path.is_file():
+            stored = _read_json(path)
+            if stored.get("made_from") == key:
+                return _boxes_of(stored, path)
+        boxes = make()
+        entries = [
+            {"center": box[:3], "size": box[3:6], "yaw": box[6], "score": score}
+            for box, score in zip(boxes.boxes.tolist(), boxes.scores.tolist(), strict=True)
+        ]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps({"made_from": key, "boxes": entries}, indent=1))
+        # Read back: numbers of a file and numbers of a run must be the same, whether or not the run was interrupted.
+        return _boxes_of(_read_json(path), path)
+
+
+def _record_of(path: Path) -> StageRecord | None:
+    """The record in a file; None where there is none that this version reads."""
+    try:
+        return load_data(path, StageRecord)
+    except InputError:
+        return None
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"'{path}' is no JSON ({error}); correct it, or delete it to find the boxes again.") from error
+    return stored if isinstance(stored, dict) else {}
+
+
+def _boxes_of(stored: dict, path: Path) -> FoundBoxes:
+    try:
+        rows = [[*entry["center"], *entry["size"], entry.get("yaw", 0.0)] for entry in stored["boxes"]]
+        scores = [float(entry.get("score", 1.0)) for entry in stored["boxes"]]
+        boxes = torch.tensor(rows, dtype=torch.float32).reshape(-1, 7)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise InputError(
+            f"Expected 'center' and 'size' (three numbers) and 'yaw' (radians) of every box in '{path}' ({error})."
+        ) from error
+    _check(boxes, path)
+    return FoundBoxes(boxes, torch.tensor(scores))
+
+
+def _check(boxes: Tensor, path: Path) -> None:
+    for number, box in enumerate(boxes):
+        if not bool(torch.isfinite(box).all()) or bool((box[3:6] <= 0).any()):
+            raise InputError(f"Box {number} of '{path}' has a size that is not positive; correct or delete it.")
+        if bool(((box[:3].abs() - box[3:6] / 2) > 0.5).any()):
+            raise InputError(f"Box {number} of '{path}' lies outside the room (coordinates are -0.5 to 0.5).")

@@ -1,0 +1,331 @@
+"""InSpace as a scene system: one panorama in, a furnished room of separate objects out.
+
+    panorama -> room_input -> encode_faces -> sample_coarse -> boxes -> room_parts -> sample_latent (shape, texture)
+             -> decode_part (each) -> finish -> compose_room -> Scene
+
+Every arrow is a function; what it gives can be kept in a folder, edited, and continued from (`stage_files`).
+Noise is drawn on the CPU, in every stage from the seed anew, as the published demo does.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+import scenewright
+from scenewright.backbones.trellis2.pretrained import Trellis2
+from scenewright.backbones.trellis2.sampling import latent_noise, structure_noise
+from scenewright.encoders.dinov3 import Dinov3
+from scenewright.errors import EmptyStructureError, InputError
+from scenewright.geometry.mesh.finish import FinishOptions, finish_mesh
+from scenewright.geometry.mesh.parts import select_faces
+from scenewright.geometry.mesh.surface_color import VoxelField
+from scenewright.progress import SILENT, Progress
+from scenewright.systems.inspace.asset_views import FaceTokens
+from scenewright.systems.inspace.box_decoding import BoxDecoding, FoundBoxes, decode_boxes
+from scenewright.systems.inspace.coarse import (
+    CoarseSettings,
+    coarse_occupancy,
+    encode_faces,
+    encode_partial_geometry,
+    sample_coarse,
+)
+from scenewright.systems.inspace.composition import LayoutForm, RoomMesh, compose_room, without_assets
+from scenewright.systems.inspace.decoding import decoded_parts, face_budget
+from scenewright.systems.inspace.detail import DetailSettings, decode_part, room_reading, sample_latent
+from scenewright.systems.inspace.panorama import Panorama, PanoramaSettings, RoomInput, room_input
+from scenewright.systems.inspace.partial_geometry import COARSE_RESOLUTION
+from scenewright.systems.inspace.parts import Part, RoomParts, room_parts
+from scenewright.systems.inspace.pretrained import InSpaceWeights
+from scenewright.systems.inspace.stage_files import StageFiles
+from scenewright.systems.inspace.weights import FOLDERS
+from scenewright.systems.options import DEFAULT, GenerateOptions
+from scenewright.systems.system import Views
+from scenewright.types import Camera, Mesh, Scene, View
+from scenewright.weights.hub import sha256_of
+
+__all__ = ["DistanceSource", "InSpace", "InSpaceSettings", "panorama_of"]
+
+DistanceSource = Callable[[View], Float[Tensor, "h w"]]
+"""Gives the distances along the rays of a panorama, in metres: from a file, or from a depth network."""
+
+
+@dataclass(frozen=True)
+class InSpaceSettings:
+    """How a room is made; defaults are the published run's where there is one.
+
+    Attributes:
+        finish: of every part, whose kind has a published face budget besides.
+    """
+
+    panorama: PanoramaSettings = field(default_factory=PanoramaSettings)
+    coarse: CoarseSettings = field(default_factory=CoarseSettings)
+    boxes: BoxDecoding = field(default_factory=BoxDecoding)
+    detail: DetailSettings = field(default_factory=DetailSettings)
+    layout: LayoutForm = "generated"
+    finish: FinishOptions = field(
+        default_factory=lambda: FinishOptions(max_faces=200_000, texture_size=1024, orient=True)
+    )
+
+
+@dataclass(frozen=True)
+class CoarseRoom:
+    """The coarse stage's result: the structure latent and the occupied cells it decodes to."""
+
+    latent: Float[Tensor, "1 C R R R"]
+    occupied: Int[Tensor, "N 3"]
+
+
+@dataclass(frozen=True)
+class DetailRoom:
+    """The detail stage's result: parts, and the normalised latents of all their tokens."""
+
+    parts: RoomParts
+    shape: Float[Tensor, "T C"]
+    texture: Float[Tensor, "T C2"]
+
+
+class InSpace:
+    """The system: InSpace's own networks, TRELLIS.2's decoders, and the encoder of the faces.
+
+    Args:
+        weights: where InSpace's networks come from; each is loaded for its stage and let go.
+        base: TRELLIS.2's networks.
+        distances: None starts from noise, in a room of assumed size.
+        stages: where results are kept; None keeps none.
+    """
+
+    name = "inspace"
+
+    def __init__(
+        self,
+        weights: InSpaceWeights,
+        base: Trellis2,
+        encoder: Dinov3,
+        settings: InSpaceSettings | None = None,
+        *,
+        distances: DistanceSource | None = None,
+        stages: StageFiles | None = None,
+    ) -> None:
+        self.weights, self.base, self.encoder, self.distances = weights, base, encoder, distances
+        self.settings, self.stages = settings or InSpaceSettings(), stages or StageFiles()
+        self._hashes: dict[Path, str] = {}
+
+    def generate(
+        self, views: Views, *, seed: int = 0, options: GenerateOptions = DEFAULT, progress: Progress = SILENT
+    ) -> Scene:
+        """The furnished room of one panorama, floor at z = 0, in metres where distances are known.
+
+        Raises:
+            InputError: there is not exactly one view, it is no panorama, or its distances show no room.
+            EmptyStructureError: the coarse stage found nothing, or no part has a surface.
+        """
+        given = (views,) if isinstance(views, View) else tuple(views)
+        if len(given) != 1:
+            raise InputError(f"InSpace makes a room from one panorama, but got {len(given)} views.")
+        panorama = panorama_of(given[0], self.distances)
+        settings, sampling = self.settings, options.sampling
+        changed = replace(
+            settings,
+            coarse=replace(settings.coarse, sampler=settings.coarse.sampler.overridden(sampling)),
+            detail=replace(settings.detail, sampler=settings.detail.sampler.overridden(sampling)),
+            finish=settings.finish.overridden(options.finish),
+        )
+        system = InSpace(self.weights, self.base, self.encoder, changed, stages=self.stages)
+        return system.scene_of(panorama, seed=seed, progress=progress)
+
+    def weights_sha256(self) -> dict[str, str]:
+        """Hash of every weight file by its name; read once."""
+        files = {f"inspace/{name}": self.weights.file(name) for name in FOLDERS}
+        keys = ("sparse_structure_decoder", "shape_slat_decoder", "tex_slat_decoder")
+        files |= {f"base/{key}": self.base.weights_file(key) for key in keys}
+        for path in files.values():
+            if path not in self._hashes:
+                self._hashes[path] = sha256_of(path)
+        return {name: self._hashes[path] for name, path in sorted(files.items())}
+
+    @property
+    def face_tokens(self) -> FaceTokens:
+        """How the encoder divides a face; a box's margin stays the published share of the face."""
+        sizes, size = self.encoder.config, self.settings.panorama.face_size
+        published = FaceTokens()
+        margin = published.expand_px * size / published.image_size
+        return FaceTokens(published.fov_deg, size, sizes.patch_size, 1 + sizes.num_registers, margin)
+
+    def scene_of(self, panorama: Panorama, *, seed: int = 42, progress: Progress = SILENT) -> Scene:
+        """The room of a panorama; the same panorama, seed and settings give the same bytes on the same device.
+
+        Raises:
+            InputError: the distances show no room, or edited boxes are no boxes.
+            EmptyStructureError: the coarse stage found nothing, or no part has a surface.
+        """
+        settings = self.settings
+        room = self.stages.kept(
+            "room", (panorama, settings.panorama), RoomInput, lambda: room_input(panorama, settings.panorama)
+        )
+        tokens = self._tokens(room, progress)
+        coarse = self._coarse(room, tokens, seed, progress)
+        found = self.stages.boxes(
+            (coarse.occupied, settings.boxes, self.weights.source), lambda: self._found(coarse, progress)
+        )
+        detail = self._detail(room, coarse, found, tokens, seed, progress)
+        meshes = self._meshes(detail, found, progress)
+        scene = compose_room(room, meshes, found, detail.parts.parts[0].coords, settings.layout)
+        provenance = {
+            "generator": f"scenewright {scenewright.__version__}",
+            "system": self.name,
+            "weights": self.weights.source,
+            "base_weights": self.base.source,
+            "seed": seed,
+            "boxes": len(found.boxes),
+            "tokens": len(detail.parts.coords),
+            **scene.provenance,
+        }
+        return replace(scene, provenance=provenance)
+
+    def _tokens(self, room: RoomInput, progress: Progress) -> Float[Tensor, "6 T C"]:
+        def make() -> Tensor:
+            progress.stage("encode")
+            return encode_faces(self.encoder, room.faces).cpu()
+
+        return self.stages.kept("tokens", (room.faces, self.base.source), Tensor, make).to(self.weights.device)
+
+    def _coarse(self, room: RoomInput, tokens: Tensor, seed: int, progress: Progress) -> CoarseRoom:
+        def make() -> CoarseRoom:
+            advance = progress.stage("structure")
+            flow = self.weights.structure_flow()
+            partial = None
+            if room.voxels is not None and settings.alpha < 1:
+                encoder = self.weights.structure_encoder()
+                partial = encode_partial_geometry(encoder, room.voxels).to(tokens.device)
+            noise = structure_noise(flow, 1, _generator(seed))
+            latent = sample_coarse(flow, tokens, room.camera, noise, settings, partial=partial, advance=advance)
+            occupied = coarse_occupancy(self.base.network("sparse_structure_decoder"), latent)
+            return CoarseRoom(latent.cpu(), occupied.cpu())
+
+        settings = self.settings.coarse
+        inputs = (tokens, room.voxels, room.camera, settings, seed, self.weights.source)
+        return self.stages.kept("coarse", inputs, CoarseRoom, make)
+
+    def _found(self, coarse: CoarseRoom, progress: Progress) -> FoundBoxes:
+        progress.stage("boxes")
+        network = self.weights.box_network()
+        occupancy = torch.zeros(1, 1, *[COARSE_RESOLUTION] * 3)
+        occupancy[(0, 0, *coarse.occupied.long().T)] = 1
+        with torch.no_grad():
+            found = decode_boxes(network(occupancy.to(self.weights.device)), self.settings.boxes)[0]
+        return FoundBoxes(found.boxes.cpu(), found.scores.cpu())
+
+    def _detail(
+        self, room: RoomInput, coarse: CoarseRoom, found: FoundBoxes, tokens: Tensor, seed: int, progress: Progress
+    ) -> DetailRoom:
+        settings = self.settings.detail
+        parts = room_parts(coarse.occupied, found.boxes, settings.layout_mode)
+        readings = [
+            replace(reading, rows=reading.rows.to(tokens.device), keys=reading.keys.to(tokens.device))
+            for reading in room_reading(
+                parts, found.boxes[list(parts.boxes)], room.camera, self.face_tokens, settings.cross_attention_rows
+            )
+        ]
+        image = tokens.flatten(0, 1)
+        inputs = (parts, found.boxes, image, room.camera, settings, seed, self.weights.source)
+
+        def shape() -> Tensor:
+            flow = self.weights.shape_flow()
+            noise = latent_noise(len(parts.coords), flow.config.in_channels, _generator(seed))
+            advance = progress.stage("shape")
+            return sample_latent(flow, parts, readings, image, noise, settings.sampler, advance=advance).cpu()
+
+        def texture() -> Tensor:
+            flow = self.weights.texture_flow()
+            noise = latent_noise(len(parts.coords), flow.config.out_channels, _generator(seed))
+            advance, given = progress.stage("texture"), sampled.to(image.device)
+            return sample_latent(
+                flow, parts, readings, image, noise, settings.sampler, shape=given, advance=advance
+            ).cpu()
+
+        sampled = self.stages.kept("shape", inputs, Tensor, shape)
+        colored = self.stages.kept("texture", (inputs, sampled), Tensor, texture)
+        return DetailRoom(parts, sampled, colored)
+
+    def _meshes(self, detail: DetailRoom, found: FoundBoxes, progress: Progress) -> list[RoomMesh]:
+        """Finished surfaces of the parts that a composed scene needs: assets first, then the layout without them.
+
+        Raises:
+            EmptyStructureError: no part has a surface.
+        """
+        parts = detail.parts
+        rows = list(zip(parts.parts, parts.split(detail.shape), parts.split(detail.texture), strict=True))
+        wanted = [row for row, is_decoded in zip(rows, decoded_parts(parts, "composed"), strict=True) if is_decoded]
+        wanted.sort(key=lambda row: row[0].kind == "layout")
+        advance = progress.stage("decode")
+        meshes: list[RoomMesh] = []
+        for number, (part, shape, texture) in enumerate(wanted):
+            advance(number, len(wanted))
+            if part.kind == "layout" and self.settings.layout == "planes":
+                continue
+            mesh = self._part_mesh(part, shape, texture, meshes, found)
+            if mesh is not None:
+                meshes.append(RoomMesh(part.kind, mesh, part.box))
+        if not meshes and self.settings.layout == "generated":
+            raise EmptyStructureError("No part of the room has a surface; try another seed.")
+        return meshes
+
+    def _part_mesh(
+        self, part: Part, shape: Tensor, texture: Tensor, assets: Sequence[RoomMesh], found: FoundBoxes
+    ) -> Mesh | None:
+        """The finished surface of a part, or None where there is none; a layout is cut free of the assets."""
+        finish = replace(self.settings.finish, max_faces=min(self.settings.finish.max_faces, face_budget(part)))
+        name = part.kind if part.box is None else f"asset_{part.box:03d}"
+        cut = [item for item in assets if item.box is not None] if part.kind == "layout" else []
+
+        def make() -> tuple[Mesh, ...]:
+            device = self.base.device
+            decoded = decode_part(
+                self.base.network("shape_slat_decoder"),
+                self.base.network("tex_slat_decoder"),
+                part.coords,
+                shape.to(device),
+                texture.to(device),
+                (self.base.shape_statistics, self.base.texture_statistics),
+            )
+            if decoded is None:
+                return ()
+            surface: Mesh = _on_cpu(decoded.surface)
+            if cut:
+                boxes = found.boxes[[item.box for item in cut if item.box is not None]]
+                surface = select_faces(surface, without_assets(surface, [item.mesh for item in cut], boxes))
+            if not len(surface.faces):
+                return ()
+            return (finish_mesh(surface, VoxelField(decoded.voxels), finish),)
+
+        inputs = (part, shape, texture, finish, cut, self.base.source)
+        found_mesh: Any = self.stages.kept(name, inputs, tuple, make)
+        return found_mesh[0] if found_mesh else None
+
+
+def panorama_of(view: View, distances: DistanceSource | None = None) -> Panorama:
+    """The panorama of a view, with its distances where there is a source of them.
+
+    Raises:
+        InputError: the view has a perspective camera, or the picture is not twice as wide as high.
+    """
+    if isinstance(view.camera, Camera):
+        raise InputError(
+            "InSpace reads a panorama, but got a picture of a perspective camera; use SceneGen or I-Scene."
+        )
+    rgb = torch.from_numpy(np.array(view.image))
+    return Panorama(rgb, None if distances is None else distances(view))
+
+
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def _on_cpu(mesh: Mesh) -> Mesh:
+    return replace(mesh, vertices=mesh.vertices.cpu(), faces=mesh.faces.cpu())
