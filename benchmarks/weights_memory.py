@@ -24,7 +24,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from scenewright.weights import load_weights
+from scenewright.weights.load import load_weights
 
 DTYPES = {"as stored": None, "bf16": torch.bfloat16, "fp32": torch.float32}
 

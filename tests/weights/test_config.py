@@ -4,7 +4,7 @@ from dataclasses import dataclass
 import pytest
 
 from scenewright.errors import InputError
-from scenewright.weights import config_from_json, read_config
+from scenewright.weights.config import config_from_json, read_config
 
 
 @dataclass(frozen=True)

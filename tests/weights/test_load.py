@@ -11,8 +11,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from scenewright.errors import WeightsError
-from scenewright.weights import KeyMap, load_state, load_weights, save_weights
 from scenewright.weights.checkpoint import open_checkpoint, read_metadata
+from scenewright.weights.keymap import KeyMap
+from scenewright.weights.load import load_state, load_weights, save_weights
 from tests.weights.networks import KEYMAP, Forgetful, Network, Rotary, randomised
 
 

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 import torch
 from torch import nn
-from scenewright.weights import load_weights
+from scenewright.weights.load import load_weights
 
 def resident(key):
     lines = Path("/proc/self/status").read_text().splitlines()
