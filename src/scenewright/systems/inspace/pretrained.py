@@ -26,9 +26,10 @@ from scenewright.systems.inspace.box_network import BoxNetwork, BoxNetworkConfig
 from scenewright.systems.inspace.config import BOX_NETWORK, COARSE_FLOW, SHAPE_FLOW, TEXTURE_FLOW
 from scenewright.systems.inspace.detail_flow import DetailFlow
 from scenewright.systems.inspace.weights import FOLDERS, REPOSITORY
-from scenewright.weights.config import config_from_json, read_config
-from scenewright.weights.hub import fetch, find_file, is_local_source, list_files
+from scenewright.weights.config import config_from_json
+from scenewright.weights.hub import fetch, find_file, list_files
 from scenewright.weights.load import load_weights
+from scenewright.weights.source import WeightsSource
 
 __all__ = ["InSpaceSizes", "InSpaceWeights", "choose_checkpoint", "read_sizes"]
 
@@ -96,11 +97,8 @@ class InSpaceWeights:
             WeightsError: it cannot be found or loaded.
         """
         record = RECORDS["trellis1/structure_encoder"]
-        arguments, path = record.arguments, None
-        if is_local_source(self.source) and (Path(self.source).expanduser() / f"{_ENCODER}.json").is_file():
-            _, arguments = read_config(find_file(self.source, f"{_ENCODER}.json"))
-            path = find_file(self.source, f"{_ENCODER}.safetensors")
-        path = path or fetch(record, offline=self.offline)
+        stored = WeightsSource(self.source, self.offline).beside(_ENCODER)
+        arguments, path = stored or (record.arguments, fetch(record, offline=self.offline))
         return load_weights(lambda: StructureEncoder(structure_vae_config(arguments)), path, device=self.device)
 
     def _flow(self, name: str, build: Callable[[], Any], ignore: tuple[str, ...] = ()) -> Any:
