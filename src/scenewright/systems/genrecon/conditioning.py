@@ -32,11 +32,15 @@ _GEOMETRY_BYTES = 96
 
 @dataclass(frozen=True)
 class EncodedViews:
-    """Encoded pictures with their cameras; `cam_from_joint` holds the chunk's scale, so that depth is in metres."""
+    """Encoded pictures with their cameras; `cam_from_joint` holds the chunk's scale, so that depth is in metres.
+
+    `num_global` tokens in front of the patches belong to no place in the picture.
+    """
 
     tokens: Float[Tensor, "N T D"]
     cam_from_joint: Float[Tensor, "N 4 4"]
     intrinsics_unit: Float[Tensor, "N 3 3"]
+    num_global: int = NUM_GLOBAL_TOKENS
 
     @property
     def patches(self) -> int:
@@ -45,11 +49,11 @@ class EncodedViews:
         Raises:
             InputError: the tokens are not five and a square of patches.
         """
-        count = self.tokens.shape[1] - NUM_GLOBAL_TOKENS
+        count = self.tokens.shape[1] - self.num_global
         side = round(max(count, 0) ** 0.5)
         if side < 1 or side * side != count:
             raise InputError(
-                f"Expected {NUM_GLOBAL_TOKENS} tokens and a square of patches per view, got {self.tokens.shape[1]} "
+                f"Expected {self.num_global} tokens and a square of patches per view, got {self.tokens.shape[1]} "
                 "tokens; encode square pictures."
             )
         return side
@@ -74,7 +78,7 @@ def condition_points(
     result = points.new_empty(len(points), width, dtype=tokens.dtype)
     pair_limit = max(1, memory_bytes // (_ROWS_PER_PAIR * width * 4))
     block = max(1, memory_bytes // (4 * _GEOMETRY_BYTES * max(count, 1)))
-    first_patch = torch.arange(count, device=points.device) * views.tokens.shape[1] + NUM_GLOBAL_TOKENS
+    first_patch = torch.arange(count, device=points.device) * views.tokens.shape[1] + views.num_global
     for begin in range(0, len(points), block):
         part = points[begin : begin + block]
         patch, seen = patch_of_points(part, views.cam_from_joint, views.intrinsics_unit, patches)

@@ -29,6 +29,7 @@ from scenewright.backbones.trellis2.sampling import denormalized
 from scenewright.backbones.trellis2.shape_vae import ShapeDecoder, ShapeFields
 from scenewright.backbones.trellis2.sparse_unet import Pyramid
 from scenewright.backbones.trellis2.texture_vae import TextureDecoder
+from scenewright.encoders.dinov3 import Dinov3
 from scenewright.errors import EmptyStructureError, InputError
 from scenewright.geometry.mesh.finish import FinishOptions
 from scenewright.io.data_file import load_data, save_data
@@ -37,7 +38,7 @@ from scenewright.progress import SILENT, Progress
 from scenewright.samplers.config import SamplerConfig
 from scenewright.sparse.tensor import SparseTensor
 from scenewright.systems.genrecon.captures import Capture
-from scenewright.systems.genrecon.conditioning import MEMORY_BYTES, EncodedViews, condition_points
+from scenewright.systems.genrecon.conditioning import MEMORY_BYTES, NUM_GLOBAL_TOKENS, EncodedViews, condition_points
 from scenewright.systems.genrecon.flow import ProjectedLatentFlow, ProjectedStructureFlow
 from scenewright.systems.genrecon.joint_decode import (
     MARGIN_CELLS,
@@ -86,7 +87,7 @@ IMAGE_SIZE = 512
 
 @runtime_checkable
 class SceneNetworks(Protocol):
-    """The networks of a scene, each loaded when it is asked for; see `systems.genrecon.pretrained`.
+    """The networks of a scene, each loaded when it is asked for; see `systems.genrecon.networks`.
 
     `latent_resolution` is the number of shape and texture cells along a chunk side.
     """
@@ -249,6 +250,7 @@ def encode_views(
         torch.stack(tokens),
         torch.stack([view.cam_from_joint for view in plan.views]),
         torch.stack([view.intrinsics_unit for view in plan.views]),
+        1 + encoder.config.num_registers if isinstance(encoder, Dinov3) else NUM_GLOBAL_TOKENS,
     )
 
 
@@ -377,7 +379,12 @@ def _decoded(
 
 
 def _on_device(views: EncodedViews, device: torch.device) -> EncodedViews:
-    return EncodedViews(views.tokens.to(device), views.cam_from_joint.to(device), views.intrinsics_unit.to(device))
+    return replace(
+        views,
+        tokens=views.tokens.to(device),
+        cam_from_joint=views.cam_from_joint.to(device),
+        intrinsics_unit=views.intrinsics_unit.to(device),
+    )
 
 
 def _to(latent: SparseTensor, device: torch.device) -> SparseTensor:
