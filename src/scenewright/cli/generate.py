@@ -69,12 +69,51 @@ def generate(
         list[str] | None, typer.Option(help="Make only this object anew (repeatable); needs --from.")
     ] = None,
     source: Annotated[Path | None, typer.Option("--from", help="Manifest (.json) of the scene to change.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Of a capture: go on where an interrupted run of the same command stopped.")
+    ] = False,
+    metres_per_unit: Annotated[
+        float | None, typer.Option(help="Of a capture: its scale, where it is known.", min=0)
+    ] = None,
+    room_labels: Annotated[
+        int | None, typer.Option(help="Of a capture: grey levels of masks from this on are the room.", min=1)
+    ] = None,
+    camera_height: Annotated[
+        float | None, typer.Option(help="Of a capture: height of the cameras in metres, for its scale (1.6).", min=0)
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Make a folder's scenes again.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
 ) -> None:
     """Turn a photograph with object masks, or a folder of them, into 3D scenes of separate, placed objects."""
     folder = images[0] if images and len(images) == 1 and images[0].is_dir() else None
+    if folder is not None:
+        from scenewright.systems.genrecon.captures import is_capture
+
+        if is_capture(folder):
+            from scenewright.cli.generate_capture import generate_capture
+            from scenewright.runs.captures import CaptureSettings
+
+            generate_capture(
+                CaptureSettings(
+                    folder,
+                    preset=preset,
+                    masks=Path(masks[0]) if masks else None,
+                    room_labels=room_labels,
+                    metres_per_unit=metres_per_unit,
+                    camera_height_m=camera_height,
+                    seed=seed,
+                    steps=steps,
+                    max_faces=faces,
+                    texture_size=texture_size,
+                    max_memory=max_memory,
+                    device=device,
+                    dtype=dtype,
+                ),
+                out or Path("scene.glb"),
+                resume=resume,
+            )
+            return
     if folder is not None:
         out = _checked_folder(folder, out or Path("scenes"), masks, camera=camera, splats=splats)
     else:

@@ -12,7 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, UInt8
 
-__all__ = ["Distortion", "UndistortedCamera", "distorted", "remapped", "undistorted_camera", "undistorted_points"]
+__all__ = [
+    "PINHOLE",
+    "Distortion",
+    "UndistortedCamera",
+    "distorted",
+    "remapped",
+    "undistorted_camera",
+    "undistorted_points",
+]
 
 # Fixed-point rounds and grid of OpenCV's search for the inner rectangle, which published crops are made with.
 _ROUNDS = 5
@@ -31,6 +39,10 @@ class Distortion:
     @property
     def is_none(self) -> bool:
         return self == Distortion()
+
+
+PINHOLE = Distortion()
+"""No distortion."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from jaxtyping import Float, Int
 from PIL import Image
 
 from scenewright.errors import InputError
-from scenewright.geometry.camera.distortion import Distortion, remapped, undistorted_camera
+from scenewright.geometry.camera.distortion import PINHOLE, Distortion, remapped, undistorted_camera
 from scenewright.io.colmap import ColmapPoints, is_colmap_folder, read_colmap
 from scenewright.io.transforms_json import SCANNETPP_WORLD, TransformsFrame, read_transforms_json
 from scenewright.types import Camera
@@ -47,13 +47,14 @@ _MIN_SPREAD = 0.02
 
 @dataclass(frozen=True)
 class PosedPicture:
-    """A photograph on disk. `camera` is the pinhole of the picture that `read` returns, without distortion."""
+    """A photograph, on disk or in memory; `camera` is the pinhole of the picture that `read` returns."""
 
     name: str
     path: Path
     camera: Camera
     distorted_intrinsics_px: Float[np.ndarray, "3 3"]
-    lens: Distortion
+    lens: Distortion = PINHOLE
+    image: Image.Image | None = None
 
     def read(self) -> Image.Image:
         """The picture as its camera sees it.
@@ -61,6 +62,8 @@ class PosedPicture:
         Raises:
             InputError: the file is missing or no picture, or its size is not the one the camera was calibrated for.
         """
+        if self.image is not None:
+            return self.image
         try:
             with Image.open(self.path) as file:
                 # Orientation marks are ignored, as COLMAP does.

@@ -10,6 +10,7 @@ Frame: joint frame until `scene_of`; then world z up, metres.
 Legend: K chunks, N views, R cells along a chunk side.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -33,7 +34,7 @@ from scenewright.encoders.dinov3 import Dinov3
 from scenewright.errors import EmptyStructureError, InputError
 from scenewright.geometry.mesh.finish import FinishOptions
 from scenewright.io.data_file import load_data, save_data
-from scenewright.jobs.store import Store, key_of
+from scenewright.jobs.store import Store, files_stamp, key_of
 from scenewright.progress import SILENT, Progress
 from scenewright.samplers.config import SamplerConfig
 from scenewright.sparse.tensor import SparseTensor
@@ -68,6 +69,7 @@ from scenewright.types import Mesh
 from scenewright.weights.record import LatentStatistics
 
 __all__ = [
+    "AS_PUBLISHED",
     "KEEP_NOTHING",
     "ChunkStructures",
     "KeptStages",
@@ -187,13 +189,14 @@ class KeptStages:
 
 
 KEEP_NOTHING = KeptStages()
+AS_PUBLISHED = ReconstructOptions()
 
 
 def reconstruct(
     capture: Capture,
     plan: ScenePlan,
     networks: SceneNetworks,
-    options: ReconstructOptions = ReconstructOptions(),
+    options: ReconstructOptions = AS_PUBLISHED,
     *,
     seed: int = 0,
     keep_in: Path | None = None,
@@ -395,9 +398,12 @@ def reconstruction_key(
     capture: Capture, plan: ScenePlan, networks: SceneNetworks, options: ReconstructOptions, seed: int
 ) -> str:
     """Of everything the result depends on; pictures by name, size and time of change."""
+    used = [capture.pictures[index] for index in sorted({view.picture for view in plan.views})]
     pictures = [
-        (picture.name, picture.path.stat().st_size, picture.path.stat().st_mtime_ns)
-        for picture in (capture.pictures[view.picture] for view in plan.views)
+        (picture.name, files_stamp(picture.path))
+        if picture.image is None
+        else (picture.name, hashlib.sha256(picture.image.tobytes()).hexdigest())
+        for picture in used
     ]
     settings = asdict(replace(options, finish=SCENE_FINISH))
     return key_of(

@@ -1,4 +1,4 @@
-"""What is known of GenRecon before any network is loaded; this version cannot generate with it yet."""
+"""What is known of GenRecon before any network is loaded."""
 
 from scenewright.systems.genrecon.weights import RECORDS
 from scenewright.systems.spec import SystemSpec
@@ -9,7 +9,9 @@ SPEC = SystemSpec(
     name="genrecon",
     summary="posed pictures to a room",
     reads="posed",
+    open="scenewright.systems.genrecon.opening:open_genrecon",
     max_views=None,
+    preset_help="a folder with sparse_structure, shape_slat and texture_slat (.pt from the links in GenRecon's README)",
     records=RECORDS,
     networks=(
         "dinov3-vitl16",

@@ -1,0 +1,69 @@
+"""A capture folder to a scene file, with tiny networks; interrupted, resumed, with masks."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from scenewright.cli.app import app
+from scenewright.errors import InputError
+from scenewright.io.glb import load_glb
+from scenewright.runs.captures import CaptureSettings, open_capture, run_capture, stage_folder
+from scenewright.systems.genrecon.system import GenReconSystem
+from tests.systems.genrecon.test_pipeline import OPTIONS
+from tests.systems.genrecon.tiny import TinyNetworks
+from tests.systems.genrecon.tiny_capture import TALL, WIDTH, write_capture
+
+
+@pytest.fixture(scope="module")
+def capture_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_capture(tmp_path_factory.mktemp("capture"), count=4)
+    (folder / "masks").mkdir()
+    labels = np.zeros((TALL, WIDTH), np.uint8)
+    labels[20:60, 30:60], labels[:10] = 3, 120
+    for index in range(2):
+        Image.fromarray(labels).save(folder / "masks" / f"picture {index:02d}.png")
+    return folder
+
+
+def test_interrupted_and_resumed_files_are_alike(capture_folder: Path, tmp_path: Path) -> None:
+    settings = CaptureSettings(
+        capture_folder, masks=capture_folder / "masks", room_labels=100, metres_per_unit=2.0, seed=5
+    )
+    whole, again = tmp_path / "whole.glb", tmp_path / "again.glb"
+    system = GenReconSystem(TinyNetworks(), OPTIONS)
+    scene, paths = run_capture(settings, whole, system=system)
+    assert paths == [whole, tmp_path / "whole.json"]
+    assert "object_3" in [item.name for item in scene.objects]
+
+    class Interrupted(TinyNetworks):
+        def texture_decoder(self):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_capture(settings, again, system=GenReconSystem(Interrupted(), OPTIONS))
+    assert (stage_folder(again) / "shapes.safetensors").is_file()
+    assert not again.exists()
+    networks = TinyNetworks()
+    run_capture(settings, again, system=GenReconSystem(networks, OPTIONS), resume=True)
+    assert "structure_flow" not in networks.calls
+    assert again.read_bytes() == whole.read_bytes()
+    assert not stage_folder(again).exists()
+    assert {item.name for item in load_glb(whole).objects} == {item.name for item in scene.objects}
+
+
+def test_masks_that_fit_no_picture_are_told(capture_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="name the masks as those are"):
+        open_capture(CaptureSettings(capture_folder, masks=tmp_path), OPTIONS.plan)
+    with pytest.raises(InputError, match="lie in a folder"):
+        open_capture(CaptureSettings(capture_folder, masks=tmp_path / "nothing"), OPTIONS.plan)
+
+
+def test_the_command_reports_before_it_asks_for_weights(capture_folder: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        app, ["generate", str(capture_folder), "-o", str(tmp_path / "scene.glb"), "--preset", str(tmp_path / "none")]
+    )
+    assert result.exit_code != 0
+    assert "4 pictures, 4000 points" in result.output
