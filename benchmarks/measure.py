@@ -1,4 +1,4 @@
-"""What every benchmark shares: fair alternating timing, the machine's name, and its measured matmul peak."""
+"""Shared by the benchmarks: fair alternating timing, the machine's name, and its measured matmul peak."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""How far a surface moves, mesh -> O-Voxel -> mesh: the published conversion and the faithful one.
+"""Movement of a surface, mesh -> O-Voxel -> mesh: the published conversion and the faithful one.
 
     python -m benchmarks.round_trip [PACK] [--files GLB ...] [--split val] [--count 20] [--resolutions 128 256]
 

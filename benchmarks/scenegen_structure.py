@@ -74,7 +74,7 @@ def main() -> None:
         )
         total = project + (GUIDED + UNGUIDED) * conditional + GUIDED * unconditional
         memory = torch.cuda.max_memory_allocated() / 1e9 if device.type == "cuda" else float("nan")
-        del context
+        context = None
         plain = seconds(plain_evaluation(flow, x, t, tokens), arguments.repeats) if arguments.plain else float("nan")
         plain_total = plain * (2 * GUIDED + UNGUIDED)
         figures = (project, conditional, unconditional, total, total / assets, plain_total, memory)

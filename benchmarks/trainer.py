@@ -1,4 +1,4 @@
-"""What the trainer costs over forward, backward and optimiser alone, and how long steps wait for data.
+"""Cost of the trainer over forward, backward and optimiser alone, and how long steps wait for data.
 
     uv run python -m benchmarks.trainer [--device cuda] [--steps 40] [--workers 2]
 
@@ -98,18 +98,18 @@ def measure(name: str, steps: int, workers: int, device: str) -> tuple[float, fl
 
 def bare_step(name: str, source: TensorShardSet, in_bf16: bool, batch_size: int, device: str) -> Callable[[], None]:
     """Forward, backward and optimiser step on a batch in memory."""
-    place = torch.device("cuda" if device in ("auto", "cuda") and torch.cuda.is_available() else "cpu")
+    torch_device = torch.device("cuda" if device in ("auto", "cuda") and torch.cuda.is_available() else "cpu")
     task = build_task(find_recipe(name))
-    task.network.to(place)
+    task.network.to(torch_device)
     module = TaskModule(task, torch.bfloat16 if in_bf16 else None)
     optimizer = torch.optim.AdamW(task.network.parameters(), lr=1e-4, fused=True)
-    batch = to_device(source.collate([source.tensors(i) for i in range(batch_size)]), place)
+    batch = to_device(source.collate([source.tensors(i) for i in range(batch_size)]), torch_device)
 
     def step() -> None:
         module(batch)["loss"].backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        if place.type == "cuda":
+        if torch_device.type == "cuda":
             torch.cuda.synchronize()
 
     return step

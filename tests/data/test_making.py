@@ -56,7 +56,7 @@ def test_a_cut_shard_is_seen_and_made_again(made: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cut off"):
         ShardReader(tmp_path)
     result = make_data(SMALL, tmp_path)
-    assert (result.made, result.kept) == (1, 1)
+    assert (result.shards_made, result.shards_kept) == (1, 1)
     assert contents(tmp_path) == contents(made)
 
 

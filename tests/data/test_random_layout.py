@@ -19,7 +19,7 @@ from scenewright.errors import InputError
 @given(st.integers(0, 10**6), st.lists(st.floats(0.05, 3.0), min_size=1, max_size=12))
 def test_every_pair_keeps_its_distance(seed: int, radii: list[float]) -> None:
     layout = sample_layout(np.array(radii), np.random.default_rng(seed))
-    kept = list(layout.kept)
+    kept = list(layout.indices)
     assert kept == list(range(len(radii)))
     assert layout_slack(layout.centres[kept], np.array(radii)[kept], layout.gap) >= -1e-6
 
@@ -69,7 +69,7 @@ def test_tangent_discs_are_accepted_and_a_used_up_budget_is_marked() -> None:
 
 
 def test_no_and_one_object() -> None:
-    assert sample_layout(np.zeros(0), np.random.default_rng(0)).kept == ()
+    assert sample_layout(np.zeros(0), np.random.default_rng(0)).indices == ()
     assert sample_layout(np.array([2.0]), np.random.default_rng(0)).centres == pytest.approx(np.zeros((1, 2)))
     assert layout_slack(np.zeros((1, 2)), np.ones(1), 0.5) == 9999.0
 
@@ -77,8 +77,8 @@ def test_no_and_one_object() -> None:
 def test_a_region_that_may_not_grow_gives_up_the_smallest() -> None:
     config = RandomLayoutConfig(region_ratio=0.4, max_enlargements=0, candidates=20)
     layout = sample_layout(np.array([1.0, 1.0, 0.1]), np.random.default_rng(0), config)
-    assert len(layout.kept) < 3
-    assert layout.kept[0] == 0
+    assert len(layout.indices) < 3
+    assert layout.indices[0] == 0
 
 
 def test_bad_radii_are_refused() -> None:

@@ -27,10 +27,11 @@ def make(
     from scenewright.data.recipes import load_recipe
 
     packs = tuple(str(path) for path in pack) if pack else None
-    chosen = load_recipe(recipe, packs=packs, count=count, seed=seed, size=size)
+    data_recipe = load_recipe(recipe, packs=packs, count=count, seed=seed, size=size)
     with progress_bar() as bar:
-        made = make_data(chosen, out, workers=workers, progress=bar.stage("shards"))
-    typer.echo(f"{made.scenes} scenes in '{out}' ({made.made} shards made, {made.kept} kept); look at sheet.jpg.")
+        summary = make_data(data_recipe, out, workers=workers, progress=bar.stage("shards"))
+    shards = f"{summary.shards_made} shards made, {summary.shards_kept} kept"
+    typer.echo(f"{summary.scenes} scenes in '{out}' ({shards}); look at sheet.jpg.")
 
 
 @data_app.command("import")

@@ -1,4 +1,4 @@
-"""What this machine has: devices, memory, threads, optional parts, weights. Read by `scenewright doctor`."""
+"""Facts of this machine: devices, memory, threads, optional parts, weights. Read by `scenewright doctor`."""
 
 import importlib.util
 import platform
@@ -54,13 +54,13 @@ def _weights() -> dict[str, Any]:
     from scenewright.cli.catalogue import all_records
     from scenewright.weights.hub import cached_file
 
-    found = {}
+    published = {}
     for record in all_records().values():
         if path := cached_file(record.repository, record.file, revision=record.revision):
-            found[record.name] = str(path)
+            published[record.name] = str(path)
     package = Path(scenewright.__file__).parent
     mini = sorted(str(path.relative_to(package)) for path in package.rglob("*.safetensors"))
-    return {"published": found, "mini": mini}
+    return {"published": published, "mini": mini}
 
 
 def _systems(devices: list[dict[str, Any]]) -> list[dict[str, Any]]:

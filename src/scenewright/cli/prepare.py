@@ -74,22 +74,22 @@ def latents(
         raise InputError("Give either --structure, or --shape (with --texture for texture flows).")
     if image_encoder not in ("dinov2", "dinov3"):
         raise InputError(f"Expected --image-encoder dinov2 or dinov3, got '{image_encoder}'.")
-    chosen = choose_device(device)
-    network = encoder_from_pretrained(image_encoder, encoder_weights, device=chosen)  # type: ignore[arg-type]
+    torch_device = choose_device(device)
+    network = encoder_from_pretrained(image_encoder, encoder_weights, device=torch_device)  # type: ignore[arg-type]
     size, margin = (518, 1.2) if image_encoder == "dinov2" else (512, 1.0)
     pictures = PictureEncoder(network, size, margin)
     with progress_bar() as bar:
         if structure is not None:
-            encoder = encoder_of(structure, StructureEncoder).to(chosen)
+            encoder = encoder_of(structure, StructureEncoder).to(torch_device)
             count = encode_structures(source, out, encoder, pictures, progress=bar.stage("models"))
         else:
             assert shape is not None
             count = encode_tokens(
                 source,
                 out,
-                encoder_of(shape, ShapeEncoder).to(chosen),
+                encoder_of(shape, ShapeEncoder).to(torch_device),
                 pictures,
-                texture_encoder=None if texture is None else encoder_of(texture, TextureEncoder).to(chosen),
+                texture_encoder=None if texture is None else encoder_of(texture, TextureEncoder).to(torch_device),
                 statistics=None if statistics is None else read_statistics(statistics),
                 progress=bar.stage("models"),
             )

@@ -39,18 +39,18 @@ def reconstruct(
         known = ", ".join(sorted({row.split for row in models.rows.values()})) or "none"
         raise InputError(f"'{pack}' has no model of the split '{split}'; it has {known}.")
     with progress_bar() as bar:
-        found, problems = reconstruct_models(
+        reconstructions, problems = reconstruct_models(
             [partial(models.read, name) for name in ids],
             autoencoders,
             resolution,
             progress=bar.stage("models"),
         )
-    if not found:
+    if not reconstructions:
         raise InputError(f"None of {len(ids)} models of '{pack}' could be measured: {problems[0]}")
     for sentence in problems:
         typer.echo(f"left out: {sentence}", err=True)
-    typer.echo(f"{len(found)} models of the split '{split}' at {resolution}^3")
-    for name, row in summary(found).items():
+    typer.echo(f"{len(reconstructions)} models of the split '{split}' at {resolution}^3")
+    for name, row in summary(reconstructions).items():
         factor, unit = _UNITS.get(name, (1, ""))
         mean, low, high, median, worst = (row[key] * factor for key in ("mean", "low", "high", "median", "worst"))
         typer.echo(
@@ -58,6 +58,6 @@ def reconstruct(
         )
     if json is not None:
         facts = {"pack": pack.name, "split": split, "resolution": resolution, "machine": machine_facts()}
-        write_bytes(json, to_json(record(found, problems, facts)))
+        write_bytes(json, to_json(record(reconstructions, problems, facts)))
     if picture is not None:
-        save_image(sheet(found), picture)
+        save_image(sheet(reconstructions), picture)

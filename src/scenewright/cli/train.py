@@ -33,11 +33,11 @@ def train(
     from scenewright.cli.progress import progress_bar
     from scenewright.recipes.running import find_recipe, trainer_of
 
-    chosen = find_recipe(recipe, change or ())
+    recipe_read = find_recipe(recipe, change or ())
     if init_from:
-        settings = replace(chosen.run.train, init_from=tuple(init_from))
-        chosen = replace(chosen, run=replace(chosen.run, train=settings))
-    trainer = trainer_of(chosen, data, out, seed=seed, device=device)
+        settings = replace(recipe_read.run.train, init_from=tuple(init_from))
+        recipe_read = replace(recipe_read, run=replace(recipe_read.run, train=settings))
+    trainer = trainer_of(recipe_read, data, out, seed=seed, device=device)
     minutes = math.inf if budget_minutes is None else budget_minutes
     with progress_bar() as bar:
         result = trainer.fit(budget_minutes=minutes, resume=resume, progress=bar)

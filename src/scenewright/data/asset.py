@@ -1,4 +1,4 @@
-"""One model of a place: its meshes in the canonical frame, where it can stand, and whom to credit.
+"""One model: its meshes in the canonical frame, where it can stand, and whom to credit.
 
 Frame: z up, front -y, centred on x = y = 0, floor at z = 0, metres (docs/conventions.md).
 """
@@ -18,7 +18,7 @@ __all__ = ["Asset", "Credit", "canonical_parts", "merged_geometry"]
 
 @dataclass(frozen=True)
 class Credit:
-    """Who made a model and under which licence; one row of the attribution table."""
+    """Creator and licence of a model; one row of the attribution table."""
 
     creator: str = ""
     rights_holder: str = ""

@@ -79,9 +79,9 @@ class FolderFiles(Mapping[str, bytes]):
             raise InputError(f"Expected a folder of models, got '{path}', which is not one.")
         self.path = path
         root = path.resolve()
-        found = (entry for entry in sorted(path.rglob("*")) if entry.is_file())
+        files_inside = (entry for entry in sorted(path.rglob("*")) if entry.is_file())
         self._members = {
-            entry.relative_to(path).as_posix(): entry for entry in found if entry.resolve().is_relative_to(root)
+            entry.relative_to(path).as_posix(): entry for entry in files_inside if entry.resolve().is_relative_to(root)
         }
 
     def __getitem__(self, name: str) -> bytes:
@@ -158,10 +158,10 @@ def _models_of(files: Files, library: str, credit: Credit) -> list[CatalogueEntr
     entries = [e for name in catalogues for e in _catalogue_entries(files, name, library)]
     if catalogues:
         return entries
-    found = [name for name in files if PurePosixPath(name).suffix.lower() in MODEL_SUFFIXES]
+    models = [name for name in files if PurePosixPath(name).suffix.lower() in MODEL_SUFFIXES]
     return [
         CatalogueEntry(
-            id=_slug(f"{library}-{PurePosixPath(name).with_suffix('')}" if len(found) > 1 else library),
+            id=_slug(f"{library}-{PurePosixPath(name).with_suffix('')}" if len(models) > 1 else library),
             raw_id=name,
             name=PurePosixPath(name).stem,
             category="",
@@ -169,7 +169,7 @@ def _models_of(files: Files, library: str, credit: Credit) -> list[CatalogueEntr
             path=name,
             credit=credit,
         )
-        for name in found
+        for name in models
     ]
 
 

@@ -97,7 +97,7 @@ def _bounds(triangles):
 @no_type_check
 def _near(triangles, low, high):
     """The triangles whose own box reaches into a region."""
-    kept = np.empty_like(triangles)
+    near = np.empty_like(triangles)
     count = 0
     for i in range(len(triangles)):
         t = triangles[i]
@@ -107,9 +107,9 @@ def _near(triangles, low, high):
                 reaches = False
                 break
         if reaches:
-            kept[count] = t
+            near[count] = t
             count += 1
-    return kept[:count].copy()
+    return near[:count].copy()
 
 
 @njit(cache=True, nogil=True)

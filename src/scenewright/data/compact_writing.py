@@ -46,7 +46,7 @@ TEXTURE_SIDE = 128
 
 @dataclass(frozen=True)
 class PackSummary:
-    """What was written; `left_out` are models that could not be read or whose small copy resembles a held-out one."""
+    """Content of a pack; `left_out` are models that could not be read or whose small copy resembles a held-out one."""
 
     assets: int
     bytes: int
@@ -86,15 +86,15 @@ def write_compact_pack(
             logger.warning("Left out of the compact pack: %s", error)
             left_out.append(model_id)
         progress(number, len(ids) + parametric)
-    made = 0
-    while made < parametric and library.families:
-        family = library.families[made % len(library.families)]
+    count = 0
+    while count < parametric and library.families:
+        family = library.families[count % len(library.families)]
         try:
             add(TrainingAsset.parametric(family, int(rng.integers(2**31))), None, "")
         except HeldOutError:
             continue  # a plain box can resemble a held-out one; the next member replaces it
-        made += 1
-        progress(len(ids) + made, len(ids) + parametric)
+        count += 1
+        progress(len(ids) + count, len(ids) + parametric)
     credits = [(row["id"], row["name"], Credit(**row["credit"])) for row in index]
     header = json.dumps({"version": COMPACT_VERSION, "split": "train", "assets": index}, sort_keys=True).encode()
     with atomic_path(path) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as archive:
@@ -176,7 +176,7 @@ def _simplified(part: Mesh, share: float) -> Mesh:
     """The part with about `share` of its faces, its texture coordinates from the nearest original vertex.
 
     Corners that only differ in their normals are welded first, because the simplifier does not look across open edges
-    and would tear flat-shaded meshes apart; normals are then found anew, with creases.
+    and would tear flat-shaded meshes apart; normals are then computed anew, with creases.
     """
     target = int(len(part.faces) * share)
     if share >= 1 or target < 4:
@@ -205,12 +205,12 @@ def _with_creases(source: Mesh, points: np.ndarray, faces: np.ndarray) -> Mesh:
     smooth = corner_normals(faces, normals, unit).reshape(-1, 3)
     rows = np.column_stack([faces.reshape(-1), np.round(smooth * 64).astype(np.int64)])
     _, first, inverse = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-    kept = points[faces.reshape(-1)[first]]
+    vertices = points[faces.reshape(-1)[first]]
     uv = None
     if source.uv is not None and _is_textured(source):
-        uv = source.uv[torch.from_numpy(cKDTree(source.vertices.numpy()).query(kept)[1])]
+        uv = source.uv[torch.from_numpy(cKDTree(source.vertices.numpy()).query(vertices)[1])]
     return Mesh(
-        vertices=torch.from_numpy(kept),
+        vertices=torch.from_numpy(vertices),
         faces=torch.from_numpy(inverse.reshape(-1, 3).astype(np.int64)),
         vertex_normals=torch.from_numpy(smooth[first].astype(np.float32)),
         uv=uv,

@@ -73,7 +73,7 @@ class PlacedAsset:
 
 @dataclass(frozen=True)
 class ComposedScene:
-    """A finished scene: objects (instance k is `objects[k - 1]`), the fixed parts of the place, and its cameras.
+    """A finished scene: objects (instance k is `objects[k - 1]`), the fixed parts of the room, and its cameras.
 
     `fixtures` are named meshes in the world frame (floor, walls, ...), `lamps` point lights as (position, strength).
     `panorama_poses` are `cam_from_world` of level panorama cameras. `layout` is plain JSON data about the room.
@@ -140,8 +140,8 @@ class Composer:
         if index not in self._supports:
             triangles = self.triangles(index)
             faces = np.arange(len(triangles) * 3).reshape(-1, 3)
-            found = find_support(triangles.reshape(-1, 3), faces)
-            self._supports[index] = found if found is not None and found.is_usable() else None
+            support = find_support(triangles.reshape(-1, 3), faces)
+            self._supports[index] = support if support is not None and support.is_usable() else None
         return self._supports[index]
 
     def place_on(self, source: TrainingAsset, index: int, rng: np.random.Generator, *, scale: float = 1.0) -> bool:

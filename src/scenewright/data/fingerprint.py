@@ -30,8 +30,8 @@ def fingerprint(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"
     face = np.searchsorted(np.cumsum(areas) / areas.sum(), rng.uniform(size=_SAMPLES), side="right")
     face = np.minimum(face, len(areas) - 1)
     u, v = np.sqrt(rng.uniform(size=_SAMPLES)), rng.uniform(size=_SAMPLES)
-    chosen = corners[face]
-    points = chosen[:, 0] * (1 - u)[:, None] + chosen[:, 1] * (u * (1 - v))[:, None] + chosen[:, 2] * (u * v)[:, None]
+    a, b, c = corners[face].swapaxes(0, 1)
+    points = a * (1 - u)[:, None] + b * (u * (1 - v))[:, None] + c * (u * v)[:, None]
     unit = (points - (low + high) / 2) / max(float((high - low).max()), 1e-12) + 0.5
     cells = np.clip((unit * FINGERPRINT_SIDE).astype(int), 0, FINGERPRINT_SIDE - 1)
     grid[tuple(cells.T)] = True

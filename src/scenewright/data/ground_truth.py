@@ -62,7 +62,7 @@ class ObjectView:
 
 @dataclass(frozen=True)
 class Picture:
-    """What a camera sees, 8-bit colour and exact channels; `depth_m` is 0 where nothing is hit."""
+    """The picture of a camera, 8-bit colour and exact channels; `depth_m` is 0 where nothing is hit."""
 
     rgb: UInt8[Tensor, "height width 3"]
     instance: Int[Tensor, "height width"]
@@ -99,7 +99,7 @@ class PreparedScene:
         return Picture(_bytes(result.rgb), result.instance, result.distance_m)
 
     def views(self, camera: Camera, *, shrink: int = 1) -> list[ObjectView]:
-        """How each object shows in a picture, optionally judged at a resolution `shrink` times lower."""
+        """Each object's appearance in a picture, optionally judged at a resolution `shrink` times lower."""
         view = view_of_camera(_shrunk(camera, shrink))
         visible = self._front_instances(view)
         amodal = []
@@ -109,7 +109,7 @@ class PreparedScene:
         return object_views(visible, amodal)
 
     def num_seen(self, camera: Camera, *, min_picture_share: float = 0.001, shrink: int = 4) -> int:
-        """How many objects fill at least a share of a picture, judged at a resolution `shrink` times lower."""
+        """Number of objects that fill at least a share of a picture, judged at a resolution `shrink` times lower."""
         visible = self._front_instances(view_of_camera(_shrunk(camera, shrink)))
         counts = torch.bincount(visible.flatten().long(), minlength=self.num_objects + 1)[1 : self.num_objects + 1]
         return int((counts >= max(1.0, min_picture_share * visible.numel())).sum())

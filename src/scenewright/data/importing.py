@@ -1,6 +1,6 @@
 """From found models to a model pack: canonical frame, quality filter, held-out check, attribution, and a report.
 
-Nothing is dropped in silence: every model found has a line in the report, with what was wrong with it.
+Nothing is dropped in silence: every model has a line in the report, with what was wrong with it.
 """
 
 import csv
@@ -44,7 +44,7 @@ _INDEX_FIELDS = [
 
 @dataclass(frozen=True)
 class QualityLimits:
-    """What a usable model is: lengths in metres over the bounding box."""
+    """Limits of usable models: lengths in metres over the bounding box."""
 
     min_faces: int = 4
     max_faces: int = 200_000
@@ -82,7 +82,7 @@ def _area(vertices: torch.Tensor, faces: torch.Tensor) -> float:
 
 @dataclass(frozen=True)
 class ReportLine:
-    """What became of one model: "kept", "refused" (unusable) or "held out" (must never be trained on)."""
+    """Verdict on one model: "kept", "refused" (unusable) or "held out" (must never be trained on)."""
 
     id: str
     source: str

@@ -26,22 +26,22 @@ from scenewright.jobs import run
 from scenewright.progress import Advance, ignore
 from scenewright.rendering.sheet import picture_sheet
 
-__all__ = ["MadeData", "make_data", "make_shard"]
+__all__ = ["DataSummary", "make_data", "make_shard"]
 
 logger = logging.getLogger(__name__)
 _SHEET_ROWS, _SHEET_COLUMNS = 4, 6
 
 
 @dataclass(frozen=True)
-class MadeData:
-    """What a run left behind: scenes in all shards, shards made now and shards kept from before."""
+class DataSummary:
+    """Scenes in all shards, shards made by this run, and shards that were there before."""
 
     scenes: int
-    made: int
-    kept: int
+    shards_made: int
+    shards_kept: int
 
 
-def make_data(recipe: DataRecipe, out: str | Path, *, workers: int = 1, progress: Advance = ignore) -> MadeData:
+def make_data(recipe: DataRecipe, out: str | Path, *, workers: int = 1, progress: Advance = ignore) -> DataSummary:
     """Make every missing shard of a recipe below `out`.
 
     Args:
@@ -65,19 +65,19 @@ def make_data(recipe: DataRecipe, out: str | Path, *, workers: int = 1, progress
         )
     write_bytes(note, recipe.to_json().encode())
     todo = [number for number in range(recipe.num_shards) if not is_whole(out, number)]
-    kept = recipe.num_shards - len(todo)
-    progress(kept, recipe.num_shards)
+    num_kept = recipe.num_shards - len(todo)
+    progress(num_kept, recipe.num_shards)
     run(
         # Several processes open the packs themselves.
         partial(_make_missing, stream if workers == 1 else SceneStream(recipe), out),
         todo,
         workers=workers,
-        progress=lambda done, _: progress(kept + done, recipe.num_shards),
+        progress=lambda done, _: progress(num_kept + done, recipe.num_shards),
     )
     reader = ShardReader(out)
     _write_attribution(reader, stream, out)
     _write_sheet(reader, out)
-    return MadeData(len(reader), len(todo), kept)
+    return DataSummary(len(reader), len(todo), num_kept)
 
 
 def make_shard(stream: SceneStream, out: Path, number: int) -> None:

@@ -47,7 +47,7 @@ def archive_path(folder: str, reference: str) -> str:
 
 
 class _ArchiveFiles:
-    """What the parsers ask for other files: a dictionary, never the disk. Keeps what was missing."""
+    """Answers the parsers' requests for other files from a dictionary, never from the disk; notes missing ones."""
 
     def __init__(self, folder: str, files: Mapping[str, bytes]) -> None:
         self.folder = folder

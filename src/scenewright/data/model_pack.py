@@ -76,7 +76,7 @@ class ModelPack:
         """Content of one file of the pack."""
         if self.path.is_dir():
             return (self.path / name).read_bytes()
-        # One open archive a process: a forked worker must not share its parent's place in the file.
+        # One open archive a process: a forked worker must not share its parent's position in the file.
         if self._archive is None or self._process != os.getpid():
             self._archive, self._process = zipfile.ZipFile(self.path), os.getpid()
         return self._archive.read(name)

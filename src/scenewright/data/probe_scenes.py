@@ -81,10 +81,10 @@ def find_test_scenes(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"Expected a folder of test scenes, but '{folder}' is not a folder; check the path.")
-    found = sorted(path.parent for depth in ("", "*/", "*/*/") for path in folder.glob(f"{depth}scene.json"))
-    if not found:
+    folders = sorted(path.parent for depth in ("", "*/", "*/*/") for path in folder.glob(f"{depth}scene.json"))
+    if not folders:
         raise InputError(f"No scene.json below '{folder}'; give the folder that holds the test scenes.")
-    return found
+    return folders
 
 
 def read_test_scene(folder: str | Path, *, name: str | None = None) -> TestScene:

@@ -51,11 +51,11 @@ UNPLACED = -9999.0
 
 @dataclass(frozen=True)
 class Layout:
-    """Disc centres in the order of the input; `kept` lists the objects that found a place (all, as a rule)."""
+    """Disc centres in the order of the input; `indices` lists the objects that fit (all, as a rule)."""
 
     centres: Float[np.ndarray, "N 2"]
     order: Int[np.ndarray, " N"]
-    kept: tuple[int, ...]
+    indices: tuple[int, ...]
     gap: float
     region: float
 
@@ -170,13 +170,13 @@ def sample_layout(
     if gap is None:
         gap = float(radii.mean() * rng.uniform(*config.gap_factor)) if len(radii) else 0.0
     order = placement_order(radii)
-    kept = list(order)
+    rows = list(order)
     while True:
-        region = math.sqrt(config.region_ratio * math.pi * float((radii[kept] ** 2).sum()))
+        region = math.sqrt(config.region_ratio * math.pi * float((radii[rows] ** 2).sum()))
         centres = np.full((len(radii), 2), UNPLACED)
-        grid = DiskGrid(float(radii[kept].min()) if kept else 0.0, gap)
+        grid = DiskGrid(float(radii[rows].min()) if rows else 0.0, gap)
         enlargements = 0
-        for index in kept:
+        for index in rows:
             while True:
                 points = rng.uniform(-0.5, 0.5, (config.candidates, 2)) * region
                 spot = next((p for p in points.tolist() if grid.fits(p[0], p[1], float(radii[index]))), None)
@@ -190,8 +190,11 @@ def sample_layout(
             centres[index] = spot
         else:
             break
-        kept = kept[:-1]  # the cap is reached: give up the smallest object
-    if kept:
-        low, high = (centres[kept] - radii[kept, None]).min(0), (centres[kept] + radii[kept, None]).max(0)
-        centres[kept] -= (low + high) / 2
-    return Layout(centres, order, tuple(sorted(int(i) for i in kept)), gap, region)
+        rows = rows[:-1]  # the cap is reached: give up the smallest object
+    if rows:
+        low, high = (
+            (centres[rows] - radii[rows, None]).min(0),
+            (centres[rows] + radii[rows, None]).max(0),
+        )
+        centres[rows] -= (low + high) / 2
+    return Layout(centres, order, tuple(sorted(int(i) for i in rows)), gap, region)

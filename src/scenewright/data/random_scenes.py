@@ -48,7 +48,7 @@ def compose_random_scene(
     layout = sample_layout(radii, rng, config)
     composer = Composer()
     number: dict[int, int] = {}
-    for row in layout.kept:
+    for row in layout.indices:
         index = ground[row]
         x, y = layout.centres[row]
         placed = PlacedAsset(sources[index], (float(x), float(y), 0.0), float(yaws[index]), float(scales[index]))
@@ -59,8 +59,8 @@ def compose_random_scene(
             _stack(composer, sources[index], float(scales[index]), float(yaws[index]), number[carrier])
     corners = object_corners(composer.objects)
     offset = (float(rng.uniform()), float(rng.uniform()))
-    chosen = rng.permutation(NUM_VIEWS)[:views]
-    cameras = [sample_sphere_view(corners, int(view), NUM_VIEWS, offset, size=size) for view in chosen]
+    indices = rng.permutation(NUM_VIEWS)[:views]
+    cameras = [sample_sphere_view(corners, int(index), NUM_VIEWS, offset, size=size) for index in indices]
     return ComposedScene(
         kind="random",
         objects=tuple(composer.objects),

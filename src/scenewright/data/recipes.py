@@ -1,4 +1,4 @@
-"""Recipes: what kind of scenes to make, how many, from what; a short TOML file or a built-in name.
+"""Data recipes: kind and number of scenes, and the models they are made of; a short TOML file or a built-in name.
 
     kind = "floor"            # floor, random, room, panorama, walk
     count = 1000
@@ -26,7 +26,7 @@ Kind = Literal["floor", "random", "room", "panorama", "walk"]
 
 @dataclass(frozen=True)
 class DataRecipe:
-    """What to make. `size` is the side of square pictures or the height of others; `views` are counted per scene."""
+    """Scenes to make: `size` is the side of square pictures or the height of others; `views` are counted per scene."""
 
     kind: Kind = "floor"
     count: int = 100

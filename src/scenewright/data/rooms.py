@@ -238,14 +238,14 @@ class RoomFurnisher:
     def stations(self, count: int) -> list[tuple[float, float]]:
         """Up to `count` free standing points."""
         low, high = self.shell.corners.min(0), self.shell.corners.max(0)
-        found: list[tuple[float, float]] = []
+        spots: list[tuple[float, float]] = []
         for _ in range(300):
-            if len(found) == count:
+            if len(spots) == count:
                 break
             x, y = self.rng.uniform(low, high)
             if self.is_free(float(x), float(y)):
-                found.append((float(x), float(y)))
-        return found
+                spots.append((float(x), float(y)))
+        return spots
 
     def heading_to_furniture(self, x: float, y: float) -> float:
         """The heading, of several random ones, with the most objects within 30 degrees to either side."""

@@ -35,7 +35,7 @@ _ROLE_WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 def stand_of(row: ModelRow) -> str:
-    """Where a catalogue model belongs indoors: "floor", "on" (furniture), or "none"."""
+    """The support of a catalogue model indoors: "floor", "on" (furniture), or "none"."""
     if row.is_door_or_window or row.category not in _INDOOR:
         return "none"
     longest, (width, depth, height) = max(row.size_m), row.size_m
@@ -62,7 +62,7 @@ def role_of(row: ModelRow) -> str | None:
 
 @dataclass(frozen=True)
 class Selector:
-    """Draws assets for a place from a library; `parametric_share` of them are members of our own families."""
+    """Draws assets for a scene from a library; `parametric_share` of them are members of our own families."""
 
     library: TrainingLibrary
     parametric_share: float = 0.5

@@ -1,7 +1,7 @@
 """Tar shards in WebDataset's form, byte for byte reproducible, with an index that tells a whole shard from a cut one.
 
 A sample is a run of members `KEY.NAME`; times, owners and modes are fixed, so equal samples give equal bytes. Beside
-each `shard-00000.tar` lies `shard-00000.json` with its length, its SHA-256 and the place of every member; it is written
+each `shard-00000.tar` lies `shard-00000.json` with its length, SHA-256 and the offset of every member; it is written
 last, so a shard without a matching index is unfinished and is made again.
 """
 
@@ -60,13 +60,13 @@ def write_shard(folder: str | Path, number: int, samples: Sequence[Sample]) -> P
 
 
 def _offsets(content: bytes) -> dict[str, dict[str, list[int]]]:
-    """Where each member's data lies: [offset, size] by key and name."""
-    places: dict[str, dict[str, list[int]]] = {}
+    """[offset, size] of each member's data, by key and name."""
+    offsets: dict[str, dict[str, list[int]]] = {}
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
         for info in archive:
             key, _, name = info.name.partition(".")
-            places.setdefault(key, {})[name] = [info.offset_data, info.size]
-    return places
+            offsets.setdefault(key, {})[name] = [info.offset_data, info.size]
+    return offsets
 
 
 def is_whole(folder: str | Path, number: int) -> bool:
@@ -90,7 +90,7 @@ class ShardReader:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self._places: dict[str, tuple[Path, dict[str, list[int]]]] = {}
+        self._offsets: dict[str, tuple[Path, dict[str, list[int]]]] = {}
         tars = sorted(self.folder.glob("shard-*.tar"))
         if not tars:
             raise InputError(f"Expected shards (shard-00000.tar, ...) in '{self.folder}', found none; make them first.")
@@ -105,8 +105,8 @@ class ShardReader:
                     f"Shard '{tar_path}' has {tar_path.stat().st_size:,} bytes instead of {expected:,}: it was cut "
                     "off. Run the same command again to finish it."
                 )
-            self._places.update({key: (tar_path, places) for key, places in samples.items()})
-        self.keys = tuple(sorted(self._places))
+            self._offsets.update({key: (tar_path, offsets) for key, offsets in samples.items()})
+        self.keys = tuple(sorted(self._offsets))
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -115,10 +115,10 @@ class ShardReader:
         return (self[key] for key in self.keys)
 
     def __getitem__(self, key: str) -> Sample:
-        path, places = self._places[key]
+        path, offsets = self._offsets[key]
         with path.open("rb") as file:
             files = {}
-            for name, (offset, size) in places.items():
+            for name, (offset, size) in offsets.items():
                 file.seek(offset)
                 files[name] = file.read(size)
         return Sample(key, files)

@@ -84,14 +84,14 @@ class SceneStream:
         return room if len(room.cameras) == recipe.views and len(room.objects) >= 3 else None
 
 
-def _good_views(scene: ComposedScene, rules: ViewRules, wanted: int) -> tuple:
-    """The first `wanted` cameras in whose view every object obeys the rules, judged at a quarter of the resolution."""
+def _good_views(scene: ComposedScene, rules: ViewRules, count: int) -> tuple:
+    """The first `count` cameras in whose view every object obeys the rules, judged at a quarter of the resolution."""
     prepared = prepare_scene(scene)
     good = []
     for camera in scene.cameras:
         pixels = (camera.width // _SHRINK) * (camera.height // _SHRINK)
         if all(view.obeys(rules, pixels) for view in prepared.views(camera, shrink=_SHRINK)):
             good.append(camera)
-            if len(good) == wanted:
+            if len(good) == count:
                 break
     return tuple(good)

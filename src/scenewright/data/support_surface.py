@@ -1,4 +1,4 @@
-"""Where something can stand on a table: a horizontal slice just below the top, its largest polygon, its centroid.
+"""The part of a table that things can stand on: a slice just below the top, its largest polygon, its centroid.
 
 Areas, centroid and containment are sums over the slice's directed segments, so no polygon has to be chained.
 Source: I-Scene, supplement (stacked objects). Slice depth, area limit and margin are our choice.

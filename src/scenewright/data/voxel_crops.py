@@ -42,9 +42,9 @@ class VoxelCrops:
         coords = tensors["coords"]
         if not len(coords):
             return tensors
-        chosen = coords[torch.randint(len(coords), (), generator=generator)]
+        centre = coords[torch.randint(len(coords), (), generator=generator)]
         before = torch.randint(self._side // _STEP, (3,), generator=generator)
-        corner = (chosen // _STEP - before).clamp(min=0) * _STEP
+        corner = (centre // _STEP - before).clamp(min=0) * _STEP
         inside = ((coords >= corner) & (coords < corner + self._side)).all(1)
         rows = {name: tensor[inside] if name in PACKED_NAMES else tensor for name, tensor in tensors.items()}
         return rows | {"coords": rows["coords"] - corner.to(coords.dtype)}

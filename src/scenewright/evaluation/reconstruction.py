@@ -111,12 +111,12 @@ def reconstruct(asset: Asset, autoencoders: Autoencoders, resolution: int) -> Re
     voxels = object_to_ovoxel([part for part in asset.parts if len(part.faces)], resolution)
     grid = voxels.grid
     truth = dual_grid_to_mesh(grid)
-    found = packed_voxels([grid.coords])
+    packed = packed_voxels([grid.coords])
     values: dict[str, float] = {"voxels": float(len(grid.coords))}
     surface = None
     if autoencoders.shape is not None:
         shape_encoder, shape_decoder = autoencoders.shape
-        latent = shape_encoder(shape_features(found, grid.dual_vertices, grid.intersected)).mean
+        latent = shape_encoder(shape_features(packed, grid.dual_vertices, grid.intersected)).mean
         try:
             (rebuilt,), _ = decode_shape(shape_decoder, latent, resolution)
             surface = object_surface(rebuilt)
@@ -127,12 +127,12 @@ def reconstruct(asset: Asset, autoencoders: Autoencoders, resolution: int) -> Re
         return Reconstruction(asset.id, values, truth, surface)
     texture_encoder, texture_decoder = autoencoders.texture
     materials = torch.cat([voxels.materials[name].float() / 255 for name in _MATERIALS], 1)
-    posterior = texture_encoder(texture_features(found, materials))
+    posterior = texture_encoder(texture_features(packed, materials))
     decoded = texture_decoder.materials(texture_decoder(posterior.mean, posterior.pyramid)).clamp(0, 1)
     errors = (decoded - materials).abs()
     values["color_psnr"] = float(-10 * errors[:, :3].square().mean().clamp_min(1e-10).log10())
     values |= {f"{name}_error": float(errors[:, 2 + place].mean()) for place, name in enumerate(_MATERIALS) if place}
-    return Reconstruction(asset.id, values, truth, surface, found.coords, materials[:, :3], decoded[:, :3])
+    return Reconstruction(asset.id, values, truth, surface, packed.coords, materials[:, :3], decoded[:, :3])
 
 
 def shape_values(truth: Mesh, rebuilt: Mesh, grid: DualGrid, rebuilt_grid: DualGrid) -> dict[str, float]:
@@ -173,12 +173,12 @@ def reconstruct_models(
     return [result for result in results if isinstance(result, Reconstruction)], problems
 
 
-def summary(found: Sequence[Reconstruction]) -> dict[str, dict[str, float]]:
+def summary(reconstructions: Sequence[Reconstruction]) -> dict[str, dict[str, float]]:
     """Mean, bootstrap 95 % interval, median and worst of every figure over the models that have it."""
-    names = sorted({name for one in found for name in one.values if name != "voxels"})
+    names = sorted({name for one in reconstructions for name in one.values if name != "voxels"})
     table = {}
     for name in names:
-        values = np.array([one.values[name] for one in found if name in one.values])
+        values = np.array([one.values[name] for one in reconstructions if name in one.values])
         values = values[np.isfinite(values)]
         if not len(values):
             continue
@@ -198,11 +198,11 @@ def summary(found: Sequence[Reconstruction]) -> dict[str, dict[str, float]]:
     return table
 
 
-def sheet(found: Sequence[Reconstruction], side: int = 192) -> Image.Image:
+def sheet(reconstructions: Sequence[Reconstruction], side: int = 192) -> Image.Image:
     """A row per model, spread from the first to the last: true surface, rebuilt surface, true and rebuilt colours."""
-    chosen = [found[round(i)] for i in np.linspace(0, len(found) - 1, min(_SHEET_ROWS, len(found)))]
+    indices = np.linspace(0, len(reconstructions) - 1, min(_SHEET_ROWS, len(reconstructions)))
     rows = []
-    for one in chosen:
+    for one in (reconstructions[round(index)] for index in indices):
         camera = default_camera(Scene((SceneObject("truth", (one.true_surface,)),)), side=side)
         tiles = [np.asarray(draw([SceneObject("truth", (one.true_surface,))], camera).convert("RGB"))]
         if one.surface is not None:
@@ -218,11 +218,13 @@ def sheet(found: Sequence[Reconstruction], side: int = 192) -> Image.Image:
     )
 
 
-def record(found: Sequence[Reconstruction], problems: Sequence[str], facts: Mapping[str, Any]) -> dict[str, Any]:
+def record(
+    reconstructions: Sequence[Reconstruction], problems: Sequence[str], facts: Mapping[str, Any]
+) -> dict[str, Any]:
     """The JSON record: facts, summary, every model, and what could not be measured."""
     return {
         **facts,
-        "summary": summary(found),
-        "models": [{"name": one.name, **one.values} for one in found],
+        "summary": summary(reconstructions),
+        "models": [{"name": one.name, **one.values} for one in reconstructions],
         "problems": list(problems),
     }

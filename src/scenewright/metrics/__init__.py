@@ -1,1 +1,1 @@
-"""What papers measure: distances, overlap, collision, alignment, image similarity, mesh quality."""
+"""Metrics of papers: distances, overlap, collision, alignment, image similarity, mesh quality."""

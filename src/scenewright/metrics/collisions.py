@@ -129,8 +129,8 @@ def _overlap(
 ) -> tuple[float, float]:
     extent = high - low
     # Odd counts put a cell centre in the middle of a slab; half a tolerance per cell is fine enough to decide.
-    wanted = np.ceil(extent / max(tolerance / 2, 1e-12))
-    counts = np.clip(wanted, config.min_cells_per_axis, config.max_cells_per_axis).astype(int) | 1
+    cells = np.ceil(extent / max(tolerance / 2, 1e-12))
+    counts = np.clip(cells, config.min_cells_per_axis, config.max_cells_per_axis).astype(int) | 1
     shape = (int(counts[0]), int(counts[1]), int(counts[2]))
     shared = inside_grid(first, low, high, shape)
     if shared.any():

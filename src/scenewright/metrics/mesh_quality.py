@@ -1,4 +1,4 @@
-"""What makes a mesh usable or not: closedness, manifoldness, pieces, floaters, face budget, UV coverage, texture range.
+"""Usability of a mesh: closedness, manifoldness, pieces, floaters, face budget, UV coverage, texture range.
 
 Definitions: an edge is a *boundary* where one face uses it and *non-manifold* where three or more do; a mesh is
 watertight when it has faces and every edge is used by exactly two. Vertices at one place count as one, so seams of a

@@ -50,7 +50,7 @@ class PartMatch:
 
 
 def voxel_overlap(predicted: Shaped[Tensor, "N 3"], true: Shaped[Tensor, "M 3"]) -> VoxelOverlap:
-    """How two sets of cells of one grid overlap."""
+    """Overlap of two sets of cells of one grid."""
     first, second = (set(map(tuple, cells.tolist())) for cells in (predicted, true))
     return VoxelOverlap(len(first & second), len(first), len(second))
 

@@ -92,8 +92,8 @@ def write_checkpoint(run: str | Path, step: int, checkpoint: TrainerCheckpoint, 
         _flush(target.parent)
     except (OSError, SafetensorError, RuntimeError) as error:  # the writers report a full disk in all three ways
         shutil.rmtree(draft, ignore_errors=True)
-        kept = checkpoint_steps(run)
-        last = f"step {kept[-1]} is kept" if kept else "there is no earlier one"
+        steps = checkpoint_steps(run)
+        last = f"step {steps[-1]} is kept" if steps else "there is no earlier one"
         free = shutil.disk_usage(run).free / 1e6 if run.exists() else 0.0
         raise InputError(
             f"Cannot write the checkpoint '{target}' ({error}; {free:,.0f} MB free); {last}. "
@@ -152,17 +152,17 @@ def read_checkpoint(run: str | Path, step: int) -> TrainerCheckpoint:
     return TrainerCheckpoint(weights, averages, optimizer, state)
 
 
-def check_identity(run: str | Path, step: int, saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+def check_identity(run: str | Path, step: int, saved: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
     """Refuses to resume from a checkpoint of another recipe.
 
     Raises:
         InputError: the identities differ; the message names the first difference.
     """
-    for key in sorted({*saved, *wanted}):
-        if saved.get(key) != wanted.get(key):
+    for key in sorted({*saved, *identity}):
+        if saved.get(key) != identity.get(key):
             raise InputError(
                 f"'{_folder(Path(run), step)}' belongs to another recipe: its {key} is {_short(saved.get(key))}, "
-                f"this run's is {_short(wanted.get(key))}. Choose another --out, or the recipe it was made with."
+                f"this run's is {_short(identity.get(key))}. Choose another --out, or the recipe it was made with."
             )
 
 

@@ -1,6 +1,6 @@
 """Gradient clipping at a limit that follows the gradients seen so far.
 
-Source: TRELLIS and TRELLIS.2, released trainers (trellis1 sheet section 13, trellis2 sheet section 14.1).
+Source: TRELLIS and TRELLIS.2, released trainers (microsoft/TRELLIS trellis/trainers/basic.py).
 """
 
 import math

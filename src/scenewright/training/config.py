@@ -1,4 +1,4 @@
-"""Settings of a training run; defaults are TRELLIS's published ones (trellis1 sheet section 13.1).
+"""Settings of a training run; defaults are TRELLIS's published ones (microsoft/TRELLIS trellis/trainers/basic.py).
 
 RunConfig
 +-- train      batches, steps, precision, what to start from

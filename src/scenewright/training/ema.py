@@ -50,7 +50,7 @@ class WeightAverage:
     def in_place(self) -> Iterator[None]:
         """The parameters hold the averages while the block runs."""
         with torch.no_grad():
-            kept = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
+            weights = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
             for name, parameter in self._parameters.items():
                 parameter.copy_(self.averages[name])
         try:
@@ -58,4 +58,4 @@ class WeightAverage:
         finally:
             with torch.no_grad():
                 for name, parameter in self._parameters.items():
-                    parameter.copy_(kept[name])
+                    parameter.copy_(weights[name])

@@ -1,7 +1,8 @@
 """Rectified-flow training: times, noised samples, condition dropout and the loss.
 
 x_t = (1 - t) x_0 + (sigma_min + (1 - sigma_min) t) noise; the network is fed 1000 t and predicts
-v = (1 - sigma_min) noise - x_0. Source: TRELLIS and TRELLIS.2, released trainers (trellis1 sheet 13.3, trellis2 14.2).
+v = (1 - sigma_min) noise - x_0. Source: TRELLIS (arXiv 2412.01506); microsoft/TRELLIS trellis/trainers/flow_matching
+and the same folder of microsoft/TRELLIS.2.
 
 Legend: B samples.
 """
@@ -21,7 +22,7 @@ __all__ = ["TimeSchedule", "drop_condition", "flow_loss", "noised", "sample_time
 
 @dataclass(frozen=True)
 class TimeSchedule:
-    """How training times are drawn: t = sigmoid(N(mean, std)), or uniform in [0, 1).
+    """Distribution of training times: t = sigmoid(N(mean, std)), or uniform in [0, 1).
 
     The published structure flows draw logit-normal with mean 1 and std 1, TRELLIS.2's latent flows uniform.
     """

@@ -76,11 +76,11 @@ class _PositionLoader:
 
     def _index(self, position: int) -> int:
         length = len(self._source)
-        epoch, place = divmod(position, length)
+        epoch, rank = divmod(position, length)
         if self._order[0] != epoch:
             self._order = (epoch, sample_order(length, self._seed, epoch))
         order = self._order[1]
-        return place if order is None else int(order[place])
+        return rank if order is None else int(order[rank])
 
     def __call__(self, positions: list[int]) -> "dict[str, Any] | _Failure":
         try:

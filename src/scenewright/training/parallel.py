@@ -79,8 +79,8 @@ class Processes:
             return dict(values)
         gathered: list[Any] = [None] * self.count
         torch.distributed.all_gather_object(gathered, dict(values))
-        names = dict.fromkeys(name for told in gathered for name in told)
-        having = {name: [told[name] for told in gathered if name in told] for name in names}
+        names = dict.fromkeys(name for values in gathered for name in values)
+        having = {name: [values[name] for values in gathered if name in values] for name in names}
         return {name: sum(numbers) / len(numbers) for name, numbers in having.items()}
 
     def end(self) -> None:

@@ -36,7 +36,7 @@ class Recipe:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What a checkpoint shares with every run that may resume it."""
+        """The part of a recipe that a checkpoint shares with every run that may resume it."""
         content = {"task": self.task, "model": dict(self.model), "lora": asdict(self.run.lora)}
         return json.loads(json.dumps(content))
 
@@ -90,9 +90,9 @@ def _apply(content: dict[str, Any], change: str) -> None:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         parsed = value.strip()
-    place = content
+    table_content = content
     for table in tables:
-        place = place.setdefault(table, {})
-        if not isinstance(place, dict):
+        table_content = table_content.setdefault(table, {})
+        if not isinstance(table_content, dict):
             raise InputError(f"'{table}' in '{change}' is not a table.")
-    place[key] = parsed
+    table_content[key] = parsed

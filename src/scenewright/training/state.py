@@ -119,7 +119,7 @@ class TrainingState:
         self.task.load_state_dict(state["task"] or {})
 
     def snapshot(self, identity: Mapping[str, Any], seed: int) -> TrainerCheckpoint:
-        """What a checkpoint holds, whole and on the host; every process must call this."""
+        """The content of a checkpoint, whole and on the host; every process must call this."""
         weights = {n: whole(t) for n, t in self.task.network.state_dict().items() if self._is_saved(n)}
         averages = weights | {name: whole(average) for name, average in self.average.averages.items()}
         optimizer = {

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 __all__ = ["Batch", "Task", "TaskModule", "scalar_losses"]
 
 Batch = TypeVar("Batch", contravariant=True)
-"""What a task's training set gives: as a rule a TypedDict of tensors; tensors in nested dicts, lists and tuples."""
+"""A batch of a task's training set: as a rule a TypedDict of tensors; tensors in nested dicts, lists and tuples."""
 
 
 class Task(ABC, Generic[Batch]):

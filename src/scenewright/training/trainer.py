@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainResult:
-    """Where a call of `fit` ended and the files it wrote; `loss` is the mean since the last logged line."""
+    """The end of a call of `fit` and the files it wrote; `loss` is the mean since the last logged line."""
 
     step: int
     reason: Reason

@@ -61,7 +61,7 @@ def test_an_object_on_another_stays_on_it() -> None:
     assert max(_errors(found.objects, truth)) < 0.04
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(
     pitch=st.floats(0.15, 0.6),
     yaw=st.floats(-3, 3),
@@ -80,7 +80,7 @@ def test_a_right_layout_stays_in_any_world(pitch: float, yaw: float, scale: floa
     assert max(_errors(found.objects, predicted)) < 0.05
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(
     pitch=st.floats(0.1, 0.7),
     yaw=st.floats(-3, 3),

@@ -63,20 +63,16 @@ def picture_with_masks() -> tuple[Image.Image, torch.Tensor]:
 
 
 @pytest.mark.parametrize("system", ["scenegen", "iscene"])
-def test_a_picture_becomes_a_scene_that_depends_on_seed_and_input_only(system: str, folder: Path) -> None:
+def test_a_picture_becomes_a_scene(system: str, folder: Path) -> None:
     assert has_weights(system, folder)
     generator = mini_system(system, folder)  # type: ignore[arg-type]
     image, masks = picture_with_masks()
     options = GenerateOptions(SamplingOverride(steps=1), finish=FinishOverride(max_faces=400, texture_size=32))
     view = View(image, ObjectMasks(masks))
     scene = generator.generate(view, seed=3, options=options)
-    again = generator.generate(view, seed=3, options=options)
     assert [item.name for item in scene.objects] == ["obj_01", "obj_02"]
     assert scene.provenance["system"] == system
-    for item, same in zip(scene.objects, again.objects, strict=True):
-        assert len(item.parts[0].faces)
-        assert torch.equal(item.parts[0].vertices, same.parts[0].vertices)
-        torch.testing.assert_close(item.world_from_object, same.world_from_object)
+    assert all(len(item.parts[0].faces) for item in scene.objects)
 
 
 @pytest.mark.parametrize("is_above", [True, False])

@@ -82,12 +82,12 @@ def finish_mesh(
         [faces.reshape(-1), np.repeat(axis, 3), np.round(smooth.reshape(-1, 3) * 64).astype(np.int64)]
     )
     _, first, inverse = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-    kept = vertices[faces.reshape(-1)[first]]
+    corners = vertices[faces.reshape(-1)[first]]
     # u and v of the face's dominant axis; v points down, as in glTF, so vertical textures stand upright.
     planes = np.array([[1, 2], [0, 2], [0, 1]])[np.repeat(axis, 3)[first]]
-    uv = np.take_along_axis(kept, planes, axis=1) / tile_m * np.array([1.0, -1.0])
+    uv = np.take_along_axis(corners, planes, axis=1) / tile_m * np.array([1.0, -1.0])
     return Mesh(
-        vertices=torch.from_numpy(kept.astype(np.float32)),
+        vertices=torch.from_numpy(corners.astype(np.float32)),
         faces=torch.from_numpy(inverse.reshape(-1, 3).astype(np.int64)),
         vertex_normals=torch.from_numpy(smooth.reshape(-1, 3)[first].astype(np.float32)),
         uv=torch.from_numpy(uv.astype(np.float32)),

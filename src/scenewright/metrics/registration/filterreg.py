@@ -103,7 +103,7 @@ def dense_gaussian_sums(source: Points, target: Points, sigma: float) -> Gaussia
 @njit(cache=True, nogil=True)
 @no_type_check
 def _moments(moved, m0, m1):
-    """Of the points with a goal m1 / m0: number, both means, covariance [goal, moved] and sum of the distances."""
+    """Points with a goal m1 / m0: their number, both means, covariance [goal, moved] and sum of the distances."""
     count, distance = 0, 0.0
     first, second = np.zeros(3), np.zeros(3)
     product = np.zeros((3, 3))

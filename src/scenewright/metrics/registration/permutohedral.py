@@ -52,9 +52,9 @@ class GaussianLattice:
     def sums(self, source: Points, *, blur: bool | None = None) -> GaussianSums:
         """The sums at the points of `source`; see `gaussian_sums`."""
         if blur is None:
-            found = self.sums(source, blur=True)
-            sparse = found.lattice_size > SPARSE_SHARE * len(self._target)
-            return self.sums(source, blur=False) if sparse else found
+            blurred = self.sums(source, blur=True)
+            sparse = blurred.lattice_size > SPARSE_SHARE * len(self._target)
+            return self.sums(source, blur=False) if sparse else blurred
         # Rounding follows the library to the last bit: its stop test reads differences of large single-precision sums.
         stretch = np.float32(np.sqrt(2.0 / 3.0) * 4.0 if blur else np.sqrt(1.0 / 6.0) * 4.0)
         axes = (float(stretch) / np.sqrt(np.array([2.0, 6.0, 12.0]))).astype(np.float32)

@@ -160,8 +160,8 @@ def _fine(
                 ).transform
                 @ after
             )
-        found = Similarity(nearest_rotation(refined.rotation), refined.translation, refined.scale)
-        result = next((t for t in (found, pose) if _is_sane(t, config)), Similarity())
+        final = Similarity(nearest_rotation(refined.rotation), refined.translation, refined.scale)
+        result = next((t for t in (final, pose) if _is_sane(t, config)), Similarity())
         cost = _misfit(result, source, target, tree, config) if len(coarse) > 1 else 0.0
         if cost < best_cost:
             best, best_cost = result, cost

@@ -4,7 +4,7 @@ A sample is one visible object of one view of a scene: the object's latent and t
 object's in a cube of its own, for networks of three slots), each with its picture's tokens. All slots share the flow
 time, each has noise of its own, and the condition is dropped for all of them together, as it is in sampling. Everything
 in the flow trains, starting from the weights of TRELLIS; encoders, autoencoder and the latent stage stay as they are.
-Source: I-Scene sheet, section 9. Slots weigh the same (not published).
+Source: I-Scene, paper and supplement (training details). Slots weigh the same (not published).
 
 Legend: B objects, S slots (object, scene, own crop), n objects of one scene, R latent resolution, L condition tokens.
 """

@@ -3,7 +3,7 @@
 Every asset of every scene is the query once; the others follow in random order, cut to seven in all. Batches hold whole
 scenes one after another, the query of each first. Published: one scene per process, flow times and condition dropout
 drawn for each asset, only the scene parts trained on top of frozen TRELLIS weights, no reading of the decoder's
-gradient. Source: scenegen sheet sections 5.1 to 5.3.
+gradient. Source: Mengmouxu/SceneGen scenegen/trainers/flow_matching/flow_matching.py.
 
 Legend: S scenes, N assets of all scenes of a batch, n assets of one scene, L condition tokens, C latent channels.
 """

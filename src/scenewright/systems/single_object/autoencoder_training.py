@@ -1,8 +1,8 @@
 """Training tasks of TRELLIS.2's sparse autoencoders: dual grids of shapes, and materials of voxels.
 
-Loss terms on voxels as published (trellis2 sheet sections 14.3 and 14.4). The published trainers add terms on renders
-of the decoded mesh (all shape stages, the 512 texture stage); those need a differentiable renderer and are not here, so
-the voxel terms carry the training alone.
+Loss terms on voxels as published (TRELLIS.2, arXiv 2512.14692; microsoft/TRELLIS.2 trellis2/trainers). The published
+trainers add terms on renders of the decoded mesh (all shape stages, the 512 texture stage); those need a differentiable
+renderer and are not here, so the voxel terms carry the training alone.
 
 Where the published starting point fails: with few channels and steps, an object's colour is unreadable in the latent at
 first (blocks of random weights hear the geometry only, and the channel resampling weighs a token by how many voxels it

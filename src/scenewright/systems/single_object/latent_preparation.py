@@ -7,7 +7,8 @@ Reads the shards of `preparation.py`; writes one sample per picture, since flows
     texture     coords [M, 3], latent [M, C], shape_latent [M, Cs], cond [L, Cc]
 
 Latents are the encoders' means; those of tokens are normalised per channel with statistics that are measured on the
-training part, or given (a published model's), and written to `statistics.json`. Source: trellis2 sheet 14.2 and 14.6.
+training part, or given (a published model's), and written to `statistics.json`.
+Source: the data toolkit of microsoft/TRELLIS.2.
 """
 
 import json

@@ -1,7 +1,8 @@
 """Training tasks of TRELLIS.2's latent flows: shape latents from a picture, texture latents from picture and shape.
 
 Uniform times, condition dropped for one sample in ten (the shape latent never), plain mean squared error over all
-tokens of the batch. Source: trellis2 sheet section 14.2.
+tokens of the batch. Source: microsoft/TRELLIS.2
+trellis2/trainers/flow_matching.
 
 Legend: B samples, M tokens of all samples, C channels, L condition tokens.
 """

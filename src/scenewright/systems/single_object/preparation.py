@@ -7,8 +7,8 @@ One sample per asset, in tensor shards (`scenewright.data.tensor_shards`):
     dual_vertices  [N, 3], intersected bool [N, 3], materials [N, 6]    (docs/conventions.md#grid)
     pictures       uint8 [K, 4, S, S]      RGBA views from random directions and distances
 
-Frame: the asset's box centred, its longest side filling [-0.5, 0.5]^3, z up. Source: trellis1 sheet section 13.2,
-trellis2 sheet section 14.6 (there with Cycles pictures; here with our own renderer).
+Frame: the asset's box centred, its longest side filling [-0.5, 0.5]^3, z up. Source: microsoft/TRELLIS
+dataset_toolkits (there with Cycles pictures; here with our own renderer).
 """
 
 import logging

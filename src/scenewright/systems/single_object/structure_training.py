@@ -1,6 +1,6 @@
 """Training tasks on the dense structure: its autoencoder, and the flow on its latent.
 
-Losses as published: trellis1 sheet section 13.3, trellis2 sheet sections 14.2 and 14.5.
+Losses as published: microsoft/TRELLIS trellis/trainers, microsoft/TRELLIS.2 trellis2/trainers.
 
 Legend: B samples, R occupancy resolution, r latent resolution, L condition tokens.
 """
