@@ -1,11 +1,14 @@
 """Every pair of formats that makes sense: geometry there and back, and materials, names and colours where they fit."""
 
+import contextlib
 import logging
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from scenewright.errors import InputError
 from scenewright.io.conversion import convert
@@ -120,6 +123,22 @@ def test_bad_obj_files(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bad.obj").write_bytes(content)
     with pytest.raises(InputError, match="bad"):
         load_scene(tmp_path / "bad.obj")
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_fuzzed_obj_files_only_raise_input_errors(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("fuzz")
+    path = save_scene(two_objects(), folder / "a.obj")
+    file = data.draw(st.sampled_from([path, path.with_suffix(".mtl")]))
+    content = bytearray(file.read_bytes())
+    for _ in range(data.draw(st.integers(1, 5))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    file.write_bytes(content)
+    with contextlib.suppress(InputError):
+        load_scene(path)
 
 
 def test_plain_colours_become_vertex_colours_in_ply(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -23,6 +23,7 @@ __all__ = [
     "MAX_PIXELS",
     "decode_image",
     "encode_png",
+    "image_of",
     "load_image",
     "load_label_image",
     "load_label_pixels",
@@ -125,6 +126,11 @@ def encode_png(pixels: UInt8[Tensor, "height width *channels"]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(array)).save(buffer, format="PNG", compress_level=6)
     return buffer.getvalue()
+
+
+def image_of(picture: Float[Tensor, "height width channels"]) -> Image.Image:
+    """The 8-bit picture of encoded values in [0, 1]; what lies outside is clamped."""
+    return Image.fromarray((picture.detach().clamp(0, 1) * 255).round().byte().cpu().numpy())
 
 
 def pixels_of(image: Image.Image, mode: str) -> UInt8[Tensor, "height width channels"]:

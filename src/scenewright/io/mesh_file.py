@@ -103,7 +103,10 @@ def _load(path: Path) -> Scene:
 
 
 def _save_ply(scene: Scene, path: Path) -> Path:
-    return save_mesh(merged_mesh([_painted(part) for item in scene.objects for part in item.placed_parts()]), path)
+    parts = [_painted(part) for item in scene.objects for part in item.placed_parts()]
+    colors = [part.vertex_colors for part in parts if part.vertex_colors is not None]
+    is_plain = all(bool((values == 1).all()) for values in colors)
+    return save_mesh(merged_mesh([replace(part, vertex_colors=None) for part in parts] if is_plain else parts), path)
 
 
 def _painted(mesh: Mesh) -> Mesh:

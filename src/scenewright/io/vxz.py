@@ -22,14 +22,6 @@ from torch import Tensor
 
 from scenewright.errors import InputError
 from scenewright.io.atomic import write_bytes
-from scenewright.io.vxz_codec import (
-    neighbor_decode,
-    neighbor_encode,
-    octree_decode,
-    octree_encode,
-    parent_decode,
-    parent_encode,
-)
 from scenewright.io.vxz_compression import LEVELS, StreamError, compress, decompress
 from scenewright.types import SparseVoxels
 
@@ -185,6 +177,8 @@ def _from_z_order(codes: np.ndarray) -> np.ndarray:
 
 
 def _encode_chunk(local: np.ndarray, columns: dict[str, np.ndarray], options: VxzOptions) -> list[tuple[str, bytes]]:
+    from scenewright.io.vxz_codec import neighbor_encode, octree_encode, parent_encode  # compiled: slow to import
+
     codes, depth = _z_order(local), options.chunk_size.bit_length() - 1
     if (codes[1:] == codes[:-1]).any():
         raise InputError("Expected every voxel once, got repeated coordinates; merge them before writing.")
@@ -284,6 +278,8 @@ def _decode_chunk(
     data: memoryview, entry: dict[str, Any], channels: dict[str, int], options: VxzOptions, limit: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Local coords [n, 3] and all attributes side by side [n, C] of one chunk of at most `limit` voxels."""
+    from scenewright.io.vxz_codec import neighbor_decode, octree_decode, parent_decode  # compiled: slow to import
+
     depth = options.chunk_size.bit_length() - 1
 
     def stream(name: str, max_size: int) -> np.ndarray:

@@ -22,6 +22,7 @@ from PIL import Image
 from torch import Tensor
 
 from scenewright.errors import InputError, MissingExtraError
+from scenewright.io.images import image_of
 
 __all__ = [
     "FidAccumulator",
@@ -141,8 +142,7 @@ def _extra(module: str, feature: str) -> Any:
 
 
 def _to_pil(image: Tensor) -> Image.Image:
-    pixels = (image.clamp(0, 1) * 255).round().to(torch.uint8)
-    return Image.fromarray(pixels.permute(1, 2, 0).cpu().numpy())
+    return image_of(image.permute(1, 2, 0))
 
 
 def _square_518(image: Image.Image) -> Tensor:

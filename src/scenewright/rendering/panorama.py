@@ -22,6 +22,7 @@ from scenewright.geometry.camera.cubemap import (
     equirect_rays,
     locate_on_cube,
 )
+from scenewright.io.images import image_of
 from scenewright.rendering.lights import STUDIO, Lights, ShadowMaps
 from scenewright.rendering.render import DEFAULT_OPTIONS, RenderOptions, render, shadows_of
 from scenewright.rendering.triangles import TriangleScene, pack_scene
@@ -46,7 +47,7 @@ class PanoramaRendering:
 
     def image(self) -> Image.Image:
         """The colour picture as 8-bit RGB."""
-        return Image.fromarray((self.rgb.clamp(0, 1) * 255).round().byte().cpu().numpy())
+        return image_of(self.rgb)
 
 
 def render_panorama(

@@ -16,6 +16,7 @@ from scenewright.errors import InputError, MissingExtraError
 from scenewright.geometry.splat import splat_gaussians
 from scenewright.io.atomic import atomic_path
 from scenewright.io.gaussian_ply import merged_splats
+from scenewright.io.images import image_of
 from scenewright.rendering.framing import frame_points, turntable
 from scenewright.rendering.lights import STUDIO, Lights
 from scenewright.rendering.render import RenderOptions, render, shadows_of
@@ -178,4 +179,4 @@ def _splat_pictures(
             # Splat colours are display colours already, so the backdrop is encoded before mixing.
             backdrop = torch.tensor(style.background, device=color.device).clamp(0, 1) ** (1 / 2.2)
             picture = color + (1 - alpha) * backdrop
-        yield Image.fromarray((picture.clamp(0, 1) * 255).round().byte().cpu().numpy())
+        yield image_of(picture)

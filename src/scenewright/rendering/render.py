@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 from PIL import Image
 from torch import Tensor
 
+from scenewright.io.images import image_of
 from scenewright.rendering import raster_numba, shade_numba, shade_torch
 from scenewright.rendering.gbuffer import Backend, GBuffer, choose_backend, rasterize, rasterize_depth, run_bands
 from scenewright.rendering.lights import STUDIO, Lights, ShadowMaps, cast_shadows
@@ -71,7 +72,7 @@ class Rendering:
     def image(self, *, transparent: bool = False) -> Image.Image:
         """The colour picture as 8-bit RGB, or RGBA with `alpha` as its fourth channel."""
         channels = torch.cat([self.rgb, self.alpha[..., None]], -1) if transparent else self.rgb
-        return Image.fromarray((channels.clamp(0, 1) * 255).round().byte().cpu().numpy())
+        return image_of(channels)
 
     def mask(self, instance: int) -> Bool[Tensor, "height width"]:
         """The visible pixels of one object (numbered from 1)."""

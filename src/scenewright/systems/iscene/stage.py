@@ -22,6 +22,7 @@ from scenewright.backbones.trellis1.pretrained import load_named_network, read_p
 from scenewright.encoders.preprocess.crop import drop_alpha, image_to_tensor
 from scenewright.encoders.weights import load_dinov2, load_named_dinov2
 from scenewright.errors import InputError
+from scenewright.io.images import image_of
 from scenewright.progress import SILENT, Advance, Progress, ignore
 from scenewright.samplers.config import SamplerConfig
 from scenewright.systems.assembly.structures import PlacedStructures, SceneRequest, object_generator
@@ -203,4 +204,4 @@ def _rolled_noise(
 
 
 def _to_image(pixels: Float[Tensor, "3 height width"]) -> Image.Image:
-    return Image.fromarray((pixels.permute(1, 2, 0) * 255).round().byte().numpy())
+    return image_of(pixels.permute(1, 2, 0))

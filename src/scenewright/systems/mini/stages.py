@@ -21,6 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from scenewright.geometry.rotation import compose_similarity
+from scenewright.io.images import image_of
 from scenewright.progress import SILENT, Advance, Progress
 from scenewright.systems.assembly.structures import (
     LayoutErrors,
@@ -211,4 +212,4 @@ def _tell_step(advance: Advance, sample: int, step: int, steps: int) -> None:
 
 
 def _image(picture: Float[Tensor, "4 P P"]) -> Image.Image:
-    return Image.fromarray((picture[:3].permute(1, 2, 0) * 255).round().byte().cpu().numpy())
+    return image_of(picture[:3].permute(1, 2, 0))
