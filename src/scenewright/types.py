@@ -244,6 +244,8 @@ class View:
     """One picture of a place, with the masks of its objects and its camera where they are known.
 
     The picture is kept as RGB, the masks on the CPU. `name` says which picture it is in messages (a file's name).
+    `depth_m` is in metres, where it is known: along the camera's axis, of a panorama along the rays; 0, NaN and
+    infinity are unknown. Its size may differ from the picture's.
 
     Raises:
         InputError: there are objects but no mask, or a mask is empty or not of the picture's size.
@@ -253,6 +255,7 @@ class View:
     objects: ObjectMasks | None = None
     camera: Camera | PanoramaCamera | None = None
     name: str = ""
+    depth_m: Float[Tensor, "rows columns"] | None = None
 
     def __post_init__(self) -> None:
         if self.image.mode != "RGB":

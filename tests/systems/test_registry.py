@@ -79,4 +79,4 @@ def test_everything_that_a_spec_names_exists(spec) -> None:
 
 def test_systems_that_are_not_built_yet_say_so() -> None:
     with pytest.raises(InputError, match="cannot use them yet; use scenegen, iscene"):
-        load("inspace")
+        load("genrecon")

@@ -11,6 +11,7 @@ from scenewright.cli.evaluate import evaluate
 from scenewright.cli.generate import generate
 from scenewright.cli.list_weights import list_weights
 from scenewright.cli.object import object_command
+from scenewright.cli.panorama import panorama
 from scenewright.cli.prepare import prepare_app
 from scenewright.cli.reconstruct import reconstruct
 from scenewright.cli.render import render
@@ -33,6 +34,7 @@ app.command()(evaluate)
 app.command()(generate)
 app.command("list")(list_weights)
 app.command("object")(object_command)
+app.command()(panorama)
 app.add_typer(prepare_app, name="prepare")
 app.command()(reconstruct)
 app.command()(render)

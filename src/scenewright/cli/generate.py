@@ -64,6 +64,15 @@ def generate(
     texture_size: Annotated[int | None, typer.Option(help="Side of each texture.", min=16, max=8192)] = None,
     splats: Annotated[Path | None, typer.Option(help="Also write all Gaussians to this .ply.")] = None,
     camera: Annotated[Path | None, typer.Option(help="The picture's camera as .json, where it is known.")] = None,
+    panorama: Annotated[
+        bool, typer.Option("--panorama", help="IMAGE is a 2:1 panorama, whatever else; without masks it is recognised.")
+    ] = False,
+    depth: Annotated[
+        Path | None, typer.Option(help="Distances of a panorama: .npy in metres or 16-bit .png in millimetres.")
+    ] = None,
+    stages: Annotated[
+        Path | None, typer.Option(help="Folder where a panorama's stages are kept, edited and continued from.")
+    ] = None,
     segmenter: Annotated[str | None, typer.Option(help="SAM for boxes, points and auto: folder or repository.")] = None,
     reroll: Annotated[
         list[str] | None, typer.Option(help="Make only this object anew (repeatable); needs --from.")
@@ -158,7 +167,12 @@ def generate(
         if reroll:
             raise InputError("--reroll needs --from MANIFEST, the .json beside the scene to change.")
         given = ["auto"] if auto else list(masks or ())
-        if folder is None:
+        if panorama or (not given and folder is None and _is_panorama(images)):
+            system = _panorama_system(system)
+            pairs = _one_panorama([str(path.absolute()) for path in images or ()], given)
+        elif depth is not None or stages is not None:
+            raise InputError("--depth and --stages belong to a panorama; leave them out, or add --panorama.")
+        elif folder is None:
             pairs = _pairs_of_views([str(path.absolute()) for path in images or ()], given, system)
         else:
             from scenewright.cli.generate_folder import generate_and_report
@@ -180,6 +194,8 @@ def generate(
             resolution=resolution,
             segmenter=segmenter,
             camera=None if camera is None else str(camera.absolute()),
+            depth=None if depth is None else str(depth.absolute()),
+            stages=None if stages is None else str(stages.absolute()),
             seed=seed,
             steps=steps,
             guidance=guidance,
@@ -228,6 +244,36 @@ def summarise(made: Any, num_masks: int, written: list[Path]) -> None:
     typer.echo("  ".join(f"{stage} {seconds:.1f} s" for stage, seconds in made.timings_s.items()))
     typer.echo(f"peak memory {made.manifest.facts['peak_memory_bytes'] / 2**20:.0f} MiB, {found} objects")
     typer.echo(f"wrote {', '.join(str(path) for path in written)}")
+
+
+def _is_panorama(images: list[Path] | None) -> bool:
+    """Whether there is one picture, twice as wide as high; a file that is no picture is told of later."""
+    from PIL import Image
+
+    if not images or len(images) > 1:
+        return False
+    try:
+        with Image.open(images[0]) as picture:
+            return picture.width == 2 * picture.height
+    except OSError:
+        return False
+
+
+def _panorama_system(chosen: str) -> str:
+    """The system that reads a panorama: the one chosen, or the only one where the choice was left open."""
+    spec = find_system(chosen)
+    if spec.reads == "panorama":
+        return chosen
+    readers = [spec.name for spec in usable_systems() if spec.reads == "panorama"]
+    if chosen != DEFAULT_SYSTEM or not readers:
+        raise InputError(f"{chosen} reads no panorama; use --system {' or '.join(readers)}, or give --masks.")
+    return readers[0]
+
+
+def _one_panorama(images: list[str], masks: list[str]) -> list[tuple[str, tuple[str, ...]]]:
+    if len(images) != 1 or masks:
+        raise InputError("Expected one panorama without masks: scenewright generate PANORAMA [--depth DEPTH].")
+    return [(images[0], ())]
 
 
 def _pairs_of_views(images: list[str], masks: list[str], system: str) -> list[tuple[str, tuple[str, ...]]]:

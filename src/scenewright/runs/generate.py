@@ -75,6 +75,7 @@ def load_system(settings: GenerateSettings, progress: Progress = SILENT) -> Syst
         resolution=settings.resolution,
         device=settings.device,
         dtype=None if settings.dtype is None else getattr(torch, settings.dtype),
+        work=None if settings.stages is None else Path(settings.stages),
         progress=progress,
     )
 

@@ -1,4 +1,4 @@
-"""What a run reads: pictures, masks and camera, repaired and hashed."""
+"""What a run reads: pictures, masks, camera and depth, repaired and hashed."""
 
 import json
 from dataclasses import dataclass, replace
@@ -10,10 +10,12 @@ import torch
 from scenewright.data.probe_scenes import read_test_scene
 from scenewright.encoders.masks import find_masks
 from scenewright.errors import InputError
+from scenewright.io.depth_file import load_depth
 from scenewright.io.images import load_image
 from scenewright.runs.manifest import GenerateSettings, Manifest, sha256_of_bytes
+from scenewright.systems.registry import find_system
 from scenewright.systems.system import in_same_order
-from scenewright.types import Camera, ObjectMasks, View
+from scenewright.types import Camera, ObjectMasks, PanoramaCamera, View
 from scenewright.weights.hub import sha256_of
 
 __all__ = ["Inputs", "check_same_inputs", "read_inputs"]
@@ -28,7 +30,7 @@ class Inputs:
 
     @property
     def masks(self) -> ObjectMasks:
-        """The objects of the first view."""
+        """The objects of the first view; none of a panorama."""
         return _masks(self.views[0])
 
     @property
@@ -38,10 +40,11 @@ class Inputs:
 
     @property
     def sha256(self) -> tuple[tuple[str, str], ...]:
-        """Hashes of picture and masks of every view; of masks by names and pixels, whatever files they came from."""
-        return tuple(
-            (image, _masks_sha256(_masks(view))) for view, image in zip(self.views, self.images_sha256, strict=True)
-        )
+        """Hashes of picture and masks of every view; of masks by names and pixels, whatever files they came from.
+
+        Depth counts to the masks.
+        """
+        return tuple((image, _masks_sha256(view)) for view, image in zip(self.views, self.images_sha256, strict=True))
 
 
 def read_inputs(settings: GenerateSettings) -> Inputs:
@@ -50,6 +53,8 @@ def read_inputs(settings: GenerateSettings) -> Inputs:
     Raises:
         InputError: a file is missing, is of another kind, no mask is usable, or views do not show the same objects.
     """
+    if find_system(settings.system).reads == "panorama":
+        return Inputs((_read_panorama(settings),), (sha256_of(Path(settings.image)),))
     files = [(settings.image, settings.masks), *((image, (masks,)) for image, masks in settings.further_views)]
     views = [_read_view(settings, image, masks) for image, masks in files]
     if settings.camera is not None:
@@ -83,13 +88,22 @@ def _read_view(settings: GenerateSettings, path: str, masks: tuple[str, ...]) ->
     return View(image, objects, name=Path(path).name)
 
 
+def _read_panorama(settings: GenerateSettings) -> View:
+    """A panorama and its depth, where there is a file of it."""
+    image = load_image(settings.image)
+    camera = PanoramaCamera(torch.eye(4), *image.size)
+    depth = None if settings.depth is None else load_depth(settings.depth)
+    return View(image, camera=camera, name=Path(settings.image).name, depth_m=depth)
+
+
 def _masks(view: View) -> ObjectMasks:
-    assert view.objects is not None
-    return view.objects
+    return view.objects or ObjectMasks(torch.zeros(0, *view.image.size[::-1], dtype=torch.bool))
 
 
-def _masks_sha256(masks: ObjectMasks) -> str:
-    return sha256_of_bytes("\n".join(masks.names).encode() + b"\0" + masks.masks.numpy().tobytes())
+def _masks_sha256(view: View) -> str:
+    masks = _masks(view)
+    content = "\n".join(masks.names).encode() + b"\0" + masks.masks.numpy().tobytes()
+    return sha256_of_bytes(content + (b"" if view.depth_m is None else view.depth_m.numpy().tobytes()))
 
 
 def _read_camera(path: Path, size: tuple[int, int]) -> Camera:

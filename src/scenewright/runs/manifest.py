@@ -23,7 +23,8 @@ _FORMAT = 1
 class GenerateSettings:
     """The choices of one run of `scenewright generate`; paths are absolute.
 
-    `further_views` are (picture, masks) of every view after the first.
+    `further_views` are (picture, masks) of every view after the first; a panorama has no masks. `stages` is the folder
+    where a system that can keeps what its stages made.
     """
 
     image: str
@@ -46,6 +47,8 @@ class GenerateSettings:
     device: str = "cpu"
     dtype: str | None = None
     further_views: tuple[tuple[str, str], ...] = ()
+    depth: str | None = None
+    stages: str | None = None
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,8 @@ def quick_settings() -> InSpaceSettings:
 def view() -> View:
     depth = room_depth(32)
     shade = (255 * depth / depth.max()).byte().numpy()
-    return View(Image.fromarray(np.stack([shade, shade[::-1], 255 - shade], -1)), name="room.png")
+    picture = Image.fromarray(np.stack([shade, shade[::-1], 255 - shade], -1))
+    return View(picture, name="room.png", depth_m=depth.float())
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,6 @@ def system(folder: Path, stages: Path | None = None) -> InSpace:
         base,
         load_image_encoder(base),
         quick_settings(),
-        distances=lambda view: room_depth(32).float(),
         stages=StageFiles(stages),
     )
 

@@ -1,7 +1,7 @@
-"""What is known of InSpace before any network is loaded; this version cannot generate with it yet."""
+"""What is known of InSpace before any network is loaded."""
 
-from scenewright.systems.inspace.weights import RECORDS
-from scenewright.systems.spec import SystemSpec
+from scenewright.systems.inspace.weights import RECORDS, REPOSITORY
+from scenewright.systems.spec import Published, SystemSpec
 
 __all__ = ["SPEC"]
 
@@ -9,6 +9,9 @@ SPEC = SystemSpec(
     name="inspace",
     summary="one panorama to a room",
     reads="panorama",
+    open="scenewright.systems.inspace.opening:open_inspace",
+    # The one training step that is known; with another one the user names the preset.
+    published=Published(REPOSITORY, "ckpts/bbox_centerpoint/ckpts/bbox_centerpoint_ema0.9999_step0024500.pt", "22 GB"),
     records=RECORDS,
     networks=(
         "dinov3-vitl16",
@@ -16,6 +19,7 @@ SPEC = SystemSpec(
         "inspace/box_network",
         "inspace/shape_flow",
         "inspace/texture_flow",
+        "trellis1/structure_encoder",
         "trellis1/structure_decoder",
         "trellis2/shape_decoder",
         "trellis2/texture_decoder",

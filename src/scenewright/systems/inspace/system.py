@@ -7,7 +7,7 @@ Every arrow is a function; what it gives can be kept in a folder, edited, and co
 Noise is drawn on the CPU, in every stage from the seed anew, as the published demo does.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -49,10 +49,7 @@ from scenewright.systems.system import Views
 from scenewright.types import Camera, Mesh, Scene, View
 from scenewright.weights.hub import sha256_of
 
-__all__ = ["DistanceSource", "InSpace", "InSpaceSettings", "panorama_of"]
-
-DistanceSource = Callable[[View], Float[Tensor, "h w"]]
-"""Gives the distances along the rays of a panorama, in metres: from a file, or from a depth network."""
+__all__ = ["InSpace", "InSpaceSettings", "panorama_of"]
 
 
 @dataclass(frozen=True)
@@ -96,7 +93,6 @@ class InSpace:
     Args:
         weights: where InSpace's networks come from; each is loaded for its stage and let go.
         base: TRELLIS.2's networks.
-        distances: None starts from noise, in a room of assumed size.
         stages: where results are kept; None keeps none.
     """
 
@@ -109,17 +105,18 @@ class InSpace:
         encoder: Dinov3,
         settings: InSpaceSettings | None = None,
         *,
-        distances: DistanceSource | None = None,
         stages: StageFiles | None = None,
     ) -> None:
-        self.weights, self.base, self.encoder, self.distances = weights, base, encoder, distances
+        self.weights, self.base, self.encoder = weights, base, encoder
         self.settings, self.stages = settings or InSpaceSettings(), stages or StageFiles()
         self._hashes: dict[Path, str] = {}
 
     def generate(
         self, views: Views, *, seed: int = 0, options: GenerateOptions = DEFAULT, progress: Progress = SILENT
     ) -> Scene:
-        """The furnished room of one panorama, floor at z = 0, in metres where distances are known.
+        """The furnished room of one panorama, floor at z = 0, in metres where the view has depth.
+
+        Without depth the coarse stage starts from noise, in a room of assumed size.
 
         Raises:
             InputError: there is not exactly one view, it is no panorama, or its distances show no room.
@@ -128,7 +125,7 @@ class InSpace:
         given = (views,) if isinstance(views, View) else tuple(views)
         if len(given) != 1:
             raise InputError(f"InSpace makes a room from one panorama, but got {len(given)} views.")
-        panorama = panorama_of(given[0], self.distances)
+        panorama = panorama_of(given[0])
         settings, sampling = self.settings, options.sampling
         changed = replace(
             settings,
@@ -309,8 +306,8 @@ class InSpace:
         return found_mesh[0] if found_mesh else None
 
 
-def panorama_of(view: View, distances: DistanceSource | None = None) -> Panorama:
-    """The panorama of a view, with its distances where there is a source of them.
+def panorama_of(view: View) -> Panorama:
+    """The panorama of a view, with its distances where it has them.
 
     Raises:
         InputError: the view has a perspective camera, or the picture is not twice as wide as high.
@@ -320,7 +317,7 @@ def panorama_of(view: View, distances: DistanceSource | None = None) -> Panorama
             "InSpace reads a panorama, but got a picture of a perspective camera; use SceneGen or I-Scene."
         )
     rgb = torch.from_numpy(np.array(view.image))
-    return Panorama(rgb, None if distances is None else distances(view))
+    return Panorama(rgb, view.depth_m)
 
 
 def _generator(seed: int) -> torch.Generator:
