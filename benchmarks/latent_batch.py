@@ -13,9 +13,9 @@ import torch
 
 from benchmarks.measure import alternate, machine
 from scenewright.backbones.trellis1.config import SLatFlowConfig
+from scenewright.backbones.trellis1.sampling import sample_latents
 from scenewright.backbones.trellis1.slat_flow import SLatFlow
 from scenewright.samplers.config import SamplerConfig
-from scenewright.systems.assembly.trellis1_decoder import sample_latents
 from scenewright.weights.record import LatentStatistics
 
 TOKENS = 1374

@@ -5,12 +5,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scenewright.backbones.structure_vae import occupied_coords
 from scenewright.backbones.trellis2.published import build_network
 from scenewright.backbones.trellis2.sampling import (
     cascade_coords,
     sample_shape_latent,
     sample_texture_latent,
-    structure_coords,
 )
 from scenewright.backbones.trellis2.shape_vae import ShapeFields, shape_features
 from scenewright.backbones.trellis2.unet_blocks import (
@@ -384,7 +384,7 @@ def adaptive_grad_clip(case: Case) -> Outputs:
 
 
 def ss_to_coords(case: Case) -> Outputs:
-    return {"coords": structure_coords(case.inputs["logits"], case.config["resolution"])}
+    return {"coords": occupied_coords(case.inputs["logits"], case.config["resolution"])}
 
 
 def cascade(case: Case) -> Outputs:

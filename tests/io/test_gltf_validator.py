@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from scenewright.backbones.trellis2 import SPEC
 from scenewright.backbones.trellis2.decoding import object_surface
 from scenewright.backbones.trellis2.texture_vae import MATERIAL_CHANNELS
 from scenewright.geometry.mesh.finish import finish_mesh
 from scenewright.geometry.mesh.surface_color import VoxelField
 from scenewright.geometry.ovoxel.voxelize_object import object_to_ovoxel, ovoxel_to_mesh
 from scenewright.io.glb import glb_bytes, load_glb
-from scenewright.systems.single_object.trellis2 import TRELLIS2_FINISH
 from scenewright.types import Mesh, OVoxel, PBRMaterial, Scene, SceneObject, SparseVoxels
 from tests.io.scenes import camera, picture, placed, rich_scene, tetrahedron
 
@@ -89,7 +89,7 @@ def finished_object() -> Scene:
     values = {name: value.float() / 255 for name, value in voxels.materials.items() if name in MATERIAL_CHANNELS}
     field = VoxelField(SparseVoxels(voxels.grid.coords, voxels.grid.resolution, values))
     surface = object_surface(voxels.grid)
-    return plain(finish_mesh(surface, field, replace(TRELLIS2_FINISH, max_faces=2000, texture_size=64)))
+    return plain(finish_mesh(surface, field, replace(SPEC.finish, max_faces=2000, texture_size=64)))
 
 
 SCENES = {

@@ -1,7 +1,7 @@
 """Structure autoencoder: occupancy of a 64^3 grid to and from a latent of `[8, 16, 16, 16]`, by dense convolutions.
 
 Both backbones use this one network and checkpoint. Source: TRELLIS (structured 3D latents), sparse structure VAE;
-trellis1 sheet section 4.
+microsoft/TRELLIS trellis/models/sparse_structure_vae.py.
 
 Legend: B batch, C latent channels, R occupancy resolution, r latent resolution.
 """
@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from scenewright.errors import EmptyStructureError
 from scenewright.nn.conv3d import Downsample3d, ResBlock3d, Upsample3d
 from scenewright.nn.norm import ChannelLayerNorm32
 from scenewright.nn.precision import torso_dtype
@@ -24,6 +25,7 @@ __all__ = [
     "StructureDecoder",
     "StructureEncoder",
     "StructureVAEConfig",
+    "decode_structure",
     "occupied_coords",
     "structure_vae_config",
     "structure_vae_losses",
@@ -110,9 +112,32 @@ class StructureDecoder(nn.Module):
         return self.out_layer(h)
 
 
-def occupied_coords(logits: Float[Tensor, "B 1 R R R"]) -> Int[Tensor, "N 4"]:
-    """Rows (batch, x, y, z) of the voxels with a positive logit, lexicographic, int32."""
-    return (logits[:, 0] > 0).nonzero().int()
+def occupied_coords(logits: Float[Tensor, "B 1 R R R"], resolution: int | None = None) -> Int[Tensor, "N 4"]:
+    """Rows (batch, x, y, z) of the voxels with a positive logit, lexicographic, int32.
+
+    Args:
+        resolution: of a coarser grid whose cells are to be listed where they hold such a voxel; it divides R.
+    """
+    factor = 1 if resolution is None else logits.shape[-1] // resolution
+    return (F.max_pool3d(logits, factor) if factor > 1 else logits)[:, 0].gt(0).nonzero().int()
+
+
+@torch.no_grad()
+def decode_structure(
+    decoder: StructureDecoder, latent: Float[Tensor, "1 C r r r"], resolution: int | None = None
+) -> Int[Tensor, "n 3"]:
+    """Voxels (x, y, z) of one object, or occupied cells of a coarser grid; see `occupied_coords`.
+
+    Raises:
+        EmptyStructureError: no voxel is occupied, so that there is no object.
+    """
+    coords = occupied_coords(decoder(latent), resolution)[:, 1:]
+    if not len(coords):
+        raise EmptyStructureError(
+            "The structure has no occupied voxel, so there is no object; try another seed, or check that the image "
+            "shows the object on a clean background."
+        )
+    return coords
 
 
 def _output_head(width: int, channels: int) -> nn.Sequential:
@@ -138,7 +163,7 @@ def structure_vae_losses(
 ) -> dict[str, Float[Tensor, ""]]:
     """Reconstruction loss over the whole batch ("dice", "bce" or "l1"), KL to the unit normal, and their weighted sum.
 
-    Source: trellis1 sheet section 13.3.
+    Source: microsoft/TRELLIS trellis/trainers/vae/sparse_structure_vae.py.
     """
     probability = logits.sigmoid()
     if reconstruction == "dice":

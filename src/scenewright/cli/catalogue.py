@@ -2,16 +2,12 @@
 
 from dataclasses import dataclass
 
-from scenewright.backbones.trellis1.weights import RECORDS as TRELLIS1
-from scenewright.backbones.trellis2.weights import RECORDS as TRELLIS2
+from scenewright.backbones.registry import BACKBONES
 from scenewright.encoders.records import RECORDS as ENCODERS
 from scenewright.systems import registry
 from scenewright.weights.record import WeightsRecord
 
 __all__ = ["SystemNeeds", "all_records", "needs"]
-
-_OBJECTS = ("trellis1/structure_decoder", "trellis1/slat_flow", "trellis1/mesh_decoder")
-_PBR_OBJECTS = ("trellis1/structure_decoder", "trellis2/shape_decoder", "trellis2/texture_decoder")
 
 
 @dataclass(frozen=True)
@@ -35,9 +31,9 @@ class SystemNeeds:
 
 def all_records() -> dict[str, WeightsRecord]:
     """Every published file that this version knows, by name."""
-    records = TRELLIS1 | TRELLIS2 | {record.name: record for record in ENCODERS}
-    for spec in registry.SPECS:
-        records |= spec.records
+    records = {record.name: record for record in ENCODERS}
+    for own in (*(spec.records for spec in BACKBONES), *(spec.records for spec in registry.SPECS)):
+        records |= own
     return records
 
 
@@ -45,24 +41,7 @@ def needs() -> tuple[SystemNeeds, ...]:
     """Backbones, then the systems that have networks."""
     records = all_records()
     rows = [
-        (
-            "trellis1",
-            "one picture to one object",
-            ("dinov2-vitl14-reg", "trellis1/structure_flow", *_OBJECTS),
-            True,
-        ),
-        (
-            "trellis2",
-            "one picture to one object with PBR materials",
-            (
-                "dinov3-vitl16",
-                "trellis2/structure_flow",
-                "trellis2/shape_flow_512",
-                "trellis2/texture_flow_512",
-                *_PBR_OBJECTS,
-            ),
-            True,
-        ),
+        *((spec.name, f"one picture to one object: {spec.summary}", spec.networks, True) for spec in BACKBONES),
         *((spec.name, spec.summary, spec.networks, bool(spec.open)) for spec in registry.SPECS if spec.networks),
     ]
     return tuple(

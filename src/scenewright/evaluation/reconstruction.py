@@ -31,8 +31,7 @@ from scenewright.metrics.point_clouds import cloud_distances
 from scenewright.progress import Advance, ignore
 from scenewright.recipes.results import trained_network
 from scenewright.sparse.hashing import coord_keys
-from scenewright.sparse.tensor import VoxelSet
-from scenewright.systems.assembly.decoding import packed_voxels
+from scenewright.sparse.tensor import VoxelSet, packed_voxels
 from scenewright.systems.single_object.autoencoder_training import voxel_pictures
 from scenewright.types import DualGrid, Mesh, Scene, SceneObject
 

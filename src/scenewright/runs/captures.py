@@ -13,7 +13,7 @@ from PIL import Image
 
 from scenewright.encoders.masks import find_masks
 from scenewright.errors import InputError
-from scenewright.geometry.mesh.finish import FinishOverride
+from scenewright.geometry.mesh.finish_options import FinishOverride
 from scenewright.io.atomic import write_bytes
 from scenewright.io.glb import glb_bytes
 from scenewright.jobs.store import to_json

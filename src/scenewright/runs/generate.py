@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from scenewright.errors import InputError
-from scenewright.geometry.mesh.finish import FinishOverride
+from scenewright.geometry.mesh.finish_options import FinishOverride
 from scenewright.io.atomic import write_bytes
 from scenewright.io.glb import glb_bytes, parse_glb
 from scenewright.io.images import save_image

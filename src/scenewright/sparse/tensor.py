@@ -8,7 +8,7 @@ Legend: N voxels, B batch items. Coordinates are (batch, x, y, z) with the rows 
 ascending (docs/conventions.md#grid); rows inside an item may be in any order, which every operation keeps.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from scenewright.sparse.hashing import CoordTable, coord_keys
 
-__all__ = ["SparseTensor", "VoxelSet"]
+__all__ = ["SparseTensor", "VoxelSet", "packed_voxels"]
 
 Built = TypeVar("Built")
 
@@ -105,3 +105,9 @@ class SparseTensor:
         start = sum(self.voxels.lengths[:index])
         rows = slice(start, start + self.voxels.lengths[index])
         return self.coords[rows, 1:], self.feats[rows]
+
+
+def packed_voxels(coords: Sequence[Int[Tensor, "_ 3"]], device: torch.device | str = "cpu") -> VoxelSet:
+    """The voxels (x, y, z) of several objects as one batch, in their order."""
+    rows = [torch.nn.functional.pad(xyz.int(), (1, 0), value=item) for item, xyz in enumerate(coords)]
+    return VoxelSet(torch.cat(rows).to(device), len(coords))

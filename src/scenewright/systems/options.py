@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from scenewright.geometry.mesh.finish import FinishOverride
+from scenewright.geometry.mesh.finish_options import FinishOverride
 from scenewright.samplers.config import SamplingOverride
 
 __all__ = ["DEFAULT", "GenerateOptions"]

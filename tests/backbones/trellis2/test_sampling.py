@@ -7,16 +7,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scenewright.backbones.structure_vae import occupied_coords
 from scenewright.backbones.trellis2.config import SHAPE_SAMPLER, STRUCTURE_SAMPLER, TEXTURE_SAMPLER
 from scenewright.backbones.trellis2.latent_flow import LatentFlow
-from scenewright.backbones.trellis2.object_sampling import PLANS
+from scenewright.backbones.trellis2.plans import PLANS
 from scenewright.backbones.trellis2.sampling import (
     cascade_coords,
     denormalized,
     normalized,
     sample_shape_latent,
     sample_structure_latent,
-    structure_coords,
     structure_noise,
 )
 from scenewright.backbones.trellis2.structure_flow import StructureFlow
@@ -30,8 +30,8 @@ def test_a_cell_is_a_token_when_any_of_its_voxels_is_occupied():
     logits = torch.full((2, 1, 8, 8, 8), -1.0)
     logits[0, 0, 5, 2, 7] = 0.5
     logits[1, 0, 0, 0, 0] = 0.0  # zero is empty
-    assert structure_coords(logits, 4).tolist() == [[0, 2, 1, 3]]
-    assert structure_coords(logits, 8).tolist() == [[0, 5, 2, 7]]
+    assert occupied_coords(logits, 4).tolist() == [[0, 2, 1, 3]]
+    assert occupied_coords(logits, 8).tolist() == [[0, 5, 2, 7]]
 
 
 def dense_coords(side: int) -> torch.Tensor:

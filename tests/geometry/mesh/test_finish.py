@@ -9,7 +9,8 @@ import torch
 from scenewright.errors import InputError
 from scenewright.geometry.isosurface.mesh_extraction import extract_mesh
 from scenewright.geometry.mesh.edges import edge_table
-from scenewright.geometry.mesh.finish import FinishOptions, finish_mesh
+from scenewright.geometry.mesh.finish import finish_mesh
+from scenewright.geometry.mesh.finish_options import FinishOptions
 from scenewright.geometry.mesh.surface_color import VertexColorField
 from scenewright.types import Mesh
 from tests.geometry.shapes import all_voxels, corner_positions, empty_mesh, features_of_distance, icosphere, to_trimesh

@@ -7,13 +7,14 @@ import pytest
 import torch
 from PIL import Image
 
+from scenewright.backbones.trellis1.sampling import sample_latents
 from scenewright.errors import EmptyStructureError, InputError, OutOfMemoryBudgetError
-from scenewright.geometry.mesh.finish import FinishOverride
+from scenewright.geometry.mesh.finish_options import FinishOverride
 from scenewright.io.glb import glb_bytes
 from scenewright.machine import memory_in_use
 from scenewright.systems.assembly.generator import SceneGenerator
 from scenewright.systems.assembly.structures import PlacedStructures, SceneRequest
-from scenewright.systems.assembly.trellis1_decoder import Trellis1Decoder, sample_latents
+from scenewright.systems.assembly.trellis1_decoder import Trellis1Decoder
 from scenewright.systems.assembly.trellis2_decoder import Trellis2Decoder, coarser_coords
 from scenewright.systems.baselines.cuboid import CuboidSystem
 from scenewright.systems.baselines.floor_scene import assumed_camera

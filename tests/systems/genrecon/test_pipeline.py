@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from scenewright.errors import InputError
-from scenewright.geometry.mesh.finish import FinishOptions
+from scenewright.geometry.mesh.finish_options import FinishOptions
 from scenewright.samplers.config import SamplerConfig
 from scenewright.systems.genrecon.captures import Capture, aligned, read_capture
 from scenewright.systems.genrecon.instances import LabelledView

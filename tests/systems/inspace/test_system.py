@@ -11,9 +11,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from scenewright.backbones.trellis2.pretrained import Trellis2
+from scenewright.backbones.trellis2.pretrained import trellis2_networks
+from scenewright.encoders.weights import load_named_dinov3
 from scenewright.errors import InputError
-from scenewright.geometry.mesh.finish import FinishOptions
+from scenewright.geometry.mesh.finish_options import FinishOptions
 from scenewright.io.data_file import data_fingerprint
 from scenewright.io.depth_file import load_depth, save_depth
 from scenewright.systems.inspace.box_decoding import BoxDecoding
@@ -23,8 +24,8 @@ from scenewright.systems.inspace.panorama import Panorama, PanoramaSettings, rol
 from scenewright.systems.inspace.pretrained import InSpaceWeights, read_sizes
 from scenewright.systems.inspace.stage_files import StageFiles
 from scenewright.systems.inspace.system import InSpace, InSpaceSettings
-from scenewright.systems.single_object.trellis2 import load_image_encoder
 from scenewright.types import Camera, Mesh, View
+from scenewright.weights.source import WeightsSource
 from tests.systems.inspace.test_panorama_geometry import room_depth
 from tests.tiny_inspace import write_tiny_base, write_tiny_inspace
 
@@ -62,12 +63,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def system(folder: Path, stages: Path | None = None) -> InSpace:
-    base = Trellis2(folder / "base")
+    base = trellis2_networks(WeightsSource(folder / "base"))
     weights = InSpaceWeights(str(folder / "inspace"), read_sizes(folder / "inspace"))
     return InSpace(
         weights,
         base,
-        load_image_encoder(base),
+        load_named_dinov3(base.image_encoder, base.source)[0],
         quick_settings(),
         stages=StageFiles(stages),
     )

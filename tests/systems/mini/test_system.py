@@ -9,7 +9,7 @@ from PIL import Image
 
 from scenewright.backbones.structure_vae import StructureDecoder
 from scenewright.errors import WeightsError
-from scenewright.geometry.mesh.finish import FinishOverride
+from scenewright.geometry.mesh.finish_options import FinishOverride
 from scenewright.geometry.mesh.surface_color import VoxelField
 from scenewright.samplers.config import SamplingOverride
 from scenewright.systems.assembly.placing import transformed_camera

@@ -1,5 +1,6 @@
 """Picture to object with tiny random networks: the whole published path, its determinism and its refusals."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,20 +9,17 @@ import torch
 from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
-from scenewright.backbones.trellis1.pretrained import Trellis1
 from scenewright.cli.app import app
+from scenewright.encoders.pictures import encode_pictures
 from scenewright.errors import InputError, WeightsError
-from scenewright.geometry.mesh.finish import FinishOptions
+from scenewright.geometry.mesh.finish_options import FinishOverride
 from scenewright.io.scene_file import load_scene
-from scenewright.systems.single_object.trellis1 import (
-    ObjectOptions,
-    encode_pictures,
-    load_image_encoder,
-    object_from_pictures,
-)
+from scenewright.systems.options import GenerateOptions
+from scenewright.systems.single_object.generate import load_backbone, object_from_pictures
+from scenewright.systems.single_object.trellis1 import Trellis1Objects
 from tests.tiny_trellis1 import write_tiny_trellis1
 
-SMALL = FinishOptions(max_faces=500, texture_size=64)
+SMALL = GenerateOptions(finish=FinishOverride(max_faces=500, texture_size=64))
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +28,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def networks(folder: Path) -> Trellis1:
-    return Trellis1.from_pretrained(folder)
+def networks(folder: Path) -> Trellis1Objects:
+    return Trellis1Objects.from_pretrained(folder)
 
 
 def cut_out(color: tuple[int, int, int] = (200, 90, 30)) -> Image.Image:
@@ -40,9 +38,8 @@ def cut_out(color: tuple[int, int, int] = (200, 90, 30)) -> Image.Image:
     return picture
 
 
-def test_a_picture_becomes_one_textured_object_in_the_unit_cube(networks: Trellis1) -> None:
-    encoder = load_image_encoder(networks)
-    scene = object_from_pictures([cut_out()], networks, encoder, ObjectOptions(seed=3, finish=SMALL))
+def test_a_picture_becomes_one_textured_object_in_the_unit_cube(networks: Trellis1Objects) -> None:
+    scene = object_from_pictures(cut_out(), networks, seed=3, options=SMALL)
     (made,) = scene.objects
     (mesh,) = made.parts
     assert 0 < len(mesh.faces) <= 500
@@ -57,11 +54,9 @@ def test_a_picture_becomes_one_textured_object_in_the_unit_cube(networks: Trelli
     assert not scene.is_metric
 
 
-def test_the_seed_decides_the_object(networks: Trellis1) -> None:
-    encoder = load_image_encoder(networks)
+def test_the_seed_decides_the_object(networks: Trellis1Objects) -> None:
     first, again, other = (
-        object_from_pictures([cut_out()], networks, encoder, ObjectOptions(seed=seed, finish=SMALL)).objects[0].splats
-        for seed in (1, 1, 2)
+        object_from_pictures(cut_out(), networks, seed=seed, options=SMALL).objects[0].splats for seed in (1, 1, 2)
     )
     # Matrix kernels round differently with the alignment of their inputs, so not bit for bit.
     torch.testing.assert_close(first.means, again.means, rtol=1e-3, atol=1e-4)
@@ -70,36 +65,39 @@ def test_the_seed_decides_the_object(networks: Trellis1) -> None:
 
 
 @pytest.mark.parametrize("mode", ["stochastic", "multidiffusion"])
-def test_several_pictures_of_one_object_make_one_object(networks: Trellis1, mode: str) -> None:
-    encoder = load_image_encoder(networks)
+def test_several_pictures_of_one_object_make_one_object(networks: Trellis1Objects, mode: str) -> None:
     pictures = [cut_out(), cut_out((20, 90, 200))]
-    scene = object_from_pictures(pictures, networks, encoder, ObjectOptions(multi_image=mode, finish=SMALL))
+    scene = object_from_pictures(pictures, replace(networks, multi_image=mode), options=SMALL)
     assert len(scene.objects) == 1
     assert len(scene.provenance["pictures_sha256"]) == 2
 
 
-def test_tokens_are_class_registers_and_patches_of_every_picture(networks: Trellis1) -> None:
-    tokens = encode_pictures(
-        [Image.new("RGB", (56, 56)), Image.new("RGB", (56, 56), "red")], load_image_encoder(networks)
-    )
+def test_tokens_are_class_registers_and_patches_of_every_picture(networks: Trellis1Objects) -> None:
+    pictures = [Image.new("RGB", (56, 56)), Image.new("RGB", (56, 56), "red")]
+    tokens = encode_pictures(pictures, networks.encoder)
     assert tokens.shape == (2, 1 + 4 + 16, 32)
 
 
 def test_a_folder_without_a_network_names_it(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "pipeline.json").write_text((folder / "pipeline.json").read_text())
     with pytest.raises(WeightsError, match="sparse_structure_flow_model"):
-        Trellis1.from_pretrained(tmp_path)
+        load_backbone("trellis1", tmp_path)
 
 
 def test_a_damaged_pipeline_description_is_named(tmp_path: Path) -> None:
     (tmp_path / "pipeline.json").write_text('{"args": {"models": {}}}')
     with pytest.raises(WeightsError, match=r"pipeline\.json' lacks 'image_cond_model'"):
-        Trellis1.from_pretrained(tmp_path)
+        load_backbone("trellis1", tmp_path)
 
 
-def test_an_opaque_picture_needs_its_background_removed(networks: Trellis1) -> None:
+def test_an_opaque_picture_needs_its_background_removed(networks: Trellis1Objects) -> None:
     with pytest.raises(InputError, match="opaque everywhere"):
-        object_from_pictures([Image.new("RGB", (80, 60))], networks, load_image_encoder(networks))
+        object_from_pictures(Image.new("RGB", (80, 60)), networks)
+
+
+def test_what_is_for_scenes_of_several_objects_is_refused(networks: Trellis1Objects) -> None:
+    with pytest.raises(InputError, match="scenes of several objects"):
+        object_from_pictures(cut_out(), networks, options=replace(SMALL, settle=True))
 
 
 def run(*arguments: object) -> tuple[int, BaseException | None]:

@@ -1,5 +1,7 @@
 """Picture to object and texturing with TRELLIS.2, end to end with tiny networks of every real class."""
 
+import gc
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,26 +11,30 @@ import torch
 from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
-from scenewright.backbones.trellis2.decoding import decode_materials, decode_shape, object_surface
-from scenewright.backbones.trellis2.object_sampling import PLANS, ObjectLatents, sample_object
-from scenewright.backbones.trellis2.pretrained import Trellis2
+from scenewright.backbones.networks import NetworkKey, PublishedNetworks
+from scenewright.backbones.structure_vae import StructureDecoder
+from scenewright.backbones.trellis2 import SPEC
+from scenewright.backbones.trellis2.decoding import object_surface
+from scenewright.backbones.trellis2.plans import PLANS
+from scenewright.backbones.trellis2.pretrained import SHAPE_DECODER, STRUCTURE_DECODER, trellis2_networks
+from scenewright.backbones.trellis2.shape_vae import ShapeDecoder
 from scenewright.cli.app import app
 from scenewright.errors import EmptyStructureError, InputError, OutOfMemoryBudgetError, WeightsError
 from scenewright.geometry.mesh.finish import finish_mesh
+from scenewright.geometry.mesh.finish_options import FinishOverride
 from scenewright.io.scene_file import load_scene, save_scene
-from scenewright.samplers.config import SamplerConfig
-from scenewright.systems.single_object.texturing import TexturingOptions, texture_mesh
-from scenewright.systems.single_object.trellis2 import (
-    TRELLIS2_FINISH,
-    ObjectOptions,
-    encode_picture,
-    load_image_encoder,
-    object_from_picture,
-)
+from scenewright.samplers.config import SamplerConfig, SamplingOverride
+from scenewright.systems.assembly.decoding import RawObject
+from scenewright.systems.options import GenerateOptions
+from scenewright.systems.single_object.generate import object_from_pictures
+from scenewright.systems.single_object.texturing import Texturer, TexturingOptions, texture_mesh
+from scenewright.systems.single_object.trellis2 import Trellis2Objects
 from scenewright.types import DualGrid, Mesh, Scene, SceneObject
+from scenewright.weights.source import WeightsSource
+from tests.support.progress import Recorder
 from tests.tiny_trellis2 import write_tiny_trellis2
 
-FINISH = replace(TRELLIS2_FINISH, max_faces=500, texture_size=64, normal_map=False)
+SMALL = GenerateOptions(finish=FinishOverride(max_faces=500, texture_size=64))
 
 
 @pytest.fixture(scope="module")
@@ -51,97 +57,83 @@ def rod() -> Mesh:
 
 @pytest.mark.parametrize("plan", ["512", "1024"])
 def test_a_picture_becomes_a_textured_object_that_can_be_written(plan, weights, tmp_path):
-    networks = Trellis2(weights, keep_loaded=True)
-    encoder = load_image_encoder(networks)
-    stages = []
-    scene = object_from_picture(
-        cut_out(),
-        networks,
-        encoder,
-        ObjectOptions(plan=plan, finish=FINISH),
-        progress=lambda stage, done: stages.append(stage),
-    )
+    networks, recorder = Trellis2Objects.from_pretrained(weights, plan=plan), Recorder()
+    scene = object_from_pictures(cut_out(), networks, seed=42, options=SMALL, progress=recorder)
     (part,) = scene.objects[0].parts
     assert part.uv is not None
     assert part.material.base_color_texture.shape[:2] == (64, 64)
     assert len(part.faces) > 0
     assert part.vertices.abs().max() <= 1.0  # vertices may leave their voxel by half a voxel
-    assert {"structure", "shape", "texture", "bake"} <= set(stages)
+    assert {"structure", "shape", "texture", "bake"} <= set(recorder.stages)
     assert scene.provenance["resolution"] == int(plan)
     again = load_scene(save_scene(scene, tmp_path / "object.glb"))
     assert len(again.objects) == 1
 
 
+def raw(networks: Trellis2Objects, seed: int = 42, pictures: int = 1) -> RawObject:
+    generator = torch.Generator().manual_seed(seed)
+    made = networks.raw_object([cut_out().convert("RGB")] * pictures, lambda stage: generator)
+    assert made is not None
+    return made
+
+
 def test_the_same_seed_gives_the_same_object_and_another_seed_another(weights):
-    networks = Trellis2(weights, keep_loaded=True)
-    encoder = load_image_encoder(networks)
-
-    tokens = encode_picture(cut_out().convert("RGB"), encoder, (512,))
-
-    def latent(seed: int) -> torch.Tensor:
-        generator = torch.Generator().manual_seed(seed)
-        return sample_object(networks, tokens, PLANS["512"], networks.samplers, generator).texture.feats
-
-    first, again, other = latent(3), latent(3), latent(4)
+    networks = Trellis2Objects.from_pretrained(weights, plan="512", keep_loaded=True)
+    first, again, other = (raw(networks, seed).surface.vertices for seed in (42, 42, 43))
     assert torch.equal(first, again)
     assert first.shape != other.shape or not torch.equal(first, other)
 
 
-def test_several_samples_share_one_picture(weights):
-    networks = Trellis2(weights, keep_loaded=True)
-    tokens = encode_picture(cut_out().convert("RGB"), load_image_encoder(networks), (512,))
-    generator = torch.Generator().manual_seed(1)
-    latents = sample_object(networks, tokens, PLANS["512"], networks.samplers, generator, num_samples=2)
-    assert latents.shape.batch_size == 2
-    grids, pyramid = decode_shape(networks.network("shape_slat_decoder"), latents.shape, 512)
-    voxels = decode_materials(networks.network("tex_slat_decoder"), latents.texture, pyramid, 512)
-    assert [len(grid.coords) for grid in grids] == [len(item.coords) for item in voxels]
-    assert all(torch.equal(grid.coords, item.coords) for grid, item in zip(grids, voxels, strict=True))
+def test_a_loaned_network_is_let_go_of_unless_it_is_to_be_kept(weights):
+    def is_alive_after(networks: PublishedNetworks) -> bool:
+        with networks.loaned(SHAPE_DECODER) as decoder:
+            assert isinstance(decoder, ShapeDecoder)
+            seen = weakref.ref(decoder)
+        del decoder
+        gc.collect()
+        return seen() is not None
 
-
-def test_only_one_network_is_kept_unless_asked_for(weights):
-    networks = Trellis2(weights)
-    first = networks.network("shape_slat_decoder")
-    assert networks.network("shape_slat_decoder") is first
-    networks.network("tex_slat_decoder")
-    assert networks.network("shape_slat_decoder") is not first
-    keeping = Trellis2(weights, keep_loaded=True)
-    first = keeping.network("shape_slat_decoder")
-    keeping.network("tex_slat_decoder")
-    assert keeping.network("shape_slat_decoder") is first
+    assert not is_alive_after(trellis2_networks(WeightsSource(weights)))
+    keeping = trellis2_networks(WeightsSource(weights), keep_loaded=True)
+    assert is_alive_after(keeping)
+    with keeping.loaned(SHAPE_DECODER) as first, keeping.loaned(SHAPE_DECODER) as second:
+        assert first is second
+    assert keeping.load(SHAPE_DECODER) is not first
 
 
 def test_a_structure_without_voxels_is_a_clear_error(weights):
-    networks = Trellis2(weights, keep_loaded=True)
-    decoder = networks.network("sparse_structure_decoder")
-    decoder.out_layer[2].bias.data.fill_(-1e6)
+    networks = Trellis2Objects.from_pretrained(weights, plan="512", keep_loaded=True)
+    with networks.decoder.networks.loaned(STRUCTURE_DECODER) as decoder:
+        decoder.out_layer[2].bias.data.fill_(-1e6)
     with pytest.raises(EmptyStructureError, match="no occupied voxel"):
-        object_from_picture(cut_out(), networks, load_image_encoder(networks), ObjectOptions(plan="512"))
+        object_from_pictures(cut_out(), networks)
 
 
 def test_unknown_networks_and_broken_folders_are_named(weights, tmp_path):
     with pytest.raises(WeightsError, match="names no 'banana'"):
-        Trellis2(weights).network("banana")
+        trellis2_networks(WeightsSource(weights)).load(NetworkKey("banana", ShapeDecoder))
+    with pytest.raises(WeightsError, match="is a ShapeDecoder, expected StructureDecoder"):
+        trellis2_networks(WeightsSource(weights)).load(NetworkKey(SHAPE_DECODER.name, StructureDecoder))
     (tmp_path / "pipeline.json").write_text('{"args": {"models": {}}}')
     with pytest.raises(WeightsError, match="lacks 'image_cond_model'"):
-        Trellis2(tmp_path)
+        trellis2_networks(WeightsSource(tmp_path))
     (tmp_path / "pipeline.json").write_text("not json")
     with pytest.raises(WeightsError, match="not a pipeline description"):
-        Trellis2(tmp_path)
+        trellis2_networks(WeightsSource(tmp_path))
     with pytest.raises(WeightsError, match="no sampler for the shape stage"):
-        Trellis2(weights, pipeline="texturing_pipeline.json").sampler("shape")
+        trellis2_networks(WeightsSource(weights), pipeline="texturing_pipeline.json").sampler("shape")
 
 
-def test_published_sampler_settings_are_read(weights):
-    structure = Trellis2(weights).samplers.structure
-    assert structure == SamplerConfig(2, 6.5, (0.6, 1.0), 5.0, 1e-5, 0.7)
+def test_published_sampler_settings_are_read_and_guidance_counts_from_zero(weights):
+    structure = trellis2_networks(WeightsSource(weights)).sampler("structure")
+    assert structure == SamplerConfig(2, 6.5, (0.6, 1.0), 5.0, 1e-5, guidance_rescale=0.7)
+    assert structure.overridden(SamplingOverride(3)) == replace(structure, steps=3)
 
 
 def test_texturing_keeps_the_surface_and_its_frame(weights):
-    networks = Trellis2(weights, pipeline="texturing_pipeline.json")
     mesh = rod()
     options = TexturingOptions(resolution=512, texture_size=64)
-    scene = texture_mesh([mesh], cut_out(), networks, load_image_encoder(networks), options)
+    scene = texture_mesh([mesh], cut_out(), Texturer.from_pretrained(weights), options=options)
     (part,) = scene.objects[0].parts
     torch.testing.assert_close(part.vertices.amin(0), mesh.vertices.amin(0))
     torch.testing.assert_close(part.vertices.amax(0), mesh.vertices.amax(0))
@@ -151,13 +143,12 @@ def test_texturing_keeps_the_surface_and_its_frame(weights):
 
 
 def test_texturing_refuses_an_empty_mesh_and_one_with_too_many_tokens(weights):
-    networks = Trellis2(weights, pipeline="texturing_pipeline.json")
-    encoder = load_image_encoder(networks)
+    texturer = Texturer.from_pretrained(weights)
     empty = Mesh(torch.zeros(3, 3), torch.zeros(0, 3, dtype=torch.long))
     with pytest.raises(InputError, match="at least one triangle"):
-        texture_mesh([empty], cut_out(), networks, encoder)
+        texture_mesh([empty], cut_out(), texturer)
     with pytest.raises(OutOfMemoryBudgetError, match="use a lower resolution"):
-        texture_mesh([rod()], cut_out(), networks, encoder, TexturingOptions(resolution=512, max_num_tokens=10))
+        texture_mesh([rod()], cut_out(), texturer, options=TexturingOptions(resolution=512, max_num_tokens=10))
 
 
 def test_finished_faces_wind_outwards_although_decoded_ones_do_not():
@@ -175,7 +166,7 @@ def test_finished_faces_wind_outwards_although_decoded_ones_do_not():
         a, b, c = mesh.vertices[mesh.faces.long()].unbind(1)
         return float((a * torch.linalg.cross(b, c)).sum() / 6)
 
-    finished = finish_mesh(raw, None, replace(TRELLIS2_FINISH, max_faces=100_000))
+    finished = finish_mesh(raw, None, replace(SPEC.finish, max_faces=100_000))
     assert abs(volume(raw)) < 0.05
     assert volume(finished) == pytest.approx(4 / 3 * torch.pi * 0.31**3, rel=0.15)
 
@@ -252,16 +243,16 @@ def test_the_texture_command_names_what_is_wrong(arguments, message, tmp_path, m
 
 def test_a_structure_with_too_many_tokens_lowers_the_resolution_or_is_refused(weights):
     """The published rule of cascades, and a clear error where there is nothing to lower."""
-    networks = Trellis2(weights, keep_loaded=True)
-    tokens = encode_picture(cut_out().convert("RGB"), load_image_encoder(networks), (512, 1024))
 
-    def latents(plan: str, max_num_tokens: int) -> ObjectLatents:
-        generator = torch.Generator().manual_seed(42)
-        return sample_object(networks, tokens, PLANS[plan], networks.samplers, generator, max_num_tokens=max_num_tokens)
+    def made(plan: str, max_num_tokens: int) -> RawObject:
+        own = replace(decoder, plan=PLANS[plan], max_num_tokens=max_num_tokens)
+        return raw(Trellis2Objects(own))
 
-    most = len(latents("1536_cascade", 10**6).shape.voxels)
-    lowered = latents("1536_cascade", most)
-    assert lowered.resolution < 1536
-    assert latents("1536_cascade", 1).resolution == 1024  # the published floor: any number of tokens
+    decoder = Trellis2Objects.from_pretrained(weights, plan="1536_cascade", keep_loaded=True).decoder
+    unlimited = made("1536_cascade", 10**6).field.voxels
+    assert unlimited.resolution == 1536
+    least = len((unlimited.coords // 16).unique(dim=0))  # a token without a voxel of its own may be more
+    assert made("1536_cascade", least).field.voxels.resolution < 1536
+    assert made("1536_cascade", 1).field.voxels.resolution == 1024  # the published floor: any number of tokens
     with pytest.raises(OutOfMemoryBudgetError, match="tokens"):
-        latents("1024", 1)
+        made("1024", 1)

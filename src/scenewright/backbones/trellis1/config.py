@@ -65,7 +65,10 @@ class SLatTrunkConfig:
 
 @dataclass(frozen=True)
 class GaussianConfig:
-    """How the Gaussian decoder's numbers become Gaussians (trellis1 sheet section 7.1)."""
+    """How the Gaussian decoder's numbers become Gaussians.
+
+    Source: microsoft/TRELLIS trellis/models/structured_latent_vae/decoder_gs.py.
+    """
 
     num_gaussians: int = 32
     voxel_size: float = 1.5

@@ -1,6 +1,6 @@
 """Published TRELLIS v1 configurations and parameter names, translated to our networks in one place.
 
-A published model is a class name with constructor arguments (trellis1 sheet section 1). `build_network` turns them
+A published model is a class name with constructor arguments (the JSON beside its weights). `build_network` turns them
 into one of our networks; `KEYMAPS` holds the few parameter names that differ.
 """
 

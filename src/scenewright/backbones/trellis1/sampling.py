@@ -1,33 +1,34 @@
-"""Stages of TRELLIS v1 from condition tokens: structure, then structured latent.
+"""Stages of TRELLIS v1 from condition tokens: structure, then structured latents of several objects at once.
 
-Source: trellis1 sheet sections 10 and 11.3. Noise is drawn on the CPU whatever the device, so that a seed gives the
-same object everywhere; the generator serves the structure first and the latent next.
+Noise is drawn on the CPU whatever the device, so that a seed gives the same object everywhere. In the published
+pipeline one generator serves an object's structure first and its latent next.
+Source: microsoft/TRELLIS trellis/pipelines/trellis_image_to_3d.py.
 
-Legend: K condition images, L tokens, B samples, N voxels.
+Legend: K condition images (views), W objects, L tokens, N voxels.
 """
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from scenewright.backbones.structure_vae import StructureDecoder, occupied_coords
 from scenewright.backbones.trellis1.slat_flow import SLatFlow
-from scenewright.backbones.trellis1.structure_flow import FlowContext, StructureFlow
-from scenewright.errors import EmptyStructureError
+from scenewright.backbones.trellis1.structure_flow import StructureFlow
+from scenewright.nn.flow_context import FlowContext
+from scenewright.progress import Advance, ignore
 from scenewright.samplers.config import SamplerConfig
 from scenewright.samplers.euler import euler
 from scenewright.samplers.guidance import Velocity, guided, mean_velocity, round_robin
 from scenewright.samplers.schedule import rescaled_times
-from scenewright.sparse.tensor import SparseTensor, VoxelSet
+from scenewright.sparse.tensor import SparseTensor, packed_voxels
 from scenewright.weights.record import LatentStatistics
 
-__all__ = ["MultiImageMode", "decode_structure", "sample_slat", "sample_structure_latent"]
+__all__ = ["MultiImage", "sample_latents", "sample_structure_latent"]
 
-MultiImageMode = Literal["stochastic", "multidiffusion"]
-Progress = Callable[[int, int], None]
+MultiImage = Literal["stochastic", "multidiffusion", "mean_at_the_end"]
+"""Several pictures take turns, one a step; all are averaged at every step; they take turns, the last step averages."""
 
 
 @torch.no_grad()
@@ -37,69 +38,47 @@ def sample_structure_latent(
     config: SamplerConfig,
     generator: torch.Generator,
     *,
-    num_samples: int = 1,
-    multi_image: MultiImageMode = "stochastic",
-    progress: Progress | None = None,
-) -> Float[Tensor, "B Cz r r r"]:
-    """Structure latents of `num_samples` objects that share the condition.
+    multi_image: MultiImage = "stochastic",
+    progress: Advance = ignore,
+) -> Float[Tensor, "1 Cz r r r"]:
+    """Structure latent of one object.
 
     Args:
-        tokens: condition tokens of one image, or of K images of the same object.
+        tokens: condition tokens of one image, or of K images of the object.
         generator: a CPU generator.
-        multi_image: how K > 1 images are combined: one per step in turn, or the mean of all at every step.
-        progress: called with (steps done, steps).
     """
     sizes = flow.config
-    shape = (num_samples, sizes.in_channels, *[sizes.resolution] * 3)
-    noise = torch.randn(shape, generator=generator).to(tokens.device)
-    contexts = [flow.project_context(row.expand(num_samples, -1, -1)) for row in tokens]
+    noise = torch.randn(1, sizes.in_channels, *[sizes.resolution] * 3, generator=generator)
 
     def velocity_given(context: FlowContext | None) -> Velocity:
-        def velocity(x: Tensor, t: float, step: int) -> Tensor:
-            return flow(x, torch.full((num_samples,), 1000 * t, device=x.device), context)
+        return lambda x, t, step: flow(x, torch.full((1,), 1000 * t, device=x.device), context)
 
-        return velocity
-
+    contexts = [flow.project_context(view[None]) for view in tokens]
     velocity = _guided([velocity_given(context) for context in contexts], velocity_given(None), config, multi_image)
-    return euler(
-        velocity, noise, rescaled_times(config.steps, config.rescale_t), on_step=_step_counter(config, progress)
-    )
+    return _integrated(velocity, noise.to(tokens.device), config, progress)
 
 
 @torch.no_grad()
-def decode_structure(decoder: StructureDecoder, latent: Float[Tensor, "B Cz r r r"]) -> Int[Tensor, "N 4"]:
-    """Voxels (batch, x, y, z) that the decoder finds occupied.
-
-    Raises:
-        EmptyStructureError: a sample has no occupied voxel, so that there is no object.
-    """
-    coords = occupied_coords(decoder(latent))
-    counts = torch.bincount(coords[:, 0].long(), minlength=len(latent))
-    if bool((counts == 0).any()):
-        empty = int((counts == 0).nonzero()[0])
-        raise EmptyStructureError(
-            f"Sample {empty} has no occupied voxel, so there is no object; try another seed, or check that the image "
-            "shows the object on a clean background."
-        )
-    return coords
-
-
-@torch.no_grad()
-def sample_slat(
+def sample_latents(
     flow: SLatFlow,
-    coords: Int[Tensor, "N 4"],
-    tokens: Float[Tensor, "K L C"],
+    coords: Sequence[Int[Tensor, "_ 3"]],
+    tokens: Float[Tensor, "K W L C"],
     config: SamplerConfig,
     statistics: LatentStatistics,
-    generator: torch.Generator,
+    generators: Sequence[torch.Generator],
     *,
-    multi_image: MultiImageMode = "stochastic",
-    progress: Progress | None = None,
+    multi_image: MultiImage = "mean_at_the_end",
+    progress: Advance = ignore,
 ) -> SparseTensor:
-    """Structured latent on the given voxels, denormalised; arguments as in `sample_structure_latent`."""
-    voxels = VoxelSet(coords)
-    noise = torch.randn(len(coords), flow.config.in_channels, generator=generator).to(tokens.device)
-    contexts = [flow.project_context(row.expand(voxels.batch_size, -1, -1)) for row in tokens]
+    """Structured latents of several objects, one batch item each, denormalised.
+
+    Args:
+        tokens: condition of each view and object; their device is where the work runs.
+        generators: of each object's noise, on the CPU: an object's noise does not depend on the objects beside it.
+    """
+    voxels = packed_voxels(coords, tokens.device)
+    channels = flow.config.in_channels
+    noise = [torch.randn(len(xyz), channels, generator=own) for xyz, own in zip(coords, generators, strict=True)]
 
     def velocity_given(context: FlowContext | None) -> Velocity:
         def velocity(x: Tensor, t: float, step: int) -> Tensor:
@@ -108,30 +87,29 @@ def sample_slat(
 
         return velocity
 
+    contexts = [flow.project_context(view) for view in tokens]
     velocity = _guided([velocity_given(context) for context in contexts], velocity_given(None), config, multi_image)
-    times = rescaled_times(config.steps, config.rescale_t)
-    latent = euler(velocity, noise, times, on_step=_step_counter(config, progress))
-    mean, std = (torch.tensor(values, device=latent.device) for values in (statistics.mean, statistics.std))
-    return SparseTensor(latent * std + mean, voxels)
+    latent = _integrated(velocity, torch.cat(noise).to(tokens.device), config, progress)
+    return SparseTensor(latent * latent.new_tensor(statistics.std) + latent.new_tensor(statistics.mean), voxels)
 
 
 def _guided(
-    conditional: list[Velocity], unconditional: Velocity, config: SamplerConfig, multi_image: MultiImageMode
+    conditional: list[Velocity], unconditional: Velocity, config: SamplerConfig, multi_image: MultiImage
 ) -> Velocity:
-    if len(conditional) == 1:
-        combined = conditional[0]
-    elif multi_image == "stochastic":
-        combined = round_robin(conditional)
-    elif multi_image == "multidiffusion":
-        combined = mean_velocity(conditional)
-    else:
-        raise ValueError(f"Several images are combined by stochastic or multidiffusion, not '{multi_image}'.")
-    return guided(combined, unconditional, config.guidance_strength, config.guidance_interval)
+    def guide(velocity: Velocity) -> Velocity:
+        return guided(velocity, unconditional, config.guidance_strength, config.guidance_interval)
+
+    if multi_image not in get_args(MultiImage):
+        raise ValueError(f"Several images are combined by {', '.join(get_args(MultiImage))}; got '{multi_image}'.")
+    if multi_image == "multidiffusion":
+        return guide(mean_velocity(conditional))
+    in_turn = guide(round_robin(conditional))
+    if multi_image == "stochastic":
+        return in_turn
+    mean = mean_velocity([guide(velocity) for velocity in conditional])
+    return lambda x, t, step: (mean if step == config.steps - 1 else in_turn)(x, t, step)
 
 
-def _step_counter(
-    config: SamplerConfig, progress: Progress | None
-) -> Callable[[int, float, Tensor, Tensor], None] | None:
-    if progress is None:
-        return None
-    return lambda step, t, x, v: progress(step + 1, config.steps)
+def _integrated(velocity: Velocity, noise: Tensor, config: SamplerConfig, progress: Advance) -> Tensor:
+    times = rescaled_times(config.steps, config.rescale_t)
+    return euler(velocity, noise, times, on_step=lambda step, t, x, v: progress(step + 1, config.steps))

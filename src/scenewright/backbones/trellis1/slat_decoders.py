@@ -1,6 +1,6 @@
 """Decoders of the structured latent: to Gaussians, to a radiance field, and to the features that become a mesh.
 
-Source: trellis1 sheet section 7.
+Source: microsoft/TRELLIS trellis/models/structured_latent_vae/ (decoder_gs.py, decoder_rf.py, decoder_mesh.py).
 
 Legend: N voxels, G Gaussians per voxel, C channels.
 """
@@ -157,7 +157,7 @@ class KernelOneConv(nn.Module):
     """The 1x1x1 sparse convolution as the published weights expect it.
 
     The backend they were trained with reads the `[out, 1, 1, 1, in]` memory as an (in, out) matrix, without
-    transposing; the weights have learned round it (sheet, trap 1; golden `sparse_conv3d_k1`).
+    transposing; the weights have learned round it (golden `sparse_conv3d_k1`).
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -205,7 +205,7 @@ class SLatMeshDecoder(SLatTrunk):
     """Structured latent to the per-voxel numbers of mesh extraction, on a four times finer grid.
 
     Channels per voxel: 8 corner distances, 24 corner offsets, 21 weights, and with colour 48 corner attributes
-    (3 colour and 3 normal logits per corner). No norm precedes the last layer (sheet, trap 3).
+    (3 colour and 3 normal logits per corner). No norm precedes the last layer.
     """
 
     def __init__(self, config: SLatTrunkConfig, use_color: bool = True, num_groups: int = 32) -> None:

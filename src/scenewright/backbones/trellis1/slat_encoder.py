@@ -1,6 +1,6 @@
 """Latent encoder: averaged image features on voxels to the structured latent.
 
-Source: trellis1 sheet section 7.
+Source: microsoft/TRELLIS trellis/models/structured_latent_vae/encoder.py.
 
 Legend: N voxels, C latent channels.
 """

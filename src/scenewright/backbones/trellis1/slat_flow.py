@@ -1,7 +1,7 @@
 """Flow transformer on the structured latent: features on the active voxels of the structure.
 
 Residual sparse convolutions carry the voxels to half resolution and back around the transformer.
-Source: TRELLIS, structured latent flow; trellis1 sheet section 6.
+Source: microsoft/TRELLIS trellis/models/structured_latent_flow.py.
 
 Legend: N voxels, B batch items, L condition tokens, C channels.
 """
@@ -115,7 +115,7 @@ class SLatFlow(nn.Module):
         for block, halves in zip(self.input_blocks, self._halves, strict=True):
             if halves:
                 finer.append(h.voxels)
-                # The mean that the published weights were trained with counts one zero too many (sheet, trap 2).
+                # The mean that the published weights were trained with counts one zero too many.
                 h = downsample(h, count_offset=1)
             h = block(h, time.to(dtype))
             skips.append(h.feats)

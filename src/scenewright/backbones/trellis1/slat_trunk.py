@@ -1,6 +1,6 @@
 """The windowed transformer under the latent encoder and the three decoders of TRELLIS v1.
 
-Source: trellis1 sheet sections 2.6 and 7.
+Source: microsoft/TRELLIS trellis/models/structured_latent_vae/base.py.
 
 Legend: N voxels, C channels.
 """

@@ -1,6 +1,6 @@
 """Flow transformer on the dense structure latent (image or text to occupancy latent).
 
-Source: TRELLIS, sparse structure flow; trellis1 sheet section 5.
+Source: microsoft/TRELLIS trellis/models/sparse_structure_flow.py.
 
 Legend: B batch, R latent resolution, p patch size, L condition tokens, T tokens of one item, C channels.
 """

@@ -1,7 +1,7 @@
 """Sizes and sampling settings of TRELLIS.2; the upper-case constants are the published 4B checkpoint.
 
 Field defaults are those of the published constructors, so that a published JSON file means the same here.
-Source: trellis2 sheet sections 1.2, 1.3, 6.0 and 8.0.
+Source: microsoft/TRELLIS.2-4B pipeline.json and the JSON beside each network.
 """
 
 from dataclasses import dataclass, replace

@@ -1,7 +1,8 @@
 """Latents to objects: the shape decoder grows the voxels, the texture decoder follows the same pyramid.
 
 Rows are decoded in blocks (`unet_blocks`), exactly; memory is a few feature rows per voxel of the finest two levels
-(figures: benchmarks/trellis2_decode_memory.py). Source: trellis2 sheet sections 8.3 and 11.1.
+(figures: benchmarks/trellis2_decode_memory.py).
+Source: microsoft/TRELLIS.2 trellis2/models/sc_vaes/fdg_vae.py and pipelines/trellis2_image_to_3d.py.
 
 Legend: N voxels. Frame: [-0.5, 0.5]^3, z up.
 """

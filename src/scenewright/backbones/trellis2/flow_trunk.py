@@ -1,7 +1,7 @@
 """The transformer under all flows of TRELLIS.2: time modulation, cross-attention to image tokens, rotary positions.
 
-Source: trellis2 sheet section 6. Only linear layers inside the blocks may be half precision; time embedding, shared
-modulation, first and last layer stay fp32 (section 6.3).
+Only linear layers inside the blocks may be half precision; time embedding, shared modulation, first and last layer stay
+fp32. Source: microsoft/TRELLIS.2 trellis2/models/sparse_structure_flow.py and structured_latent_flow.py.
 
 Legend: T packed rows, B samples, L condition tokens, C channels.
 """

@@ -1,7 +1,7 @@
 """Flow transformer on the tokens of a shape or texture latent; both stages use this network with their own weights.
 
 A texture flow sees the (normalised) shape latent of the same voxels concatenated behind its own channels.
-Source: trellis2 sheet section 6.
+Source: microsoft/TRELLIS.2 trellis2/models/structured_latent_flow.py.
 
 Legend: N tokens, B samples, L condition tokens, C channels.
 """

@@ -3,7 +3,7 @@
 Every stage takes its noise as an argument: `structure_noise` and `latent_noise` draw it on the CPU whatever the device,
 so that a seed gives the same object everywhere. The published order of draws is structure, shape at low resolution,
 shape at high resolution (cascades only), texture. Noise rows follow the order of coordinates.
-Source: trellis2 sheet sections 10 and 11.1.
+Source: microsoft/TRELLIS.2 trellis2/pipelines/trellis2_image_to_3d.py and samplers/.
 
 Legend: B samples, L condition tokens, N latent tokens, C channels.
 """
@@ -12,17 +12,16 @@ import logging
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from scenewright.backbones.structure_vae import StructureDecoder, occupied_coords
 from scenewright.backbones.trellis2.config import DOWNSAMPLING, MAX_NUM_TOKENS
 from scenewright.backbones.trellis2.latent_flow import LatentFlow
 from scenewright.backbones.trellis2.sparse_unet import SparseUNetDecoder
 from scenewright.backbones.trellis2.structure_flow import StructureFlow
-from scenewright.errors import EmptyStructureError, OutOfMemoryBudgetError
+from scenewright.errors import OutOfMemoryBudgetError
 from scenewright.nn.flow_context import FlowContext
+from scenewright.progress import Advance, ignore
 from scenewright.samplers.config import SamplerConfig
 from scenewright.samplers.euler import euler
 from scenewright.samplers.guidance import Velocity, dense_deviation, guided, packed_deviation
@@ -32,21 +31,18 @@ from scenewright.weights.record import LatentStatistics
 
 __all__ = [
     "cascade_coords",
-    "decode_structure",
     "denormalized",
     "latent_noise",
     "normalized",
     "sample_shape_latent",
     "sample_structure_latent",
     "sample_texture_latent",
-    "structure_coords",
     "structure_noise",
     "upsampled_cascade",
 ]
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[int, int], None]
 # A cascade lowers its resolution in these steps, down to the one that needs no lowering.
 _RESOLUTION_STEP = 128
 _CASCADE_FLOOR = 1024
@@ -70,14 +66,13 @@ def sample_structure_latent(
     noise: Float[Tensor, "B2 Cz R R R"],
     config: SamplerConfig,
     *,
-    progress: Progress | None = None,
+    progress: Advance = ignore,
 ) -> Float[Tensor, "B2 Cz R R R"]:
     """Structure latent of every sample.
 
     Args:
         tokens: condition of every sample, or of one for all.
         noise: taken to the device of `tokens`.
-        progress: called with (steps done, steps).
     """
 
     def velocity_given(context: FlowContext | None) -> Velocity:
@@ -86,32 +81,6 @@ def sample_structure_latent(
     context = flow.project_context(tokens.expand(len(noise), -1, -1))
     velocity = _guided(velocity_given(context), velocity_given(None), config, dense_deviation)
     return _integrated(velocity, noise.to(tokens.device), config, progress)
-
-
-@torch.no_grad()
-def decode_structure(
-    decoder: StructureDecoder, latent: Float[Tensor, "B C r r r"], resolution: int
-) -> Int[Tensor, "N 4"]:
-    """Latent tokens (batch, x, y, z) on a grid of `resolution` wherever the decoder finds an occupied voxel.
-
-    Raises:
-        EmptyStructureError: a sample has no occupied voxel, so that there is no object.
-    """
-    coords = structure_coords(decoder(latent), resolution)
-    counts = torch.bincount(coords[:, 0].long(), minlength=len(latent))
-    if bool((counts == 0).any()):
-        empty = int((counts == 0).nonzero()[0])
-        raise EmptyStructureError(
-            f"Sample {empty} has no occupied voxel, so there is no object; try another seed, or check that the image "
-            "shows the object on a clean background."
-        )
-    return coords
-
-
-def structure_coords(logits: Float[Tensor, "B 1 r r r"], resolution: int) -> Int[Tensor, "N 4"]:
-    """Cells of a grid of `resolution` (which divides r) that hold an occupied voxel, lexicographic, int32."""
-    factor = logits.shape[-1] // resolution
-    return occupied_coords(F.max_pool3d(logits, factor) if factor > 1 else logits)
 
 
 @torch.no_grad()
@@ -124,7 +93,7 @@ def sample_shape_latent(
     statistics: LatentStatistics,
     *,
     start_time: float = 1.0,
-    progress: Progress | None = None,
+    progress: Advance = ignore,
 ) -> SparseTensor:
     """Shape latent on the given tokens, denormalised; arguments as in `sample_structure_latent`.
 
@@ -146,7 +115,7 @@ def sample_texture_latent(
     statistics: LatentStatistics,
     shape_statistics: LatentStatistics,
     *,
-    progress: Progress | None = None,
+    progress: Advance = ignore,
 ) -> SparseTensor:
     """Texture latent on the tokens of a (denormalised) shape latent, denormalised with its own `statistics`."""
     concat = normalized(shape_latent, shape_statistics).feats
@@ -222,7 +191,7 @@ def _sample_on_voxels(
     noise: Tensor,
     concat: Tensor | None,
     config: SamplerConfig,
-    progress: Progress | None,
+    progress: Advance,
     start_time: float = 1.0,
 ) -> Tensor:
     size = voxels.batch_size
@@ -261,11 +230,8 @@ def _integrated(
     velocity: Velocity,
     noise: Tensor,
     config: SamplerConfig,
-    progress: Progress | None,
+    progress: Advance,
     start_time: float = 1.0,
 ) -> Tensor:
-    def report(step: int, t: float, x: Tensor, v: Tensor) -> None:
-        if progress is not None:
-            progress(step + 1, config.steps)
-
-    return euler(velocity, noise, start_time * rescaled_times(config.steps, config.rescale_t), on_step=report)
+    times = start_time * rescaled_times(config.steps, config.rescale_t)
+    return euler(velocity, noise, times, on_step=lambda step, t, x, v: progress(step + 1, config.steps))

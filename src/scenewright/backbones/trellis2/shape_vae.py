@@ -1,6 +1,6 @@
 """Shape autoencoder: flexible dual grids to and from latent tokens at a 16 times coarser grid.
 
-Source: TRELLIS.2, shape SC-VAE; trellis2 sheet section 8.
+Source: microsoft/TRELLIS.2 trellis2/models/sc_vaes/fdg_vae.py.
 
 Legend: N voxels of the dual grid, M latent tokens.
 """

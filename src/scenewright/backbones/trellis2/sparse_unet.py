@@ -2,7 +2,7 @@
 
 An encoder returns which children each coarse voxel had; a decoder follows such a pyramid where it is given one
 (training, texturing a known mesh, a texture decoder behind a shape decoder), else it predicts its own.
-Source: TRELLIS.2, sparse compression VAE; trellis2 sheet sections 8.2 to 8.4.
+Source: microsoft/TRELLIS.2 trellis2/models/sc_vaes/sparse_unet_vae.py.
 
 Legend: N input voxels, M latent voxels, C channels, Cz latent channels.
 """

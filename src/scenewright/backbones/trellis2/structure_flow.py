@@ -1,6 +1,6 @@
 """Flow transformer on the dense structure latent `[8, 16, 16, 16]` (image to occupancy latent).
 
-Source: trellis2 sheet section 6.
+Source: microsoft/TRELLIS.2 trellis2/models/sparse_structure_flow.py.
 
 Legend: B samples, R latent resolution, L condition tokens, C channels.
 """

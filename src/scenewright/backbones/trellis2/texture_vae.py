@@ -1,7 +1,7 @@
 """Texture autoencoder: materials of voxels to and from latent tokens at a 16 times coarser grid.
 
 Channels: base colour 0:3 (sRGB encoded, as textures store it), metallic 3, roughness 4, opacity 5.
-Source: TRELLIS.2, texture SC-VAE; trellis2 sheet sections 3.1 and 8.
+Source: microsoft/TRELLIS.2 trellis2/models/sc_vaes/sparse_unet_vae.py.
 
 Legend: N voxels.
 """

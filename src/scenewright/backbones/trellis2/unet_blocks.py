@@ -2,7 +2,7 @@
 
 Where gradients are off, output rows are computed in blocks, so that what is wide (four or eight times the channels of
 the result) never exists for all voxels at once. The result is the same.
-Source: trellis2 sheet section 8.1.
+Source: microsoft/TRELLIS.2 trellis2/models/sc_vaes/sparse_unet_vae.py.
 
 Legend: N voxels, M coarse voxels, C channels.
 """

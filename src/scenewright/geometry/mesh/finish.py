@@ -13,14 +13,14 @@ to the mesh's device.
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import torch
 
 from scenewright.errors import InputError
 from scenewright.geometry.mesh.bake import Progress, bake, texel_surface
 from scenewright.geometry.mesh.components import remove_floaters
+from scenewright.geometry.mesh.finish_options import FinishOptions
 from scenewright.geometry.mesh.holes import fill_holes
 from scenewright.geometry.mesh.invisible_faces import remove_invisible_faces
 from scenewright.geometry.mesh.manifold import orient_faces, split_non_manifold
@@ -32,73 +32,21 @@ from scenewright.geometry.mesh.simplify import simplify
 from scenewright.geometry.mesh.smoothing import smooth
 from scenewright.geometry.mesh.surface_color import AttributeField
 from scenewright.geometry.mesh.triangle_tree import TriangleTree
-from scenewright.geometry.mesh.uv import UnwrapMethod, unwrap
+from scenewright.geometry.mesh.uv import unwrap
 from scenewright.types import Mesh
 
-__all__ = ["FinishOptions", "FinishOverride", "bake_material", "clean_surface", "finish_mesh", "reduce_surface"]
+__all__ = ["bake_material", "clean_surface", "finish_mesh", "reduce_surface"]
 
 logger = logging.getLogger(__name__)
 
 StageProgress = Callable[[str, float], None]
-
-
-@dataclass(frozen=True)
-class FinishOverride:
-    """What a user changes of how a backbone's surfaces are finished (`FinishOptions`); None keeps the backbone's."""
-
-    max_faces: int | None = None
-    texture_size: int | None = None
-    unwrap_method: UnwrapMethod | None = None
-
-
-@dataclass(frozen=True)
-class FinishOptions:
-    """What to do to a raw surface; lengths and areas for objects of unit size.
-
-    Attributes:
-        max_faces: face budget of the result.
-        texture_size: side of every texture, in texels.
-        max_hole_perimeter: boundary loops shorter than this are closed, before and after simplification.
-        min_floater_area: connected pieces below this fraction of the largest piece's area are dropped; 0 keeps all.
-        remove_invisible: delete inner sheets (meshes of the TRELLIS decoder have them).
-        num_views, view_size: views and pixels for that; the published setting is 1000 and 1024.
-        remesh_resolution: rebuild the surface as a closed shell on a grid of so many cells; None keeps the surface.
-        remesh_project: how far the rebuilt surface is pulled back on to the original, 0 to 1.
-        orient: wind all faces outwards; decoders of dual grids (TRELLIS.2) leave the winding open.
-        smooth_steps: Taubin smoothing steps before simplification, against staircases.
-        unwrap_method, uv_padding: see `unwrap`.
-        normal_map: bake the fine surface's normals.
-        alpha_mode: "auto" decides by the baked opacity.
-        double_sided: render both sides; None means yes unless the surface was rebuilt.
-    """
-
-    max_faces: int = 100_000
-    texture_size: int = 2048
-    max_hole_perimeter: float = 0.03
-    min_floater_area: float = 0.0
-    remove_invisible: bool = False
-    num_views: int = 200
-    view_size: int = 512
-    remesh_resolution: int | None = None
-    remesh_project: float = 0.0
-    orient: bool = False
-    smooth_steps: int = 0
-    unwrap_method: UnwrapMethod = "auto"
-    uv_padding: int = 2
-    normal_map: bool = False
-    alpha_mode: Literal["auto", "OPAQUE", "MASK", "BLEND"] = "auto"
-    double_sided: bool | None = None
-
-    def overridden(self, override: FinishOverride) -> "FinishOptions":
-        """These options with what the user has set."""
-        changes = {name: value for name, value in vars(override).items() if value is not None}
-        return replace(self, **changes)
+_DEFAULT = FinishOptions()
 
 
 def finish_mesh(
     mesh: Mesh,
     attributes: AttributeField | None,
-    options: FinishOptions = FinishOptions(),
+    options: FinishOptions = _DEFAULT,
     progress: StageProgress | None = None,
 ) -> Mesh:
     """A cleaned, simplified mesh with vertex normals, and with texture and material where `attributes` are given.

@@ -7,21 +7,19 @@ seconds for a million faces at the price of more seams. Both are deterministic.
 Legend: V vertices before, V2 >= V after (a vertex on a seam is duplicated), F faces. UV: see docs/conventions.md.
 """
 
-from typing import Literal
-
 import numpy as np
 import torch
 import xatlas
 from jaxtyping import Float, Int
 
 from scenewright.errors import InputError
+from scenewright.geometry.mesh.finish_options import UnwrapMethod
 from scenewright.geometry.mesh.parts import select_vertices
 from scenewright.geometry.mesh.uv_boxes import box_charts
 from scenewright.types import Mesh
 
-__all__ = ["UnwrapMethod", "unwrap"]
+__all__ = ["unwrap"]
 
-UnwrapMethod = Literal["auto", "charts", "boxes"]
 _MAX_FACES_FOR_CHARTS = 200_000
 _PIECE_FACES = 2000
 

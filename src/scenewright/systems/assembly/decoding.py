@@ -8,27 +8,27 @@ Frame: each object's own cube [-0.5, 0.5]^3, z up, as in `PlacedStructures`.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import torch
-from jaxtyping import Int
-from torch import Tensor
 
-from scenewright.backbones.trellis2.object_sampling import PlanName
-from scenewright.errors import InputError
-from scenewright.geometry.mesh.finish import FinishOptions
+from scenewright.backbones.registry import backbone, check_options
+from scenewright.geometry.mesh.finish_options import FinishOptions
 from scenewright.geometry.mesh.surface_color import AttributeField
 from scenewright.progress import SILENT, Progress
-from scenewright.sparse.tensor import VoxelSet
 from scenewright.systems.assembly.structures import PlacedStructures, StructureStage
 from scenewright.systems.options import DEFAULT, GenerateOptions
 from scenewright.types import Gaussians, Mesh
 from scenewright.weights.hub import is_local_source
+from scenewright.weights.source import Report
 
-__all__ = ["GeneratorOf", "ObjectDecoder", "RawObject", "load_decoder", "packed_voxels"]
+__all__ = ["Draw", "GeneratorOf", "ObjectDecoder", "RawObject", "decode_present", "load_decoder"]
+
+Draw = Callable[[str], torch.Generator]
+"""The CPU generator of one object's noise in a stage, by the stage's name."""
 
 GeneratorOf = Callable[[int, str], torch.Generator]
-"""The CPU generator of an object's noise, by its place among the wanted objects and the stage's name."""
+"""The CPU generator of an object's noise, by its index among the wanted objects and the stage's name."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,13 @@ class ObjectDecoder(Protocol):
         ...
 
 
-def packed_voxels(coords: Sequence[Int[Tensor, "_ 3"]], device: torch.device | str = "cpu") -> VoxelSet:
-    """The voxels of several objects as one batch, in their order."""
-    rows = [torch.nn.functional.pad(xyz.int(), (1, 0), value=item) for item, xyz in enumerate(coords)]
-    return VoxelSet(torch.cat(rows).to(device), len(coords))
+def decode_present(
+    structures: PlacedStructures, decode: Callable[[list[int]], Sequence[RawObject | None]]
+) -> list[RawObject | None]:
+    """What `decode` makes of the objects that have voxels, by their indices, in the order of `structures`."""
+    present = [index for index, xyz in enumerate(structures.coords) if len(xyz)]
+    decoded = dict(zip(present, decode(present) if present else (), strict=True))
+    return [decoded.get(index) for index in range(len(structures.coords))]
 
 
 def load_decoder(
@@ -83,41 +86,40 @@ def load_decoder(
     source: str | Path | None = None,
     *,
     resolution: int | None = None,
-    device: torch.device,
+    device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
     offline: bool = False,
-    report: Callable[[str], None] | None = None,
+    report: Report | None = None,
 ) -> ObjectDecoder:
-    """The decoder of that name with the weights that fit a stage.
+    """A backbone's decoder for the voxels of a structure stage.
+
+    Args:
+        source: folder or repository of its weights; None is what stands beside the stage's, else the published ones.
+        resolution: of backbones that have a choice.
+        dtype: of the large networks; None is the published half precision on CUDA and float32 elsewhere.
+        report: called with one line per network that is being loaded.
 
     Raises:
-        InputError: there is no such decoder, or it has no such resolution.
+        InputError: there is no such backbone, or it has no such resolution.
         WeightsError: weights are missing, damaged, or do not fit.
     """
-    from scenewright.backbones.trellis2.weights import REPOSITORY as TRELLIS2_REPOSITORY
-    from scenewright.systems.assembly.trellis1_decoder import Trellis1Decoder
-    from scenewright.systems.assembly.trellis2_decoder import Trellis2Decoder
-
-    if name not in ("trellis1", "trellis2"):
-        raise InputError(f"Expected a decoder out of trellis1, trellis2, got '{name}'.")
-    if name == "trellis1":
-        if resolution is not None:
-            raise InputError("Only the trellis2 decoder has a choice of resolution; add --decoder trellis2.")
-        half = torch.float16 if device.type == "cuda" else torch.float32
-        return Trellis1Decoder.from_pretrained(
-            source or stage.decoder_source, device=device, dtype=dtype or half, offline=offline, report=report
-        )
-    if source is None and is_local_source(stage.source):
-        beside = Path(stage.source).expanduser() / "trellis2"
-        source = beside if beside.is_dir() else None
-    plans: dict[int, PlanName] = {512: "512", 1024: "1024_cascade", 1536: "1536_cascade"}
-    if resolution is not None and resolution not in plans:
-        raise InputError(f"Expected a resolution of 512, 1024 or 1536, got {resolution}.")
-    return Trellis2Decoder.from_pretrained(
-        source or TRELLIS2_REPOSITORY,
-        plan=None if resolution is None else plans[resolution],
+    spec = backbone(name)
+    check_options(spec, {"resolution": resolution}, chosen_by="--decoder")
+    plan = {} if resolution is None else {"plan": spec.resolutions[resolution]}
+    made = spec.decoder_class().from_pretrained(
+        source or _beside(stage, name) or spec.repository,
         device=device,
         dtype=dtype,
         offline=offline,
         report=report,
+        **plan,
     )
+    return cast(ObjectDecoder, made)
+
+
+def _beside(stage: StructureStage, name: str) -> str | Path | None:
+    """Where the decoder's weights are that stand beside a stage's: those of TRELLIS v1 belong to its base model."""
+    if name == "trellis1":
+        return stage.decoder_source
+    folder = Path(stage.source).expanduser() / name
+    return folder if is_local_source(stage.source) and folder.is_dir() else None

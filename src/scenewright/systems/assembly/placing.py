@@ -13,7 +13,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from scenewright.errors import InputError
-from scenewright.geometry.mesh.finish import FinishOptions, StageProgress, clean_surface, finish_mesh
+from scenewright.geometry.mesh.finish import StageProgress, clean_surface, finish_mesh
+from scenewright.geometry.mesh.finish_options import FinishOptions
 from scenewright.geometry.mesh.parts import select_faces
 from scenewright.geometry.mesh.surface_color import Placed
 from scenewright.geometry.rotation import compose_similarity

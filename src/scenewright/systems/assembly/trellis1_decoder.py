@@ -1,46 +1,42 @@
 """Voxels to objects with TRELLIS v1: all objects' latents in one packed batch, then each decoded to mesh and Gaussians.
 
 Every object is conditioned on its own image tokens only. Several views take turns, and the last step averages them
-(SceneGen sheet, section 4.2). Source: trellis1 sheet sections 6 to 8, 10.
+(SceneGen, multi-view inference). Source: microsoft/TRELLIS trellis/pipelines/trellis_image_to_3d.py.
 
 Legend: N voxels, W objects, K views, L tokens, C channels.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
-from scenewright.backbones.trellis1.pretrained import load_named_network, read_pipeline, read_sampler
+from scenewright.backbones.networks import PublishedNetworks
+from scenewright.backbones.trellis1 import SPEC
+from scenewright.backbones.trellis1.pretrained import GAUSSIAN_DECODER, MESH_DECODER, SLAT_FLOW, trellis1_networks
+from scenewright.backbones.trellis1.sampling import MultiImage, sample_latents
 from scenewright.backbones.trellis1.slat_decoders import SLatGaussianDecoder, SLatMeshDecoder
 from scenewright.backbones.trellis1.slat_flow import SLatFlow
-from scenewright.backbones.trellis1.weights import IMAGE_REPOSITORY
 from scenewright.geometry.isosurface.mesh_extraction import extract_mesh
-from scenewright.geometry.mesh.finish import FinishOptions
+from scenewright.geometry.mesh.finish_options import FinishOptions
 from scenewright.geometry.mesh.surface_color import SplatField
 from scenewright.machine import memory_in_use
-from scenewright.nn.flow_context import FlowContext
 from scenewright.nn.precision import torso_dtype
-from scenewright.progress import SILENT, Progress, by_fraction
+from scenewright.progress import SILENT, Progress
 from scenewright.samplers.config import SamplerConfig
-from scenewright.samplers.euler import euler
-from scenewright.samplers.guidance import Velocity, guided, mean_velocity, round_robin
-from scenewright.samplers.schedule import rescaled_times
-from scenewright.sparse.tensor import SparseTensor
-from scenewright.systems.assembly.decoding import GeneratorOf, RawObject, packed_voxels
+from scenewright.sparse.tensor import SparseTensor, packed_voxels
+from scenewright.systems.assembly.decoding import Draw, GeneratorOf, RawObject, decode_present
 from scenewright.systems.assembly.memory import batches_within
 from scenewright.systems.assembly.structures import PlacedStructures
 from scenewright.systems.options import DEFAULT, GenerateOptions
-from scenewright.weights.hub import find_file
 from scenewright.weights.record import LatentStatistics
+from scenewright.weights.source import Report, WeightsSource
 
-__all__ = ["Trellis1Decoder", "sample_latents"]
-
-Network = TypeVar("Network", bound=nn.Module)
+__all__ = ["Trellis1Decoder"]
 
 # Peak of activations per voxel, in rows of the width of the layers they pass (measured; see memory.py).
 _ROWS_PER_TOKEN = 24
@@ -64,54 +60,51 @@ class Trellis1Decoder:
     sampler: SamplerConfig
     statistics: LatentStatistics
     source: str
-    weights: dict[str, Path]
-    name: str = "trellis1"
+    weights: Mapping[str, Path]
+    name: str = SPEC.name
+
+    @property
+    def device(self) -> torch.device:
+        return self.flow.input_layer.weight.device
 
     @property
     def finish(self) -> FinishOptions:
-        # The decoder's surface has an inner sheet that no view sees.
-        return FinishOptions(max_faces=30_000, texture_size=1024, remove_invisible=True)
+        return SPEC.finish
 
     @classmethod
     def from_pretrained(
         cls,
-        source: str | Path = IMAGE_REPOSITORY,
+        source: str | Path = SPEC.repository,
         *,
         device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = None,
         offline: bool = False,
-        report: Callable[[str], None] | None = None,
+        report: Report | None = None,
     ) -> "Trellis1Decoder":
         """The networks named in the `pipeline.json` of a local folder or hub repository.
+
+        Args:
+            dtype: of the repeated blocks; None is float16 on CUDA and float32 elsewhere.
 
         Raises:
             WeightsError: files are missing, damaged, or do not fit.
         """
-        arguments = read_pipeline(source, offline=offline)
-        models = arguments["models"]
-        weights = {}
+        place = WeightsSource(source, offline, report or (lambda line: None))
+        return cls.of(trellis1_networks(place, device=device, dtype=dtype))
 
-        def network(key: str, kind: type[Network]) -> Network:
-            if report is not None:
-                report(f"Loading {key}")
-            loaded = load_named_network(
-                source, models, key, kind, needed_by="decoding objects", device=device, dtype=dtype, offline=offline
-            )
-            weights[key] = find_file(source, f"{models[key]}.safetensors", offline=offline)
-            return loaded
-
-        statistics = arguments["slat_normalization"]
+    @classmethod
+    def of(cls, networks: PublishedNetworks) -> "Trellis1Decoder":
+        """The decoder with its own copies of the published networks."""
         return cls(
-            flow=network("slat_flow_model", SLatFlow),
-            mesh_decoder=network("slat_decoder_mesh", SLatMeshDecoder),
-            gaussian_decoder=network("slat_decoder_gs", SLatGaussianDecoder),
-            sampler=read_sampler(arguments["slat_sampler"]),
-            statistics=LatentStatistics(tuple(statistics["mean"]), tuple(statistics["std"])),
-            source=str(source),
-            weights=weights,
+            flow=networks.load(SLAT_FLOW),
+            mesh_decoder=networks.load(MESH_DECODER),
+            gaussian_decoder=networks.load(GAUSSIAN_DECODER),
+            sampler=networks.sampler("latent"),
+            statistics=networks.statistics("latent"),
+            source=str(networks.source),
+            weights={key.name: networks.weights_file(key) for key in (SLAT_FLOW, MESH_DECODER, GAUSSIAN_DECODER)},
         )
 
-    @torch.no_grad()
     def decode(
         self,
         structures: PlacedStructures,
@@ -121,37 +114,64 @@ class Trellis1Decoder:
         progress: Progress = SILENT,
     ) -> list[RawObject | None]:
         """See `ObjectDecoder.decode`."""
-        report = by_fraction(progress)
-        device = self.flow.input_layer.weight.device
-        present = [index for index, xyz in enumerate(structures.coords) if len(xyz)]
-        costs = [self._latent_bytes(structures.coords[index], structures.tokens.shape) for index in present]
-        in_use = memory_in_use(device)
+
+        def decode(present: list[int]) -> list[RawObject | None]:
+            return self.objects(
+                [structures.coords[index] for index in present],
+                structures.tokens[:, present].to(self.device),
+                [partial(generator_of, index) for index in present],
+                options,
+                names=[str(index + 1) for index in present],
+                progress=progress,
+            )
+
+        return decode_present(structures, decode)
+
+    @torch.no_grad()
+    def objects(
+        self,
+        coords: Sequence[Int[Tensor, "_ 3"]],
+        tokens: Float[Tensor, "K W L C"],
+        draws: Sequence[Draw],
+        options: GenerateOptions = DEFAULT,
+        *,
+        multi_image: MultiImage = "mean_at_the_end",
+        names: Sequence[str] | None = None,
+        progress: Progress = SILENT,
+    ) -> list[RawObject | None]:
+        """The object of every list of voxels; None where the decoder finds no surface.
+
+        Args:
+            coords: on a grid of the flow's resolution, none of them empty.
+            tokens: condition of each view and object, on the device.
+            draws: of each object's noise, for the stage "latent".
+            names: what messages call the objects.
+
+        Raises:
+            OutOfMemoryBudgetError: not even one object at a time fits the ceiling.
+        """
+        ceiling, in_use = options.max_memory_bytes, memory_in_use(self.device)
         # Objects are decoded one by one when sampling is over; what does not fit then is refused before sampling.
-        decoding = self.decoding_bytes([structures.coords[index] for index in present])
-        names = [str(index + 1) for index in present]
-        batches_within(decoding, options.max_memory_bytes, in_use, names=names)
-        batches = batches_within(costs, options.max_memory_bytes, in_use, names=names)
-        found: list[RawObject | None] = [None] * len(structures.coords)
-        for batch in batches:
-            chosen = [present[place] for place in batch]
+        batches_within(self.decoding_bytes(coords), ceiling, in_use, names=names)
+        costs = [self._latent_bytes(xyz, tokens.shape) for xyz in coords]
+        found: list[RawObject | None] = []
+        for batch in batches_within(costs, ceiling, in_use, names=names):
             latents = sample_latents(
                 self.flow,
-                [structures.coords[index] for index in chosen],
-                structures.tokens[:, chosen].to(device),
-                self.configured_sampler(options),
+                [coords[index] for index in batch],
+                tokens[:, batch],
+                self.sampler.overridden(options.sampling),
                 self.statistics,
-                [generator_of(index, "latent") for index in chosen],
-                progress=lambda step, steps: report("latent", step / steps),
+                [draws[index]("latent") for index in batch],
+                multi_image=multi_image,
+                progress=progress.stage("latent"),
             )
-            for place, index in enumerate(chosen):
-                report("decode", place / len(chosen))
-                xyz, feats = latents.item(place)
-                found[index] = self._decoded(SparseTensor(feats, packed_voxels([xyz], device)))
+            advance = progress.stage("decode")
+            for item in range(len(batch)):
+                advance(item, len(batch))
+                xyz, feats = latents.item(item)
+                found.append(self._decoded(SparseTensor(feats, packed_voxels([xyz], self.device))))
         return found
-
-    def configured_sampler(self, options: GenerateOptions) -> SamplerConfig:
-        """The published sampler with what the user changed."""
-        return self.sampler.overridden(options.sampling)
 
     def _decoded(self, latent: SparseTensor) -> RawObject | None:
         coords, feats = self.mesh_decoder(latent).item(0)
@@ -176,49 +196,3 @@ class Trellis1Decoder:
         coarse = (coords >> len(config.io_channels)).unique(dim=0)
         finest = config.io_channels[0] if config.io_channels else 0
         return context + itemsize * (len(coarse) * _ROWS_PER_TOKEN * width + len(coords) * _ROWS_PER_VOXEL * finest)
-
-
-@torch.no_grad()
-def sample_latents(
-    flow: SLatFlow,
-    coords: Sequence[Int[Tensor, "_ 3"]],
-    tokens: Float[Tensor, "K W L C"],
-    config: SamplerConfig,
-    statistics: LatentStatistics,
-    generators: Sequence[torch.Generator],
-    *,
-    progress: Callable[[int, int], None] | None = None,
-) -> SparseTensor:
-    """Structured latents of several objects, one batch item each, denormalised.
-
-    Args:
-        tokens: condition of each view and object; their device is where the work runs.
-        generators: of each object's noise, on the CPU: an object's noise does not depend on the objects beside it.
-        progress: called with (steps done, steps).
-    """
-    device = tokens.device
-    voxels = packed_voxels(coords, device)
-    channels = flow.config.in_channels
-    noise = [torch.randn(len(xyz), channels, generator=draw) for xyz, draw in zip(coords, generators, strict=True)]
-    contexts = [flow.project_context(view) for view in tokens]
-
-    def velocity_given(context: FlowContext | None) -> Velocity:
-        def velocity(x: Tensor, t: float, step: int) -> Tensor:
-            time = torch.full((voxels.batch_size,), 1000 * t, device=device)
-            return flow(SparseTensor(x, voxels), time, context).feats
-
-        return velocity
-
-    unconditional = velocity_given(None)
-    per_view = [
-        guided(velocity_given(context), unconditional, config.guidance_strength, config.guidance_interval)
-        for context in contexts
-    ]
-    in_turn, mean = round_robin(per_view), mean_velocity(per_view)
-    latent = euler(
-        lambda x, t, step: (mean if step == config.steps - 1 else in_turn)(x, t, step),
-        torch.cat(noise).to(device),
-        rescaled_times(config.steps, config.rescale_t),
-        on_step=None if progress is None else lambda step, t, x, v: progress(step + 1, config.steps),
-    )
-    return SparseTensor(latent * latent.new_tensor(statistics.std) + latent.new_tensor(statistics.mean), voxels)

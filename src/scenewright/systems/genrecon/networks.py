@@ -13,23 +13,29 @@ import torch
 from torch import nn
 
 from scenewright.backbones.structure_vae import StructureDecoder
-from scenewright.backbones.trellis2.pretrained import Trellis2
+from scenewright.backbones.trellis2.pretrained import (
+    SHAPE_DECODER,
+    STRUCTURE_DECODER,
+    TEXTURE_DECODER,
+    trellis2_networks,
+)
 from scenewright.backbones.trellis2.shape_vae import ShapeDecoder
 from scenewright.backbones.trellis2.texture_vae import TextureDecoder
 from scenewright.backbones.trellis2.weights import REPOSITORY
+from scenewright.encoders.weights import load_named_dinov3
 from scenewright.errors import WeightsError
 from scenewright.systems.genrecon.flow import ProjectedLatentFlow, ProjectedStructureFlow
 from scenewright.systems.genrecon.pretrained import convert, flow_config, load_latent_flow, load_structure_flow
 from scenewright.systems.genrecon.weights import RECORDS
-from scenewright.systems.single_object.trellis2 import load_image_encoder
 from scenewright.weights.config import read_config
 from scenewright.weights.hub import sha256_of
 from scenewright.weights.record import WeightsRecord
+from scenewright.weights.source import WeightsSource
 
 __all__ = ["FLOW_STEMS", "FolderNetworks"]
 
 FLOW_STEMS = ("sparse_structure", "shape_slat", "texture_slat")
-_DECODERS = ("sparse_structure_decoder", "shape_slat_decoder", "tex_slat_decoder")
+_DECODERS = (STRUCTURE_DECODER, SHAPE_DECODER, TEXTURE_DECODER)
 
 
 class FolderNetworks:
@@ -59,18 +65,18 @@ class FolderNetworks:
                 "from the links in GenRecon's README into a folder and give it."
             )
         self._dtype = dtype or (torch.bfloat16 if self.device.type == "cuda" else torch.float32)
-        self._report, self._offline = report or (lambda line: None), offline
+        self._report = report or (lambda line: None)
         beside = self.folder / "trellis2"
         source = str(beside) if beside.is_dir() else REPOSITORY
-        self._trellis2 = Trellis2(source, device=device, offline=offline, report=report)
-        self.shape_statistics = self._trellis2.shape_statistics
-        self.texture_statistics = self._trellis2.texture_statistics
+        self._trellis2 = trellis2_networks(WeightsSource(source, offline, self._report), device=device)
+        self.shape_statistics = self._trellis2.statistics("shape")
+        self.texture_statistics = self._trellis2.statistics("texture")
         self._records = {stem: _record(self.folder, stem) for stem in FLOW_STEMS}
         self.latent_resolution = flow_config(self._records["shape_slat"]).resolution
 
     def encoder(self) -> nn.Module:
         self._report("Loading image_encoder")
-        return load_image_encoder(self._trellis2, device=self.device)
+        return load_named_dinov3(self._trellis2.image_encoder, self._trellis2.source, device=self.device)[0]
 
     def structure_flow(self) -> ProjectedStructureFlow:
         self._report("Loading sparse_structure")
@@ -79,7 +85,7 @@ class FolderNetworks:
         )
 
     def structure_decoder(self) -> StructureDecoder:
-        return self._trellis2.network("sparse_structure_decoder")
+        return self._trellis2.load(STRUCTURE_DECODER)
 
     def shape_flow(self) -> ProjectedLatentFlow:
         return self._latent_flow("shape_slat")
@@ -88,15 +94,15 @@ class FolderNetworks:
         return self._latent_flow("texture_slat")
 
     def shape_decoder(self) -> ShapeDecoder:
-        return self._trellis2.network("shape_slat_decoder")
+        return self._trellis2.load(SHAPE_DECODER)
 
     def texture_decoder(self) -> TextureDecoder:
-        return self._trellis2.network("tex_slat_decoder")
+        return self._trellis2.load(TEXTURE_DECODER)
 
     def weights_sha256(self) -> Mapping[str, str]:
         """Hash of every file; published flows are converted first, so that later runs read the same files."""
         files = {stem: convert(record, self.folder) for stem, record in self._records.items()}
-        files |= {key: self._trellis2.weights_file(key) for key in _DECODERS}
+        files |= {key.name: self._trellis2.weights_file(key) for key in _DECODERS}
         return {name: sha256_of(path) for name, path in files.items()}
 
     def _latent_flow(self, stem: str) -> ProjectedLatentFlow:

@@ -32,7 +32,7 @@ from scenewright.backbones.trellis2.sparse_unet import Pyramid
 from scenewright.backbones.trellis2.texture_vae import TextureDecoder
 from scenewright.encoders.dinov3 import Dinov3
 from scenewright.errors import EmptyStructureError, InputError
-from scenewright.geometry.mesh.finish import FinishOptions
+from scenewright.geometry.mesh.finish_options import FinishOptions
 from scenewright.io.data_file import load_data, save_data
 from scenewright.jobs.store import Store, files_stamp, key_of
 from scenewright.progress import SILENT, Progress

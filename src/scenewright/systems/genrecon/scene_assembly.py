@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from scenewright.geometry.mesh.finish import FinishOptions
+from scenewright.geometry.mesh.finish_options import FinishOptions
 from scenewright.geometry.rotation import compose_similarity
 from scenewright.jobs.store import key_of
 from scenewright.progress import SILENT, Progress

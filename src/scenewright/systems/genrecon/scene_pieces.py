@@ -16,7 +16,8 @@ from torch import Tensor
 
 from scenewright.backbones.trellis2.texture_vae import material_attributes
 from scenewright.errors import EmptyStructureError, InputError
-from scenewright.geometry.mesh.finish import FinishOptions, bake_material, clean_surface, reduce_surface
+from scenewright.geometry.mesh.finish import bake_material, clean_surface, reduce_surface
+from scenewright.geometry.mesh.finish_options import FinishOptions
 from scenewright.geometry.mesh.holes import fill_holes
 from scenewright.geometry.mesh.normal_map import smooth_vertex_normals
 from scenewright.geometry.mesh.parts import select_faces

@@ -13,8 +13,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from scenewright.backbones.structure_vae import StructureDecoder, StructureEncoder
-from scenewright.backbones.trellis2.sampling import structure_coords
+from scenewright.backbones.structure_vae import StructureDecoder, StructureEncoder, occupied_coords
 from scenewright.backbones.trellis2.structure_flow import StructureFlow
 from scenewright.encoders.dinov3 import Dinov3
 from scenewright.errors import EmptyStructureError
@@ -129,7 +128,7 @@ def coarse_occupancy(decoder: StructureDecoder, latent: Float[Tensor, "1 C R R R
     Raises:
         EmptyStructureError: there is none.
     """
-    coords = structure_coords(decoder(latent), COARSE_RESOLUTION)[:, 1:]
+    coords = occupied_coords(decoder(latent), COARSE_RESOLUTION)[:, 1:]
     if not len(coords):
         raise EmptyStructureError("The coarse stage left no occupied cell, so there is no room; try another seed.")
     return coords

@@ -18,11 +18,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 import scenewright
-from scenewright.backbones.trellis2.pretrained import Trellis2
+from scenewright.backbones.networks import NetworkKey, PublishedNetworks
+from scenewright.backbones.trellis2.pretrained import SHAPE_DECODER, STRUCTURE_DECODER, TEXTURE_DECODER
 from scenewright.backbones.trellis2.sampling import latent_noise, structure_noise
 from scenewright.encoders.dinov3 import Dinov3
 from scenewright.errors import EmptyStructureError, InputError
-from scenewright.geometry.mesh.finish import FinishOptions, finish_mesh
+from scenewright.geometry.mesh.finish import finish_mesh
+from scenewright.geometry.mesh.finish_options import FinishOptions
 from scenewright.geometry.mesh.parts import select_faces
 from scenewright.geometry.mesh.surface_color import VoxelField
 from scenewright.progress import SILENT, Progress
@@ -101,7 +103,7 @@ class InSpace:
     def __init__(
         self,
         weights: InSpaceWeights,
-        base: Trellis2,
+        base: PublishedNetworks,
         encoder: Dinov3,
         settings: InSpaceSettings | None = None,
         *,
@@ -139,8 +141,8 @@ class InSpace:
     def weights_sha256(self) -> dict[str, str]:
         """Hash of every weight file by its name; read once."""
         files = {f"inspace/{name}": self.weights.file(name) for name in FOLDERS}
-        keys = ("sparse_structure_decoder", "shape_slat_decoder", "tex_slat_decoder")
-        files |= {f"base/{key}": self.base.weights_file(key) for key in keys}
+        keys: list[NetworkKey[Any]] = [STRUCTURE_DECODER, SHAPE_DECODER, TEXTURE_DECODER]
+        files |= {f"base/{key.name}": self.base.weights_file(key) for key in keys}
         for path in files.values():
             if path not in self._hashes:
                 self._hashes[path] = sha256_of(path)
@@ -190,7 +192,7 @@ class InSpace:
             progress.stage("encode")
             return encode_faces(self.encoder, room.faces).cpu()
 
-        return self.stages.kept("tokens", (room.faces, self.base.source), Tensor, make).to(self.weights.device)
+        return self.stages.kept("tokens", (room.faces, str(self.base.source)), Tensor, make).to(self.weights.device)
 
     def _coarse(self, room: RoomInput, tokens: Tensor, seed: int, progress: Progress) -> CoarseRoom:
         def make() -> CoarseRoom:
@@ -202,7 +204,8 @@ class InSpace:
                 partial = encode_partial_geometry(encoder, room.voxels).to(tokens.device)
             noise = structure_noise(flow, 1, _generator(seed))
             latent = sample_coarse(flow, tokens, room.camera, noise, settings, partial=partial, advance=advance)
-            occupied = coarse_occupancy(self.base.network("sparse_structure_decoder"), latent)
+            with self.base.loaned(STRUCTURE_DECODER) as decoder:
+                occupied = coarse_occupancy(decoder, latent)
             return CoarseRoom(latent.cpu(), occupied.cpu())
 
         settings = self.settings.coarse
@@ -283,14 +286,9 @@ class InSpace:
 
         def make() -> tuple[Mesh, ...]:
             device = self.base.device
-            decoded = decode_part(
-                self.base.network("shape_slat_decoder"),
-                self.base.network("tex_slat_decoder"),
-                part.coords,
-                shape.to(device),
-                texture.to(device),
-                (self.base.shape_statistics, self.base.texture_statistics),
-            )
+            statistics = self.base.statistics("shape"), self.base.statistics("texture")
+            with self.base.loaned(SHAPE_DECODER) as shapes, self.base.loaned(TEXTURE_DECODER) as textures:
+                decoded = decode_part(shapes, textures, part.coords, shape.to(device), texture.to(device), statistics)
             if decoded is None:
                 return ()
             surface: Mesh = _on_cpu(decoded.surface)
@@ -301,7 +299,7 @@ class InSpace:
                 return ()
             return (finish_mesh(surface, VoxelField(decoded.voxels), finish),)
 
-        inputs = (part, shape, texture, finish, cut, self.base.source)
+        inputs = (part, shape, texture, finish, cut, str(self.base.source))
         found_mesh: Any = self.stages.kept(name, inputs, tuple, make)
         return found_mesh[0] if found_mesh else None
 

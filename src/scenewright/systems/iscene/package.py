@@ -20,7 +20,7 @@ import torch
 import yaml
 
 from scenewright.backbones.trellis1.config import StructureFlowConfig
-from scenewright.backbones.trellis1.pretrained import read_pipeline
+from scenewright.backbones.trellis1.pretrained import trellis1_networks
 from scenewright.backbones.trellis1.published import structure_flow_config
 from scenewright.errors import WeightsError
 from scenewright.io.atomic import write_bytes
@@ -163,7 +163,7 @@ def _base_place(source: WeightsSource, base: str) -> str:
 
 def _base_flow_config(base: WeightsSource) -> StructureFlowConfig:
     """Sizes of the base model's structure flow, which I-Scene's has too."""
-    stem = read_pipeline(base.place, offline=base.offline)["models"].get("sparse_structure_flow_model")
+    stem = trellis1_networks(base).arguments["models"].get("sparse_structure_flow_model")
     if stem is None:
         return StructureFlowConfig()
     return structure_flow_config(read_config(base.find(f"{stem}.json"))[1])

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from scenewright.backbones.structure_vae import StructureDecoder, occupied_coords
-from scenewright.backbones.trellis1.pretrained import load_named_network, read_pipeline, read_sampler
+from scenewright.backbones.trellis1.pretrained import STRUCTURE_DECODER, trellis1_networks
 from scenewright.encoders.preprocess.crop import drop_alpha, image_to_tensor
 from scenewright.encoders.weights import load_dinov2, load_named_dinov2
 from scenewright.errors import InputError
@@ -77,40 +77,28 @@ class ISceneStage:
             WeightsError: files are missing, damaged, or do not fit.
         """
         package = read_package(WeightsSource(source, offline, report or (lambda line: None)))
-        base = read_pipeline(package.base.place, offline=offline)
+        base = trellis1_networks(package.base, device=device, dtype=dtype)
         package.source.report("Loading structure_flow")
         flow = load_flow(package, device=device, dtype=dtype)
-        package.source.report("Loading structure_decoder")
-        decoder = load_named_network(
-            package.base.place,
-            base["models"],
-            "sparse_structure_decoder",
-            StructureDecoder,
-            needed_by="I-Scene",
-            device=device,
-            dtype=dtype,
-            offline=offline,
-        )
-        stem = base["models"]["sparse_structure_decoder"]
+        decoder = base.load(STRUCTURE_DECODER)
         package.source.report("Loading image_encoder")
         if package.image_conditioner is None:
-            encoder, encoder_file = load_named_dinov2(base["image_cond_model"], package.base, device=device)
+            encoder, encoder_file = load_named_dinov2(base.image_encoder, package.base, device=device)
         else:
             encoder_file = package.image_conditioner
             encoder = load_dinov2(encoder_file, prefix=CONDITIONER_PREFIX, device=device)
-        published = read_sampler(base["sparse_structure_sampler"])
         return cls(
             flow=flow,
             structure_decoder=decoder,
             image_encoder=encoder,
             image_size=encoder.config.image_size,
-            sampler=replace(published, steps=_STEPS, guidance_strength=_GUIDANCE_STRENGTH),
+            sampler=replace(base.sampler("structure"), steps=_STEPS, guidance_strength=_GUIDANCE_STRENGTH),
             source=str(package.source),
             decoder_source=str(package.base),
             device=torch.device(device),
             weights={
                 "structure_flow": package.denoiser,
-                "structure_decoder": package.base.find(f"{stem}.safetensors"),
+                "structure_decoder": base.weights_file(STRUCTURE_DECODER),
                 "image_encoder": encoder_file,
             },
         )

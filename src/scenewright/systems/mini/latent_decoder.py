@@ -9,7 +9,7 @@ Legend: W objects with voxels, N voxels of all, M latent tokens of all.
 Frame: the objects' cubes, z up, camera looking along +y.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,15 +29,15 @@ from scenewright.backbones.trellis2.shape_vae import shape_features
 from scenewright.backbones.trellis2.sparse_unet import Pyramid
 from scenewright.errors import EmptyStructureError
 from scenewright.geometry.mesh.edges import edge_table
-from scenewright.geometry.mesh.finish import FinishOptions
+from scenewright.geometry.mesh.finish_options import FinishOptions
 from scenewright.geometry.mesh.surface_color import VoxelField
 from scenewright.geometry.mesh.triangle_tree import TriangleTree
 from scenewright.geometry.ovoxel.dual_grid import mesh_to_dual_grid
-from scenewright.progress import SILENT, Progress, by_fraction
-from scenewright.samplers.config import SamplerConfig
+from scenewright.progress import SILENT, Progress
+from scenewright.samplers.config import SamplerConfig, SamplingOverride
 from scenewright.samplers.flow import interpolate
-from scenewright.sparse.tensor import SparseTensor, VoxelSet
-from scenewright.systems.assembly.decoding import GeneratorOf, RawObject, packed_voxels
+from scenewright.sparse.tensor import SparseTensor, VoxelSet, packed_voxels
+from scenewright.systems.assembly.decoding import GeneratorOf, RawObject
 from scenewright.systems.assembly.structures import PlacedStructures
 from scenewright.systems.mini.networks import LatentNetworks
 from scenewright.systems.mini.picture_colors import picture_field, with_picture
@@ -84,7 +84,6 @@ class LatentDecoder:
         progress: Progress = SILENT,
     ) -> list[RawObject | None]:
         """See `ObjectDecoder.decode`."""
-        report = by_fraction(progress)
         found: list[RawObject | None] = [None] * len(structures.coords)
         guesses = {
             index: surface
@@ -96,18 +95,17 @@ class LatentDecoder:
         tokens = structures.tokens[0, list(guesses)].to(self.networks.device)
         surfaces = list(guesses.values())
         pictures = [structures.pictures[index] for index in guesses]
-        shape = self._shape(surfaces, tokens, [generator_of(index, "shape") for index in guesses], options, report)
+        shape = self._shape(surfaces, tokens, [generator_of(index, "shape") for index in guesses], options, progress)
         try:
             grids, pyramid = decode_shape(self.networks.shape_decoder, shape, VOXEL_RESOLUTION)
         except EmptyStructureError:  # of all objects: what is known without the networks is left
             made = [RawObject(s, picture_field(s.vertices, p)) for s, p in zip(surfaces, pictures, strict=True)]
         else:
             noise = [generator_of(index, "texture") for index in guesses]
-            voxels = self._materials(shape, pyramid, tokens, noise, options, report)
+            voxels = self._materials(shape, pyramid, tokens, noise, options, progress)
             made = [_finished(*parts) for parts in zip(surfaces, pictures, grids, voxels, strict=True)]
         for index, item in zip(guesses, made, strict=True):
             found[index] = item
-        report("decode", 1.0)
         return found
 
     def _shape(
@@ -116,7 +114,7 @@ class LatentDecoder:
         tokens: Float[Tensor, "W L C"],
         generators: Sequence[torch.Generator],
         options: GenerateOptions,
-        report: Callable[[str, float], None],
+        progress: Progress,
     ) -> SparseTensor:
         """Shape latent of all objects."""
         networks = self.networks
@@ -136,7 +134,7 @@ class LatentDecoder:
             _sampler(SHAPE_SAMPLER, options),
             statistics,
             start_time=SHAPE_START,
-            progress=lambda step, steps: report("shape", step / steps),
+            progress=progress.stage("shape"),
         )
 
     def _materials(
@@ -146,7 +144,7 @@ class LatentDecoder:
         tokens: Float[Tensor, "W L C"],
         generators: Sequence[torch.Generator],
         options: GenerateOptions,
-        report: Callable[[str, float], None],
+        progress: Progress,
     ) -> list[SparseVoxels]:
         """Materials of all objects."""
         networks = self.networks
@@ -158,7 +156,7 @@ class LatentDecoder:
             _sampler(TEXTURE_SAMPLER, options),
             networks.statistics["texture"],
             networks.statistics["shape"],
-            progress=lambda step, steps: report("texture", step / steps),
+            progress=progress.stage("texture"),
         )
         return decode_materials(networks.texture_decoder, latent, pyramid, VOXEL_RESOLUTION)
 
@@ -192,7 +190,8 @@ def _drawn_onto(guess: Mesh, grid: DualGrid) -> Mesh:
 
 
 def _sampler(config: SamplerConfig, options: GenerateOptions) -> SamplerConfig:
-    return config if options.sampling.steps is None else replace(config, steps=options.sampling.steps)
+    """Surfaces and materials are sampled without guidance."""
+    return config.overridden(SamplingOverride(steps=options.sampling.steps))
 
 
 def _noise(voxels: VoxelSet, channels: int, generators: Sequence[torch.Generator]) -> Float[Tensor, "M C"]:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from scenewright.backbones.structure_vae import StructureDecoder
-from scenewright.backbones.trellis1.pretrained import load_named_network, network_stem, read_pipeline, read_sampler
+from scenewright.backbones.trellis1.pretrained import STRUCTURE_DECODER, STRUCTURE_FLOW, trellis1_networks
 from scenewright.encoders.records import VGGT_1B
 from scenewright.encoders.vggt import VGGTConfig
 from scenewright.encoders.weights import load_named_dinov2, load_vggt
@@ -68,32 +68,20 @@ class SceneGenNetworks:
         Raises:
             WeightsError: files are missing, damaged, or do not fit.
         """
-        arguments = read_pipeline(source, offline=offline)
         place = WeightsSource(source, offline, report or (lambda line: None))
+        networks = trellis1_networks(place, device=device, dtype=dtype)
         files: dict[str, Path] = {}
 
         place.report("Loading the structure flow")
-        stem = network_stem(source, arguments["models"], "sparse_structure_flow_model", needed_by="SceneGen")
+        stem = networks.stem(STRUCTURE_FLOW)
         files["structure_flow"] = find_flow_file(place, stem)
         flow = load_scene_flow(files["structure_flow"], place.find(f"{stem}.json"), device=device, dtype=dtype)
 
-        place.report("Loading the structure decoder")
-        decoder = load_named_network(
-            source,
-            arguments["models"],
-            "sparse_structure_decoder",
-            StructureDecoder,
-            needed_by="SceneGen",
-            device=device,
-            dtype=dtype,
-            offline=offline,
-        )
-        stem = arguments["models"]["sparse_structure_decoder"]
-        files["structure_decoder"] = place.find(f"{stem}.safetensors")
+        decoder = networks.load(STRUCTURE_DECODER)
+        files["structure_decoder"] = networks.weights_file(STRUCTURE_DECODER)
 
-        encoders = _load_encoders(place, arguments, device, files)
-        sampler = read_sampler(arguments["sparse_structure_sampler"])
-        return cls(flow, decoder, encoders, sampler, str(source), files)
+        encoders = _load_encoders(place, networks.arguments, device, files)
+        return cls(flow, decoder, encoders, networks.sampler("structure"), str(source), files)
 
 
 def load_scene_flow(

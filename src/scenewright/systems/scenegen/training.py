@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from scenewright.backbones.structure_vae import StructureDecoder, occupied_coords
-from scenewright.backbones.trellis1.pretrained import load_named_network, read_pipeline
+from scenewright.backbones.trellis1.pretrained import STRUCTURE_DECODER, trellis1_networks
 from scenewright.systems.scenegen.condition import SceneCondition
 from scenewright.systems.scenegen.config import SceneFlowConfig
 from scenewright.systems.scenegen.losses import LossBalance, LossConfig, collision_ratio, denoised, scene_losses
@@ -27,6 +27,7 @@ from scenewright.training.flow_matching import TimeSchedule, drop_condition, noi
 from scenewright.training.loading import TrainingSet
 from scenewright.training.task import Task
 from scenewright.weights.config import config_from_json
+from scenewright.weights.source import WeightsSource
 
 __all__ = [
     "MAX_ASSETS",
@@ -210,10 +211,5 @@ def build_scenegen(network: Mapping[str, Any] | None = None, collision_decoder: 
     """
     flow = SceneStructureFlow(config_from_json(SceneFlowConfig, network or {}))
     flow.initialize_weights()
-    decoder = None
-    if collision_decoder:
-        models = read_pipeline(collision_decoder)["models"]
-        decoder = load_named_network(
-            collision_decoder, models, "sparse_structure_decoder", StructureDecoder, needed_by="the collision value"
-        )
+    decoder = trellis1_networks(WeightsSource(collision_decoder)).load(STRUCTURE_DECODER) if collision_decoder else None
     return SceneGenTask(flow, config_from_json(SceneGenTaskConfig, task), decoder)

@@ -1,0 +1,62 @@
+"""What is known of a backbone before any of its networks is loaded; everything that offers a choice derives from it.
+
+A backbone is a folder here with a `spec.py`, and one line in `registry.py`.
+"""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from scenewright.geometry.mesh.finish_options import FinishOptions
+from scenewright.weights.record import WeightsRecord
+
+__all__ = ["BackboneSpec"]
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """One generator of single objects.
+
+    Attributes:
+        name: what users choose it by.
+        summary: what its objects have, in a few words.
+        repository: where its weights are published.
+        records: of all its published files, by name.
+        networks: names of the records (also of encoders) that a picture to an object needs.
+        finish: how its raw surfaces become assets unless the user says otherwise.
+        steps, guidance_strength: as published, the latter as the s of (1 + s) v_cond - s v_uncond.
+        max_pictures: how many pictures of one object it reads; None is any number.
+        resolutions: plan of sampling by the voxels per side of its result; empty where there is no choice.
+        options: those that not every backbone understands ("splats", "multi_image", "resolution"), with the values
+            that they may have; none named is any.
+        decoder: "module:class" of the `ObjectDecoder`, voxels to raw objects.
+        objects: "module:class" of the `ObjectBackbone`, pictures to a raw object.
+    """
+
+    name: str
+    summary: str
+    repository: str
+    records: Mapping[str, WeightsRecord]
+    networks: tuple[str, ...]
+    finish: FinishOptions
+    steps: int
+    guidance_strength: float
+    decoder: str
+    objects: str
+    max_pictures: int | None = None
+    resolutions: Mapping[int, str] = field(default_factory=dict)
+    options: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
+
+    def decoder_class(self) -> Any:
+        """The class of the decoder; importing it takes as long as importing torch."""
+        return _imported(self.decoder)
+
+    def objects_class(self) -> Any:
+        """The class that makes an object of pictures."""
+        return _imported(self.objects)
+
+
+def _imported(name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
