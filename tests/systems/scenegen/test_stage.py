@@ -193,7 +193,7 @@ def test_damaged_folders_are_named(folder: Path, tmp_path: Path) -> None:
     copy = write_tiny_scenegen(tmp_path / "copy", with_vggt=False)
     lines: list[str] = []
     assert SceneGenNetworks.from_pretrained(copy, report=lines.append).encoders.geometry is None
-    assert lines == ["Loading the structure flow", "Loading the structure decoder", "Loading DINOv2"]
+    assert lines == ["Loading the structure flow", "Loading sparse_structure_decoder", "Loading DINOv2"]
     weights, config = copy / f"{FLOW_STEM}.pt", copy / f"{FLOW_STEM}.json"
     state = torch.load(weights, weights_only=True)
 
