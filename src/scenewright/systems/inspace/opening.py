@@ -2,14 +2,15 @@
 
 import torch
 
-from scenewright.backbones.trellis2.pretrained import Trellis2
+from scenewright.backbones.trellis2.pretrained import trellis2_networks
 from scenewright.backbones.trellis2.weights import REPOSITORY as BASE_REPOSITORY
+from scenewright.encoders.weights import load_named_dinov3
 from scenewright.errors import InputError
 from scenewright.systems.inspace.pretrained import InSpaceWeights, read_sizes
 from scenewright.systems.inspace.stage_files import StageFiles
 from scenewright.systems.inspace.system import InSpace
 from scenewright.systems.loading import OpenOptions
-from scenewright.systems.single_object.trellis2 import load_image_encoder
+from scenewright.weights.source import WeightsSource
 
 __all__ = ["open_inspace"]
 
@@ -26,9 +27,10 @@ def open_inspace(options: OpenOptions) -> InSpace:
     if options.resolution not in (None, 512):
         raise InputError(f"InSpace makes a whole room on a grid of 512; leave --resolution {options.resolution} out.")
     dtype = options.dtype or options.half(torch.bfloat16)
-    source = options.decoder_weights or BASE_REPOSITORY
-    base = Trellis2(source, device=options.device, dtype=options.dtype, offline=options.offline, report=options.report)
+    place = options.decoder_weights or BASE_REPOSITORY
+    source = WeightsSource(place, options.offline, options.report or (lambda line: None))
+    base = trellis2_networks(source, device=options.device, dtype=options.dtype)
     sizes = read_sizes(options.weights, offline=options.offline)
     weights = InSpaceWeights(options.weights, sizes, options.device, dtype, offline=options.offline)
-    encoder = load_image_encoder(base, device=options.device, offline=options.offline)
+    encoder, _ = load_named_dinov3(base.image_encoder, source, device=options.device)
     return InSpace(weights, base, encoder, stages=StageFiles(options.work))
