@@ -28,7 +28,7 @@ def open_inspace(options: OpenOptions) -> InSpace:
         raise InputError(f"InSpace makes a whole room on a grid of 512; leave --resolution {options.resolution} out.")
     dtype = options.dtype or options.half(torch.bfloat16)
     place = options.decoder_weights or BASE_REPOSITORY
-    source = WeightsSource(place, options.offline, options.report or (lambda line: None))
+    source = WeightsSource(place, options.offline, options.report)
     base = trellis2_networks(source, device=options.device, dtype=options.dtype)
     sizes = read_sizes(options.weights, offline=options.offline)
     weights = InSpaceWeights(options.weights, sizes, options.device, dtype, offline=options.offline)
