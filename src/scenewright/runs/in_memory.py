@@ -15,7 +15,7 @@ from scenewright.samplers.config import SamplingOverride
 from scenewright.systems.loading import load
 from scenewright.systems.options import GenerateOptions
 from scenewright.systems.registry import DEFAULT_SYSTEM
-from scenewright.types import Camera, ObjectMasks, Scene, View
+from scenewright.types import Camera, ObjectMasks, PanoramaCamera, Scene, View
 
 __all__ = ["generate"]
 
@@ -26,7 +26,7 @@ Masks = str | Path | Sequence[str | Path] | ObjectMasks | Bool[Tensor, "N H W"]
 
 def generate(
     image: Picture,
-    masks: Masks,
+    masks: Masks | None = None,
     *,
     further_views: Sequence[tuple[Picture, Masks]] = (),
     system: str = DEFAULT_SYSTEM,
@@ -37,7 +37,7 @@ def generate(
     guidance: float | None = None,
     settle: bool = False,
     fit_layout: bool | None = None,
-    camera: Camera | None = None,
+    camera: Camera | PanoramaCamera | None = None,
     device: torch.device | str = "cpu",
 ) -> Scene:
     """The scene in one picture: every masked object, placed, with the camera that sees it as the picture does.
@@ -47,7 +47,7 @@ def generate(
     Args:
         image: a file, or a picture in memory.
         masks: any form that `find_masks` reads (a file of labels, a folder, COCO, boxes or points, "auto"), or masks in
-            memory at the picture's size.
+            memory at the picture's size; None for systems that read none.
         further_views: other pictures with masks of the same objects, for SceneGen; the names of the masks (values,
             colours or file names) say which object is which.
         system, preset, decoder: see `load`.
@@ -66,12 +66,12 @@ def generate(
     return load(system, preset, decoder=decoder, device=device).generate(views, seed=seed, options=options)
 
 
-def _view(image: Picture, masks: Masks, device: torch.device | str) -> View:
+def _view(image: Picture, masks: Masks | None, device: torch.device | str) -> View:
     """A picture with its masks, both in memory."""
     picture = image if isinstance(image, Image.Image) else load_image(image)
     name = "" if isinstance(image, Image.Image) else Path(image).name
     if isinstance(masks, Tensor):
         masks = ObjectMasks(masks)
-    elif not isinstance(masks, ObjectMasks):
+    elif masks is not None and not isinstance(masks, ObjectMasks):
         masks = find_masks(picture, masks, image_name=name or None, device=device)
     return View(picture, masks, name=name)
