@@ -1,8 +1,15 @@
 """Settings of sampling a flow, and the part of them that a user may change."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from jaxtyping import Float
+from numpy import ndarray
+from torch import Tensor
+
 from scenewright.samplers.flow import SIGMA_MIN
+from scenewright.samplers.guidance import Velocity, guided
+from scenewright.samplers.schedule import rescaled_times
 
 __all__ = ["SamplerConfig", "SamplingOverride"]
 
@@ -42,6 +49,28 @@ class SamplerConfig:
             raise ValueError(f"A sampler needs at least one step, got {self.steps}.")
         if self.rescale_t <= 0:
             raise ValueError(f"The time rescaling must be positive, got {self.rescale_t}.")
+
+    @property
+    def times(self) -> Float[ndarray, " steps_plus_1"]:
+        """Flow times of the steps, from 1 (noise) to 0 (data)."""
+        return rescaled_times(self.steps, self.rescale_t)
+
+    def guided(
+        self,
+        conditional: Velocity,
+        unconditional: Velocity,
+        deviation: Callable[[Tensor], Tensor] | None = None,
+    ) -> Velocity:
+        """The velocity that is integrated; see `samplers.guidance.guided`, also for `deviation`."""
+        return guided(
+            conditional,
+            unconditional,
+            self.guidance_strength,
+            self.guidance_interval,
+            rescale=self.guidance_rescale,
+            deviation=deviation,
+            sigma_min=self.sigma_min,
+        )
 
     def overridden(self, override: SamplingOverride) -> "SamplerConfig":
         """This configuration with what the user has set."""

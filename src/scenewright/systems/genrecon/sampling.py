@@ -9,7 +9,7 @@ C channels of the latent.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,9 +21,8 @@ from scenewright.nn.flow_context import FlowContext
 from scenewright.progress import Advance, ignore
 from scenewright.samplers.config import SamplerConfig
 from scenewright.samplers.euler import euler
-from scenewright.samplers.guidance import Velocity, dense_deviation, guided, packed_deviation
+from scenewright.samplers.guidance import Velocity, dense_deviation, packed_deviation
 from scenewright.samplers.multidiffusion import Overlap, interior_rows, synchronised
-from scenewright.samplers.schedule import rescaled_times
 from scenewright.sparse.tensor import SparseTensor, VoxelSet
 from scenewright.systems.genrecon.flow import (
     ProjectedLatentFlow,
@@ -94,7 +93,7 @@ def sample_structures(
         return velocity
 
     without = [unconditional_context(flow)] * len(batches)
-    velocity = _guided(velocity_given(contexts), velocity_given(without), config, dense_deviation)
+    velocity = config.guided(velocity_given(contexts), velocity_given(without), dense_deviation)
     return _integrated(synchronised(velocity, overlap), start, config, advance)
 
 
@@ -157,7 +156,7 @@ def sample_latents(
     chunk_of_row = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths)).to(device)
     deviation = packed_deviation(chunk_of_row, len(lengths))
     without = [unconditional_context(flow)] * len(batches)
-    velocity = _guided(velocity_given(contexts), velocity_given(without), config, deviation)
+    velocity = config.guided(velocity_given(contexts), velocity_given(without), deviation)
     return _integrated(synchronised(velocity, overlap.to(device)), start, config, advance)
 
 
@@ -174,25 +173,8 @@ def _times(t: float, x: Tensor) -> Float[Tensor, " B"]:
     return torch.full((len(x),), 1000 * t, device=x.device)
 
 
-def _guided(
-    conditional: Velocity,
-    unconditional: Velocity,
-    config: SamplerConfig,
-    deviation: Callable[[Tensor], Tensor],
-) -> Velocity:
-    return guided(
-        conditional,
-        unconditional,
-        config.guidance_strength,
-        config.guidance_interval,
-        rescale=config.guidance_rescale,
-        deviation=deviation,
-        sigma_min=config.sigma_min,
-    )
-
-
 def _integrated(velocity: Velocity, start: Tensor, config: SamplerConfig, advance: Advance) -> Tensor:
     def report(step: int, t: float, x: Tensor, v: Tensor) -> None:
         advance(step + 1, config.steps)
 
-    return euler(velocity, start, rescaled_times(config.steps, config.rescale_t), on_step=report)
+    return euler(velocity, start, config.times, on_step=report)

@@ -21,8 +21,7 @@ from scenewright.nn.flow_context import FlowContext
 from scenewright.progress import Advance, ignore
 from scenewright.samplers.config import SamplerConfig
 from scenewright.samplers.euler import euler
-from scenewright.samplers.guidance import Velocity, dense_deviation, guided
-from scenewright.samplers.schedule import rescaled_times
+from scenewright.samplers.guidance import Velocity, dense_deviation
 from scenewright.systems.inspace.config import COARSE_SAMPLER
 from scenewright.systems.inspace.inversion import Inversion, inversion_start, inversion_times
 from scenewright.systems.inspace.partial_geometry import COARSE_RESOLUTION
@@ -89,7 +88,7 @@ def sample_coarse(
     context = project_views(flow, tokens.flatten(0, 1)[None], face_readings(bias, tokens.shape[1]))
     noise = noise.to(device)
     if partial is None:
-        start, times = noise, rescaled_times(config.steps, config.rescale_t)
+        start, times = noise, config.times
     else:
         start = inversion_start(partial.to(device), noise, settings.alpha, config.sigma_min)
         times = inversion_times(settings.inversion, settings.alpha, config.steps, config.rescale_t)
@@ -98,15 +97,7 @@ def sample_coarse(
     def velocity_given(context: FlowContext | None) -> Velocity:
         return lambda x, t, step: flow(x, torch.full((1,), 1000 * t, device=device), context)
 
-    velocity = guided(
-        velocity_given(context),
-        velocity_given(None),
-        config.guidance_strength,
-        config.guidance_interval,
-        rescale=config.guidance_rescale,
-        deviation=dense_deviation,
-        sigma_min=config.sigma_min,
-    )
+    velocity = config.guided(velocity_given(context), velocity_given(None), dense_deviation)
     return euler(velocity, start, times, on_step=lambda step, *_: advance(step + 1, len(times) - 1))
 
 

@@ -26,8 +26,7 @@ from scenewright.nn.flow_context import FlowContext
 from scenewright.progress import Advance, ignore
 from scenewright.samplers.config import SamplerConfig
 from scenewright.samplers.euler import euler
-from scenewright.samplers.guidance import Velocity, guided, packed_deviation
-from scenewright.samplers.schedule import rescaled_times
+from scenewright.samplers.guidance import Velocity, packed_deviation
 from scenewright.sparse.tensor import SparseTensor, VoxelSet
 from scenewright.systems.inspace.asset_views import FaceTokens
 from scenewright.systems.inspace.config import DETAIL_SAMPLER
@@ -99,16 +98,8 @@ def sample_latent(
 
         return velocity
 
-    velocity = guided(
-        velocity_given(context),
-        velocity_given(None),
-        config.guidance_strength,
-        config.guidance_interval,
-        rescale=config.guidance_rescale,
-        deviation=packed_deviation(voxels.batch_index, 1),
-        sigma_min=config.sigma_min,
-    )
-    times = rescaled_times(config.steps, config.rescale_t)
+    velocity = config.guided(velocity_given(context), velocity_given(None), packed_deviation(voxels.batch_index, 1))
+    times = config.times
     return euler(velocity, noise.to(device), times, on_step=lambda step, *_: advance(step + 1, config.steps))
 
 

@@ -17,8 +17,7 @@ from torch import Tensor
 from scenewright.nn.flow_context import FlowContext
 from scenewright.samplers.config import SamplerConfig
 from scenewright.samplers.euler import euler
-from scenewright.samplers.guidance import Velocity, guided
-from scenewright.samplers.schedule import rescaled_times
+from scenewright.samplers.guidance import Velocity
 from scenewright.systems.iscene.config import SceneContextConfig
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
 
@@ -96,14 +95,13 @@ def sample_structure(
     start = torch.cat([noise[1:2], (shared if object_noise is None else object_noise).flatten(0, 1)])
     conditional = _velocity(flow, conditions, count, objects_at_once)
     unconditional = _velocity(flow, None, count, objects_at_once, starts_alike=object_noise is None)
-    velocity = guided(conditional, unconditional, config.guidance_strength, config.guidance_interval)
-    times = rescaled_times(config.steps, config.rescale_t)
+    velocity = config.guided(conditional, unconditional)
 
     def report(step: int, t: float, x: Tensor, v: Tensor) -> None:
         if on_step is not None:
             on_step(step, t, _unpacked(x, count), _unpacked(v, count))
 
-    return _unpacked(euler(velocity, start.to(conditions.scene.device), times, on_step=report), count)
+    return _unpacked(euler(velocity, start.to(conditions.scene.device), config.times, on_step=report), count)
 
 
 def object_coords(coords: Int[Tensor, "V 4"], num_slots: int) -> tuple[Int[Tensor, "V_objects 4"], tuple[int, ...]]:

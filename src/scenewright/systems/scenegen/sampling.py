@@ -17,8 +17,7 @@ from torch import Tensor
 from scenewright.errors import InputError
 from scenewright.samplers.config import SamplerConfig
 from scenewright.samplers.euler import euler
-from scenewright.samplers.guidance import Velocity, guided, mean_velocity, round_robin
-from scenewright.samplers.schedule import rescaled_times
+from scenewright.samplers.guidance import Velocity, mean_velocity, round_robin
 from scenewright.systems.scenegen.condition import SceneCondition, SceneContext
 from scenewright.systems.scenegen.position_head import with_query_at_identity
 from scenewright.systems.scenegen.structure_flow import SceneStructureFlow
@@ -104,10 +103,8 @@ def integrate_scene(
     def unconditional(x: Tensor, t: float, step: int) -> Tensor:
         return flow(x, _time(x, t), None)
 
-    strength, interval = config.guidance_strength, config.guidance_interval
-    per_view = [guided(conditional(view), unconditional, strength, interval) for view in views]
-    times = rescaled_times(config.steps, config.rescale_t)
-    latents = euler(last_step_mean(per_view, config.steps), noise, times, on_step=on_step)
+    per_view = [config.guided(conditional(view), unconditional) for view in views]
+    latents = euler(last_step_mean(per_view, config.steps), noise, config.times, on_step=on_step)
     return latents, torch.stack(kept).mean(0)
 
 
