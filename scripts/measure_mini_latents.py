@@ -1,4 +1,4 @@
-"""What the mini preset's latent stages add to the voxels: surfaces and colours of held-out made scenes, against truth.
+"""What mini's latent stages add to the voxels: surfaces and colours of held-out made scenes, against truth.
 
     python scripts/measure_mini_latents.py PACK.zip [--scenes 20] [--out docs/results/mini-latents.json]
 

@@ -1,4 +1,4 @@
-"""Makes and encodes the mini preset's training data; may be stopped and started again at any time.
+"""Makes and encodes mini's training data; may be stopped and started again at any time.
 
     python scripts/mini_data.py make FOLDER PACK.zip [PACK2.zip] --chunks 100 --workers 4
     python scripts/mini_data.py encode FOLDER --lite0 efficientnet-lite0-57934424.pth [--device cuda]

@@ -2,6 +2,7 @@
 
 from scenewright.encoders.masks.finding import find_masks as find_masks
 from scenewright.errors import ScenewrightError as ScenewrightError
+from scenewright.evaluation.evaluating import evaluate as evaluate
 from scenewright.io.conversion import convert as convert
 from scenewright.io.scene_file import load_scene as load_scene
 from scenewright.rendering.still import render as render

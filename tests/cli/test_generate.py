@@ -57,10 +57,10 @@ def test_a_scene_its_picture_and_its_manifest_are_written(room: Path) -> None:
 
 def test_one_object_is_rolled_again_and_the_manifest_replays(room: Path) -> None:
     weights = write_tiny_iscene(room / "weights")
-    generate(room, "--system", "iscene", "--preset", weights, "--seed", "3", *QUICK)
+    generate(room, "--system", "iscene", "--weights", weights, "--seed", "3", *QUICK)
     first = load_glb(room / "out.glb")
     second_path = room / "second.glb"
-    run("generate", "--from", room / "out.json", "--reroll", "object_2", "-o", second_path, "--device", "cpu")
+    run("reroll", room / "out.json", "object_2", "-o", second_path, "--device", "cpu")
     second = load_glb(second_path)
     kept, before = second.objects[0], first.objects[0]
     assert _bytes_of(second_path, "object_1") == _bytes_of(room / "out.glb", "object_1")
@@ -90,7 +90,7 @@ def two_views(room: Path) -> tuple[object, ...]:
 
 def test_scenegen_takes_several_views_and_replays_them(room: Path) -> None:
     arguments = two_views(room)
-    system = ("--system", "scenegen", "--preset", write_tiny_scenegen(room / "weights"), *QUICK)
+    system = ("--system", "scenegen", "--weights", write_tiny_scenegen(room / "weights"), *QUICK)
     run(*arguments, "-o", room / "out.glb", *system)
     generate(room, *system, "-o", room / "single.glb")
     assert (room / "out.glb").read_bytes() != (room / "single.glb").read_bytes()
@@ -100,7 +100,7 @@ def test_scenegen_takes_several_views_and_replays_them(room: Path) -> None:
     manifest = read_manifest(room / "out.json")
     assert manifest.settings.further_views == ((str(room / "room_side.png"), str(room / "masks_side.png")),)
     assert "identical" in run("replay", room / "out.json")
-    run("generate", "--from", room / "out.json", "--reroll", "object_1", "-o", room / "rolled.glb", "--device", "cpu")
+    run("reroll", room / "out.json", "object_1", "-o", room / "rolled.glb", "--device", "cpu")
     assert _bytes_of(room / "rolled.glb", "object_2") == _bytes_of(room / "out.glb", "object_2")
     assert "identical" in run("replay", room / "rolled.json")
     Image.new("L", (64, 48), 1).save(room / "masks_side.png")
@@ -115,7 +115,7 @@ def test_views_that_do_not_fit_are_refused(room: Path) -> None:
     with pytest.raises(InputError, match="one --masks for each of the 2 pictures, in their order, got 1"):
         run(*arguments[:-2], "--system", "scenegen")
     with pytest.raises(InputError, match="no names that agree"):
-        run(*arguments[:3], "--auto", "--system", "scenegen")
+        run(*arguments[:3], "--masks", "auto", "--system", "scenegen")
 
 
 @pytest.mark.parametrize(
@@ -129,10 +129,8 @@ def test_views_that_do_not_fit_are_refused(room: Path) -> None:
         (("room.png", "--masks", "empty.png"), "no usable object mask"),
         (("room.png", "--masks", "masks.png", "--max-memory", "lots"), "such as 6GB"),
         (("room.png", "--masks", "masks.png", "--camera", "empty.png"), "Expected 'intrinsics_px'"),
-        (("room.png", "--masks", "masks.png", "--reroll", "object_1"), "--reroll needs --from"),
-        (("--from", "none.json", "--reroll", "a"), "none.json' does not exist"),
-        (("--from", "none.json"), "Say with --reroll"),
-        (("--from", "bad.json", "--reroll", "a"), "not a manifest"),
+        (("room.png", "--masks", "masks.png", "--steps", "3"), "cuboid has no use for --steps"),
+        (("room.png", "--masks", "masks.png", "--faces", "90"), "cuboid has no use for --faces"),
     ],
 )
 def test_bad_input_is_one_sentence_and_nothing_is_written(
@@ -140,19 +138,39 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(
 ) -> None:
     monkeypatch.chdir(room)
     Image.new("L", (64, 48)).save(room / "empty.png")
-    (room / "bad.json").write_text(json.dumps({"kind": "something else"}))
     before = sorted(room.rglob("*"))
-    extra = () if "--from" in arguments else ("--system", "cuboid")
     with pytest.raises(InputError, match=message) as caught:
-        run("generate", *arguments, *extra)
+        run("generate", *arguments, "--system", "cuboid")
     assert "\n" not in str(caught.value)
     assert sorted(room.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("manifest", "name", "message"),
+    [
+        ("none.json", "object_1", "none.json' does not exist"),
+        ("bad.json", "object_1", "not a manifest"),
+        ("out.json", "object_9", "no object 'object_9'; it has object_1, object_2"),
+        ("out.json", "object_1", "no randomness|cannot make single objects anew"),
+    ],
+)
+def test_what_cannot_be_rolled_again_is_refused(room: Path, manifest: str, name: str, message: str) -> None:
+    generate(room, "--system", "cuboid")
+    (room / "bad.json").write_text(json.dumps({"kind": "something else"}))
+    with pytest.raises(InputError, match=message):
+        run("reroll", room / manifest, name, "-o", room / "rolled.glb")
+    assert not (room / "rolled.glb").exists()
+
+
+def test_the_mini_weights_refuse_what_they_fix(room: Path) -> None:
+    with pytest.raises(InputError, match="scenegen with the mini weights has no use for --decoder"):
+        generate(room, "--weights", "mini", "--decoder", "trellis2")
 
 
 def test_without_weights_the_choice_is_named(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scenewright.systems.loading.cached_file", lambda *_: None)
     monkeypatch.setattr("scenewright.systems.loading._has_mini", lambda spec: False)
-    with pytest.raises(WeightsError, match=r"--preset published .*--preset FOLDER, or --system cuboid"):
+    with pytest.raises(WeightsError, match=r"--weights published .*--weights FOLDER, or --system cuboid"):
         generate(room, "--system", "scenegen")
     assert not (room / "out.glb").exists()
 

@@ -64,7 +64,7 @@ def test_a_panorama_is_recognised_generated_and_replayed(
         "generate",
         room / "room.png",
         *("--depth", room / "depth.png", "--out", scene, "--stages", tmp_path / "stages"),
-        *("--preset", tmp_path / "inspace", "--decoder-weights", tmp_path / "base", "--device", "cpu"),
+        *("--weights", tmp_path / "inspace", "--decoder-weights", tmp_path / "base", "--device", "cpu"),
     )
     assert "heading was estimated" in told
     assert "ceiling" in {item.name for item in load_glb(scene).objects}

@@ -285,7 +285,7 @@ def test_folders_without_scenes_are_refused(tmp_path: Path) -> None:
 def test_systems_are_named_and_say_what_they_lack(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cuboid"):
         open_for_evaluation("magic")
-    with pytest.raises(InputError, match="--preset"):
+    with pytest.raises(InputError, match="--weights"):
         open_for_evaluation("retrieval", scenes=tmp_path)
 
 

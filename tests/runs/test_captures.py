@@ -63,7 +63,7 @@ def test_masks_that_fit_no_picture_are_told(capture_folder: Path, tmp_path: Path
 
 def test_the_command_reports_before_it_asks_for_weights(capture_folder: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(
-        app, ["generate", str(capture_folder), "-o", str(tmp_path / "scene.glb"), "--preset", str(tmp_path / "none")]
+        app, ["generate", str(capture_folder), "-o", str(tmp_path / "scene.glb"), "--weights", str(tmp_path / "none")]
     )
     assert result.exit_code != 0
     assert "4 pictures, 4000 points" in result.output

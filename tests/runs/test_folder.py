@@ -31,7 +31,7 @@ def run(*arguments: object) -> tuple[int, str]:
 def test_every_photograph_becomes_a_scene_whatever_form_its_masks_have(photographs: Path, tmp_path: Path) -> None:
     (photographs / "rocket.jpg").unlink()  # its masks alone are no photograph
     weights, out = write_tiny_iscene(tmp_path / "weights"), tmp_path / "scenes"
-    code, printed = run(photographs, "-o", out, "--system", "iscene", "--preset", weights, *QUICK)
+    code, printed = run(photographs, "-o", out, "--system", "iscene", "--weights", weights, *QUICK)
     assert code == 0, printed
     assert "2 photographs: 2 made, 0 there already, 0 failed" in printed
     assert [item.name for item in load_glb(out / "coffee.glb").objects] == ["object_1", "object_2", "object_3"]

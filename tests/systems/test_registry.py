@@ -41,7 +41,7 @@ def test_it_is_generated_with_and_replayed(tmp_path: Path) -> None:
     assert read_manifest(tmp_path / "a.json").settings.system == "toy"
     assert "identical" in run("replay", tmp_path / "a.json")
     with pytest.raises(InputError, match="toy cannot make single objects anew"):
-        run("generate", "--from", tmp_path / "a.json", "--reroll", "object_1", "-o", tmp_path / "b.glb")
+        run("reroll", tmp_path / "a.json", "object_1", "-o", tmp_path / "b.glb")
     assert isinstance(load("toy"), System)
 
 

@@ -16,6 +16,7 @@ from scenewright.cli.prepare import prepare_app
 from scenewright.cli.reconstruct import reconstruct
 from scenewright.cli.render import render
 from scenewright.cli.replay import replay
+from scenewright.cli.reroll import reroll
 from scenewright.cli.texture import texture
 from scenewright.cli.train import train
 
@@ -39,6 +40,7 @@ app.add_typer(prepare_app, name="prepare")
 app.command()(reconstruct)
 app.command()(render)
 app.command()(replay)
+app.command()(reroll)
 app.command()(texture)
 app.command()(train)
 

@@ -35,7 +35,7 @@ def _report(facts: dict[str, Any]) -> list[str]:
         state = "present" if part["present"] else f"missing: {part['install']}"
         lines.append(f"part        {part['name']} ({part['purpose']}): {state}")
     mini = facts["weights"]["mini"]
-    lines.append(f"weights     mini preset: {f'{len(mini)} files, ready' if mini else 'not in this installation'}")
+    lines.append(f"weights     mini weights: {f'{len(mini)} files, ready' if mini else 'not in this installation'}")
     published = facts["weights"]["published"]
     lines.append(f"            published: {', '.join(published) or 'none in the hub cache (scenewright list)'}")
     for system in facts["systems"]:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from scenewright.cli.options import Device, Seed
+
 __all__ = ["evaluate"]
 
 EXIT_GATE = 1
@@ -17,14 +19,16 @@ def evaluate(
     ground_truth: Annotated[Path | None, typer.Option(help="Folder of true scenes of the same names.")] = None,
     scenes: Annotated[Path | None, typer.Option(help="Folder of test scenes to generate and score.")] = None,
     system: Annotated[
-        str | None, typer.Option(help="System that generates: see 'scenewright evaluate --list'.")
+        str | None, typer.Option(help="Generate them with this system (scenewright evaluate --list).")
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="Preset: mini, published, FOLDER; PACK.zip for retrieval.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Preset: mini, published, FOLDER; PACK.zip for retrieval.")
+    ] = None,
     protocol: Annotated[
-        list[str] | None, typer.Option(help="Evaluation protocol; may be given more than once.")
+        list[str] | None, typer.Option(help="Score under this protocol; may be given more than once.")
     ] = None,
-    json_path: Annotated[Path | None, typer.Option("--json", help="Where to write the numbers.")] = None,
-    report: Annotated[Path | None, typer.Option(help="Where to write the HTML report.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the numbers to this file.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the HTML report to this file.")] = None,
     gate: Annotated[
         Path | None, typer.Option(help="Baseline OUT.json; exit 1 if a metric is significantly worse.")
     ] = None,
@@ -35,14 +39,14 @@ def evaluate(
     workers: Annotated[
         int, typer.Option(min=0, help="Processes that score; 0 chooses. The numbers do not depend on it.")
     ] = 0,
-    seed: Annotated[int, typer.Option(help="Seed passed to the system.")] = 0,
-    camera: Annotated[
-        str, typer.Option(help="What the system is told of the true camera: pose (all), lens, nothing.")
+    seed: Seed = 0,
+    known_camera: Annotated[
+        str, typer.Option(help="Tell the system this much of the true camera: pose (all), lens or nothing.")
     ] = "pose",
-    device: Annotated[str, typer.Option(help="Device the system runs on: auto, cpu, cuda, mps.")] = "auto",
-    views: Annotated[
+    device: Device = "auto",
+    view_metrics: Annotated[
         list[str] | None,
-        typer.Option(help="Measure on rendered views: psnr, ssim, lpips, clip, dino, fid; repeatable."),
+        typer.Option(help="Measure this on rendered views, too: psnr, ssim, lpips, clip, dino or fid; repeatable."),
     ] = None,
     pictures: Annotated[bool, typer.Option(help="Draw pictures for the report.")] = True,
     list_all: Annotated[bool, typer.Option("--list", help="List protocols and systems.")] = False,
@@ -52,10 +56,9 @@ def evaluate(
     from scenewright.cli.progress import progress_bar
     from scenewright.errors import InputError
     from scenewright.evaluation.compare import compare_results, failures_of_gate, left_out, read_result
-    from scenewright.evaluation.protocols import find_protocol
+    from scenewright.evaluation.evaluating import evaluate as evaluate_scenes
     from scenewright.evaluation.report import save_report
-    from scenewright.evaluation.run import evaluate_folders, evaluate_system
-    from scenewright.evaluation.systems import camera_knowledge, open_for_evaluation
+    from scenewright.evaluation.systems import camera_knowledge
     from scenewright.evaluation.views import measure_views
     from scenewright.io.atomic import write_bytes
     from scenewright.jobs import to_json
@@ -64,62 +67,37 @@ def evaluate(
     if list_all:
         print_list()
         return
-    scores_files = predictions is not None and ground_truth is not None
-    if scores_files == (scenes is not None and system is not None):
+    if (predictions is not None and ground_truth is not None) == (scenes is not None and system is not None):
         raise InputError("Give either --predictions and --ground-truth, or --scenes and --system.")
-    for path in (json_path, report):
+    for path in (json, report):
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-    told = camera_knowledge(camera)
-    protocols = [find_protocol(name) for name in protocol or ["scenewright-1"]]
     baseline = read_result(gate) if gate is not None else None
-    results, built, base = [], None, work or _default_work(json_path, report)
-    for chosen in protocols:
-        folder = base / chosen.name
-        with progress_bar(chosen.name) as progress:
-            if scores_files:
-                assert predictions is not None
-                assert ground_truth is not None
-                result = evaluate_folders(
-                    predictions,
-                    ground_truth,
-                    chosen,
-                    work=folder,
-                    pictures=pictures,
-                    workers=workers,
-                    progress=progress,
-                )
-            else:
-                assert scenes is not None
-                assert system is not None
-                if built is None:
-                    built = open_for_evaluation(
-                        system,
-                        preset,
-                        device=str(choose_device(device)),
-                        scenes=scenes,
-                        work=base,
-                        progress=progress,
-                    )
-                result = evaluate_system(
-                    built,
-                    scenes,
-                    chosen,
-                    work=folder,
-                    generated=base / "generated",
-                    seed=seed,
-                    preset=preset,
-                    camera=told,
-                    pictures=pictures,
-                    workers=workers,
-                    progress=progress,
-                )
-        results.append(result)
-        seen = measure_views(result.records, result.work, views, device=str(choose_device(device))) if views else {}
-        print_views(chosen.name, seen)
-        suffix = "" if len(protocols) == 1 else f".{chosen.name}"
-        if json_path is not None:
-            write_bytes(_with_stem_suffix(json_path, suffix), to_json(result.to_dict() | {"views": seen}))
+    torch_device = str(choose_device(device))
+    with progress_bar() as progress:
+        results = evaluate_scenes(
+            predictions,
+            ground_truth,
+            scenes=scenes,
+            system=system,
+            weights=weights,
+            protocols=protocol or ["scenewright-1"],
+            known_camera=camera_knowledge(known_camera),
+            seed=seed,
+            device=torch_device,
+            work=work or _default_work(json, report),
+            pictures=pictures,
+            workers=workers,
+            progress=progress,
+        )
+    for result in results:
+        similarity = (
+            measure_views(result.records, result.work, view_metrics, device=torch_device) if view_metrics else {}
+        )
+        print_views(result.protocol.name, similarity)
+        suffix = "" if len(results) == 1 else f".{result.protocol.name}"
+        if json is not None:
+            write_bytes(_with_stem_suffix(json, suffix), to_json(result.to_dict() | {"views": similarity}))
         if report is not None:
             save_report(result, _with_stem_suffix(report, suffix))
     print_summary(results)

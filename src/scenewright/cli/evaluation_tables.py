@@ -67,8 +67,8 @@ def print_list() -> None:
     console.print("Protocols:", *PROTOCOLS, sep="\n  ")
     lines = []
     for spec in usable_systems():
-        presets = spec.preset_help or ("mini, published or FOLDER" if spec.published is not None else "")
-        lines.append(f"{spec.name}: {spec.summary}" + (f"; --preset {presets}" if presets else ""))
+        weights = spec.weights_help or ("mini, published or FOLDER" if spec.published is not None else "")
+        lines.append(f"{spec.name}: {spec.summary}" + (f"; --weights {weights}" if weights else ""))
     console.print("Systems:", *lines, sep="\n  ")
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from scenewright.cli.progress import ProgressBar
+from scenewright.cli.warned import keep_repeated_warnings_quiet
 from scenewright.runs.folder import Outcome, Photograph, generate_folder
 from scenewright.runs.manifest import GenerateSettings
 
@@ -19,6 +20,7 @@ def generate_and_report(
     photographs: Sequence[Photograph], settings: GenerateSettings, out: Path, *, overwrite: bool
 ) -> int:
     """Makes the scenes with bars and a line for each photograph; returns how many failed."""
+    keep_repeated_warnings_quiet()
     outcomes: list[Outcome] = []
     with _bars(len(photographs)) as (say, step, progress):
         for outcome in generate_folder(

@@ -9,11 +9,32 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = ["Device", "Json", "Offline", "Precision", "Seed", "Steps", "TextureSize", "out_option", "write_json"]
+__all__ = [
+    "Device",
+    "Faces",
+    "Guidance",
+    "Json",
+    "Offline",
+    "Precision",
+    "Seed",
+    "Settle",
+    "Steps",
+    "TextureSize",
+    "Weights",
+    "out_option",
+    "write_json",
+]
 
 Device = Annotated[str, typer.Option("--device", help="Compute on auto, cpu, cuda, cuda:N or mps.")]
 Precision = Annotated[
     str, typer.Option("--dtype", help="Number format of the large networks: auto, float32, bfloat16 or float16.")
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        help="Use these weights: mini (shipped), published (downloaded), a folder, or OWNER/REPOSITORY.",
+    ),
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same result.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never download anything.")]
@@ -21,6 +42,14 @@ Json = Annotated[Path | None, typer.Option("--json", help="Write the facts as JS
 Steps = Annotated[
     int | None, typer.Option("--steps", min=1, help="Sampling steps; by default what the weights were published with.")
 ]
+Guidance = Annotated[
+    float | None,
+    typer.Option(
+        "--guidance", min=0, help="Guidance strength; 0 is none, by default what the weights were published with."
+    ),
+]
+Settle = Annotated[bool, typer.Option("--settle", help="Rest objects on the floor and out of each other.")]
+Faces = Annotated[int | None, typer.Option("--faces", min=4, help="Most triangles that each object may have.")]
 TextureSize = Annotated[
     int | None, typer.Option("--texture-size", min=16, max=8192, help="Side of each object's texture in texels.")
 ]

@@ -170,7 +170,7 @@ def evaluate_system(
     work: str | Path,
     generated: str | Path | None = None,
     seed: int = 0,
-    preset: str | None = None,
+    weights: str | None = None,
     camera: CameraKnowledge = "pose",
     pictures: bool = True,
     workers: int = 1,
@@ -182,7 +182,8 @@ def evaluate_system(
         work: folder for records and pictures; created if missing, reused to resume.
         generated: folder for generated scenes (`NAME.glb`), shared by runs under several protocols.
         seed: passed to the system, the same for every scene.
-        camera: what the system is told of the true camera; baselines need all of it.
+        weights: the name they were asked for by, for the report.
+        camera: the part of the true camera that the system is told; baselines need all of it.
         workers: processes that score while this one generates; 0 chooses. The numbers do not depend on it.
 
     Raises:
@@ -192,7 +193,7 @@ def evaluate_system(
     scene_store = Store(Path(generated) if generated is not None else store.folder / "generated")
     facts = {
         "system": system.name,
-        "preset": preset,
+        "source": weights,
         "seed": seed,
         "version": __version__,
         "camera": camera,
@@ -227,7 +228,7 @@ def evaluate_system(
         progress=lambda done, _: progress.stage("scoring")(len(records) + done, len(sources)),
     )
     records |= {record["name"]: record for record in scored}
-    name = system.name if preset is None else f"{system.name} ({preset})"
+    name = system.name if weights is None else f"{system.name} ({weights})"
     return _finish(
         name if camera == "pose" else f"{name}, camera: {camera}",
         protocol,

@@ -1,4 +1,4 @@
-"""What a system is told of the true camera in an evaluation, and systems opened to be evaluated."""
+"""The part of the true camera that a system is told in an evaluation, and systems opened to be evaluated."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,22 +16,23 @@ from scenewright.types import Camera
 __all__ = ["CameraKnowledge", "camera_knowledge", "known_camera", "open_for_evaluation"]
 
 CameraKnowledge = Literal["pose", "lens", "nothing"]
-"""What a system is told of the true camera: its place and its lens, its lens, or nothing."""
+"""The part of the true camera that a system is told: its pose and its lens, its lens, or nothing."""
 
 
 def camera_knowledge(name: str) -> CameraKnowledge:
-    """
+    """The choice of that name.
+
     Raises:
         InputError: there is no such choice.
     """
     for choice in get_args(CameraKnowledge):
         if choice == name:
             return choice
-    raise InputError(f"Expected --camera {', '.join(get_args(CameraKnowledge))}; got '{name}'.")
+    raise InputError(f"Expected --known-camera {', '.join(get_args(CameraKnowledge))}; got '{name}'.")
 
 
 def known_camera(camera: Camera | None, knowledge: CameraKnowledge) -> Camera | None:
-    """What a system is given of the true camera. A camera whose place is not known is at the origin."""
+    """The part of the true camera that a system is told; a camera of unknown pose stands at the origin."""
     if camera is None or knowledge == "nothing":
         return None
     return camera if knowledge == "pose" else replace(camera, cam_from_world=torch.eye(4))
@@ -39,7 +40,7 @@ def known_camera(camera: Camera | None, knowledge: CameraKnowledge) -> Camera | 
 
 def open_for_evaluation(
     name: str,
-    preset: str | None = None,
+    weights: str | None = None,
     *,
     device: str = "cpu",
     scenes: Path | None = None,
@@ -49,7 +50,7 @@ def open_for_evaluation(
     """The system of that name, ready to generate test scenes, which are pictures with masks.
 
     Args:
-        preset: as given with --preset.
+        weights: as given with --weights.
         scenes: the test scenes' folder.
         work: a folder to keep things in.
 
@@ -60,4 +61,4 @@ def open_for_evaluation(
     spec = find_system(name)
     if spec.reads != "masks":
         raise InputError(f"'{name}' reads {spec.reads} pictures, but test scenes are pictures with masks.")
-    return load(name, preset, device=device, scenes=scenes, work=work, progress=progress)
+    return load(name, weights, device=device, scenes=scenes, work=work, progress=progress)

@@ -42,7 +42,7 @@ __all__ = ["CaptureSettings", "OpenedCapture", "open_capture", "run_capture", "s
 
 @dataclass(frozen=True)
 class CaptureSettings:
-    """What a run reads and how; None keeps published or measured values.
+    """The choices of one run; None keeps published or measured values.
 
     Attributes:
         masks: folder with masks of some pictures, under the pictures' names: grey levels, the same for an object in
@@ -52,7 +52,7 @@ class CaptureSettings:
     """
 
     folder: Path
-    preset: str | None = None
+    weights: str | None = None
     masks: Path | None = None
     room_labels: int | None = None
     metres_per_unit: float | None = None
@@ -64,6 +64,7 @@ class CaptureSettings:
     max_memory: str | None = None
     device: str = "auto"
     dtype: str = "auto"
+    offline: bool = False
 
     @property
     def options(self) -> GenerateOptions:
@@ -145,7 +146,7 @@ def stage_folder(out: Path) -> Path:
 def _load(settings: CaptureSettings, progress: Progress) -> GenReconSystem:
     device = choose_device(settings.device)
     dtype: torch.dtype | None = None if settings.dtype == "auto" else choose_dtype(settings.dtype, device)
-    system = load("genrecon", settings.preset, device=device, dtype=dtype, progress=progress)
+    system = load("genrecon", settings.weights, device=device, dtype=dtype, offline=settings.offline, progress=progress)
     if not isinstance(system, GenReconSystem):
         raise TypeError(f"Expected GenRecon's system, got {type(system).__name__}.")
     return system

@@ -28,7 +28,7 @@ _MASK_MARKS = ("_masks", "_mask")
 # In the order of preference; "" is a folder.
 _MASK_SUFFIXES = (".png", ".webp", ".bmp", ".json", "")
 # Of the settings, what may differ between a scene and the run that finds it: it says how, not what.
-_IRRELEVANT = ("device", "dtype", "max_memory_bytes")
+_IRRELEVANT = ("device", "dtype", "max_memory_bytes", "offline")
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,14 @@ class Reroll:
     names: tuple[str, ...]
     glb: bytes | None = None
 
+    def __post_init__(self) -> None:
+        """
+        Raises:
+            InputError: the earlier run has no object of a name.
+        """
+        if unknown := [name for name in self.names if name not in self.parent.names]:
+            raise InputError(f"The scene has no object '{unknown[0]}'; it has {', '.join(self.parent.names)}.")
+
     @property
     def attempts(self) -> dict[str, int]:
         """How often each object has been rolled again, this time included."""
@@ -69,14 +77,15 @@ def load_system(settings: GenerateSettings, progress: Progress = SILENT) -> Syst
     """
     return load(
         settings.system,
-        settings.preset,
+        settings.weights,
         decoder=settings.decoder,
         decoder_weights=settings.decoder_weights,
         resolution=settings.resolution,
         device=settings.device,
         dtype=None if settings.dtype is None else getattr(torch, settings.dtype),
-        work=None if settings.stages is None else Path(settings.stages),
+        offline=settings.offline,
         progress=progress,
+        work=None if settings.stages is None else Path(settings.stages),
     )
 
 
@@ -147,7 +156,7 @@ def _generated(
         SamplingOverride(settings.steps, settings.guidance),
         max_memory_bytes=settings.max_memory_bytes,
         settle=settings.settle,
-        fit_layout=settings.fit_places,
+        fit_layout=settings.fit_layout,
         finish=FinishOverride(settings.max_faces, settings.texture_size),
     )
     if reroll is None:

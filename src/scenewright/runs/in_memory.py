@@ -30,7 +30,7 @@ def generate(
     *,
     further_views: Sequence[tuple[Picture, Masks]] = (),
     system: str = DEFAULT_SYSTEM,
-    preset: str | None = None,
+    weights: str | None = None,
     decoder: str | None = None,
     seed: int = 0,
     steps: int | None = None,
@@ -50,10 +50,10 @@ def generate(
             memory at the picture's size; None for systems that read none.
         further_views: other pictures with masks of the same objects, for SceneGen; the names of the masks (values,
             colours or file names) say which object is which.
-        system, preset, decoder: see `load`.
+        system, weights, decoder: see `load`.
         steps, guidance: of the samplers; None is what is published with the weights.
         settle: rest the objects on the floor and out of each other.
-        fit_layout: move objects into their masks and onto the floor; None does so for the mini preset only.
+        fit_layout: move objects into their masks and onto the floor; None does so for mini only.
 
     Raises:
         InputError: a file or mask cannot be used.
@@ -63,7 +63,7 @@ def generate(
     views = [_view(*pair, device) for pair in ((image, masks), *further_views)]
     views[0] = replace(views[0], camera=camera)
     options = GenerateOptions(SamplingOverride(steps, guidance), settle=settle, fit_layout=fit_layout)
-    return load(system, preset, decoder=decoder, device=device).generate(views, seed=seed, options=options)
+    return load(system, weights, decoder=decoder, device=device).generate(views, seed=seed, options=options)
 
 
 def _view(image: Picture, masks: Masks | None, device: torch.device | str) -> View:

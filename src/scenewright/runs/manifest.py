@@ -1,6 +1,6 @@
 """The run manifest: everything that a scene was made from, as JSON beside it, enough to make the same bytes again.
 
-Inputs, weights and outputs are named by path and SHA-256; settings are the command's own. A re-rolled scene's manifest
+Inputs, weights and outputs are named by path and SHA-256. A re-rolled scene's manifest
 holds the manifest it started from under "from".
 """
 
@@ -16,21 +16,23 @@ from scenewright.io.atomic import write_bytes
 __all__ = ["GenerateSettings", "Manifest", "read_manifest", "sha256_of_bytes", "write_manifest"]
 
 _KIND = "scenewright generate"
-_FORMAT = 1
+_FORMAT = 2
+# Settings that format 1 called otherwise.
+_RENAMED = {"preset": "weights", "fit_places": "fit_layout"}
 
 
 @dataclass(frozen=True)
 class GenerateSettings:
-    """The choices of one run of `scenewright generate`; paths are absolute.
+    """The choices of one run; paths are absolute, None is what the weights were published with.
 
     `further_views` are (picture, masks) of every view after the first; a panorama has no masks. `stages` is the folder
-    where a system that can keeps what its stages made.
+    where a system that can keeps what its stages made. `offline` forbids downloads.
     """
 
     image: str
     masks: tuple[str, ...]
     system: str
-    preset: str | None = None
+    weights: str | None = None
     decoder: str | None = None
     decoder_weights: str | None = None
     resolution: int | None = None
@@ -43,12 +45,13 @@ class GenerateSettings:
     max_faces: int | None = None
     texture_size: int | None = None
     settle: bool = False
-    fit_places: bool | None = None
+    fit_layout: bool | None = None
     device: str = "cpu"
     dtype: str | None = None
     further_views: tuple[tuple[str, str], ...] = ()
     depth: str | None = None
     stages: str | None = None
+    offline: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class Manifest:
 
 
 def write_manifest(manifest: Manifest, path: str | Path) -> Path:
-    """Writes it atomically; returns the path."""
+    """Writes a manifest atomically; returns the path."""
     return write_bytes(path, (json.dumps(_as_json(manifest), indent=2, ensure_ascii=False) + "\n").encode())
 
 
@@ -96,6 +99,7 @@ def read_manifest(path: str | Path) -> Manifest:
 
 
 def sha256_of_bytes(content: bytes) -> str:
+    """The SHA-256 of bytes in memory, as hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
 
 
@@ -108,7 +112,7 @@ def _as_json(manifest: Manifest) -> dict[str, Any]:
 
 
 def _from_json(content: dict[str, Any]) -> Manifest:
-    if content["kind"] != _KIND or content["format"] != _FORMAT:
+    if content["kind"] != _KIND or content["format"] not in (1, _FORMAT):
         raise KeyError(f"kind {content['kind']!r}, format {content['format']!r}")
     # What later versions added has a default, so that earlier manifests stay readable.
     optional = {item.name for item in fields(Manifest) if item.default is not MISSING}
@@ -117,7 +121,8 @@ def _from_json(content: dict[str, Any]) -> Manifest:
         for item in fields(Manifest)
         if item.name not in ("settings", "parent") and (item.name in content or item.name not in optional)
     }
-    settings = {**content["settings"], "masks": tuple(content["settings"]["masks"])}
+    settings = {_RENAMED.get(name, name): value for name, value in content["settings"].items()}
+    settings["masks"] = tuple(settings["masks"])
     settings["further_views"] = _pairs(settings.get("further_views", ()))
     values["further_views_sha256"] = _pairs(values.get("further_views_sha256", ()))
     return Manifest(

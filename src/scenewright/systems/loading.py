@@ -1,6 +1,6 @@
-"""Scene systems by name, ready to generate: which weights, which decoder, on which device.
+"""Scene systems by name, ready to generate, with the weights and decoder of choice on a device.
 
-| preset | weights |
+| name | taken from |
 |---|---|
 | `published` | the authors' repository (cached, else downloaded) |
 | `mini` | what ships with this package, where it does |
@@ -8,7 +8,7 @@
 | None | published weights if they are on this machine already, else mini |
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,12 +21,19 @@ from scenewright.systems.spec import SystemSpec, imported
 from scenewright.systems.system import System
 from scenewright.weights.hub import cached_file
 
-__all__ = ["Chosen", "OpenOptions", "choose_preset", "load", "shipped_systems"]
+__all__ = ["Chosen", "OpenOptions", "choose_weights", "load", "refuse_ignored", "shipped_systems"]
+
+
+MINI_HAS_ITS_OWN = frozenset({"decoder", "decoder_weights", "resolution", "dtype"})
+"""Settings that the mini weights fix: they have one decoder at one size, in float32."""
+
+# Settings whose option on the command line has another name.
+_OPTIONS = {"max_faces": "--faces", "max_memory_bytes": "--max-memory"}
 
 
 @dataclass(frozen=True)
 class OpenOptions:
-    """How a system is to be opened.
+    """Choices that open a system.
 
     Attributes:
         weights: a folder or repository; the system's name where it has no weights and none are named.
@@ -66,14 +73,14 @@ class OpenOptions:
 
 @dataclass(frozen=True)
 class Chosen:
-    """`preset` is what `load` takes; `notice` is one line for the user, or empty."""
+    """`weights` is what `load` takes; `notice` is one line for the user, or empty."""
 
-    preset: str
+    weights: str
     notice: str = ""
 
 
-def choose_preset(system: str, preset: str | None = None) -> Chosen:
-    """The preset that will be used, and what the user should know about the choice.
+def choose_weights(system: str, weights: str | None = None) -> Chosen:
+    """The weights that will be used, and what the user should know about the choice.
 
     Raises:
         InputError: there is no such system.
@@ -81,26 +88,26 @@ def choose_preset(system: str, preset: str | None = None) -> Chosen:
     """
     spec = registry.find_system(system)
     if spec.published is None:
-        return Chosen(preset or spec.name, spec.notice)
-    fetch = f"--preset published (downloads {spec.published.download} from {spec.published.repository} and its parts)"
-    mini = Chosen("mini", f"Using the mini preset, small weights of our own; better ones: {fetch}.")
-    if preset == "mini" and not _has_mini(spec):
+        return Chosen(weights or spec.name, spec.notice)
+    fetch = f"--weights published (downloads {spec.published.download} from {spec.published.repository} and its parts)"
+    mini = Chosen("mini", f"Using the mini weights, small ones of our own; better: {fetch}.")
+    if weights == "mini" and not _has_mini(spec):
         raise WeightsError(f"No mini weights for '{system}' ship with this version; use {fetch}, or a folder.")
-    if preset is not None:
-        return mini if preset == "mini" else Chosen(preset)
+    if weights is not None:
+        return mini if weights == "mini" else Chosen(weights)
     if cached_file(spec.published.repository, spec.published.marker) is not None:
         return Chosen("published")
     if _has_mini(spec):
         return mini
     raise WeightsError(
         f"There are no weights for '{system}' on this machine, and none ship with this version: use {fetch}, "
-        "--preset FOLDER, or --system cuboid, the baseline that needs none."
+        "--weights FOLDER, or --system cuboid, the baseline that needs none."
     )
 
 
 def load(
     system: str = registry.DEFAULT_SYSTEM,
-    preset: str | None = None,
+    weights: str | None = None,
     *,
     decoder: str | None = None,
     decoder_weights: str | Path | None = None,
@@ -116,7 +123,7 @@ def load(
 
     Args:
         system: one of `registry.SPECS`.
-        preset: see the table above.
+        weights: see the table above.
         decoder: "trellis1" (what I-Scene and SceneGen were published with) or "trellis2" (PBR materials).
         decoder_weights, resolution, dtype, progress, scenes, work: see `OpenOptions`.
 
@@ -124,10 +131,9 @@ def load(
         InputError: an argument names nothing there is.
         WeightsError: weights are missing, damaged, or do not fit.
     """
-    spec, chosen = registry.find_system(system), choose_preset(system, preset).preset
-    weights = spec.published.repository if spec.published is not None and chosen == "published" else chosen
+    spec, chosen = registry.find_system(system), choose_weights(system, weights).weights
     options = OpenOptions(
-        weights,
+        spec.published.repository if spec.published is not None and chosen == "published" else chosen,
         decoder=decoder,
         decoder_weights=decoder_weights,
         resolution=resolution,
@@ -138,11 +144,27 @@ def load(
         scenes=scenes,
         work=work,
     )
-    if not (spec.mini and chosen == "mini"):
-        return imported(spec.open)(options)
-    if decoder is not None or decoder_weights is not None:
-        raise InputError("The mini preset has a decoder of its own; leave --decoder out.")
-    return imported(spec.mini)(options)
+    return imported(spec.mini if spec.mini and chosen == "mini" else spec.open)(options)
+
+
+def refuse_ignored(system: str, weights: str, settings: Mapping[str, object]) -> None:
+    """Refuses a setting that would change nothing.
+
+    Args:
+        weights: as `choose_weights` says.
+        settings: values by the names of `spec.Setting`; None was not given.
+
+    Raises:
+        InputError: the system, or its mini weights, have no use for a setting that was given.
+    """
+    spec = registry.find_system(system)
+    takes = spec.takes - MINI_HAS_ITS_OWN if spec.mini and weights == "mini" else spec.takes
+    for name, value in settings.items():
+        if value is not None and name not in takes:
+            label = f"{system} with the mini weights" if name in spec.takes else system
+            raise InputError(
+                f"{label} has no use for {_OPTIONS.get(name, '--' + name.replace('_', '-'))}; leave it out."
+            )
 
 
 def shipped_systems() -> tuple[str, ...]:

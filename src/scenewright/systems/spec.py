@@ -7,14 +7,28 @@ A system is a folder here with a `spec.py`, and one line in `registry.py` (docs/
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from scenewright.weights.record import WeightsRecord
 
-__all__ = ["Published", "Reads", "SystemSpec", "imported"]
+__all__ = ["Published", "Reads", "Setting", "SystemSpec", "imported"]
 
 Reads = Literal["masks", "panorama", "posed"]
 """Pictures with the masks of their objects; one equirectangular picture; pictures with their cameras."""
+
+Setting = Literal[
+    "decoder",
+    "decoder_weights",
+    "dtype",
+    "fit_layout",
+    "guidance",
+    "max_faces",
+    "max_memory_bytes",
+    "resolution",
+    "steps",
+    "texture_size",
+]
+"""Settings of a run that not every system has a use for."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +61,9 @@ class SystemSpec:
         records: of all its published files, by name.
         networks: names of the records (also of backbones and encoders) that a scene needs.
         mini: as `open`, with the small weights that ship with the package; empty where there are none.
-        preset_help: what `--preset` may be for a system without published weights.
+        weights_help: what `--weights` may be for a system without published weights.
         notice: a line for users about what the system is.
+        takes: settings that change its scenes; a command refuses the others.
         tasks: "module:function" of a function () -> `TaskKind` by the name that recipes give the task.
     """
 
@@ -61,8 +76,9 @@ class SystemSpec:
     records: Mapping[str, WeightsRecord] = field(default_factory=dict)
     networks: tuple[str, ...] = ()
     mini: str = ""
-    preset_help: str = ""
+    weights_help: str = ""
     notice: str = ""
+    takes: frozenset[Setting] = frozenset(get_args(Setting))
     tasks: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -1,4 +1,4 @@
-"""Surface and materials from voxels by the preset's latent networks, here with untrained weights."""
+"""Surface and materials from voxels by mini's latent networks, here with untrained weights."""
 
 import copy
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Samples of the preset's latent flows: what is hidden stays out, both flows see the same tokens, statistics hold."""
+"""Samples of mini's latent flows: what is hidden stays out, both flows see the same tokens, statistics hold."""
 
 from pathlib import Path
 
@@ -74,7 +74,7 @@ def test_both_flows_learn_from_the_same_objects(folder: Path) -> None:
         assert shape["cond"].shape == (64, 192)
 
 
-def test_recipes_have_the_presets_sizes_and_learn_from_these_samples(folder: Path) -> None:
+def test_recipes_have_the_sizes_of_mini_and_learn_from_these_samples(folder: Path) -> None:
     for kind, config in (("shape", SHAPE_FLOW), ("texture", TEXTURE_FLOW)):
         task = build_task(find_recipe(f"mini_{kind}_flow"))
         assert task.network.config == config  # type: ignore[union-attr]

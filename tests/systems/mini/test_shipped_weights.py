@@ -90,7 +90,7 @@ def test_the_demo_resembles_the_scene_in_its_picture(system: str, least: float, 
     """Both systems end to end; boxes at the masks' places score about 0.5."""
     result = CliRunner().invoke(app, ["demo", "--system", system, "--out", str(tmp_path)])
     assert result.exit_code == 0, result.output
-    assert "mini preset" in result.output
+    assert "mini weights" in result.output
     with as_file(files("scenewright") / "assets" / "living_room") as folder:
         truth = shapes_from_test_scene(read_test_scene(folder))
     made = shapes_from_file(tmp_path / "scene.glb", "demo")

@@ -1,4 +1,4 @@
-"""The mini preset end to end with untrained weights, and how it draws surfaces and colours."""
+"""Mini end to end with untrained weights, and how it draws surfaces and colours."""
 
 from pathlib import Path
 
@@ -99,7 +99,7 @@ def test_under_a_known_camera_the_scene_is_in_its_world_in_metres(is_above: bool
         assert again.objects[0] is scene.objects[0]
 
 
-def test_all_weights_of_the_preset_stay_below_64_mb(folder: Path) -> None:
+def test_all_weights_stay_below_64_mb(folder: Path) -> None:
     assert sum(path.stat().st_size for path in folder.glob("*.safetensors")) < 64e6
 
 

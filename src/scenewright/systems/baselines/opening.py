@@ -32,7 +32,7 @@ def _model_pack(options: OpenOptions) -> Path:
     if options.weights != RETRIEVAL.name:
         pack = Path(options.weights)
         if not pack.exists():
-            raise InputError(f"Model pack '{pack}' does not exist; give --preset the zip or folder of a model pack.")
+            raise InputError(f"Model pack '{pack}' does not exist; give --weights the zip or folder of a model pack.")
         return pack
     above = [options.scenes.resolve(), *options.scenes.resolve().parents][:4] if options.scenes is not None else []
     for folder in above:
@@ -41,5 +41,5 @@ def _model_pack(options: OpenOptions) -> Path:
             return found[0]
     raise InputError(
         "The retrieval baseline needs a pack of training models, and there is none beside the test scenes; "
-        "give its zip or folder with --preset."
+        "give its zip or folder with --weights."
     )

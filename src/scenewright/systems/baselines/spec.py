@@ -10,11 +10,13 @@ CUBOID = SystemSpec(
     reads="masks",
     open="scenewright.systems.baselines.opening:open_cuboid",
     notice="The cuboid baseline makes a box of every mask; it uses no network.",
+    takes=frozenset(),
 )
 RETRIEVAL = SystemSpec(
     name="retrieval",
     summary="baseline: every mask is answered with the most similar training model",
     reads="masks",
     open="scenewright.systems.baselines.opening:open_retrieval",
-    preset_help="PACK.zip, a pack of training models",
+    weights_help="PACK.zip, a pack of training models",
+    takes=frozenset(),
 )

@@ -10,7 +10,7 @@ SPEC = SystemSpec(
     summary="one panorama to a room",
     reads="panorama",
     open="scenewright.systems.inspace.opening:open_inspace",
-    # The one training step that is known; with another one the user names the preset.
+    # The one training step that is known; with another one the user names the weights.
     published=Published(REPOSITORY, "ckpts/bbox_centerpoint/ckpts/bbox_centerpoint_ema0.9999_step0024500.pt", "22 GB"),
     records=RECORDS,
     networks=(

@@ -1,1 +1,1 @@
-"""The mini preset: the published classes at small sizes, with weights trained from our own scenes (docs/mini.md)."""
+"""Mini: the published classes at small sizes, with weights trained from our own scenes (docs/mini.md)."""

@@ -29,7 +29,7 @@ def agreed_layout(world_from_object: Float[Tensor, "K N 4 4"]) -> Float[Tensor, 
     """The mean of layouts whose worlds differ by shift and scale; sizes are averaged as logarithms.
 
     Every layout is first brought to a mean place of zero and a mean size of one. Objects keep the camera's heading in
-    the mini preset, so that the result turns none.
+    mini, so that the result turns none.
     """
     centres = world_from_object[..., :3, 3].double()
     log_sizes = torch.linalg.det(world_from_object[..., :3, :3].double()).log() / 3

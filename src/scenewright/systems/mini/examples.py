@@ -100,7 +100,7 @@ class SeenObjects:
 
     @cached_property
     def pictures(self) -> ScenePictures:
-        """What the preset's networks see."""
+        """What mini's networks see."""
         return cut_out_pictures(self.rgb.permute(2, 0, 1).float() / 255, self.masks)
 
 

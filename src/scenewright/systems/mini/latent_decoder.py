@@ -1,4 +1,4 @@
-"""Surface and materials by the preset's shape and texture networks, TRELLIS.2's classes on a grid of 64.
+"""Surface and materials by mini's shape and texture networks, TRELLIS.2's classes on a grid of 64.
 
 What a small network invents has holes, and it cannot remember a pattern; so it works on what is known already. The
 shape flow starts from the latent of the voxels' smoothed surface, and that closed surface is drawn onto the decoded

@@ -1,4 +1,4 @@
-"""Training samples of the preset's latent flows: tokens of objects' pictures beside their shape and texture latents.
+"""Training samples of mini's latent flows: tokens of objects' pictures beside their shape and texture latents.
 
     FOLDER/{shape,texture}/{train,validation}    shards of `shape_flow` and `texture_flow` samples, one for each chunk
     FOLDER/statistics.json                       of the latents, measured on the chunk that is kept for validation

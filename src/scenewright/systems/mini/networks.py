@@ -1,4 +1,4 @@
-"""The weights of the mini preset: where they are, and the networks made from them.
+"""The weights of mini: where they are, and the networks made from them.
 
     conditioner.safetensors          picture encoder and its linear map
     structure_decoder.safetensors
@@ -58,7 +58,7 @@ LATENT_NETWORKS: dict[str, Callable[[], nn.Module]] = {
 
 
 def mini_folder() -> Path:
-    """Where the package keeps the preset's weights."""
+    """Where the package keeps mini's weights."""
     return Path(__file__).parents[2] / "assets" / "mini"
 
 
@@ -138,7 +138,7 @@ def _check_files(files: Mapping[str, Path]) -> None:
     for path in files.values():
         if not path.is_file():
             raise WeightsError(
-                f"The mini preset's '{path.name}' is not in '{path.parent}'; train its weights (docs/mini.md) or use "
+                f"Mini's '{path.name}' is not in '{path.parent}'; train its weights (docs/mini.md) or use "
                 "published ones."
             )
 
@@ -149,7 +149,7 @@ def _loaded(files: Mapping[str, Path], device: torch.device | str, build: Callab
 
 def _files(system: str, folder: Path) -> dict[str, Path]:
     if system not in _FLOWS:
-        raise ValueError(f"The mini preset has the systems {', '.join(_FLOWS)}, not '{system}'.")
+        raise ValueError(f"Mini has the systems {', '.join(_FLOWS)}, not '{system}'.")
     return {
         "conditioner": folder / "conditioner.safetensors",
         "structure_decoder": folder / "structure_decoder.safetensors",

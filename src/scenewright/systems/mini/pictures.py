@@ -1,4 +1,4 @@
-"""Pictures that the mini preset's networks see: an object, the scene, and an object in the scene, cut out on black.
+"""Pictures that the mini networks see: an object, the scene, and an object in the scene, cut out on black.
 
 Legend: N objects, H/W picture size, P side of the small pictures.
 """

@@ -1,4 +1,4 @@
-"""Sizes of the mini preset's networks: the published classes, small enough for two cores and 64 MB of weights."""
+"""Sizes of the mini networks: the published classes, small enough for two cores and 64 MB of weights."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""The structure stages of the mini preset: SceneGen's and I-Scene's, on small pictures.
+"""The structure stages of mini: SceneGen's and I-Scene's, on small pictures.
 
 Objects keep the camera's heading: cubes are turned about the vertical so that the camera looks along +y, so relative
 rotations are the identity and a photo is enough to tell an orientation. SceneGen's condition tokens are those of the
@@ -74,7 +74,7 @@ class _MiniStage:
         """A sentence for every wanted object that looks unlike anything in training."""
         scores = self.networks.conditioner.strangeness(own.to(self.device)).tolist()
         return tuple(
-            f"Object '{request.names[index]}' looks unlike the pictures the mini preset was trained on "
+            f"Object '{request.names[index]}' looks unlike the pictures mini was trained on "
             f"(out-of-domain score {score:.1f}, usual are up to 1); its shape is a guess."
             for index, score in zip(request.wanted_indices, scores, strict=True)
             if score > _STRANGE

@@ -1,0 +1,88 @@
+"""`scenewright.evaluate`: scene files against their truths, or a system on test scenes, under named protocols."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypedDict
+
+import torch
+
+from scenewright.errors import InputError
+from scenewright.evaluation.protocols import find_protocol
+from scenewright.evaluation.run import Evaluation, evaluate_folders, evaluate_system
+from scenewright.evaluation.systems import CameraKnowledge, open_for_evaluation
+from scenewright.progress import SILENT, Progress, within
+from scenewright.systems.system import System
+
+__all__ = ["evaluate"]
+
+
+class _Shared(TypedDict):
+    work: Path
+    pictures: bool
+    workers: int
+
+
+def evaluate(
+    predictions: str | Path | None = None,
+    ground_truth: str | Path | None = None,
+    *,
+    scenes: str | Path | None = None,
+    system: str | System | None = None,
+    weights: str | None = None,
+    protocols: Sequence[str] = ("scenewright-1",),
+    known_camera: CameraKnowledge = "pose",
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    work: str | Path = "scenewright_evaluation",
+    pictures: bool = True,
+    workers: int = 0,
+    progress: Progress = SILENT,
+) -> list[Evaluation]:
+    """Scores under every protocol; interrupted work goes on where it was.
+
+    Args:
+        predictions, ground_truth: folders of scene files with the same names.
+        scenes, system: instead of these, a folder of test scenes and a system (or its name and `weights`) that
+            generates them.
+        known_camera: "pose", "lens" or "nothing": what the system is told of the true camera.
+        seed: passed to the system.
+        work: folder for records, generated scenes and pictures.
+        pictures: draws pictures for a report.
+        workers: processes that score; 0 chooses. The numbers do not depend on it.
+
+    Raises:
+        InputError: neither pair of arguments is complete, there is no such protocol, or a folder holds no scene.
+        WeightsError: the system's weights are missing or cannot be read.
+    """
+    if (predictions is not None and ground_truth is not None) == (scenes is not None and system is not None):
+        raise InputError(
+            "Expected either predictions and their ground truth, or test scenes and a system that generates them."
+        )
+    base, results = Path(work), []
+    chosen = [find_protocol(name) for name in protocols]
+    if isinstance(system, str) and scenes is not None:
+        system = open_for_evaluation(
+            system, weights, device=str(device), scenes=Path(scenes), work=base, progress=progress
+        )
+    for protocol in chosen:
+        report = within(progress, protocol.name)
+        shared: _Shared = {"work": base / protocol.name, "pictures": pictures, "workers": workers}
+        if predictions is not None and ground_truth is not None:
+            results.append(evaluate_folders(predictions, ground_truth, protocol, progress=report, **shared))
+        else:
+            assert scenes is not None
+            assert isinstance(system, System)
+            results.append(
+                evaluate_system(
+                    system,
+                    scenes,
+                    protocol,
+                    generated=base / "generated",
+                    seed=seed,
+                    weights=weights,
+                    camera=known_camera,
+                    progress=report,
+                    **shared,
+                )
+            )
+    return results
