@@ -11,7 +11,7 @@ SPEC = SystemSpec(
     reads="posed",
     open="scenewright.systems.genrecon.opening:open_genrecon",
     max_views=None,
-    weights_help="a folder with sparse_structure, shape_slat and texture_slat (.pt from the links in GenRecon's README)",
+    weights_help="a folder with sparse_structure, shape_slat and texture_slat (links in GenRecon's README)",
     records=RECORDS,
     networks=(
         "dinov3-vitl16",
