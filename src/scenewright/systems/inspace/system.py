@@ -179,7 +179,7 @@ class InSpace:
             "generator": f"scenewright {scenewright.__version__}",
             "system": self.name,
             "weights": self.weights.source,
-            "base_weights": self.base.source,
+            "base_weights": str(self.base.source),
             "seed": seed,
             "boxes": len(found.boxes),
             "tokens": len(detail.parts.coords),
