@@ -11,7 +11,8 @@ from scenewright.samplers.guidance import Velocity, dense_deviation, guided, pac
 from scenewright.samplers.multidiffusion import Overlap, interior_rows, synchronised
 from scenewright.samplers.schedule import rescaled_times
 from scenewright.systems.genrecon.lattice import ChunkLattice
-from scenewright.systems.genrecon.training_samples import dropped, padded_views
+from scenewright.systems.genrecon.training_samples import padded_views
+from scenewright.training.flow_matching import without_condition
 from tests.conformance.case import Case
 
 Outputs = dict[str, Tensor]
@@ -149,8 +150,8 @@ def training(case: Case) -> Outputs:
         "padded_feats": views.tokens,
         "padded_extrinsics": views.cam_from_joint,
         "padded_intrinsics": views.intrinsics_unit,
-        "dropped_cond_2D": dropped(views.first_tokens, is_dropped),
-        "dropped_cond_3D": dropped(given["cond_3D"], is_dropped),
+        "dropped_cond_2D": without_condition(views.first_tokens, is_dropped),
+        "dropped_cond_3D": without_condition(given["cond_3D"], is_dropped),
     }
 
 

@@ -19,7 +19,7 @@ from tests.systems.genrecon.tiny_capture import write_capture
 
 FEW_STEPS = SamplerConfig(steps=2, guidance_strength=1.0, guidance_interval=(0.5, 1.0), guidance_rescale=0.5)
 OPTIONS = ReconstructOptions(
-    plan=PlanOptions(max_views=5, min_points_per_chunk=100),
+    plan=PlanOptions(max_views=5, min_points_per_chunk=100, lattice_cells=4),
     structure_sampler=FEW_STEPS,
     shape_sampler=FEW_STEPS,
     texture_sampler=replace(FEW_STEPS, guidance_strength=0.0),
@@ -85,6 +85,15 @@ def test_batches_and_parts_do_not_change_the_surface(planned: tuple[Capture, Sce
     several = reconstruct(capture, plan, TinyNetworks(), replace(OPTIONS, chunks_at_once=2, max_cells=10**6), seed=0)
     assert len(one.mesh.faces) == len(several.mesh.faces)
     torch.testing.assert_close(one.mesh.vertices, several.mesh.vertices, atol=1e-4, rtol=1e-4)
+
+
+def test_chunks_between_cells_are_refused(planned: tuple[Capture, ScenePlan]) -> None:
+    capture, plan = planned
+    centres = plan.chunks.centres.clone()
+    centres[1, 0] += plan.chunks.size / 16
+    moved = replace(plan, chunks=replace(plan.chunks, centres=centres))
+    with pytest.raises(InputError, match="lattice_cells=4"):
+        reconstruct(capture, moved, TinyNetworks(), OPTIONS)
 
 
 def test_no_points_and_no_frame_are_told(planned: tuple[Capture, ScenePlan]) -> None:

@@ -28,6 +28,7 @@ from scenewright.weights.lora import MergedLora
 __all__ = [
     "ADAPTER_ALPHA",
     "PROJECTION_BYTES",
+    "ProjectedFlow",
     "ProjectedLatentFlow",
     "ProjectedStructureFlow",
     "merged_adapters",

@@ -16,6 +16,8 @@ from scenewright.errors import InputError
 
 __all__ = ["ChunkLattice"]
 
+_TOLERANCE_CELLS = 0.01
+
 
 @dataclass(frozen=True)
 class ChunkLattice:
@@ -34,6 +36,8 @@ class ChunkLattice:
     def from_translations(cls, relative_translation: Float[Tensor, "K 3"], resolution: int) -> "ChunkLattice":
         """The lattice of chunks whose centres are `relative_translation` (joint frame), half to even where it matters.
 
+        Chunks that stand no whole cells apart are moved to the nearest cell; `is_exact` tells.
+
         Raises:
             InputError: there is no chunk.
         """
@@ -41,6 +45,11 @@ class ChunkLattice:
             raise InputError("Expected at least one chunk, got none; lower the number of points a chunk needs.")
         low = relative_translation.amin(0)
         return cls(((relative_translation - low) * resolution).round().long(), low, resolution)
+
+    def is_exact(self, relative_translation: Float[Tensor, "K 3"]) -> bool:
+        """Whether those chunks stand on whole cells of this lattice."""
+        cells = (relative_translation - self.low) * self.resolution
+        return bool((cells - self.offsets).abs().max() < _TOLERANCE_CELLS)
 
     @property
     def size(self) -> tuple[int, int, int]:

@@ -269,6 +269,11 @@ def _structures(
     on_device = _on_device(views, networks.device)
     translations = plan.chunks.relative_translation.float()
     lattice = ChunkLattice.from_translations(translations, flow.config.resolution)
+    if not lattice.is_exact(translations):
+        raise InputError(
+            f"Chunks have to stand whole cells of the structure latent apart, of which these networks have "
+            f"{lattice.resolution} along a chunk side; plan the scene with lattice_cells={lattice.resolution}."
+        )
     points = lattice.centres(lattice.all_cells()).to(networks.device)
     rows = condition_points(flow.aggregator, on_device, points, memory_bytes=options.memory_bytes)
     grid = rows.unflatten(0, lattice.size)

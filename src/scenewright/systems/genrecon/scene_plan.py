@@ -17,6 +17,7 @@ from scenewright.systems.genrecon.points import PointFilter, clean_points, point
 from scenewright.systems.genrecon.square_views import SquareCrop, centre_crop, crop_intrinsics, square_crops
 from scenewright.systems.genrecon.tiling import (
     CHUNK_SIZE_FACTOR,
+    LATTICE_CELLS,
     MIN_OVERLAP_CELLS,
     MIN_POINTS_PER_CHUNK,
     Chunks,
@@ -44,6 +45,7 @@ class PlanOptions:
     Attributes:
         max_views: pictures that the scene is made from.
         crops_centre: one square round the principal point instead of two at the ends of the longer edge.
+        lattice_cells: cells of the structure latent along a chunk side; chunks stand whole cells apart.
         extent: of the room, where the points do not tell it.
     """
 
@@ -53,6 +55,7 @@ class PlanOptions:
     chunk_size_factor: float = CHUNK_SIZE_FACTOR
     min_overlap_cells: int = MIN_OVERLAP_CELLS
     min_points_per_chunk: int = MIN_POINTS_PER_CHUNK
+    lattice_cells: int = LATTICE_CELLS
     extent: Extent | None = None
 
 
@@ -86,7 +89,7 @@ def plan_scene(capture: Capture, options: PlanOptions = PlanOptions(), *, seed: 
         raise InputError("The capture is in the frame of its files; turn it upright first (`aligned`).")
     extent, points = _measured(capture, options)
     size = extent.height * options.chunk_size_factor
-    chunks = tile_chunks(extent, size, min_overlap_cells=options.min_overlap_cells)
+    chunks = tile_chunks(extent, size, min_overlap_cells=options.min_overlap_cells, lattice_cells=options.lattice_cells)
     if points is not None:
         chunks = chunks_with_points(chunks, points, min_points=options.min_points_per_chunk)
     world_from_chunk = chunks.world_from_chunk

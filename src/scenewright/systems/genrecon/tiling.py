@@ -20,7 +20,8 @@ __all__ = ["CHUNK_SIZE_FACTOR", "Chunks", "Extent", "chunk_centres_along", "chun
 
 CHUNK_SIZE_FACTOR = 1.11
 """Chunk side over the height from floor to ceiling."""
-_CELLS = 16
+_SIXTEENTHS = 16
+LATTICE_CELLS = 16
 # Free cells on either side of the extent, so that its border is not on a chunk's border.
 _PADDING_CELLS = 3.5
 MIN_OVERLAP_CELLS = 4
@@ -77,8 +78,13 @@ class Chunks:
         return (distance <= self.size / 2).all(-1)
 
 
-def tile_chunks(extent: Extent, size: float, *, min_overlap_cells: int = MIN_OVERLAP_CELLS) -> Chunks:
+def tile_chunks(
+    extent: Extent, size: float, *, min_overlap_cells: int = MIN_OVERLAP_CELLS, lattice_cells: int = LATTICE_CELLS
+) -> Chunks:
     """Chunks of side `size` over the extent, y outer and x inner; all stand on the floor (float64).
+
+    Args:
+        lattice_cells: cells of the coarsest latent along a chunk side; chunks stand whole cells apart.
 
     Raises:
         InputError: the size is not positive, or the extent is empty or not finite.
@@ -89,24 +95,29 @@ def tile_chunks(extent: Extent, size: float, *, min_overlap_cells: int = MIN_OVE
             f"Expected a finite extent and a positive chunk size, got {extent} and {size:g} m; check the points' "
             "scale and outliers, or give the extent."
         )
-    padding = _PADDING_CELLS / _CELLS * size
+    padding = _PADDING_CELLS / _SIXTEENTHS * size
     xs, ys = (
-        [low - padding + centre for centre in chunk_centres_along(high - low + 2 * padding, size, min_overlap_cells)]
+        [
+            low - padding + centre
+            for centre in chunk_centres_along(high - low + 2 * padding, size, min_overlap_cells, lattice_cells)
+        ]
         for low, high in ((extent.x_min, extent.x_max), (extent.y_min, extent.y_max))
     )
     z = extent.z_floor + size / 2
     return Chunks(torch.tensor([[x, y, z] for y in ys for x in xs], dtype=torch.float64), size)
 
 
-def chunk_centres_along(length: float, size: float, min_overlap_cells: int = MIN_OVERLAP_CELLS) -> list[float]:
+def chunk_centres_along(
+    length: float, size: float, min_overlap_cells: int = MIN_OVERLAP_CELLS, lattice_cells: int = LATTICE_CELLS
+) -> list[float]:
     """Centres of the fewest chunks that cover [0, length] and overlap by at least that many sixteenths of a side."""
     if length <= size:
         return [length / 2]
-    widest = size * (1 - min_overlap_cells / _CELLS) + _TOLERANCE
+    widest = size * (1 - min_overlap_cells / _SIXTEENTHS) + _TOLERANCE
     count = 2
     while True:
-        cells = max(1, math.ceil((length - size) / (count - 1) / (size / _CELLS) - _TOLERANCE))
-        stride = cells * size / _CELLS
+        cells = max(1, math.ceil((length - size) / (count - 1) / (size / lattice_cells) - _TOLERANCE))
+        stride = cells * size / lattice_cells
         if stride <= widest:
             return [length / 2 + (index - (count - 1) / 2) * stride for index in range(count)]
         count += 1

@@ -1,4 +1,4 @@
-"""Training batches of GenRecon: views padded to one number, conditions dropped together.
+"""Training batches of GenRecon: views padded to one number.
 
 Source: GenRecon, `genrecon/trainers/flow_matching`.
 
@@ -8,10 +8,10 @@ Legend: B samples, Q views of all samples, N views after padding, T tokens of a 
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["PaddedViews", "dropped", "padded_views"]
+__all__ = ["PaddedViews", "padded_views"]
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,3 @@ def padded_views(
         return padded
 
     return PaddedViews(spread(tokens), spread(cam_from_joint), spread(intrinsics_unit))
-
-
-def dropped(condition: Float[Tensor, "B ..."], is_dropped: Bool[Tensor, " B"]) -> Float[Tensor, "B ..."]:
-    """The condition with zeros for the dropped samples; both conditions of a sample are dropped by one draw."""
-    keep = (~is_dropped).to(condition.dtype)
-    return condition * keep.view(-1, *[1] * (condition.ndim - 1))
