@@ -38,7 +38,7 @@ from scenewright.errors import OutOfMemoryBudgetError
 from scenewright.geometry.isosurface.mesh_extraction import extract_mesh
 from scenewright.machine import memory_in_use
 from scenewright.samplers.config import SamplerConfig, SamplingOverride
-from scenewright.sparse.tensor import SparseTensor
+from scenewright.sparse.tensor import SparseTensor, packed_voxels
 from scenewright.systems.assembly.memory import readable_bytes
 from scenewright.systems.assembly.structures import PlacedStructures, SceneRequest
 from scenewright.systems.assembly.trellis1_decoder import Trellis1Decoder

@@ -10,6 +10,7 @@ Differentiable in every parameter of the Gaussians. Cost: the sum of the ellipse
 through in chunks of rows.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -18,12 +19,12 @@ from torch import Tensor
 
 from scenewright.geometry.camera.projection import camera_center
 from scenewright.geometry.rotation import quaternion_wxyz_to_matrix
+from scenewright.geometry.spherical_harmonics import spherical_harmonics
 from scenewright.types import Camera, Gaussians
 
-__all__ = ["SplatImage", "splat_gaussians"]
+__all__ = ["SH_DEGREE_0", "SplatImage", "splat_gaussians"]
 
 SH_DEGREE_0 = 0.28209479177387814
-SH_DEGREE_1 = 0.4886025119029199
 MIN_ALPHA = 1 / 255
 MAX_ALPHA = 0.99
 MAX_PAIRS = 1 << 22
@@ -105,12 +106,9 @@ def _project(
 
 
 def _colors(sh: Float[Tensor, "N K 3"], direction: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
-    """Colours towards the camera; degrees 0 and 1 are evaluated, higher ones ignored."""
-    color = 0.5 + SH_DEGREE_0 * sh[:, 0]
-    if sh.shape[1] >= 4:
-        x, y, z = direction[:, :1], direction[:, 1:2], direction[:, 2:]
-        color = color + SH_DEGREE_1 * (-y * sh[:, 1] + z * sh[:, 2] - x * sh[:, 3])
-    return color.clamp(min=0)
+    """Colours towards the camera."""
+    degree = math.isqrt(sh.shape[1]) - 1
+    return (0.5 + (spherical_harmonics(direction, degree)[..., None] * sh).sum(1)).clamp(min=0)
 
 
 def _row_bands(low: Tensor, high: Tensor, height: int) -> list[tuple[int, int]]:

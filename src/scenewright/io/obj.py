@@ -45,7 +45,7 @@ def save_obj(scene: Scene, path: str | Path) -> Path:
         for part in item.placed_parts():
             material = part.material
             if material is not None and id(material) not in names:
-                names[id(material)] = f"{_word(material.name) or 'material'}_{len(names)}"
+                names[id(material)] = _unused(_word(material.name) or "material", set(names.values()))
                 materials += _material_lines(material, names[id(material)], path)
             lines += _part_lines(part, "" if material is None else names[id(material)], starts)
     if materials:
@@ -56,6 +56,11 @@ def save_obj(scene: Scene, path: str | Path) -> Path:
 
 def _word(name: str) -> str:
     return re.sub(r"\s+", "_", name.strip())
+
+
+def _unused(name: str, used: set[str]) -> str:
+    numbered = (f"{name}_{number}" if number else name for number in range(len(used) + 1))
+    return next(candidate for candidate in numbered if candidate not in used)
 
 
 def _part_lines(part: Mesh, material: str, starts: list[int]) -> list[str]:

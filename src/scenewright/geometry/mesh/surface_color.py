@@ -22,6 +22,7 @@ from scenewright.geometry.color import srgb_from_linear
 from scenewright.geometry.grid_sample import sample_sparse_grid
 from scenewright.geometry.mesh.triangle_tree import TriangleTree
 from scenewright.geometry.rotation import quaternion_wxyz_to_matrix
+from scenewright.geometry.splat import SH_DEGREE_0
 from scenewright.types import Gaussians, Mesh, SparseVoxels
 
 __all__ = ["AttributeField", "Placed", "SplatField", "VertexColorField", "VoxelField"]
@@ -34,7 +35,6 @@ _CHANNELS_OF_ATTRIBUTE = {
     "roughness": ("roughness",),
     "alpha": ("alpha",),
 }
-_SH_DEGREE_0 = 0.28209479177387814
 
 
 @runtime_checkable
@@ -170,7 +170,7 @@ class SplatField:
     def _arrays(self) -> tuple[np.ndarray, ...]:
         """Means (float64), colours, opacities, and whitening matrices: from an offset to deviations along the axes."""
         item = self.gaussians
-        color = (0.5 + _SH_DEGREE_0 * item.sh[:, 0].detach().float().cpu()).clamp(0, 1)
+        color = (0.5 + SH_DEGREE_0 * item.sh[:, 0].detach().float().cpu()).clamp(0, 1)
         world_from_local = quaternion_wxyz_to_matrix(item.quaternions_wxyz.detach().float().cpu())
         whiten = world_from_local.mT / item.scales.detach().float().cpu().clamp(min=1e-9)[..., None]
         means, opacities = item.means.detach().double().cpu(), item.opacities.detach().float().cpu()
