@@ -327,7 +327,7 @@ class Room:
 
 @dataclass(frozen=True)
 class Physics:
-    """How an object behaves in a simulation; `colliders` are convex, in the object's own frame.
+    """Behaviour of an object in a simulation; `colliders` are convex, in the object's own frame.
 
     `friction` and `restitution` are Coulomb's coefficients; a static object never moves. Scene files of meshes (GLB)
     do not keep it.

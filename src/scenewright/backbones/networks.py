@@ -49,7 +49,7 @@ class _HasTorso(Protocol):
 
 @dataclass(frozen=True)
 class Layout:
-    """What differs between the publishers' files.
+    """Differences between the publishers' files.
 
     Attributes:
         kind: what its pipelines are called in messages.

@@ -1,4 +1,4 @@
-"""What is known of a backbone before any of its networks is loaded; everything that offers a choice derives from it.
+"""Facts of a backbone that need none of its networks; everything that offers a choice derives from them.
 
 A backbone is a folder here with a `spec.py`, and one line in `registry.py`.
 """

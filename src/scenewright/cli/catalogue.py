@@ -12,7 +12,7 @@ __all__ = ["SystemNeeds", "all_records", "needs"]
 
 @dataclass(frozen=True)
 class SystemNeeds:
-    """What a system or backbone turns into what, and the records of the published networks it needs.
+    """The purpose of a system or backbone, and the records of the published networks it needs.
 
     `can_run` says whether this version can generate with it.
     """

@@ -1,4 +1,4 @@
-"""What `evaluate` and `compare` print: tables and the gate's verdict."""
+"""Output of `evaluate` and `compare`: tables and the gate's verdict."""
 
 from collections.abc import Mapping, Sequence
 

@@ -5,7 +5,7 @@ left out and the remaining weights renormalised, zero where nothing is near. Nea
 point.
 
 Legend: N voxels, B batch, M queries per batch item, C channels. Frame: voxel units from the grid's low corner.
-Source: the published sampler's definition, sheet section 3.3.
+Source: JeffreyXiang/FlexGEMM flex_gemm/kernels/cuda/grid_sample/grid_sample.cu.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What a file format of scenes is: how it is read and written, and what it can hold.
+"""The description of a file format of scenes: its reader, its writer, and what it can hold.
 
 Each format's module ends with its own entry; `formats` collects them.
 """

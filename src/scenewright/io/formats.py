@@ -68,7 +68,7 @@ def writable(path: str | Path, scene: Scene) -> Format:
 
 
 def contents(scene: Scene) -> frozenset[Content]:
-    """What a scene is made of, in the words of `Format.holds`."""
+    """The contents of a scene, in the words of `Format.holds`."""
     parts = [part for item in scene.objects for part in item.parts]
     materials = [part.material for part in parts if part.material is not None]
     textures = [(m.base_color_texture, m.metallic_roughness_texture, m.normal_texture) for m in materials]

@@ -1,4 +1,4 @@
-"""What scene files say about objects and rooms beyond geometry, as plain JSON: confidence, role, category, box, room.
+"""Facts of objects and rooms beyond geometry, as plain JSON in scene files: confidence, role, category, box, room.
 
 Values that are a type's default are left out. Reading takes what is well formed and leaves the rest at its default:
 these facts come from anybody's files and are no reason to refuse one.

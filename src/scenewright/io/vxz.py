@@ -4,8 +4,8 @@ A file is "VXZ", a version byte 0, the big-endian uint32 offset of the binary pa
 part: per chunk of `chunk_size`^3 voxels an octree and its attribute streams, each compressed on its own. Attributes
 are uint8. Voxels come back chunk by chunk, in Z-order inside a chunk: a permutation of what was written.
 
-Legend: N voxels, C channels. Source: sheet section 4.2. One field is ours: `resolution`, the cells per side of the
-grid, which published files lack (and published readers do not look at).
+Legend: N voxels, C channels. Source: microsoft/TRELLIS.2 o-voxel/o_voxel/io/vxz.py. One field is ours: `resolution`,
+the cells per side of the grid, which published files lack (and published readers do not look at).
 """
 
 import json
@@ -44,7 +44,7 @@ MAX_COORDINATE = 1 << 20
 
 @dataclass(frozen=True)
 class VxzOptions:
-    """How to write a file; defaults are the published writer's.
+    """Choices of writing a file; defaults are the published writer's.
 
     `filter` is none, parent or neighbor; `compression` none, deflate, lzma or zstd. `interleave`: one stream per
     attribute ("as_is"), per channel ("none"), or one for all ("all", which the published reader cannot read back).
@@ -214,7 +214,7 @@ def decode_vxz(content: bytes, name: str = "<bytes>") -> SparseVoxels:
 
 
 class _Damaged(Exception):
-    """What is wrong with the file, without its name."""
+    """A fault of the file, told without its name."""
 
 
 def _decode(content: bytes) -> SparseVoxels:

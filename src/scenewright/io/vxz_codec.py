@@ -1,10 +1,11 @@
-"""What a .vxz chunk is made of: an octree of its voxels and two predictors for its attributes.
+"""The parts of a .vxz chunk: an octree of its voxels and two predictors for its attributes.
 
 A chunk is a cube of 2^depth voxels per side. Its voxels are sorted by Z-order code (x most significant), which is
 also the order of the octree's leaves. The octree is written depth first, parents before children, one byte per node:
 bit b says that the child with 3-bit digit b exists; the bits of the last level are voxels.
 
-Legend: n voxels of the chunk, C channels. Arithmetic on attributes is modulo 256. Source: sheet section 4.2.
+Legend: n voxels of the chunk, C channels. Arithmetic on attributes is modulo 256. Source: microsoft/TRELLIS.2
+o-voxel/src/io.
 """
 
 from typing import no_type_check

@@ -45,7 +45,7 @@ class Photograph:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one photograph.
+    """The outcome of one photograph.
 
     Attributes:
         target: the scene file, there unless the photograph failed.

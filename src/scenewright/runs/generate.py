@@ -55,7 +55,7 @@ class Reroll:
 
     @property
     def attempts(self) -> dict[str, int]:
-        """How often each object has been rolled again, this time included."""
+        """Number of re-rolls of each object, this one included."""
         return dict(self.parent.attempts) | {name: self.parent.attempts.get(name, 0) + 1 for name in self.names}
 
 

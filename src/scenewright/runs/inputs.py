@@ -1,4 +1,4 @@
-"""What a run reads: pictures, masks, camera and depth, repaired and hashed."""
+"""Inputs of a run: pictures, masks, camera and depth, repaired and hashed."""
 
 import json
 from dataclasses import dataclass, replace
@@ -35,7 +35,7 @@ class Inputs:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What was repaired in any view."""
+        """A sentence for each repair in any view."""
         return tuple(line for view in self.views for line in _masks(view).warnings)
 
     @property

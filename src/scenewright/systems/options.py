@@ -1,4 +1,4 @@
-"""What a user may change of generation: one type, made at the door and handed through to samplers and finishing."""
+"""Options of generation: one type, made at the door and handed through to samplers and finishing."""
 
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ __all__ = ["DEFAULT", "GenerateOptions"]
 
 @dataclass(frozen=True)
 class GenerateOptions:
-    """What a user may change; defaults are what the weights were published with.
+    """Choices of a user; defaults are what the weights were published with.
 
     Attributes:
         sampling: of every sampler; guidance of the structure and latent stages alone.

@@ -1,4 +1,4 @@
-"""What is known of a scene system before it is loaded; commands, evaluation, training and lists derive from it.
+"""Facts of a scene system that need no network; commands, evaluation, training and lists derive from them.
 
 A system is a folder here with a `spec.py`, and one line in `registry.py` (docs/extending.md). Code is named by
 "module:attribute", so that reading a spec imports no network.

@@ -1,4 +1,4 @@
-"""What a recipe's task name stands for: how to build the task from its [model] table, and its sets from a folder."""
+"""The meaning of a recipe's task name: a task from its [model] table, and its sets from a folder."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What is known about each published weight file: where it lives, its hash, its network, its statistics, its licence.
+"""Facts of each published weight file: where it lives, its hash, its network, its statistics, its licence.
 
 Tables of records stand beside the networks they feed (`backbones/*/weights.py`, `encoders/records.py`,
 `systems/*/weights.py`); `scenewright list` prints them all. Facts come from the publishers' repositories and model
@@ -17,7 +17,7 @@ __all__ = ["ImageStatistics", "LatentStatistics", "WeightsRecord", "imagenet_sta
 
 @dataclass(frozen=True)
 class ImageStatistics:
-    """How an encoder wants its pictures: RGB in [0, 1] minus `mean` over `std`, `size_px` on a side."""
+    """The form in which an encoder reads pictures: RGB in [0, 1] minus `mean` over `std`, `size_px` on a side."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]

@@ -65,7 +65,7 @@ class SLatTrunkConfig:
 
 @dataclass(frozen=True)
 class GaussianConfig:
-    """How the Gaussian decoder's numbers become Gaussians.
+    """Rules by which the Gaussian decoder's numbers become Gaussians.
 
     Source: microsoft/TRELLIS trellis/models/structured_latent_vae/decoder_gs.py.
     """

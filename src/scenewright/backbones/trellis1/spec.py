@@ -1,4 +1,4 @@
-"""What is known of TRELLIS v1 before any network is loaded."""
+"""Facts of TRELLIS v1 that need no network."""
 
 from scenewright.backbones.spec import BackboneSpec
 from scenewright.backbones.trellis1.weights import IMAGE_REPOSITORY, RECORDS

@@ -74,7 +74,7 @@ class StructureFlow(nn.Module):
         return self.input_layer(self.patchify(x)) + self.pos_emb
 
     def embed_time(self, t: Float[Tensor, " B"]) -> Float[Tensor, "B Cmod"]:
-        """What blocks are modulated by: the time embedding, or its shared projection."""
+        """The modulation of the blocks: the time embedding, or its shared projection."""
         embedding = self.t_embedder(t)
         return embedding if self.adaLN_modulation is None else self.adaLN_modulation(embedding)
 

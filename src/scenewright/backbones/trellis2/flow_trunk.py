@@ -29,7 +29,7 @@ Condition = Float[Tensor, "B L Ccond"] | Sequence[Tensor] | FlowContext | None
 
 
 class FlowTrunk(nn.Module):
-    """What the dense and the sparse flow have in common.
+    """Common parts of the dense and the sparse flow.
 
     Args:
         config: sizes.

@@ -21,7 +21,7 @@ __all__ = ["ShapeDecoder", "ShapeEncoder", "ShapeFields", "shape_features"]
 
 @dataclass(frozen=True)
 class ShapeFields:
-    """What a decoder says about every voxel: its vertex (offset in voxels), its edges, and its weight on diagonals."""
+    """A decoder's output for every voxel: its vertex (offset in voxels), its edges, and its weight on diagonals."""
 
     voxels: VoxelSet
     dual_vertices: Float[Tensor, "N 3"]

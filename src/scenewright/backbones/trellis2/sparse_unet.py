@@ -38,7 +38,7 @@ _UP_BLOCKS = {"channel": UpBlock, "nearest": NearestUpBlock}
 
 @dataclass(frozen=True)
 class Posterior:
-    """What an encoder makes of voxels; pipelines and datasets use the mean as the latent."""
+    """An encoder's output for voxels; pipelines and datasets use the mean as the latent."""
 
     mean: SparseTensor
     log_variance: Float[Tensor, "M Cz"]
@@ -120,7 +120,7 @@ class SparseUNetDecoder(nn.Module):
 
     @property
     def num_steps(self) -> int:
-        """How many times the resolution doubles."""
+        """Number of doublings of the resolution."""
         return len(self.blocks) - 1
 
     def initialize_weights(self) -> None:

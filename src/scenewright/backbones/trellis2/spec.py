@@ -1,4 +1,4 @@
-"""What is known of TRELLIS.2 before any network is loaded."""
+"""Facts of TRELLIS.2 that need no network."""
 
 from scenewright.backbones.spec import BackboneSpec
 from scenewright.backbones.trellis2.weights import RECORDS, REPOSITORY

@@ -160,7 +160,7 @@ def _linear_skip(channels: int, out_channels: int) -> nn.Module:
 
 
 def _rows_per_block(x: SparseTensor, channels: int) -> int:
-    """How many rows of `channels` values fit the budget; all where gradients are needed."""
+    """Number of rows of `channels` values that fit the budget; all where gradients are needed."""
     if torch.is_grad_enabled():
         return max(len(x.feats), 1)
     return max(1, _BLOCK_BYTES // (channels * x.feats.element_size()))

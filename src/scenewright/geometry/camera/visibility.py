@@ -1,4 +1,4 @@
-"""How often each face is seen from outside: depth-buffered views from all round, on the CPU, in parallel over views.
+"""Counts of views that see each face from outside: depth-buffered, from all round, on the CPU, in parallel over views.
 
 A face counts as seen in a view when it is the nearest one at some pixel's centre, or when its middle lies less than
 half a pixel's width behind the nearest one (so that faces smaller than a pixel are not missed). Both sides can be seen.

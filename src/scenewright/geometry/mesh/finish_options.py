@@ -1,4 +1,4 @@
-"""What is done to a raw surface (`finish.py`), as data that needs no library.
+"""Options of finishing a raw surface (`finish.py`), as data that needs no library.
 
 Legend: lengths and areas are for objects of unit size.
 """
@@ -13,7 +13,7 @@ UnwrapMethod = Literal["auto", "charts", "boxes"]
 
 @dataclass(frozen=True)
 class FinishOverride:
-    """What a user changes of how a backbone's surfaces are finished (`FinishOptions`); None keeps the backbone's."""
+    """Changes of a user to the finishing of a backbone's surfaces (`FinishOptions`); None keeps the backbone's."""
 
     max_faces: int | None = None
     texture_size: int | None = None
@@ -22,7 +22,7 @@ class FinishOverride:
 
 @dataclass(frozen=True)
 class FinishOptions:
-    """What to do to a raw surface; lengths and areas for objects of unit size.
+    """Steps of finishing a raw surface; lengths and areas for objects of unit size.
 
     Attributes:
         max_faces: face budget of the result.

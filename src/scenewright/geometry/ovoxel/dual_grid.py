@@ -6,8 +6,8 @@ its crossings. No inside or outside is needed: open, non-manifold and nested sur
 surface that crosses no grid edge (smaller than a voxel) leaves nothing.
 
 Legend: V vertices, F faces, N voxels. Frame: grid space, see docs/conventions.md#grid; files are converted in io.
-Source: O-Voxel of TRELLIS.2 ("flexible dual grid"); sheet sections 2.2 and 2.3. Work and memory are linear in triangles
-plus surface voxels (figures: benchmarks/RESULTS.md).
+Source: microsoft/TRELLIS.2 o-voxel/src/convert/flexible_dual_grid.cpp. Work and memory are linear in triangles plus
+surface voxels (figures: benchmarks/RESULTS.md).
 """
 
 import os

@@ -5,7 +5,7 @@ voxels round that edge, the flagged one first, are the quad's corners q0..q3. A 
 Quads always wind the same way for their axis, so the mesh is NOT oriented: render it double-sided or re-orient it.
 
 Legend: N voxels, Q quads, V vertices, F triangles. Frame: [-0.5, 0.5]^3, see docs/conventions.md#grid.
-Source: O-Voxel of TRELLIS.2; sheet section 2.5. Work and memory are linear in N.
+Source: microsoft/TRELLIS.2 o-voxel/o_voxel/convert/flexible_dual_grid.py. Work and memory are linear in N.
 """
 
 from typing import no_type_check

@@ -47,7 +47,7 @@ _CUBE_TOLERANCE = 1e-5
 
 @dataclass(frozen=True)
 class SurfaceMaterial:
-    """What the voxeliser reads: display-encoded factors times textures.
+    """Materials as the voxeliser reads them: display-encoded factors times textures.
 
     Textures are uint8, square with a power-of-two side, top row first. Each texture is an image and the channel to
     read from it (base colour reads 0, 1 and 2).
@@ -138,7 +138,7 @@ def voxelize_textured_triangles(
 
 
 def pack_materials(materials: Sequence[SurfaceMaterial]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """What the kernels read of materials: factors, choices, and the textures' buffer and table (see there)."""
+    """Materials as the kernels read them: factors, choices, and the textures' buffer and table (see there)."""
     textures: list[Tensor] = []
     factors, choices = np.zeros((len(materials), 7)), np.zeros((len(materials), 10), np.int64)
     for index, material in enumerate(materials):

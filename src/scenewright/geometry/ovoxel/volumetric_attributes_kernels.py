@@ -8,7 +8,7 @@ nearly equally.
 Legend: P packed attributes per voxel = (weight, base colour 3, metallic, roughness, alpha, normal 3). Slabs and the
 brick index: see dual_grid_kernels. Materials: `factors` float64 [M, 7] = base colour 3, metallic, roughness, alpha,
 cutoff; `choices` int64 [M, 10] = alpha mode, filter, wrap, four textures (-1: none) and the channel read by each of
-the last three. Source: sheet section 3.2.
+the last three. Source: microsoft/TRELLIS.2 o-voxel/src/convert/volumetic_attr.cpp.
 """
 
 from typing import no_type_check

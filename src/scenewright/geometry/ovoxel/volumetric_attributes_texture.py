@@ -4,7 +4,7 @@ Textures are square, a power of two on a side, uint8, rows from the top; (u, v) 
 job are packed into one buffer so that compiled kernels can index them.
 
 Legend: T textures, L levels, C channels. `table` int64 [T, 2 + 2 L]: channels, levels, then (offset, side) per level.
-Source: sheet section 3.2.
+Source: microsoft/TRELLIS.2 o-voxel/src/convert/volumetic_attr.cpp.
 """
 
 from collections.abc import Sequence

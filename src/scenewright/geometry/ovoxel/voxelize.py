@@ -19,7 +19,8 @@ __all__ = ["Lattice", "check_surface", "fit_unit_cube"]
 
 # The longest side that int32 voxel coordinates and the brick index handle with room to spare.
 MAX_CELLS = 8192
-# Leaves the surface strictly inside the cube, as in the published data preparation (sheet, sections 11.2 and 14.1).
+# Leaves the surface strictly inside the cube, as the published data preparation does
+# (microsoft/TRELLIS.2 trellis2/pipelines/trellis2_texturing.py).
 UNIT_CUBE_FILL = 0.99999
 
 

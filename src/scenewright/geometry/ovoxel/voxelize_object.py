@@ -3,7 +3,7 @@
 Dual vertices are rounded to the steps that files store, so that an object is the same before and after writing it.
 
 Legend: N voxels. Frame: the object fitted to [-0.5, 0.5]^3 (see `fit_unit_cube`), z up; the object's own size and place
-are not part of O-Voxel. Source: sheet sections 2.4, 3.1 and 14.6.
+are not part of O-Voxel. Source: microsoft/TRELLIS.2 o-voxel/o_voxel/convert.
 """
 
 from collections.abc import Callable, Sequence

@@ -52,7 +52,7 @@ class ObjectDecoder(Protocol):
     def weights(self) -> Mapping[str, Path]: ...
     @property
     def finish(self) -> FinishOptions:
-        """How this backbone's surfaces are finished unless the caller says otherwise."""
+        """The finishing of this backbone's surfaces unless the caller says otherwise."""
         ...
 
     def decode(
@@ -74,7 +74,7 @@ class ObjectDecoder(Protocol):
 def decode_present(
     structures: PlacedStructures, decode: Callable[[list[int]], Sequence[RawObject | None]]
 ) -> list[RawObject | None]:
-    """What `decode` makes of the objects that have voxels, by their indices, in the order of `structures`."""
+    """Results of `decode` for the objects that have voxels, by their indices, in the order of `structures`."""
     present = [index for index, xyz in enumerate(structures.coords) if len(xyz)]
     decoded = dict(zip(present, decode(present) if present else (), strict=True))
     return [decoded.get(index) for index in range(len(structures.coords))]

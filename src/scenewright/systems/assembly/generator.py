@@ -220,6 +220,6 @@ def _in_world(
 
 
 def _layout_errors(structures: PlacedStructures, options: GenerateOptions) -> LayoutErrors | None:
-    """What the layout is to be fitted by; None where it stays as it is."""
+    """The errors that the layout is fitted by; None where it stays as it is."""
     wants = structures.layout_errors is not None if options.fit_layout is None else options.fit_layout
     return (structures.layout_errors or LayoutErrors()) if wants else None

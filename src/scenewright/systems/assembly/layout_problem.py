@@ -306,7 +306,7 @@ class LayoutProblem:
     def _sunk(
         self, centres: Float[np.ndarray, "O 3"], scales: Float[np.ndarray, " O"], floor: float
     ) -> Float[np.ndarray, " O"]:
-        """How far each base is below the floor, where nothing can be."""
+        """Depth of each base below the floor, where nothing can be."""
         base = centres[:, 2] - self.half[:, 2] * scales
         return np.maximum(floor - base, 0) / (_SUNK * self.errors.contact)
 

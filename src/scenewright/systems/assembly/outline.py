@@ -1,4 +1,4 @@
-"""What a rectangle round an object depends on: the hull of its points, the mask's rectangle, and a level camera's axes.
+"""Parts of the rectangle round an object: the hull of its points, the mask's rectangle, and a level camera's axes.
 
 Legend: O objects, S outline points. Frame: world z up, camera OpenCV.
 """

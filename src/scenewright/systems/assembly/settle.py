@@ -217,7 +217,7 @@ class _Room:
         return True
 
     def _steps_free(self, mover: _Body, other: _Body, direction: np.ndarray, limit: int) -> int | None:
-        """How many cells along `direction` until the pair shares none, at least one; None beyond `limit`."""
+        """Number of cells along `direction` until the pair shares none, at least one; None beyond `limit`."""
         for steps in range(1, limit + 1):
             if not self._common_cells(mover, other, _cells(steps * direction)):
                 return steps
@@ -264,7 +264,7 @@ class _Room:
         return {body.name: self.gap(body) for body in self.bodies}
 
     def gap(self, body: _Body) -> float:
-        """How far the object may sink before it touches the floor or an object; negative if it is below the floor."""
+        """Distance that the object may sink until it touches the floor or an object; negative below the floor."""
         gap = float(body.low[2]) - self.floor_z
         extent = body.high[:2] - body.low[:2]
         cell = np.maximum(extent / _COLUMNS, 1e-9)

@@ -80,7 +80,7 @@ class SceneRequest:
         return tuple(range(len(self.names))) if self.wanted is None else self.wanted
 
     def attempt(self, index: int) -> int:
-        """How often an object was rolled again."""
+        """Number of re-rolls of an object."""
         return self.attempts.get(self.names[index], 0)
 
     def generator(self, index: int, stage: str) -> torch.Generator:
@@ -90,7 +90,7 @@ class SceneRequest:
 
 @dataclass(frozen=True)
 class LayoutErrors:
-    """How far a stage's places are usually off, as standard deviations; what `layout_fit` weighs them by.
+    """Usual errors of a stage's poses, as standard deviations; `layout_fit` weighs poses by them.
 
     Attributes:
         along, across: of an object's middle along the line of sight and across it, in longest sides of the scene.
@@ -141,7 +141,7 @@ class PlacedStructures:
 
 @runtime_checkable
 class StructureStage(Protocol):
-    """What a scene system implements that reads masks.
+    """The part that a scene system adds which reads masks.
 
     `max_views` is how many pictures of the same objects it can read; None is any number.
     `source` is the folder or repository the networks came from, `weights` the files by the name to report them under,

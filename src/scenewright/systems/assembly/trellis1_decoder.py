@@ -182,14 +182,14 @@ class Trellis1Decoder:
         return RawObject(extracted.to_mesh(), SplatField(splats), splats)
 
     def decoding_bytes(self, coords: Sequence[Int[Tensor, "_ 3"]]) -> list[int]:
-        """What decoding each object adds, to its raw surface, beside what is kept of all others."""
+        """Memory that decoding an object takes, up to its raw surface, beside what is kept of all others."""
         last_width = self.mesh_decoder.trunk_config.model_channels // 8
         per_voxel = max(_EXTRACTION_BYTES, _DECODER_BYTES + _DECODER_BYTES_PER_CHANNEL * last_width)
         counts = [4**3 * len(item) for item in coords]
         return [count * per_voxel + (sum(counts) - count) * _RESULT_BYTES for count in counts]
 
     def _latent_bytes(self, coords: Int[Tensor, "n 3"], tokens: Sequence[int]) -> int:
-        """What one object adds to the peak of the latent stage."""
+        """Memory that one object adds to the peak of the latent stage."""
         config, itemsize = self.flow.config, torso_dtype(self.flow.torso).itemsize
         width, views, length = config.model_channels, tokens[0], tokens[2]
         context = 2 * views * length * width * config.num_blocks * itemsize

@@ -1,4 +1,4 @@
-"""What the baselines share: a camera above a floor, and a scene of objects that stand on it, one for each mask.
+"""Shared by the baselines: a camera above a floor, and a scene of objects that stand on it, one for each mask.
 
 A picture whose camera is not known gets an ordinary one: 50 degrees across, 1.5 m above the floor, looking down as far
 as it must so that every mask ends on the floor. Frame: world z up, camera OpenCV.

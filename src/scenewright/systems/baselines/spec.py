@@ -1,4 +1,4 @@
-"""What is known of the baselines before they are built: both stand objects on the floor under the masks."""
+"""Facts of the baselines: both stand objects on the floor under the masks."""
 
 from scenewright.systems.spec import SystemSpec
 

@@ -1,4 +1,4 @@
-"""How many objects the structure flow runs at once below a memory ceiling.
+"""Number of objects that the structure flow runs at once below a memory ceiling.
 
 Legend: L latent tokens, T condition tokens, C channels. The factors are fitted to measured peaks, from above.
 """
@@ -39,13 +39,13 @@ def objects_within(
 
 
 def object_bytes(flow: SceneContextFlow, condition_tokens: int) -> int:
-    """What one object adds: activations of a block, and its condition's keys and values in all blocks."""
+    """Memory of one object: activations of a block, and its condition's keys and values in all blocks."""
     slots = flow.scene_config.num_slots - 1
     return slots * (_activation_bytes(flow) + _condition_bytes(flow, condition_tokens))
 
 
 def scene_bytes(flow: SceneContextFlow, condition_tokens: int) -> int:
-    """What the scene keeps while objects run: its condition, and the keys and values its middle blocks offer."""
+    """Memory of the scene while objects run: its condition, and the keys and values its middle blocks offer."""
     itemsize = torso_dtype(flow.torso).itemsize
     offered = 2 * len(flow.scene_config.context_blocks) * flow.num_tokens * flow.config.model_channels * itemsize
     return offered + _condition_bytes(flow, condition_tokens)

@@ -1,7 +1,7 @@
 """I-Scene's pictures: for each object, the object and the whole scene in one shared crop, and the object's own crop.
 
 The scene crop keeps the place and the apparent size of each object; that is how the network knows where to put it.
-Source: I-Scene spec sheet, section 4.2.
+Source: LuLing06/I-Scene-project iscene/trellis/pipelines/trellis_image_to_3d_scene_context.py.
 
 Legend: N objects, S slots (instance, scene, and canonical where asked for).
 """

@@ -151,7 +151,7 @@ def _velocity(
 
 
 def _objects_in_cache(flow: SceneContextFlow, count: int) -> int:
-    """How many objects go through the network together: all, but on a CPU no more than its caches like."""
+    """Number of objects that go through the network together: all, but on a CPU no more than its caches like."""
     if next(flow.parameters()).device.type != "cpu":
         return count
     return min(count, max(1, _CPU_TOKENS // (flow.num_tokens * (flow.scene_config.num_slots - 1))))

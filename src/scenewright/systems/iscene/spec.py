@@ -1,4 +1,4 @@
-"""What is known of I-Scene before any network is loaded."""
+"""Facts of I-Scene that need no network."""
 
 from scenewright.systems.iscene.weights import PACKAGE_FILE, RECORDS, REPOSITORY
 from scenewright.systems.spec import Published, SystemSpec

@@ -32,7 +32,7 @@ __all__ = ["SceneContextFlow", "SceneMemory"]
 
 @dataclass(frozen=True)
 class SceneMemory:
-    """What the scene offers to its objects at one step of one pass: keys and values of every scene-context block."""
+    """The scene's offer to its objects at one step of one pass: keys and values of every scene-context block."""
 
     blocks: tuple[ExternalKeyValues, ...]
 

@@ -32,7 +32,7 @@ SLOT_NAMES = ("object", "scene", "own_crop")
 
 @dataclass(frozen=True)
 class ISceneTaskConfig:
-    """How to train; the published optimiser is AdamW with learning rate 5e-5, the rest is the backbone's."""
+    """Settings of training; the published optimiser is AdamW with learning rate 5e-5, the rest is the backbone's."""
 
     times: TimeSchedule = field(default_factory=TimeSchedule)
     drop_probability: float = 0.1

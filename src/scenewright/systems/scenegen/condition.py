@@ -59,7 +59,7 @@ class SceneKeyValues:
 
 @dataclass(frozen=True)
 class SceneBlockContext(BlockContext):
-    """What a scene block is conditioned on: `cross` is the asset's cut-out.
+    """The condition of a scene block: `cross` is the asset's cut-out.
 
     Attributes:
         scene: what the scene cross-attention reads; None is the all-zero condition.

@@ -1,6 +1,6 @@
 """Pictures and masks to SceneGen's condition: DINOv2 of cut-outs, masks and the whole picture, VGGT of the picture.
 
-Source: scenegen sheet section 2; with several views, section 4.2.
+Source: Mengmouxu/SceneGen scenegen/pipelines/scenegen_image_to_scene.py.
 
 Legend: N assets, K views, L tokens of one picture, C channels, s side of a prepared picture.
 """

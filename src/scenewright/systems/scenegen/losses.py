@@ -2,7 +2,8 @@
 
 loss = mse + lambda (7 H(t) + 5 H(q) + 3 H(s) + H(collision)), with lambda following the ratio of the two sums. As
 published, the collision value counts voxels of assets placed at their true poses and has no gradient: it moves lambda
-only (the paper describes predicted poses). Source: scenegen sheet section 5.2, golden `scene_losses`.
+only (the paper describes predicted poses). Source: Mengmouxu/SceneGen
+scenegen/trainers/flow_matching/flow_matching.py, golden `scene_losses`.
 
 Legend: N assets of a scene (row 0 is the query) or of S scenes one after another, M voxels.
 """

@@ -1,4 +1,4 @@
-"""What sampling a scene takes on the device, estimated from sizes, to choose how to stay below a ceiling.
+"""Memory of sampling a scene on the device, estimated from sizes, to choose how to stay below a ceiling.
 
 The structures of a scene are sampled together, so nothing can be split; what can be given up is keeping the projected
 condition over all steps, and the encoders' place on the device. Figures are upper estimates of tensors alive at once.

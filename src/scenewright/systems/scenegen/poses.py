@@ -3,7 +3,8 @@
 A pose (t, q, s) says x_query = s R(q) x_asset + t, where both assets are in y-up boxes of longest side 1 centred at the
 origin: t is in units of the query's longest side, s is a ratio of longest sides, q is (w, x, y, z), normalised when
 used. Our objects are z up, so that world_from_object = U P U^-1 with U the turn from y up to z up; the world is the
-query's frame. Source: scenegen sheet sections 4.3, 5.1 and 5.2.
+query's frame. Source: Mengmouxu/SceneGen scenegen/pipelines/scenegen_image_to_scene.py,
+scenegen/datasets/components.py and scenegen/trainers/flow_matching/flow_matching.py.
 
 Legend: N assets (row 0 is the query), M voxels or points, V vertices.
 """

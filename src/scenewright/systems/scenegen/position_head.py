@@ -39,7 +39,7 @@ class LoneTokenBlock(nn.Module):
         self.adaLN_modulation = adaln_projection(channels)
 
     def attend(self, x: Float[Tensor, "N C"]) -> Float[Tensor, "N C"]:
-        """What the attention gives: the softmax over a single key is 1, so queries and keys have no influence."""
+        """The output of the attention: the softmax over a single key is 1, so queries and keys have no influence."""
         width = x.shape[1]
         return self.attn.to_out(F.linear(x, self.attn.to_qkv.weight[2 * width :], self.attn.to_qkv.bias[2 * width :]))
 
@@ -71,7 +71,7 @@ class PositionHead(nn.Module):
             nn.init.normal_(linear.bias, std=0.01)
 
     def refinements(self, tokens: Float[Tensor, "N C"]) -> list[Float[Tensor, "N 8"]]:
-        """What each pass adds to the pose, before activation."""
+        """The addition of each pass to the pose, before activation."""
         # Published: cast to fp16 always. The trunk's own dtype instead: fp32 works, and so do devices without fp16.
         dtype = torso_dtype(self.trunk)
         start = F.layer_norm(tokens.float(), tokens.shape[1:], eps=NORM_EPS).to(dtype)

@@ -1,7 +1,7 @@
 """SceneGen's pictures: asset cut-outs as in TRELLIS v1, full frames for DINOv2, and a padded frame for VGGT.
 
-Also its own reading of colour-coded masks, where assets are told apart by grey level. Source: SceneGen spec sheet,
-sections 2.2 and 4.4.
+Also its own reading of colour-coded masks, where assets are told apart by grey level. Source:
+Mengmouxu/SceneGen scenegen/pipelines/scenegen_image_to_scene.py and scenegen/utils/inference_scene.py.
 """
 
 from typing import Literal

@@ -35,7 +35,7 @@ __all__ = ["Report", "SceneGenNetworks", "find_flow_file", "load_scene_flow"]
 
 @dataclass(frozen=True)
 class SceneGenNetworks:
-    """What SceneGen needs up to voxels and poses, all on one device; `files` are the weight files by name."""
+    """The networks of SceneGen up to voxels and poses, all on one device; `files` are the weight files by name."""
 
     structure_flow: SceneStructureFlow
     structure_decoder: StructureDecoder

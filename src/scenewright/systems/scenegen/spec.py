@@ -1,4 +1,4 @@
-"""What is known of SceneGen before any network is loaded."""
+"""Facts of SceneGen that need no network."""
 
 from scenewright.systems.scenegen.weights import RECORDS, REPOSITORY
 from scenewright.systems.spec import Published, SystemSpec

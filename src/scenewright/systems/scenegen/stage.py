@@ -3,7 +3,7 @@
     views -> encode_views -> sample_scene_structures -> structure decoder -> voxels, world_from_objects
 
 The assets are sampled together. The largest is the query, in whose z-up frame all others are placed: the world.
-Source: scenegen sheet section 4.
+Source: Mengmouxu/SceneGen scenegen/pipelines/scenegen_image_to_scene.py.
 
 Legend: N objects of the picture, K views, R latent resolution.
 """

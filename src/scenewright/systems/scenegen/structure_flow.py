@@ -46,7 +46,7 @@ class SceneStructureFlow(StructureFlow):
     def project_scene(
         self, condition: SceneCondition, scene_sizes: Sequence[int] | None = None, *, keep_keys: bool = True
     ) -> SceneContext:
-        """What every block is conditioned on; it does not depend on the latents or the time.
+        """The condition of every block; it does not depend on the latents or the time.
 
         Args:
             scene_sizes: assets of each scene, the query of each first; None: all are of one scene. Several scenes need

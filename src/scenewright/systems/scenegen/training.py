@@ -56,7 +56,7 @@ TRAINABLE = (
 
 @dataclass(frozen=True)
 class SceneGenTaskConfig:
-    """How to train; defaults are the published ones."""
+    """Settings of training; defaults are the published ones."""
 
     loss: LossConfig = field(default_factory=LossConfig)
     times: TimeSchedule = field(default_factory=TimeSchedule)

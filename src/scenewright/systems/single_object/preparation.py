@@ -48,7 +48,7 @@ _MATERIALS = ("base_color", "metallic", "roughness", "alpha")
 
 @dataclass(frozen=True)
 class AssetPreparation:
-    """What to make of every asset of `packs` and of `parametric` members of our own families.
+    """Samples to make of every asset of `packs` and of `parametric` members of our own families.
 
     `resolution` is the side of the dual grid, `structure_resolution` of the occupancy; `views` pictures of
     `picture_size` pixels (0: none). Every twentieth asset is kept apart for validation.

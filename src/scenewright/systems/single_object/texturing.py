@@ -50,7 +50,7 @@ __all__ = ["Texturer", "TexturingOptions", "scene_parts", "texture_mesh"]
 
 @dataclass(frozen=True)
 class TexturingOptions:
-    """How to texture.
+    """Options of texturing.
 
     Attributes:
         resolution: voxels per side, 512, 1024 or 1536.
