@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from scenewright.cli.options import Seed, Workers, out_option
+
 __all__ = ["data_app"]
 
 
@@ -14,11 +16,11 @@ data_app = typer.Typer(help="Import models, make training scenes, pack training 
 @data_app.command("make")
 def make(
     recipe: Annotated[str, typer.Argument(help="A recipe file (.toml) or: floor, random, room, panorama, walk.")],
-    out: Annotated[Path, typer.Option(help="Folder for the shards; run again to finish an interrupted one.")],
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
-    pack: Annotated[list[Path] | None, typer.Option(help="Model pack (zip or folder); may be repeated.")] = None,
-    count: Annotated[int | None, typer.Option(min=1, help="Number of scenes.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of every scene.")] = None,
+    out: Annotated[Path, out_option("Write the shards to this folder; run again to finish an interrupted one.")],
+    workers: Workers = 1,
+    pack: Annotated[list[Path] | None, typer.Option(help="Take models from this pack; repeatable.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="Make so many scenes.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Make other scenes of the recipe.")] = None,
     size: Annotated[int | None, typer.Option(help="Side or height of the pictures, in pixels.")] = None,
 ) -> None:
     """Make scenes with exact ground truth: the same recipe and seed give the same bytes."""
@@ -37,8 +39,8 @@ def make(
 @data_app.command("import")
 def import_(
     source: Annotated[Path, typer.Argument(help="A .sh3f catalogue, an archive, a model, or a folder of these.")],
-    out: Annotated[Path, typer.Option(help="Folder for the model pack.")],
-    creator: Annotated[str, typer.Option(help="Who made models that no catalogue credits.")] = "",
+    out: Annotated[Path, out_option("Write the model pack to this folder.")],
+    creator: Annotated[str, typer.Option(help="Credit models that no catalogue credits to this maker.")] = "",
     licence: Annotated[str, typer.Option(help="The licence of models that no catalogue credits.")] = "",
 ) -> None:
     """Bring models into the canonical frame and metric size, refuse bad ones, and write a model pack with a report."""
@@ -57,9 +59,9 @@ def import_(
 @data_app.command("pack")
 def pack_command(
     packs: Annotated[list[Path], typer.Argument(help="Model packs; only their training split is taken.")],
-    out: Annotated[Path, typer.Option(help="The compact pack to write (.tar).")],
-    parametric: Annotated[int, typer.Option(min=0, help="Members of our own families to add.")] = 500,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    out: Annotated[Path, out_option("Write the compact pack here (.tar).")],
+    parametric: Annotated[int, typer.Option(min=0, help="Add so many members of our own families.")] = 500,
+    seed: Seed = 0,
 ) -> None:
     """Write the compact training pack: voxels, quantised meshes and small textures of all training assets."""
     from scenewright.cli.progress import progress_bar

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from scenewright.cli.progress import stage_progress
+from scenewright.cli.progress import progress_bar
 from scenewright.io.formats import check_target
 from scenewright.runs.captures import CaptureSettings, open_capture, run_capture, stage_folder
 
@@ -24,7 +24,7 @@ def generate_capture(settings: CaptureSettings, out: Path, *, resume: bool) -> N
         typer.echo(f"warning: {line}", err=True)
     if stage_folder(out).exists() and not resume:
         typer.echo("Results of an interrupted run are deleted; --resume would have gone on from them.")
-    with stage_progress() as progress:
+    with progress_bar() as progress:
         scene, written = run_capture(settings, out, opened=opened, resume=resume, progress=progress)
     names = ", ".join(item.name for item in scene.objects)
     typer.echo(f"{len(scene.objects)} objects: {names}")

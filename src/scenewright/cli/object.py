@@ -95,7 +95,7 @@ def object_command(
     check_pictures(spec, len(images))
     _check_outputs(out, splats)
 
-    from scenewright.cli.progress import stage_progress
+    from scenewright.cli.progress import progress_bar
     from scenewright.geometry.mesh.finish_options import FinishOverride
     from scenewright.io.images import load_image
     from scenewright.io.scene_file import save_scene
@@ -107,7 +107,7 @@ def object_command(
     pictures = [load_image(path) for path in images]
     remover = _remover_if_needed(pictures, images, remove_background)
     chosen = choose_device(device)
-    with stage_progress() as progress:
+    with progress_bar() as progress:
         networks = load_backbone(
             spec.name,
             weights,

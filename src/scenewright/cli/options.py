@@ -3,7 +3,6 @@
 A command takes `device: Device = "auto"`; only what `--out` holds differs, so each command says that itself.
 """
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +20,7 @@ __all__ = [
     "Steps",
     "TextureSize",
     "Weights",
+    "Workers",
     "out_option",
     "write_json",
 ]
@@ -36,6 +36,7 @@ Weights = Annotated[
         help="Use these weights: mini (shipped), published (downloaded), a folder, or OWNER/REPOSITORY.",
     ),
 ]
+Workers = Annotated[int, typer.Option("--workers", min=1, help="Work in so many processes.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same result.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never download anything.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the facts as JSON to this file; - prints them.")]
@@ -61,15 +62,16 @@ def out_option(help: str) -> Any:
 
 
 def write_json(facts: Any, target: Path) -> None:
-    """Writes the facts as indented JSON, or prints them where the target is "-".
+    """Writes the facts as indented JSON, or prints them where the target is "-"; NaN becomes null.
 
     Raises:
         InputError: the file cannot be written.
     """
-    text = json.dumps(facts, indent=2, ensure_ascii=False)
-    if str(target) == "-":
-        typer.echo(text)
-        return
     from scenewright.io.atomic import write_bytes
+    from scenewright.jobs import to_json
 
-    write_bytes(target, (text + "\n").encode())
+    content = to_json(facts)
+    if str(target) == "-":
+        typer.echo(content.decode())
+    else:
+        write_bytes(target, content + b"\n")

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from scenewright.cli.options import Device, Seed, Workers, out_option
+
 __all__ = ["prepare_app"]
 
 prepare_app = typer.Typer(help="Make what recipes train on: voxels of models, then latents.", no_args_is_help=True)
@@ -12,22 +14,22 @@ prepare_app = typer.Typer(help="Make what recipes train on: voxels of models, th
 
 @prepare_app.command("assets")
 def assets(
-    out: Annotated[Path, typer.Option(help="Folder for the samples; run again to finish an interrupted one.")],
-    pack: Annotated[list[Path] | None, typer.Option(help="Model pack (`scenewright data import`); repeatable.")] = None,
-    parametric: Annotated[int, typer.Option(min=0, help="Objects of our own families to add.")] = 0,
+    out: Annotated[Path, out_option("Write the samples to this folder; run again to finish an interrupted one.")],
+    pack: Annotated[list[Path] | None, typer.Option(help="Take models from this pack; repeatable.")] = None,
+    parametric: Annotated[int, typer.Option(min=0, help="Add so many objects of our own families.")] = 0,
     resolution: Annotated[int, typer.Option(min=16, max=1024, help="Side of the grid of shapes and materials.")] = 64,
     structure_resolution: Annotated[int, typer.Option(min=16, max=64, help="Side of the structure grid.")] = 64,
-    views: Annotated[int, typer.Option(min=0, max=150, help="Pictures per model; flows need them.")] = 0,
+    num_views: Annotated[int, typer.Option(min=0, max=150, help="Draw so many pictures of each model.")] = 0,
     picture_size: Annotated[int, typer.Option(min=32, max=2048, help="Side of the pictures, in pixels.")] = 518,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the parametric models, views and lights.")] = 0,
+    workers: Workers = 1,
+    seed: Seed = 0,
 ) -> None:
     """Voxels, materials and pictures of every model: what the autoencoders train on."""
     from scenewright.cli.progress import progress_bar
     from scenewright.systems.single_object.preparation import AssetPreparation, prepare_assets
 
     packs = tuple(str(path) for path in pack or ())
-    config = AssetPreparation(packs, parametric, resolution, structure_resolution, views, picture_size, seed)
+    config = AssetPreparation(packs, parametric, resolution, structure_resolution, num_views, picture_size, seed)
     with progress_bar() as bar:
         train, validation = prepare_assets(
             config,
@@ -40,8 +42,8 @@ def assets(
 
 @prepare_app.command("latents")
 def latents(
-    source: Annotated[Path, typer.Argument(help="Folder of `scenewright prepare assets --views ...`.")],
-    out: Annotated[Path, typer.Option(help="Folder for the samples.")],
+    source: Annotated[Path, typer.Argument(help="Folder of `scenewright prepare assets --num-views ...`.")],
+    out: Annotated[Path, out_option("Write the samples to this folder.")],
     structure: Annotated[
         Path | None, typer.Option(help="Structure encoder: a run's folder, or a published .safetensors.")
     ] = None,
@@ -52,7 +54,7 @@ def latents(
     ] = None,
     image_encoder: Annotated[str, typer.Option(help="dinov2 (TRELLIS) or dinov3 (TRELLIS.2).")] = "dinov2",
     encoder_weights: Annotated[str | None, typer.Option(help="Its weight file or folder; default: published.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Latents and condition tokens, one sample per picture: what the flows train on."""
     from scenewright.backbones.structure_vae import StructureEncoder

@@ -33,6 +33,3 @@ def progress_bar(title: str = "") -> Iterator[ProgressBar]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         yield ProgressBar(bar, title)
-
-
-stage_progress = progress_bar

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from scenewright.cli.options import Json, write_json
+
 __all__ = ["reconstruct"]
 
 _UNITS = {"voxel_iou": (100, "%"), "f": (100, "%"), "f_voxel": (100, "%"), "color_psnr": (1, "dB")}
@@ -14,10 +16,10 @@ def reconstruct(
     pack: Annotated[Path, typer.Argument(help="Model pack, a zip or folder with index.csv.")],
     shape: Annotated[Path | None, typer.Option(help="Run that trained a shape autoencoder.")] = None,
     texture: Annotated[Path | None, typer.Option(help="Run that trained a texture autoencoder.")] = None,
-    split: Annotated[str, typer.Option(help="Which models of the pack: train, val, test, or all.")] = "test",
+    split: Annotated[str, typer.Option(help="Measure these models of the pack: train, val, test, or all.")] = "test",
     resolution: Annotated[int, typer.Option(min=16, max=1024, help="Side of the voxel grid.")] = 64,
     limit: Annotated[int, typer.Option(min=0, help="Only so many models (0: all).")] = 0,
-    json: Annotated[Path | None, typer.Option(help="Write every figure here.")] = None,
+    json: Json = None,
     picture: Annotated[Path | None, typer.Option(help="Draw truth and reconstruction of some models here.")] = None,
 ) -> None:
     """Measure autoencoders on models: every model to latents and back."""
@@ -27,9 +29,7 @@ def reconstruct(
     from scenewright.data.model_pack import ModelPack
     from scenewright.errors import InputError
     from scenewright.evaluation.reconstruction import load_autoencoders, reconstruct_models, record, sheet, summary
-    from scenewright.io.atomic import write_bytes
     from scenewright.io.images import save_image
-    from scenewright.jobs import to_json
     from scenewright.machine import machine_facts
 
     autoencoders = load_autoencoders(shape, texture)
@@ -58,6 +58,6 @@ def reconstruct(
         )
     if json is not None:
         facts = {"pack": pack.name, "split": split, "resolution": resolution, "machine": machine_facts()}
-        write_bytes(json, to_json(record(reconstructions, problems, facts)))
+        write_json(record(reconstructions, problems, facts), json)
     if picture is not None:
         save_image(sheet(reconstructions), picture)

@@ -15,7 +15,7 @@ def replay(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The .glb to write; by default none.")] = None,
 ) -> None:
     """Make a scene again from its manifest and compare it with the first; exit code 1 if the bytes differ."""
-    from scenewright.cli.progress import stage_progress
+    from scenewright.cli.progress import progress_bar
     from scenewright.io.formats import check_target
     from scenewright.runs.generate import save_run
     from scenewright.runs.manifest import read_manifest
@@ -24,7 +24,7 @@ def replay(
     if out is not None:
         check_target(out, "--out", ".glb")
     first = read_manifest(manifest)
-    with stage_progress() as progress:
+    with progress_bar() as progress:
         again = replay_manifest(first, progress=progress)
     if out is not None:
         typer.echo(f"wrote {', '.join(str(path) for path in save_run(again.run, out))}")

@@ -30,7 +30,7 @@ def texture(
     offline: Offline = False,
 ) -> None:
     """Make materials for a mesh from a picture (TRELLIS.2)."""
-    from scenewright.cli.progress import stage_progress
+    from scenewright.cli.progress import progress_bar
     from scenewright.encoders.background import background_remover
     from scenewright.encoders.preprocess.crop import has_cut_out, with_alpha
     from scenewright.io.formats import check_target
@@ -44,7 +44,7 @@ def texture(
     parts, picture = scene_parts(load_scene(mesh)), load_image(image)
     remover = None if has_cut_out(with_alpha(picture)) else background_remover()
     chosen = choose_device(device)
-    with stage_progress() as progress:
+    with progress_bar() as progress:
         texturer = Texturer.from_pretrained(
             weights,
             device=chosen,

@@ -5,13 +5,15 @@ from typing import Annotated
 
 import typer
 
+from scenewright.cli.options import Device, Seed, out_option
+
 __all__ = ["train"]
 
 
 def train(
     recipe: Annotated[str, typer.Argument(help="A shipped recipe's name or a .toml file (docs/training.md).")],
     data: Annotated[Path, typer.Option(help="Folder with the training samples.")],
-    out: Annotated[Path, typer.Option(help="Folder of the run: checkpoints, metrics, sheets, final weights.")],
+    out: Annotated[Path, out_option("Write checkpoints, metrics, sheets and final weights to this folder.")],
     budget_minutes: Annotated[float | None, typer.Option(min=0, help="Stop and save after this time.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the newest checkpoint in --out, if there is one.")] = False,
     init_from: Annotated[
@@ -20,8 +22,8 @@ def train(
     change: Annotated[
         list[str] | None, typer.Option("--set", help="Change the recipe, e.g. train.batch_size=4; may be repeated.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of initialisation, order of samples and noise.")] = 0,
+    device: Device = "auto",
+    seed: Seed = 0,
 ) -> None:
     """Train a network, or fine-tune it fully or with low-rank updates; interrupted runs go on with --resume.
 
