@@ -63,13 +63,13 @@ def detail_flow(case: Case) -> Outputs:
     ids, t, cond, concat = part_ids(rooms), inputs["t"], inputs["cond"], inputs.get("concat_cond")
 
     def velocity(sets: list[KeySets]) -> Tensor:
-        return flow(x, ids, t, project_views(flow, cond, key_set_readings(sets)), concat).feats
+        return flow.velocity_of_parts(x, ids, t, project_views(flow, cond, key_set_readings(sets)), concat).feats
 
     outputs = {
         "part_ids": ids,
         "tokens": flow.embed(x, ids, concat),
         "v": velocity(keys),
-        "v_uncond": flow(x, ids, t, None, concat).feats,
+        "v_uncond": flow.velocity_of_parts(x, ids, t, None, concat).feats,
     }
     if case.module.endswith("published_bug"):
         groups = overlap_groups(inputs["obbs_0"], config["overlap_margin"])[1]

@@ -132,14 +132,14 @@ def test_the_detail_flow_knows_parts_and_keeps_rooms_apart() -> None:
 
     def velocity(ids: torch.Tensor, feats: torch.Tensor = x) -> torch.Tensor:
         context = project_views(flow, tokens[:1], key_set_readings([keys]))
-        return flow(SparseTensor(feats, VoxelSet(rows, 1)), ids, t, context).feats
+        return flow.velocity_of_parts(SparseTensor(feats, VoxelSet(rows, 1)), ids, t, context).feats
 
     alone = velocity(ids)
     assert not torch.allclose(alone, velocity(ids.clamp(max=1)), atol=1e-3)
     both = torch.cat([rows, rows + torch.tensor([1, 0, 0, 0], dtype=torch.int32)])
     context = project_views(flow, tokens, key_set_readings([keys, keys]))
     packed = SparseTensor(torch.cat([x, torch.randn_like(x)]), VoxelSet(both, 2))
-    together = flow(packed, part_ids([parts, parts]), t.repeat(2), context).feats
+    together = flow.velocity_of_parts(packed, part_ids([parts, parts]), t.repeat(2), context).feats
     assert torch.allclose(together[: len(rows)], alone, atol=1e-4)
 
 

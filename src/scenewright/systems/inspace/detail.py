@@ -94,7 +94,7 @@ def sample_latent(
     def velocity_given(context: FlowContext | None) -> Velocity:
         def velocity(x: Tensor, t: float, step: int) -> Tensor:
             time = torch.full((1,), 1000 * t, device=device)
-            return flow(SparseTensor(x, voxels), ids, time, context, shape).feats
+            return flow.velocity_of_parts(SparseTensor(x, voxels), ids, time, context, shape).feats
 
         return velocity
 

@@ -51,7 +51,7 @@ class DetailFlow(LatentFlow):
         """Tokens before the first block."""
         return self.embed_rows(x, concat) + self.part_pe_proj(self.part_pe(ids))
 
-    def forward(  # type: ignore[override]
+    def velocity_of_parts(
         self,
         x: SparseTensor,
         ids: Int[Tensor, " T"],
@@ -59,7 +59,7 @@ class DetailFlow(LatentFlow):
         cond: Condition,
         concat: Float[Tensor, "T Cconcat"] | None = None,
     ) -> SparseTensor:
-        """Velocity at (x, t); `ids` of `part_ids`, the rest as in the backbone's flow."""
+        """Velocity at (x, t) of tokens of parts; `ids` of `part_ids`, the rest as in the backbone's flow."""
         return self.velocity(x, self.embed(x, ids, concat), t, cond)
 
 
