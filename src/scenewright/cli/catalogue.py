@@ -31,8 +31,9 @@ class SystemNeeds:
 
 def all_records() -> dict[str, WeightsRecord]:
     """Every published file that this version knows, by name."""
-    records = {record.name: record for record in ENCODERS}
-    for own in (*(spec.records for spec in BACKBONES), *(spec.records for spec in registry.SPECS)):
+    encoders = {record.name: record for record in ENCODERS}
+    records: dict[str, WeightsRecord] = {}
+    for own in (*(spec.records for spec in BACKBONES), encoders, *(spec.records for spec in registry.SPECS)):
         records |= own
     return records
 
