@@ -19,7 +19,7 @@ from torch import Tensor
 from scenewright.geometry.mesh.edges import edge_table, face_components
 from scenewright.geometry.mesh.parts import face_areas, face_normals
 from scenewright.rendering.gbuffer import rasterize
-from scenewright.rendering.triangles import pack_meshes
+from scenewright.rendering.triangles import TriangleScene, pack_meshes
 from scenewright.rendering.view import view_of_camera
 from scenewright.types import Camera, Mesh
 
@@ -58,7 +58,8 @@ def vote_instances(mesh: Mesh, views: Sequence[LabelledView]) -> Instances:
     Work is one drawing of the mesh per view, and linear in pixels; masks without names are compared pairwise.
     """
     count = len(mesh.faces)
-    votes = [_votes(mesh, view) for view in views]
+    scene = pack_meshes([Mesh(mesh.vertices.float(), mesh.faces)])
+    votes = [_votes(scene, view) for view in views]
     names, label_of = _global_labels(views, votes, face_areas(mesh).double().numpy() if count else np.zeros(0))
     table = np.zeros((count, len(names) + 1))
     for own, labels in zip(votes, label_of, strict=True):
@@ -96,10 +97,9 @@ class _Seen:
     pixels: Int[np.ndarray, " n"]
 
 
-def _votes(mesh: Mesh, view: LabelledView) -> dict[int, _Seen]:
+def _votes(scene: TriangleScene, view: LabelledView) -> dict[int, _Seen]:
     """Faces under the pixels of every label, 0 included."""
-    bare = Mesh(mesh.vertices.float(), mesh.faces)
-    face = rasterize(pack_meshes([bare]), view_of_camera(view.camera)).face.numpy()
+    face = rasterize(scene, view_of_camera(view.camera)).face.numpy()
     labels = view.labels.numpy()
     if labels.shape != face.shape:
         raise ValueError(f"Expected labels of {face.shape[1]}x{face.shape[0]} pixels, got {labels.shape[::-1]}.")

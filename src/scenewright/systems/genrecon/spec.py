@@ -22,4 +22,9 @@ SPEC = SystemSpec(
         "trellis2/shape_decoder",
         "trellis2/texture_decoder",
     ),
+    tasks={
+        "genrecon_structure": "scenewright.systems.genrecon.opening:structure_task",
+        "genrecon_shape": "scenewright.systems.genrecon.opening:shape_task",
+        "genrecon_texture": "scenewright.systems.genrecon.opening:texture_task",
+    },
 )
