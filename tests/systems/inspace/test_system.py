@@ -19,7 +19,7 @@ from scenewright.io.data_file import data_fingerprint
 from scenewright.io.depth_file import load_depth, save_depth
 from scenewright.systems.inspace.box_decoding import BoxDecoding
 from scenewright.systems.inspace.composition import without_assets
-from scenewright.systems.inspace.floor_plan import outline, plane_meshes, snapped_to_walls
+from scenewright.systems.inspace.floor_plan import evened, outline, plane_meshes, seen_polygon, snapped_to_walls
 from scenewright.systems.inspace.panorama import Panorama, PanoramaSettings, rolled, room_input, wall_heading
 from scenewright.systems.inspace.pretrained import InSpaceWeights, read_sizes
 from scenewright.systems.inspace.stage_files import StageFiles
@@ -150,6 +150,29 @@ def test_outline_of_cells_is_counter_clockwise_and_snaps_to_walls() -> None:
     walls[:, 0] = 1.1
     assert snapped_to_walls(corners, walls, 0.5)[:, 0].min() == pytest.approx(1.1)
     assert len(outline(np.zeros((4, 4), dtype=bool))) == 0
+
+
+def test_small_steps_of_an_outline_are_evened_out() -> None:
+    steps = np.array([[0, 0], [2, 0], [2, 0.1], [4, 0.1], [4, 3], [1, 3], [1, 3.1], [0, 3.1]])
+    even = evened(steps, 0.25)
+    assert len(even) == 4
+    assert even[:, 0].tolist() == [0, 4, 4, 0]
+    assert even[:, 1].min() == pytest.approx(0.05)
+    assert np.array_equal(evened(np.array([[0.0, 0], [1, 0], [1, 0.1], [0, 0.1]]), 0.25)[:, 1], [0, 0, 0.1, 0.1])
+
+
+def test_the_polygon_of_walls_all_around_and_of_cells_around_a_corner() -> None:
+    azimuth = np.linspace(-np.pi, np.pi, 2000, endpoint=False) + 1e-3
+    ray = np.stack([np.cos(azimuth), np.sin(azimuth)], 1)
+    with np.errstate(divide="ignore"):
+        reach = np.where(ray > 0, HIGH / ray, LOW / ray).min(1)
+    walls = ray * reach[:, None]
+    polygon = seen_polygon(walls, np.zeros((0, 2)), 0.2)
+    assert len(polygon) == 4
+    assert np.abs(polygon.min(0) - LOW).max() < 0.06
+    assert np.abs(polygon.max(0) - HIGH).max() < 0.06
+    hidden = np.stack(np.meshgrid(np.arange(2.6, 4, 0.2), np.arange(0, 1.2, 0.2)), -1).reshape(-1, 2)
+    assert len(seen_polygon(walls, hidden, 0.2)) == 8
 
 
 def test_planes_face_inwards_and_take_the_panorama_s_colours() -> None:

@@ -14,12 +14,20 @@ from typing import Literal
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from scipy import ndimage
 from torch import Tensor
 
 from scenewright.geometry.mesh.parts import face_normals, select_faces
 from scenewright.metrics.nearest import nearest_distances
 from scenewright.systems.inspace.box_decoding import FoundBoxes
-from scenewright.systems.inspace.floor_plan import outline, plane_meshes, snapped_to_walls, wall_points
+from scenewright.systems.inspace.floor_plan import (
+    evened,
+    outline,
+    plane_meshes,
+    seen_polygon,
+    snapped_to_walls,
+    wall_points,
+)
 from scenewright.systems.inspace.panorama import RoomInput
 from scenewright.systems.inspace.parts import LATENT_RESOLUTION, layout_cells
 from scenewright.types import Mesh, OrientedBox, PanoramaCamera, Room, Scene, SceneObject
@@ -94,19 +102,26 @@ def world_from_cube(room: RoomInput) -> Float[Tensor, "4 4"]:
 
 
 def floor_polygon(room: RoomInput, cells: Int[Tensor, "N 3"]) -> Float[np.ndarray, "C 2"]:
-    """Outline of the layout from above, metres around the camera, moved to the walls that the distances show."""
+    """Corners of the floor, counter-clockwise, metres around the camera (`floor_plan`)."""
     is_layout, _ = layout_cells(cells)
     plan = np.zeros((LATENT_RESOLUTION,) * 2, dtype=bool)
     columns = cells[is_layout].cpu().numpy()
     plan[columns[:, 0], columns[:, 1]] = True
-    corners = outline(plan) * _CELL - 0.5
-    flat = np.column_stack([corners, np.zeros(len(corners))])
-    metres = room.frame.to_world(torch.from_numpy(flat)).numpy()[:, :2]
-    if room.panorama.distance_m is None or not len(metres):
-        return metres
-    # Above most furniture and below the ceiling nothing but walls is left.
-    high = (room.ceiling_m or room.camera_height_m + 0.8) - room.camera_height_m - 0.1
-    return snapped_to_walls(metres, wall_points(room.panorama, high - 0.5, high), 1.5 * _CELL / room.frame.scale)
+    side = _CELL / room.frame.scale
+    if room.panorama.distance_m is not None:
+        # Above most furniture and below the ceiling nothing but walls is left.
+        high = (room.ceiling_m or room.camera_height_m + 0.8) - room.camera_height_m - 0.1
+        points = wall_points(room.panorama, high - 0.5, high)
+        if len(points):
+            inner = np.argwhere(ndimage.binary_erosion(ndimage.binary_fill_holes(plan))) + 0.5
+            return snapped_to_walls(seen_polygon(points, _metres(room, inner), side), points, 0.15)
+    return evened(_metres(room, outline(plan)), 1.5 * side)
+
+
+def _metres(room: RoomInput, plan: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, "N 2"]:
+    """Places on the grid of cells, seen from above, in metres around the camera."""
+    flat = np.column_stack([plan * _CELL - 0.5, np.zeros(len(plan))])
+    return room.frame.to_world(torch.from_numpy(flat)).numpy()[:, :2]
 
 
 def without_assets(

@@ -1,10 +1,12 @@
-"""The room as planes: floor polygon from the layout's cells, and floor, walls and ceiling with the panorama's colours.
+"""The room as planes: its floor polygon, and floor, walls and ceiling with the panorama's colours.
 
-The polygon is the outline of the cells that the layout covers, seen from above; where distances are known its sides
-move to the wall they show. Sides are parallel to the axes. Textures look each texel up in the panorama; what something
-else hides (the distance along the ray is shorter) takes the nearest colour that is seen.
+Where distances are known, the polygon is what the camera sees just below the ceiling, where nothing but walls stands,
+joined with the inner cells of the layout, which may lie around a corner; without distances it is the outline of the
+layout's cells. Sides are parallel to the axes; steps shorter than a quarter of a metre are evened out. Textures look
+each texel up in the panorama; what something else hides (the distance along the ray is shorter) takes the nearest
+colour that is seen.
 
-Legend: N cells, C corners, H, W picture size, T texture size. Frames: cube and world (`room_frame`).
+Legend: N cells or points, C corners, H, W picture size, T texture size. Frames: cube and world (`room_frame`).
 """
 
 import numpy as np
@@ -13,15 +15,17 @@ from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 from torch import Tensor
 
-from scenewright.data.room_shell import ear_triangles
+from scenewright.data.room_shell import ear_triangles, polygon_contains
 from scenewright.geometry.camera.cubemap import sample_equirect
 from scenewright.systems.inspace.panorama import Panorama
 from scenewright.systems.inspace.room_frame import depth_points
 from scenewright.types import Mesh, PBRMaterial
 
-__all__ = ["outline", "plane_meshes", "snapped_to_walls", "wall_points"]
+__all__ = ["evened", "outline", "plane_meshes", "seen_polygon", "snapped_to_walls", "wall_points"]
 
-_HIDDEN_SHARE = 0.93
+_GRID_M = 0.05
+_MIN_STEP_M = 0.25
+_HIDDEN_SHARE = 0.97
 """A texel is hidden where the distance seen along its ray is less than this share of its own."""
 
 
@@ -59,6 +63,66 @@ def outline(cells: Bool[np.ndarray, "nx ny"]) -> Float[np.ndarray, "C 2"]:
     points = np.array(corners, dtype=float) - 1
     ahead, behind = np.roll(points, -1, 0) - points, points - np.roll(points, 1, 0)
     return points[ahead[:, 0] * behind[:, 1] != ahead[:, 1] * behind[:, 0]]
+
+
+def evened(corners: Float[np.ndarray, "C 2"], shortest: float) -> Float[np.ndarray, "C2 2"]:
+    """The polygon without sides shorter than `shortest`: the two sides a step joins meet at their mean line."""
+    sides = list(corners)
+    while len(sides) > 4:
+        points = np.array(sides)
+        lengths = np.abs(np.roll(points, -1, 0) - points).sum(1)
+        short = int(lengths.argmin())
+        if lengths[short] >= shortest:
+            break
+        # Sides: before (short - 1), the step itself (from corner short), after (short + 1).
+        count = len(sides)
+        before, after, far = (short - 1) % count, (short + 1) % count, (short + 2) % count
+        across = 1 if points[before, 1] == points[short, 1] else 0  # the coordinate that the neighbours keep
+        weights = lengths[before], lengths[after]
+        level = float(np.average([points[short, across], points[after, across]], weights=np.maximum(weights, 1e-9)))
+        sides[before] = _moved(points[before], across, level)
+        sides[far] = _moved(points[far], across, level)
+        sides = [corner for index, corner in enumerate(sides) if index not in (short, after)]
+    points = np.array(sides)
+    ahead, behind = np.roll(points, -1, 0) - points, points - np.roll(points, 1, 0)
+    return points[np.abs(ahead[:, 0] * behind[:, 1] - ahead[:, 1] * behind[:, 0]) > 1e-12]
+
+
+def _moved(corner: Float[np.ndarray, " 2"], axis: int, value: float) -> Float[np.ndarray, " 2"]:
+    corner = corner.copy()
+    corner[axis] = value
+    return corner
+
+
+def seen_polygon(
+    points: Float[np.ndarray, "N 2"], also: Float[np.ndarray, "M 2"], also_size: float
+) -> Float[np.ndarray, "C 2"]:
+    """Floor polygon of a room from the points of its walls, metres around the camera, which stands inside.
+
+    Args:
+        points: on the walls, seen from above (`wall_points`).
+        also: centres of square cells of side `also_size` that are floor as well.
+    """
+    azimuth = np.floor((np.arctan2(points[:, 1], points[:, 0]) / (2 * np.pi) + 0.5) * 720).astype(int).clip(0, 719)
+    distance = np.linalg.norm(points, axis=1)
+    order = np.lexsort((distance, azimuth))
+    starts = np.flatnonzero(np.diff(azimuth[order], prepend=-1))
+    middle = starts + (np.diff(starts, append=len(order)) // 2)  # median distance of every direction
+    ring = points[order[middle]]
+    low, high = np.minimum(ring.min(0), 0) - 0.5, np.maximum(ring.max(0), 0) + 0.5
+    if len(also):
+        low, high = np.minimum(low, also.min(0) - 0.5), np.maximum(high, also.max(0) + 0.5)
+    shape = np.ceil((high - low) / _GRID_M).astype(int)
+    x, y = (low[axis] + (np.arange(shape[axis]) + 0.5) * _GRID_M for axis in (0, 1))
+    grid = np.stack(np.meshgrid(x, y, indexing="ij"), -1).reshape(-1, 2)
+    inside = polygon_contains(ring, grid).reshape(shape)
+    for center in also:
+        a, b = ((center - also_size / 2 - low) / _GRID_M).round().astype(int).clip(0)
+        c, d = ((center + also_size / 2 - low) / _GRID_M).round().astype(int)
+        inside[a:c, b:d] = True
+    smooth = np.ones((5, 5), dtype=bool)
+    inside = ndimage.binary_opening(ndimage.binary_closing(np.pad(inside, 6), smooth), smooth)[6:-6, 6:-6]
+    return evened(outline(inside) * _GRID_M + low, _MIN_STEP_M)
 
 
 def snapped_to_walls(
