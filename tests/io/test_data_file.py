@@ -16,7 +16,7 @@ from scenewright.geometry.rotation import compose_similarity
 from scenewright.io.data_file import load_data, save_data
 from scenewright.sparse.tensor import SparseTensor, VoxelSet
 from scenewright.systems.assembly.decoding import RawObject
-from scenewright.systems.assembly.structures import PlacedStructures, PlaceErrors
+from scenewright.systems.assembly.structures import LayoutErrors, PlacedStructures
 from scenewright.systems.mini.picture_colors import OverlaidField, picture_field
 from scenewright.types import Camera, Gaussians, Mesh, SparseVoxels
 from tests.geometry.shapes import icosphere
@@ -101,7 +101,7 @@ def test_structures_and_latents_come_back(tmp_path: Path) -> None:
         camera=Camera(torch.eye(3), torch.eye(4), 4, 3),
         confidence=(0.5, None),
         notes=("one",),
-        place_errors=PlaceErrors(heading=0.1),
+        layout_errors=LayoutErrors(heading=0.1),
     )
     assert_same(structures, load_data(save_data(tmp_path / "s.safetensors", structures), PlacedStructures))
     latents = (SparseTensor(torch.rand(2, 4), VoxelSet(torch.tensor([[0, 1, 2, 3], [1, 0, 0, 0]]).int(), 3)), 512)

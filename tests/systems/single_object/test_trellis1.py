@@ -146,7 +146,7 @@ def test_a_transparent_picture_and_a_tiny_one_are_refused(tmp_path: Path) -> Non
 
 def test_outputs_that_cannot_be_written_are_refused_before_any_work(tmp_path: Path) -> None:
     cut_out().save(tmp_path / "cup.png")
-    for out in (tmp_path / "cup.obj", tmp_path / "no" / "cup.glb"):
+    for out in (tmp_path / "cup.blend", tmp_path / "no" / "cup.glb"):
         _, error = run(tmp_path / "cup.png", "-o", out, "--weights", tmp_path / "none")
         assert isinstance(error, InputError)
         assert out.name in str(error)

@@ -227,7 +227,7 @@ def test_settings_without_effect_are_refused(options, message, tmp_path):
         (("broken.glb", "cup.png"), "broken.glb"),
         (("rod.glb", "missing.png"), "missing.png"),
         (("rod.glb", "cup.png", "--resolution", 100), "512, 1024 or 1536"),
-        (("rod.glb", "cup.png", "-o", "rod.obj"), "rod.obj"),
+        (("rod.glb", "cup.png", "-o", "rod.blend"), "rod.blend"),
     ],
 )
 def test_the_texture_command_names_what_is_wrong(arguments, message, tmp_path, monkeypatch):
