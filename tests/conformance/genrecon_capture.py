@@ -59,11 +59,16 @@ def point_cloud_tiling(case: Case) -> Outputs:
     config, given = case.config, case.inputs
     points = given["points"].double().numpy()
     settings = PointFilter(
-        config["max_reproj_error"], config["min_track_len"], config["std_ratio"], config["nb_points"], config["radius"]
+        config.get("max_reproj_error"),
+        config.get("min_track_len") or 0,
+        config["std_ratio"],
+        config["nb_points"],
+        config["radius"],
     )
     error, track = given["error"].double().numpy(), given["track_len"].numpy()
     kept = clean_points(points, error, track, settings)
-    first = ((error <= settings.max_reprojection_error_px) & (track >= settings.min_track_length)).nonzero()[0]
+    limit = np.inf if settings.max_reprojection_error_px is None else settings.max_reprojection_error_px
+    first = ((error <= limit) & (track >= settings.min_track_length)).nonzero()[0]
     second = first[without_outliers(points[first], config["std_ratio"], neighbours=config["stat_nb_neighbors"])]
     assert (kept == second[in_dense_region(points[second], config["radius"], config["nb_points"])]).all()
     extent = point_extent(points[kept])
@@ -106,11 +111,13 @@ def cameras_colmap(case: Case) -> Outputs:
         for crop in square_crops(*size)
     ]
     centred = [centre_crop(unit, *size) for unit, size in zip(intrinsics, sizes, strict=True)]
-    first = Image.fromarray(pictured(cameras[0], given["source_image_0"]))
-    mean = square_pixels(first, centred[0], 512).unflatten(2, (16, 32)).unflatten(1, (16, 32)).mean((2, 4))
-    # The file gives no pixels of the second picture, so its block means are taken over.
+    # Where the file gives no pixels of a picture, its block means are taken over.
     block_means = case.outputs["center_crop_image512_blockmean"].clone()
-    block_means[0] = mean
+    for index in range(len(block_means)):
+        if (name := f"source_image_{index}") in given:
+            picture = Image.fromarray(pictured(cameras[int(given["camera_of_image"][index])], given[name]))
+            pixels = square_pixels(picture, centred[index], 512)
+            block_means[index] = pixels.unflatten(2, (16, 32)).unflatten(1, (16, 32)).mean((2, 4))
     return {
         "c2w_blender": blender(poses),
         "extrinsics_chunk0": poses @ torch.linalg.inv(given["original_to_chunk0"].double()),
@@ -168,7 +175,7 @@ def cameras_json(case: Case) -> Outputs:
     frames = [{"transform_matrix": matrix.double().tolist()} for matrix in case.inputs["transform_matrix"]]
     pixels = {name: config[name] for name in ("w", "h", "fl_x", "fl_y", "cx", "cy")}
     angle = {"camera_angle_x": config["camera_angle_x"]}
-    first_angle = {"camera_angle_x": config["frame0_camera_angle_x"]}
+    first_angle = {"camera_angle_x": config.get("frame0_camera_angle_x", config["camera_angle_x"])}
     read = {
         "dslr": frames_from_json({**pixels, "frames": frames}, world_from_file=SCANNETPP_WORLD),
         "sage": frames_from_json({**angle, "frames": [{**frames[0], **first_angle}, *frames[1:]]}),

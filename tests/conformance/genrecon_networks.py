@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from scenewright.backbones.trellis2.config import FlowConfig
-from scenewright.geometry.camera.patches import patch_of_points
+from scenewright.geometry.camera.patches import camera_embedding, patch_of_points
 from scenewright.nn.attention import CrossAttention, SelfAttention
 from scenewright.sparse.attention import Sequences
 from scenewright.sparse.tensor import SparseTensor
@@ -76,7 +76,8 @@ def structure_flow(case: Case) -> Outputs:
     points = cell_centres(side * refinement)
     features = given["img_feats"]
     patch, seen = patch_of_points(points, given["extrinsics"], given["intrinsics"], view_set(case, 0).patches)
-    pairs = seen_pairs(patch, seen, features.shape[2], skipped=5)
+    camera = camera_embedding(points, given["extrinsics"]) if flow.aggregator.config.has_camera else None
+    pairs = seen_pairs(patch, seen, features.shape[2], skipped=5, camera=camera)
     rows = flow.aggregator(features.flatten(0, 2), pairs).view(len(features), len(points), -1)
     condition = flow.aggregator.on_grid(rows, side, refinement)
     context = scene_context(flow, features[:, 0], condition.flatten(0, 1))
