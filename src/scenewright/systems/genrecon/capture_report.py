@@ -1,4 +1,4 @@
-"""What a capture is good for, told before minutes are spent on it.
+"""A report on a capture, before minutes are spent on it.
 
 Frame: world, z up, metres.
 """

@@ -114,7 +114,7 @@ class Capture:
 
 @dataclass(frozen=True)
 class Alignment:
-    """How an own capture becomes upright and metric.
+    """Choices that turn an own capture upright and to metres.
 
     Attributes:
         camera_height_m: median height of the cameras above the floor, from which the scale follows.

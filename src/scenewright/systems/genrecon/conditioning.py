@@ -1,4 +1,4 @@
-"""What every voxel of a scene reads from all pictures: projection into each view, then the multi-view aggregator.
+"""The condition of every voxel of a scene from all pictures: projection into each view, then the multi-view aggregator.
 
 Each distinct cell of the scene is conditioned once and copied to the chunks that hold it. Voxels are taken in blocks
 under a memory ceiling, which does not change the result; geometry is fp32 whatever the features are.

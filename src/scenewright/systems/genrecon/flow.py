@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 ADAPTER_ALPHA = 16.0
-"""Of the published adapters, whose rank is 8."""
+"""Strength of the published adapters, whose rank is 8."""
 PROJECTION_BYTES = 1 << 30
 """Projected conditions up to this size are kept over all steps; larger ones are made anew for every block."""
 
@@ -76,7 +76,7 @@ def scene_context(
     *,
     projection_bytes: int = PROJECTION_BYTES,
 ) -> FlowContext:
-    """What the blocks read: one picture's tokens per sample, and the aggregated condition of every voxel.
+    """The condition of the blocks: one picture's tokens per sample, and the aggregated condition of every voxel.
 
     Args:
         condition: rows of all samples, packed.

@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 MARGIN_CELLS = 16
-"""How far, in latent cells, the published decoder looks: four blocks of the coarsest level, the finer ones halving."""
+"""Reach of the published decoder in latent cells: four blocks of the coarsest level, the finer ones halving."""
 MAX_CELLS = 60_000
 """Latent cells decoded at a time, margin included."""
 

@@ -402,7 +402,7 @@ def _to(latent: SparseTensor, device: torch.device) -> SparseTensor:
 def reconstruction_key(
     capture: Capture, plan: ScenePlan, networks: SceneNetworks, options: ReconstructOptions, seed: int
 ) -> str:
-    """Of everything the result depends on; pictures by name, size and time of change."""
+    """Key of everything that the result depends on; pictures by name, size and time of change."""
     used = [capture.pictures[index] for index in sorted({view.picture for view in plan.views})]
     pictures = [
         (picture.name, files_stamp(picture.path))

@@ -47,7 +47,7 @@ BOUNDARY_WIDTH = 1
 
 @dataclass(frozen=True)
 class ChunkConditions:
-    """What the chunks are made from: the tokens of one picture each, and the aggregated condition of their voxels."""
+    """Conditions of the chunks: the tokens of one picture each, and the aggregated condition of their voxels."""
 
     tokens: Float[Tensor, "K L D"]
     voxels: Sequence[Float[Tensor, "_ D"]]

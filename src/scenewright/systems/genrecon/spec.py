@@ -1,4 +1,4 @@
-"""What is known of GenRecon before any network is loaded."""
+"""Facts of GenRecon that need no network."""
 
 from scenewright.systems.genrecon.weights import RECORDS
 from scenewright.systems.spec import SystemSpec

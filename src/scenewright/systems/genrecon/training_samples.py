@@ -24,7 +24,7 @@ class PaddedViews:
 
     @property
     def first_tokens(self) -> Float[Tensor, "B T D"]:
-        """What the cross-attention reads: the first view of every sample."""
+        """The tokens of the cross-attention: the first view of every sample."""
         return self.tokens[:, 0]
 
 

@@ -26,7 +26,7 @@ _NEAREST = 1e-6
 
 @dataclass(frozen=True)
 class FaceTokens:
-    """How an encoder divides a cube face into tokens: CLS and registers, then square patches row by row."""
+    """The tokens of a cube face: CLS and registers, then square patches row by row."""
 
     fov_deg: float = FOV_DEG
     image_size: int = 512
@@ -48,7 +48,7 @@ class FaceTokens:
 
 @dataclass(frozen=True)
 class AssetVisibility:
-    """How much of each box the six faces show; `per_face` and `best` are 1 where the camera is inside the box."""
+    """Share of each box that the six faces show; `per_face` and `best` are 1 where the camera is inside the box."""
 
     per_face: Float[Tensor, "A 6"]
     inside: Bool[Tensor, " A"]

@@ -31,7 +31,7 @@ class BoxNetworkConfig:
 
 @dataclass(frozen=True)
 class DenseBoxes:
-    """What the network says about every voxel; `size` in cube units (at most 1), `offset` in voxels."""
+    """The network's output for every voxel; `size` in cube units (at most 1), `offset` in voxels."""
 
     heat_logits: Float[Tensor, "B 1 R R R"]
     offset: Float[Tensor, "B 3 R R R"]

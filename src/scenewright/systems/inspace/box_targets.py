@@ -1,4 +1,4 @@
-"""What the box network is trained towards, and its loss.
+"""Targets and loss of the box network.
 
 A box marks the voxel of its centre (1 in the heat map) and a Gaussian around it; offset, size and yaw are learned at
 that voxel, the yaw's bin also over the Gaussian. Source: naver/inspace

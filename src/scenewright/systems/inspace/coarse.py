@@ -33,7 +33,7 @@ __all__ = ["CoarseSettings", "coarse_occupancy", "encode_faces", "encode_partial
 
 @dataclass(frozen=True)
 class CoarseSettings:
-    """How the coarse stage samples; defaults are the published run's.
+    """Options of the coarse stage; defaults are the published run's.
 
     Attributes:
         camera_scale: 1 is what published weights were trained with, 2 the geometrically right view bias.

@@ -41,7 +41,7 @@ __all__ = ["DetailSettings", "decode_part", "room_reading", "room_voxels", "samp
 
 @dataclass(frozen=True)
 class DetailSettings:
-    """How the detail stage samples; defaults are the published run's, but for the rows it mixes up.
+    """Options of the detail stage; defaults are the published run's, but for the rows it mixes up.
 
     Attributes:
         cross_attention_rows: "published" repeats the published mix-up of rows (`image_keys.published_rows`).
@@ -59,7 +59,7 @@ def room_reading(
     tokens: FaceTokens,
     rows: Literal["intended", "published"] = "intended",
 ) -> list[Reading]:
-    """Who reads which image tokens; `boxes` are those of the asset parts, in their order."""
+    """The image tokens that each part reads; `boxes` are those of the asset parts, in their order."""
     keys = intended_keys(parts, boxes, camera, tokens)
     return key_set_readings([published_rows(keys, parts, boxes) if rows == "published" else keys])
 

@@ -70,7 +70,7 @@ class Panorama:
 
 @dataclass(frozen=True)
 class PanoramaSettings:
-    """How a panorama becomes a room; None is estimated from the distances.
+    """Choices that put a panorama to scale; None is estimated from the distances.
 
     Attributes:
         heading: of the walls, counter-clockwise from above from the panorama's centre, radians; 0 keeps the panorama.
@@ -223,7 +223,7 @@ def _normals(distance_m: Float[Tensor, "h w"]) -> tuple[Float[Tensor, "h w 3"], 
 
 
 def _seam_notes(rgb: UInt8[Tensor, "H W 3"]) -> list[str]:
-    """What looks wrong about a picture that should close around and at the poles."""
+    """A sentence for each fault of a picture that should close around and at the poles."""
     pixels, notes = rgb.float(), []
     across = (pixels[:, 0] - pixels[:, -1]).abs().mean()
     within = (pixels[:, 1:] - pixels[:, :-1]).abs().mean()

@@ -48,7 +48,7 @@ class PartialGeometry:
 
 @dataclass(frozen=True)
 class PointFilters:
-    """How a user's points are cut before the room's frame is taken from what remains; 0 or None turns a filter off.
+    """Filters of a user's points, before the room's frame is taken from the rest; 0 or None turns a filter off.
 
     Attributes:
         max_distance_m: points further away are noise of the depth model.

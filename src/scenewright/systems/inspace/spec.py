@@ -1,4 +1,4 @@
-"""What is known of InSpace before any network is loaded."""
+"""Facts of InSpace that need no network."""
 
 from scenewright.systems.inspace.weights import RECORDS, REPOSITORY
 from scenewright.systems.spec import Published, SystemSpec

@@ -56,7 +56,7 @@ __all__ = ["InSpace", "InSpaceSettings", "panorama_of"]
 
 @dataclass(frozen=True)
 class InSpaceSettings:
-    """How a room is made; defaults are the published run's where there is one.
+    """Options of a room; defaults are the published run's where there is one.
 
     Attributes:
         finish: of every part, whose kind has a published face budget besides.
@@ -150,7 +150,7 @@ class InSpace:
 
     @property
     def face_tokens(self) -> FaceTokens:
-        """How the encoder divides a face; a box's margin stays the published share of the face."""
+        """The encoder's tokens of a face; a box's margin stays the published share of the face."""
         sizes, size = self.encoder.config, self.settings.panorama.face_size
         published = FaceTokens()
         margin = published.expand_px * size / published.image_size

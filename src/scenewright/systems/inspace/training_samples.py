@@ -1,4 +1,4 @@
-"""What the detail flows are trained with: the latents of a room, its layout and its visible assets, in one sequence.
+"""Training samples of the detail flows: the latents of a room, its layout and its visible assets, in one sequence.
 
 Boxes and latents of assets are paired by the instance number in their file names. A box counts when a face shows at
 least half of it. Source: naver/inspace trellis2/datasets/erp_structured_latent.py and trellis2/utils/data_utils.py.

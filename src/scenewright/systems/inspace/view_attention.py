@@ -61,7 +61,7 @@ class ViewKeyValues:
 
 
 def project_views(flow: FlowTrunk, tokens: Float[Tensor, "B K C"], readings: Sequence[Reading]) -> FlowContext:
-    """What every block of `flow` makes of the image tokens of B panoramas, read as the readings say."""
+    """Keys and values of the image tokens of B panoramas in every block of `flow`, read as the readings say."""
     blocks = []
     for block in flow.project_context(tokens).blocks:
         assert isinstance(block.cross, ContextKeyValues)
