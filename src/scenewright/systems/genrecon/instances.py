@@ -26,9 +26,8 @@ from scenewright.types import Camera, Mesh
 __all__ = ["SHELL_PARTS", "Instances", "LabelledView", "shell_part_of_faces", "vote_instances"]
 
 SHELL_PARTS = ("floor", "ceiling", "walls")
-# Masks of two pictures are one object where a quarter of the smaller one lies in the other: two sides of a box share
-# little more than its top.
-_SAME_OBJECT = 0.25
+# Masks are one object where they share this much of what both sides could have shown.
+_SAME_OBJECT = 0.5
 # Islands of an instance below this share of its area go back to what surrounds them.
 _ISLAND = 0.02
 _LEVEL_COSINE = 0.8
@@ -126,24 +125,36 @@ def _global_labels(
 def _associated(
     votes: Sequence[dict[int, _Seen]], areas: Float[np.ndarray, " F"]
 ) -> tuple[list[str], list[dict[int, int]]]:
-    """Masks joined, largest first, to the instance that shares most of the smaller one's area."""
+    """Masks joined, largest first, to the instance that shares most of the faces that both could have shown."""
+    count = len(areas)
+    visible = np.zeros((len(votes), count), dtype=bool)
+    for view, own in enumerate(votes):
+        for seen in own.values():
+            visible[view, seen.faces] = True
     masks = [(view, label, seen) for view, own in enumerate(votes) for label, seen in own.items() if label > 0]
     masks.sort(key=lambda mask: -areas[mask[2].faces].sum())
     instances: list[Bool[np.ndarray, " F"]] = []
+    looked_at: list[Bool[np.ndarray, " F"]] = []
     label_of: list[dict[int, int]] = [{} for _ in votes]
     for view, label, seen in masks:
-        area = areas[seen.faces].sum()
-        taken = {number for own, number in label_of[view].items() if own != label}
+        mine = np.zeros(count, dtype=bool)
+        mine[seen.faces] = True
+        taken = set(label_of[view].values())
         best, best_share = 0, _SAME_OBJECT
-        for number, faces in enumerate(instances, 1):
-            shared = areas[seen.faces[faces[seen.faces]]].sum()
-            share = shared / max(min(area, areas[faces].sum()), 1e-12)
-            if share >= best_share and number not in taken:
+        for number, (faces, looked) in enumerate(zip(instances, looked_at, strict=True), 1):
+            if number in taken:
+                continue
+            # Only what both sides could have shown is compared.
+            both = min(areas[mine & looked].sum(), areas[faces & visible[view]].sum())
+            share = areas[mine & faces].sum() / both if both > 0 else 0.0
+            if share >= best_share:
                 best, best_share = number, share
         if best == 0:
-            instances.append(np.zeros(len(areas), dtype=bool))
+            instances.append(np.zeros(count, dtype=bool))
+            looked_at.append(np.zeros(count, dtype=bool))
             best = len(instances)
-        instances[best - 1][seen.faces] = True
+        instances[best - 1] |= mine
+        looked_at[best - 1] |= visible[view]
         label_of[view][label] = best
     return [f"obj_{number:02d}" for number in range(1, len(instances) + 1)], label_of
 
