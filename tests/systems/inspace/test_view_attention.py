@@ -96,18 +96,18 @@ def test_every_token_reads_its_own_keys_only() -> None:
     parts, generator = room(), torch.Generator().manual_seed(0)
     keys = intended_keys(parts, BOXES, CAMERA, TOKENS)
     q, k, v = (torch.randn(n, 2, 8, generator=generator) for n in (len(parts.coords), 30, 30))
-    out = ViewKeyValues(k, v, tuple(key_set_readings([keys]))).attend(q, Sequences((len(q),)))
-    heads_first = (rows.transpose(0, 1) for rows in (q, k, v))
+    heads_first = [rows.transpose(0, 1) for rows in (q, k, v)]
+    out = ViewKeyValues(*heads_first[1:], tuple(key_set_readings([keys]))).attend(q, Sequences((len(q),)))
     expected = F.scaled_dot_product_attention(*heads_first, attn_mask=keys.dense()).transpose(0, 1)
     assert torch.allclose(out, expected, atol=1e-5)
 
 
 def test_rows_without_keys_get_nothing() -> None:
     sets = KeySets(torch.tensor([0, 1, 0]), torch.tensor([[True, False], [False, False]]))
-    k, q = torch.randn(2, 1, 4), torch.randn(3, 1, 4)
+    k, q = torch.randn(1, 2, 4), torch.randn(3, 1, 4)
     out = ViewKeyValues(k, k, tuple(key_set_readings([sets]))).attend(q, Sequences((3,)))
     assert torch.equal(out[1], torch.zeros(1, 4))
-    assert torch.allclose(out[0], k[0])
+    assert torch.allclose(out[0], k[:, 0])
 
 
 def test_published_rows_differ_only_where_groups_interleave() -> None:

@@ -40,20 +40,21 @@ class Reading:
 
 @dataclass(frozen=True)
 class ViewKeyValues:
-    """Keys and values of all panoramas, and who reads which (a `CrossContext`); rows in no group get zeros."""
+    """Keys and values of all panoramas, and who reads which (a `CrossContext`); rows in no group get zeros.
 
-    keys: Float[Tensor, "L H D"]
-    values: Float[Tensor, "L H D"]
+    Each head's keys lie in one piece, so that picking some of them is one copy (a seventh of the attention's time).
+    """
+
+    keys: Float[Tensor, "H L D"]
+    values: Float[Tensor, "H L D"]
     readings: tuple[Reading, ...]
 
     def attend(self, q: Float[Tensor, "T H D"], tokens: Sequences) -> Float[Tensor, "T H D"]:
         """Attention of each group to its keys; `tokens` is not needed, since readings name rows and keys."""
         out = torch.zeros_like(q)
         for reading in self.readings:
-            q_1HnD, k_1HkD, v_1HkD = (
-                rows.transpose(0, 1)[None]
-                for rows in (q[reading.rows], self.keys[reading.keys], self.values[reading.keys])
-            )
+            q_1HnD = q[reading.rows].transpose(0, 1)[None]
+            k_1HkD, v_1HkD = self.keys[:, reading.keys][None], self.values[:, reading.keys][None]
             bias = None if reading.bias is None else reading.bias.to(q.dtype)
             attended = F.scaled_dot_product_attention(q_1HnD, k_1HkD, v_1HkD, attn_mask=bias)
             out = out.index_copy(0, reading.rows, attended[0].transpose(0, 1))
@@ -65,7 +66,8 @@ def project_views(flow: FlowTrunk, tokens: Float[Tensor, "B K C"], readings: Seq
     blocks = []
     for block in flow.project_context(tokens).blocks:
         assert isinstance(block.cross, ContextKeyValues)
-        cross = ViewKeyValues(block.cross.keys, block.cross.values, tuple(readings))
+        keys, values = (rows.transpose(0, 1).contiguous() for rows in (block.cross.keys, block.cross.values))
+        cross = ViewKeyValues(keys, values, tuple(readings))
         blocks.append(replace(block, cross=cross))
     return FlowContext(blocks)
 
