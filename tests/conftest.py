@@ -7,6 +7,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import pytest
 import torch
 from hypothesis import settings
 
@@ -15,3 +16,15 @@ settings.register_profile("scenewright", max_examples=25, deadline=None)
 settings.load_profile("scenewright")
 torch.manual_seed(0)
 torch.set_num_threads(1)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup() -> None:
+    """Fixtures draw the same numbers whatever ran before them in their process."""
+    torch.manual_seed(0)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call() -> None:
+    """So do tests."""
+    torch.manual_seed(0)

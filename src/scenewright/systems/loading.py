@@ -99,9 +99,12 @@ def choose_weights(system: str, weights: str | None = None) -> Chosen:
         return Chosen("published")
     if _has_mini(spec):
         return mini
+    choices = [fetch, "--weights FOLDER"]
+    if spec.reads == "masks":
+        choices.append("--system cuboid, the baseline that needs none")
     raise WeightsError(
-        f"There are no weights for '{system}' on this machine, and none ship with this version: use {fetch}, "
-        "--weights FOLDER, or --system cuboid, the baseline that needs none."
+        f"There are no weights for '{system}' on this machine, and none ship with this version: use "
+        f"{', '.join(choices[:-1])}, or {choices[-1]}."
     )
 
 

@@ -61,7 +61,7 @@ def inflated(box: Box, cells: int) -> Box:
 
 
 def grouped_surface(
-    parts: Sequence[tuple[Int[Tensor, "N 3"], Mesh]], boxes: Sequence[Box], lattice: ChunkLattice
+    parts: Sequence[tuple[Int[Tensor, "_ 3"], Mesh]], boxes: Sequence[Box], lattice: ChunkLattice
 ) -> Mesh:
     """Faces of every group whose middle lies in its (half-open) box, vertices of one fine voxel welded.
 
