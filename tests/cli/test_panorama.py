@@ -80,3 +80,9 @@ def test_what_belongs_to_a_panorama_is_refused_elsewhere(room: Path) -> None:
         run("generate", room / "room.png", "-m", room / "depth.png", "--panorama")
     with pytest.raises(InputError, match="iscene reads no panorama"):
         run("generate", room / "room.png", "--system", "iscene")
+
+
+def test_what_a_room_has_no_use_for_is_refused(room: Path) -> None:
+    for options in (("--settle",), ("--max-memory", "4GB"), ("--fit-layout",)):
+        with pytest.raises(InputError, match=f"inspace has no use for {options[0]}"):
+            run("generate", room / "room.png", "--weights", room / "none", *options)

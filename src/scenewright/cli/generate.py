@@ -176,7 +176,7 @@ def generate(
         "fit_layout": fit_layout,
         "dtype": None if dtype == "auto" else str(choose_dtype(dtype, torch_device)).removeprefix("torch."),
     }
-    refuse_ignored(system, chosen.weights, changes)
+    refuse_ignored(system, chosen.weights, {**changes, "settle": settle or None})
     settings = GenerateSettings(
         image=pairs[0][0],
         masks=pairs[0][1],

@@ -25,6 +25,7 @@ Setting = Literal[
     "max_faces",
     "max_memory_bytes",
     "resolution",
+    "settle",
     "steps",
     "texture_size",
 ]

@@ -10,7 +10,7 @@ CUBOID = SystemSpec(
     reads="masks",
     open="scenewright.systems.baselines.opening:open_cuboid",
     notice="The cuboid baseline makes a box of every mask; it uses no network.",
-    takes=frozenset(),
+    takes=frozenset({"settle"}),
 )
 RETRIEVAL = SystemSpec(
     name="retrieval",
@@ -18,5 +18,5 @@ RETRIEVAL = SystemSpec(
     reads="masks",
     open="scenewright.systems.baselines.opening:open_retrieval",
     weights_help="PACK.zip, a pack of training models",
-    takes=frozenset(),
+    takes=frozenset({"settle"}),
 )

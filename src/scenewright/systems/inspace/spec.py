@@ -24,4 +24,5 @@ SPEC = SystemSpec(
         "trellis2/shape_decoder",
         "trellis2/texture_decoder",
     ),
+    takes=frozenset({"decoder_weights", "dtype", "guidance", "max_faces", "steps", "texture_size"}),
 )
