@@ -4,6 +4,7 @@ Objects keep the camera's heading: cubes are turned about the vertical so that t
 rotations are the identity and a photo is enough to tell an orientation. SceneGen's condition tokens are those of the
 object's own crop, of the object in the scene's crop (in place of the mask's), and of the scene; VGGT's are left out.
 I-Scene runs with three slots: slot 0 says where an object stands, slot 2 (its own crop) what it looks like in detail.
+What the samples agree on is placed; the shape is then that of the samples that fit the masks (`outline_choice`).
 
 Legend: N objects in the picture, W objects wanted, P side of the small pictures, R resolution.
 """
@@ -33,6 +34,7 @@ from scenewright.systems.iscene.sampling import SlotConditions, sample_structure
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
 from scenewright.systems.mini.consensus import agreed_layout, agreed_voxels
 from scenewright.systems.mini.networks import MiniNetworks
+from scenewright.systems.mini.outline_choice import chosen_by_outline
 from scenewright.systems.mini.pictures import ScenePictures, cut_out_pictures
 from scenewright.systems.mini.sizes import AGREEMENT, NUM_SAMPLES, SAMPLER
 from scenewright.systems.scenegen.condition import SceneCondition
@@ -81,9 +83,9 @@ class _MiniStage:
         )
 
     @torch.no_grad()
-    def _agreed(self, latents: Float[Tensor, "K W C r r r"]) -> Bool[Tensor, "W R R R"]:
-        logits = torch.stack([self.networks.structure_decoder(sample)[:, 0] for sample in latents])
-        return agreed_voxels(logits, AGREEMENT).cpu()
+    def _decoded(self, latents: Float[Tensor, "K W C r r r"]) -> Float[Tensor, "K W R R R"]:
+        """Logits of occupancy."""
+        return torch.stack([self.networks.structure_decoder(sample)[:, 0] for sample in latents]).cpu()
 
 
 class MiniSceneGenStage(_MiniStage):
@@ -123,8 +125,9 @@ class MiniSceneGenStage(_MiniStage):
             latents.append(sampled.latents[rows])
             layouts.append(world_from_objects(sampled.poses)[rows].cpu())
         wanted = list(request.wanted_indices)
-        occupied = self._agreed(torch.stack(latents)[:, wanted])
-        return PlacedStructures(
+        logits = self._decoded(torch.stack(latents)[:, wanted])
+        occupied = agreed_voxels(logits, AGREEMENT)
+        agreed = PlacedStructures(
             coords=tuple(grid.nonzero().int() for grid in occupied),
             resolution=occupied.shape[-1],
             world_from_object=agreed_layout(torch.stack(layouts[: len(by_size)]))[wanted],
@@ -133,6 +136,7 @@ class MiniSceneGenStage(_MiniStage):
             pictures=tuple(_image(pictures.own[index]) for index in wanted),
             notes=self._notes(request, pictures.own[wanted]),
         )
+        return chosen_by_outline(agreed, request, pictures, logits)
 
 
 class MiniISceneStage(_MiniStage):
@@ -163,13 +167,14 @@ class MiniISceneStage(_MiniStage):
             )
             samples.append(sampled.objects)
         latents = torch.stack(samples)
-        in_scene, alone = self._agreed(latents[:, :, 0]), self._agreed(latents[:, :, 1])
+        own_logits = self._decoded(latents[:, :, 1])
+        in_scene, alone = (agreed_voxels(logits, AGREEMENT) for logits in (self._decoded(latents[:, :, 0]), own_logits))
         coords, placements = [], []
         for place, shape in zip(in_scene, alone, strict=True):
             centre, side = box_of_voxels(place)
             coords.append(shape.nonzero().int())
             placements.append(compose_similarity(torch.eye(3), centre, torch.tensor(side)))
-        return PlacedStructures(
+        agreed = PlacedStructures(
             coords=tuple(coords),
             resolution=alone.shape[-1],
             world_from_object=torch.stack(placements),
@@ -178,6 +183,7 @@ class MiniISceneStage(_MiniStage):
             pictures=tuple(_image(pictures.own[index]) for index in wanted),
             notes=self._notes(request, pictures.own[wanted]),
         )
+        return chosen_by_outline(agreed, request, pictures, own_logits)
 
 
 def box_of_voxels(occupied: Bool[Tensor, "R R R"]) -> tuple[Float[Tensor, " 3"], float]:

@@ -1,0 +1,95 @@
+"""Samples that fit a mask count, those that do not count little, and shells become solids."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from scenewright.geometry.camera.cameras import orbit_camera
+from scenewright.geometry.rotation import compose_similarity
+from scenewright.systems.assembly.structures import LayoutErrors, PlacedStructures, SceneRequest
+from scenewright.systems.mini.occupancy import outer_shell
+from scenewright.systems.mini.outline_choice import agreed_solid, chosen_by_outline, outline_fit
+from scenewright.systems.mini.pictures import cut_out_pictures
+from scenewright.types import ObjectMasks, View
+
+# Looks along +y: x of the cube is to the right in the crop, z up.
+FRONTAL = torch.tensor([[1.6, 0.0, 0.0, 0.0], [0.0, 0.0, -1.6, 0.0], [0.0, 0.0, 0.0, 1.0]])
+
+
+def shell_of(low: tuple[int, int, int], high: tuple[int, int, int]) -> torch.Tensor:
+    grid = np.zeros((32, 32, 32), dtype=bool)
+    grid[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = True
+    return torch.from_numpy(outer_shell(grid))
+
+
+WHOLE, NARROW = shell_of((0, 0, 0), (32, 32, 32)), shell_of((12, 0, 0), (20, 32, 32))
+
+
+def logits_of(*samples: torch.Tensor) -> torch.Tensor:
+    return torch.stack(samples).float() * 20 - 10
+
+
+def square_mask() -> torch.Tensor:
+    """Where FRONTAL shows the whole cube: 0.8 of the crop's side."""
+    mask = torch.zeros(128, 128)
+    mask[13:115, 13:115] = 1
+    return mask
+
+
+def test_the_sample_with_the_masks_outline_fits_best() -> None:
+    fit = outline_fit(torch.stack([WHOLE, NARROW]), FRONTAL, square_mask(), torch.zeros(128, 128))
+    assert float(fit[0]) > 0.9
+    assert 0.2 < float(fit[1]) < 0.35
+
+
+def test_what_another_object_hides_does_not_count() -> None:
+    mask, occluder = square_mask(), torch.zeros(128, 128)
+    occluder[:, :52] = 1
+    occluder[:, 77:] = 1
+    fit = outline_fit(torch.stack([WHOLE, NARROW]), FRONTAL, mask * (1 - occluder), occluder)
+    torch.testing.assert_close(fit[0], fit[1], atol=0.05, rtol=0)
+
+
+def test_a_hole_in_one_of_the_shells_does_not_open_the_solid() -> None:
+    opened = WHOLE.clone()
+    opened[0, 16, 16] = False
+    solid = agreed_solid(logits_of(WHOLE, WHOLE, opened), torch.tensor([0.9, 0.9, 0.9]))
+    assert solid.all()
+    # A sample that misses the mask changes nothing.
+    assert not agreed_solid(logits_of(NARROW, WHOLE), torch.tensor([0.9, 0.3]))[0].any()
+
+
+def test_thin_parts_on_which_samples_differ_stay() -> None:
+    plates = [shell_of((0, 0, level), (32, 32, level + 1)) for level in (10, 11)]
+    solid = agreed_solid(logits_of(*plates, plates[0], plates[1]), torch.tensor([0.7, 0.7, 0.7, 0.7]))
+    assert solid[:, :, 10:12].all()
+
+
+@pytest.mark.parametrize("fitted", [True, False])
+def test_the_shape_follows_the_masks_where_places_are_fitted(fitted: bool) -> None:
+    masks = torch.zeros(2, 96, 96, dtype=torch.bool)
+    masks[0, 38:70, 14:46] = True
+    masks[1, 38:70, 55:80] = True
+    places = torch.stack(
+        [compose_similarity(torch.eye(3), torch.tensor([x, 0.0, 0.25]), torch.tensor(0.5)) for x in (-0.4, 0.4)]
+    )
+    agreed = PlacedStructures(
+        coords=(NARROW.nonzero().int(), torch.zeros(0, 3, dtype=torch.int32)),
+        resolution=32,
+        world_from_object=places,
+        tokens=torch.zeros(1, 2, 64, 192),
+        pictures=(Image.new("RGB", (8, 8)),) * 2,
+        layout_errors=LayoutErrors(heading=math.pi / 2) if fitted else None,
+    )
+    camera = orbit_camera(torch.zeros(3), 2.5, yaw_deg=0.0, pitch_deg=20.0, width=96, height=96)
+    view = View(Image.new("RGB", (96, 96), "gray"), objects=ObjectMasks(masks, ("a", "b")), camera=camera)
+    logits = torch.stack([logits_of(NARROW, NARROW), logits_of(WHOLE, WHOLE)])
+    pictures = cut_out_pictures(torch.full((3, 96, 96), 0.5), masks)
+    made = chosen_by_outline(agreed, SceneRequest((view,)), pictures, logits)
+    assert len(made.coords[1]) == 0
+    assert torch.equal(made.world_from_object, places)
+    width = int((made.coords[0][:, 0].max() - made.coords[0][:, 0].min()) + 1)
+    assert width == (32 if fitted else 8)
