@@ -50,16 +50,17 @@ def chosen_by_outline(
         pictures: of all objects of the request.
         logits: of every sample's occupancy.
     """
-    surfaces = [surface_of_voxels(coords, structures.resolution) for coords in structures.coords]
-    found = [row for row, surface in enumerate(surfaces) if surface is not None]
-    if not found or structures.layout_errors is None:
+    surfaces = {
+        row: surface
+        for row, coords in enumerate(structures.coords)
+        if (surface := surface_of_voxels(coords, structures.resolution)) is not None
+    }
+    if not surfaces or structures.layout_errors is None:
         return structures
-    wanted = [request.wanted_indices[row] for row in found]
+    wanted = [request.wanted_indices[row] for row in surfaces]
     objects = [
-        SceneObject(
-            "", (surfaces[row],), world_from_object=structures.world_from_object[row], mask=request.masks[index]
-        )  # type: ignore[arg-type]
-        for row, index in zip(found, wanted, strict=True)
+        SceneObject("", (surface,), world_from_object=structures.world_from_object[row], mask=request.masks[index])
+        for (row, surface), index in zip(surfaces.items(), wanted, strict=True)
     ]
     fitted = fit_layout(objects, structures.layout_errors, known=request.camera)
     assert fitted is not None  # all have a surface and a mask
@@ -67,7 +68,7 @@ def chosen_by_outline(
     occluders = occluder_pictures(request.masks)
     coords = list(structures.coords)
     samples = logits > 0
-    for row, index, item in zip(found, wanted, fitted.objects, strict=True):
+    for row, index, item in zip(surfaces, wanted, fitted.objects, strict=True):
         crop_from_cube = crop_from_pixels(request.masks[index]) @ pixels_from_world @ item.world_from_object.double()
         fit = outline_fit(samples[:, row], crop_from_cube.float(), pictures.own[index, 3], occluders[index])
         shell = torch.from_numpy(outer_shell(agreed_solid(logits[:, row], fit))).nonzero().int()
