@@ -3,6 +3,7 @@
 import importlib
 import json
 import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -72,3 +73,14 @@ def test_the_picture_of_the_house_is_what_the_sources_say() -> None:
     command = [sys.executable, "scripts/draw_architecture.py", "--check"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+
+
+def test_docstrings_name_the_thing_and_sources_can_be_opened() -> None:
+    """Docstrings say what a thing is, not what one asks about it; a source is a paper or an upstream file."""
+    stilted = re.compile(r'"""(Of|What|Who|How) |sheet,? sections? \d|spec sheet')
+    found = [
+        f"{path.relative_to(ROOT)}: {match.group()}"
+        for path in sorted((ROOT / "src").rglob("*.py"))
+        for match in stilted.finditer(path.read_text())
+    ]
+    assert found == []

@@ -1,4 +1,4 @@
-"""Manifests written before the seams were rebuilt (commit 7e402b8) replay: the same bytes on the same processor."""
+"""Committed manifests of earlier versions replay: the same bytes on the same processor."""
 
 import json
 from dataclasses import replace

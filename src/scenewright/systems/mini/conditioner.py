@@ -74,7 +74,7 @@ class PictureConditioner(nn.Module):
 
     @torch.no_grad()
     def strangeness(self, pictures: Float[Tensor, "B 4 P P"]) -> Float[Tensor, " B"]:
-        """How unusual each object's features are; up to 1 for all but one in a hundred training pictures.
+        """Unusualness of each object's features; up to 1 for all but one in a hundred training pictures.
 
         The strength of the features (mean squared components in units of their deviation, over the tokens that the
         object covers by half) against the range from the 0.5th to the 99.5th percentile of the training pictures: noise

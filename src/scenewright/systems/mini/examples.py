@@ -100,12 +100,12 @@ class SeenObjects:
 
     @cached_property
     def pictures(self) -> ScenePictures:
-        """What mini's networks see."""
+        """Inputs of mini's networks."""
         return cut_out_pictures(self.rgb.permute(2, 0, 1).float() / 255, self.masks)
 
 
 def seen_objects(scene: ComposedScene, *, supersample: int = 1) -> SeenObjects | None:
-    """What the camera sees well; None where that is fewer than two objects."""
+    """The objects that the camera sees well; None where that is fewer than two objects."""
     camera = scene.cameras[0]
     prepared = prepare_scene(scene, shadow_size=256)
     scale = 4

@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LatentEncoders:
-    """What turns pictures and voxels into training samples."""
+    """Networks that turn pictures and voxels into training samples."""
 
     conditioner: PictureConditioner
     shape: ShapeEncoder

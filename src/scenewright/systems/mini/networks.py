@@ -54,7 +54,7 @@ LATENT_NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "texture_decoder": partial(TextureDecoder, TEXTURE_DECODER),
     "texture_flow": partial(LatentFlow, TEXTURE_FLOW),
 }
-"""How each network behind the structure stages is built, by the name of its file."""
+"""Builder of each network behind the structure stages, by the name of its file."""
 
 
 def mini_folder() -> Path:
@@ -71,7 +71,7 @@ def has_weights(system: str, folder: Path | None = None) -> bool:
 
 @dataclass(frozen=True)
 class MiniNetworks:
-    """What one system needs, on one device."""
+    """The networks of one system, on one device."""
 
     conditioner: PictureConditioner
     structure_decoder: StructureDecoder

@@ -1,4 +1,4 @@
-"""Of several samples of an object's shape, those that fit its outline: means weighed by how they cover the mask.
+"""Shapes chosen by outline: the mean of an object's samples, each weighed by how it covers the mask.
 
 The mean of samples that disagree is blurred and has holes. So places are fitted first (`layout_fit`); then every
 sample of every object is projected where the object stands and compared with its mask, and the samples are averaged by

@@ -90,7 +90,7 @@ class OverlaidField:
         return torch.cat([(base + self.seen(on_cpu) * (color - base)).clamp(0, 1), own[:, 3:]], 1).to(points.device)
 
     def seen(self, points: Float[Tensor, "M 3"]) -> Float[Tensor, "M 1"]:
-        """How much of a point's colour the picture knows: all where it faces the camera and nothing is in between."""
+        """Share of a point's colour that the picture knows: all where it faces the camera and nothing is in between."""
         hits = self._tree.query(points)
         towards = (self._facing[self.surface.faces.long()[hits.faces]] * hits.barycentric).sum(1)
         behind = (_depth(points) - self._nearest[_depth_cells(points)]) / _SAME_SURFACE

@@ -57,7 +57,7 @@ def own_box(mask: Bool[Tensor, "H W"], what: str = "The mask") -> Box:
 
 
 def occluder_pictures(masks: Bool[Tensor, "N H W"], size: int = PICTURE_SIZE) -> Float[Tensor, "N P P"]:
-    """Of each object's own crop, the share of every pixel that belongs to other objects."""
+    """Share of every pixel of each object's own crop that belongs to other objects."""
     union = masks.any(0)
     return torch.stack([_cropped((union & ~mask)[None].float(), own_box(mask), size)[0] for mask in masks])
 

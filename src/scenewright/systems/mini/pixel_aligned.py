@@ -46,7 +46,7 @@ class PixelAlignedConfig:
 
 @dataclass(frozen=True)
 class ObjectView:
-    """What is known of each object.
+    """Inputs of each object.
 
     Attributes:
         pictures: the object's own crop: colours times alpha, alpha, and the share of other objects, in [0, 1].

@@ -51,7 +51,7 @@ _HEADING = math.pi / 2
 
 
 class _MiniStage:
-    """What both stages share: networks, pictures and tokens."""
+    """Shared by both stages: networks, pictures and tokens."""
 
     name: str
     max_views: int | None = 1
