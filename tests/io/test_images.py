@@ -51,7 +51,7 @@ def test_truncated(tmp_path):
 
 def test_text_and_formats_that_are_not_allowed(tmp_path):
     (tmp_path / "text.png").write_text("not a picture")
-    with pytest.raises(InputError, match="Expected a PNG, JPEG, WEBP, BMP picture"):
+    with pytest.raises(InputError, match="Expected a PNG, JPEG, WEBP, BMP, TIFF picture"):
         load_image(tmp_path / "text.png")
     Image.new("RGB", (16, 16)).save(tmp_path / "a.eps")
     with pytest.raises(InputError, match="Expected a PNG"):

@@ -6,9 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scenewright.cli.options import (
+    CameraHeight,
+    Depth,
     Device,
+    Extent,
     Faces,
+    Floor,
     Guidance,
+    Heading,
     Offline,
     Precision,
     Seed,
@@ -74,9 +79,10 @@ def generate(
     panorama: Annotated[
         bool, typer.Option("--panorama", help="Read the picture as a 2:1 panorama; one without masks is recognised.")
     ] = False,
-    depth: Annotated[
-        Path | None, typer.Option(help="Distances of a panorama: .npy in metres or 16-bit .png in millimetres.")
-    ] = None,
+    depth: Depth = None,
+    heading: Heading = None,
+    floor: Floor = None,
+    extent: Extent = None,
     stages: Annotated[
         Path | None, typer.Option(help="Keep a panorama's stages in this folder, to edit them and go on from there.")
     ] = None,
@@ -84,10 +90,7 @@ def generate(
         str | None, typer.Option(help="Find masks from boxes, points or auto with this SAM: folder or repository.")
     ] = None,
     metres_per_unit: Annotated[float | None, typer.Option(help="Scale of a capture, where it is known.", min=0)] = None,
-    camera_height: Annotated[
-        float | None,
-        typer.Option(help="Height of a capture's cameras in metres (1.6 by default).", min=0),
-    ] = None,
+    camera_height: CameraHeight = None,
     room_labels: Annotated[
         int | None, typer.Option(help="Grey levels of a capture's masks from this on are the room.", min=1)
     ] = None,
@@ -100,9 +103,15 @@ def generate(
     """Turn a photograph with masks, a folder of them, or a capture into 3D scenes of separate, placed objects."""
     of_captures = {
         "--metres-per-unit": metres_per_unit,
-        "--camera-height": camera_height,
         "--room-labels": room_labels,
         "--resume": resume or None,
+    }
+    of_panoramas = {
+        "--depth": depth,
+        "--heading": heading,
+        "--floor": floor,
+        "--extent": extent,
+        "--stages": stages,
     }
     of_photographs = {
         "--decoder": decoder,
@@ -116,8 +125,7 @@ def generate(
         "--segmenter": segmenter,
         "--overwrite": overwrite or None,
         "--panorama": panorama or None,
-        "--depth": depth,
-        "--stages": stages,
+        **of_panoramas,
     }
     if len(images) == 1 and _is_capture(images[0]):
         _refuse(of_photographs, f"'{images[0]}' is a capture, posed photographs")
@@ -161,7 +169,7 @@ def generate(
         system = _panorama_system(system)
         pairs = _one_panorama(images, list(masks or ()))
     else:
-        _refuse({"--depth": depth, "--stages": stages}, "The picture is no panorama")
+        _refuse({**of_panoramas, "--camera-height": camera_height}, "The picture is no panorama")
         pairs = [("", ())] if folder is not None else _pairs_of_views(images, list(masks or ()), system)
     chosen = choose_weights(system, weights)
     changes: dict[str, Any] = {
@@ -187,6 +195,10 @@ def generate(
         camera=None if camera is None else str(camera.absolute()),
         depth=None if depth is None else str(depth.absolute()),
         stages=None if stages is None else str(stages.absolute()),
+        heading_deg=heading,
+        camera_height_m=camera_height,
+        floor_m=floor,
+        extent_m=extent,
         seed=seed,
         settle=settle,
         device=str(torch_device),
@@ -252,8 +264,12 @@ def _is_panorama(images: list[Path]) -> bool:
     """Whether there is one picture, twice as wide as high; a damaged file is refused when it is read."""
     from PIL import Image
 
+    from scenewright.io.linear_image import LINEAR_SUFFIXES
+
     if len(images) > 1:
         return False
+    if images[0].suffix.lower() in LINEAR_SUFFIXES:
+        return True  # photographs with masks are no pictures of linear light
     try:
         with Image.open(images[0]) as picture:
             return picture.width == 2 * picture.height

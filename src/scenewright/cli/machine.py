@@ -11,6 +11,7 @@ __all__ = ["describe_machine"]
 # Optional part -> (module that shows it is there, what it is for, the extra that installs it).
 _OPTIONAL_PARTS = {
     "rembg": ("removes the background of pictures without transparency", "background"),
+    "OpenImageIO": ("reads OpenEXR and Radiance pictures", "hdr"),
     "lpips": ("perceptual image metrics", "perceptual"),
     "torchmetrics": ("image metrics", "perceptual"),
     "accelerate": ("training on several devices", "train"),

@@ -9,9 +9,14 @@ from typing import Annotated, Any
 import typer
 
 __all__ = [
+    "CameraHeight",
+    "Depth",
     "Device",
+    "Extent",
     "Faces",
+    "Floor",
     "Guidance",
+    "Heading",
     "Json",
     "Offline",
     "Precision",
@@ -53,6 +58,27 @@ Settle = Annotated[bool, typer.Option("--settle", help="Rest objects on the floo
 Faces = Annotated[int | None, typer.Option("--faces", min=4, help="Most triangles that each object may have.")]
 TextureSize = Annotated[
     int | None, typer.Option("--texture-size", min=16, max=8192, help="Side of each object's texture in texels.")
+]
+
+Depth = Annotated[
+    Path | None, typer.Option("--depth", help="Distances of a panorama: .npy or .exr in metres, .png in millimetres.")
+]
+Heading = Annotated[
+    float | None,
+    typer.Option(help="Turn a panorama by these degrees counter-clockwise instead of to its walls; 0 keeps it."),
+]
+CameraHeight = Annotated[
+    float | None, typer.Option(help="Height of the camera of a panorama or capture in metres.", min=0)
+]
+Floor = Annotated[
+    float | None, typer.Option(help="Level of a panorama's floor below its camera, in metres of its distances.", min=0)
+]
+Extent = Annotated[
+    tuple[float, float, float, float] | None,
+    typer.Option(
+        help="Metres from a panorama's camera to the left, back, right and front wall.",
+        metavar="LEFT BACK RIGHT FRONT",
+    ),
 ]
 
 

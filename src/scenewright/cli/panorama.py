@@ -1,11 +1,14 @@
 """`scenewright panorama`: what InSpace sees of a panorama: cube faces, distances from above, estimated room."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scenewright.cli.options import Json
+from scenewright.cli.options import CameraHeight, Depth, Extent, Floor, Heading, Json
+
+if TYPE_CHECKING:
+    from scenewright.systems.inspace.panorama import RoomInput
 
 __all__ = ["panorama"]
 
@@ -13,14 +16,13 @@ __all__ = ["panorama"]
 def panorama(
     picture: Annotated[Path, typer.Argument(metavar="PANORAMA", help="A 2:1 equirectangular picture.")],
     faces: Annotated[Path | None, typer.Option(help="Folder for the six cube faces of 120 degrees.")] = None,
-    depth: Annotated[
-        Path | None, typer.Option(help="Distances along the rays: .npy in metres or 16-bit .png in millimetres.")
-    ] = None,
+    depth: Depth = None,
     plan: Annotated[Path | None, typer.Option(help="Write the occupied cells seen from above here (.png).")] = None,
     size: Annotated[int, typer.Option(help="Side of the faces in pixels.", min=16, max=4096)] = 512,
-    camera_height: Annotated[
-        float | None, typer.Option(help="Height of the camera in metres; by default estimated.", min=0.1)
-    ] = None,
+    heading: Heading = None,
+    camera_height: CameraHeight = None,
+    floor: Floor = None,
+    extent: Extent = None,
     json_path: Json = None,
 ) -> None:
     """Look at a panorama as InSpace does: turned to its walls, cut into faces, its room put to scale."""
@@ -36,12 +38,14 @@ def panorama(
     from scenewright.systems.inspace.panorama import PanoramaSettings, room_input
     from scenewright.systems.inspace.room_frame import FACE_NAMES
     from scenewright.systems.inspace.system import panorama_of
+    from scenewright.systems.options import RoomOverride
     from scenewright.types import View
 
     if plan is not None and depth is None:
         raise InputError("A plan needs the distances of the panorama; add --depth FILE.")
     view = View(load_image(picture), name=picture.name, depth_m=None if depth is None else load_depth(depth))
-    room = room_input(panorama_of(view), PanoramaSettings(camera_height_m=camera_height, face_size=size))
+    known = RoomOverride(None if heading is None else math.radians(heading), camera_height, floor, extent)
+    room = room_input(panorama_of(view), PanoramaSettings(known, face_size=size))
     written = []
     if faces is not None:
         faces.mkdir(parents=True, exist_ok=True)
@@ -53,21 +57,21 @@ def panorama(
         shade = 255 - (255 * np.sqrt(counts / counts.max())).astype(np.uint8)
         # North up: rows are -y, columns x.
         written.append(save_image(Image.fromarray(shade.T[::-1]).resize((512, 512), Image.Resampling.NEAREST), plan))
-    facts = {
-        "heading_deg": round(math.degrees(room.heading), 2),
-        "camera_height_m": round(room.camera_height_m, 3),
-        "ceiling_m": None if room.ceiling_m is None else round(room.ceiling_m, 3),
-        "largest_side_m": round(1 / room.frame.scale, 3),
-        "occupied_cells": None if room.voxels is None else len(room.voxels),
-        "notes": list(room.notes),
-    }
+    facts = room.facts | {"notes": list(room.notes)}
     if json_path is not None:
         write_json(facts, json_path)
     if str(json_path) != "-":
         for name, value in facts.items():
-            if name != "notes":
-                typer.echo(f"{name.replace('_', ' ')}: {'unknown' if value is None else value}")
+            if name not in ("notes", "origins"):
+                typer.echo(f"{name.replace('_', ' ')}: {'unknown' if value is None else value}{_origin(room, name)}")
         for note in room.notes:
             typer.echo(f"note: {note}")
         if written:
             typer.echo(f"wrote {', '.join(str(path) for path in written)}")
+
+
+def _origin(room: "RoomInput", fact: str) -> str:
+    """Where a fact comes from, in brackets."""
+    names = {"heading_deg": "heading", "camera_height_m": "camera_height", "ceiling_m": "ceiling"}
+    origin = room.origins.get(names.get(fact, "extent" if fact == "largest_side_m" else ""))
+    return "" if origin is None else f" ({origin})"

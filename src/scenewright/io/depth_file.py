@@ -1,4 +1,4 @@
-"""Depth maps in files: `.npy` in metres, or 16-bit grey PNG in millimetres; written the same way."""
+"""Depth maps in files: `.npy` and `.exr` in metres, or 16-bit grey PNG in millimetres."""
 
 from pathlib import Path
 
@@ -10,11 +10,14 @@ from torch import Tensor
 
 from scenewright.errors import InputError
 from scenewright.io.atomic import atomic_path
-from scenewright.io.images import load_label_pixels
+from scenewright.io.images import MAX_PIXELS, load_label_pixels
+from scenewright.io.linear_image import load_channel
 
 __all__ = ["load_depth", "save_depth"]
 
 _MAX_MM = 65535
+# Blender writes Z or V (and the same value in R, G and B), other tools "depth".
+_EXR_CHANNELS = ("Z", "depth", "V", "Y", "R")
 
 
 def load_depth(path: str | Path) -> Float[Tensor, "height width"]:
@@ -22,6 +25,7 @@ def load_depth(path: str | Path) -> Float[Tensor, "height width"]:
 
     Raises:
         InputError: the file is missing, of another kind, has more than one channel, or holds no depth at all.
+        MissingExtraError: an .exr is given, and OpenImageIO is not installed.
     """
     path = Path(path)
     if path.suffix.lower() == ".npy":
@@ -32,8 +36,10 @@ def load_depth(path: str | Path) -> Float[Tensor, "height width"]:
         metres = values.astype(np.float32)
     elif path.suffix.lower() == ".png":
         metres = load_label_pixels(path).astype(np.float32) / 1000
+    elif path.suffix.lower() == ".exr":
+        metres = load_channel(path, _EXR_CHANNELS, max_pixels=MAX_PIXELS).numpy()
     else:
-        raise InputError(f"Expected depth as .npy (metres) or 16-bit .png (millimetres), got '{path.name}'.")
+        raise InputError(f"Expected depth as .npy or .exr (metres) or 16-bit .png (millimetres), got '{path.name}'.")
     metres = metres.squeeze()
     if metres.ndim != 2:
         raise InputError(f"Expected one depth per pixel in '{path}', got an array of shape {metres.shape}.")

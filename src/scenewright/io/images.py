@@ -17,6 +17,7 @@ from torch import Tensor
 
 from scenewright.errors import InputError
 from scenewright.io.atomic import atomic_path
+from scenewright.io.linear_image import LINEAR_SUFFIXES, load_linear_image, tone_mapped
 
 __all__ = [
     "FORMATS",
@@ -31,8 +32,11 @@ __all__ = [
     "save_image",
 ]
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
-"""Formats that are opened; JPEG includes MPO, which phones write as .jpg with a second picture inside."""
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
+"""Formats that are opened; JPEG includes MPO, which phones write as .jpg with a second picture inside.
+
+Of 16 bits per channel the upper eight are kept. OpenEXR and Radiance pictures go through `linear_image`.
+"""
 
 MAX_PIXELS = 1 << 27
 """Largest picture decoded: 16384 x 8192, half a gigabyte as RGBA."""
@@ -42,13 +46,17 @@ _SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".
 
 
 def load_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """The picture at `path`, upright, as RGB or (where the file has transparency) RGBA.
+    """The picture at `path`, upright, as RGB or (where the file has transparency) RGBA; linear light is tone-mapped.
 
     Raises:
+        MissingExtraError: the file holds linear light, and OpenImageIO is not installed.
         InputError: the file is missing, empty, truncated, of another format, too large, smaller than 8 pixels on a
             side, or transparent everywhere.
     """
-    image = decode_image(_read(path), name=f"'{path}'", max_pixels=max_pixels)
+    if Path(path).suffix.lower() in LINEAR_SUFFIXES:
+        image = Image.fromarray(tone_mapped(load_linear_image(path, max_pixels=max_pixels)).numpy())
+    else:
+        image = decode_image(_read(path), name=f"'{path}'", max_pixels=max_pixels)
     if min(image.size) < _MIN_SIDE_PX:
         raise InputError(
             f"Expected a picture of at least {_MIN_SIDE_PX}x{_MIN_SIDE_PX} pixels, "

@@ -131,6 +131,7 @@ def run(
         facts={
             "warnings": list(inputs.warnings) + list(scene.notes),
             "settle": scene.provenance.get("settle"),
+            "room": scene.provenance.get("room"),
             "timings_s": timings,
             "peak_memory_bytes": peak_memory_bytes(settings.device),
         },
@@ -158,6 +159,7 @@ def _generated(
         settle=settings.settle,
         fit_layout=settings.fit_layout,
         finish=FinishOverride(settings.max_faces, settings.texture_size),
+        room=settings.room,
     )
     if reroll is None:
         return system.generate(inputs.views, seed=settings.seed, options=options, progress=progress)

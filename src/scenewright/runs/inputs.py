@@ -1,6 +1,7 @@
 """Inputs of a run: pictures, masks, camera and depth, repaired and hashed."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from scenewright.encoders.masks import find_masks
 from scenewright.errors import InputError
 from scenewright.io.depth_file import load_depth
 from scenewright.io.images import load_image
+from scenewright.io.linear_image import LINEAR_SUFFIXES, TONE_MAPPING
 from scenewright.runs.manifest import GenerateSettings, Manifest, sha256_of_bytes
 from scenewright.systems.registry import find_system
 from scenewright.systems.system import in_same_order
@@ -23,10 +25,14 @@ __all__ = ["Inputs", "check_same_inputs", "read_inputs"]
 
 @dataclass(frozen=True)
 class Inputs:
-    """The views of a run, read and repaired, and the hash of every picture file."""
+    """The views of a run, read and repaired, and the hash of every picture file.
+
+    `notes` say what was done to the pictures themselves.
+    """
 
     views: tuple[View, ...]
     images_sha256: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def masks(self) -> ObjectMasks:
@@ -35,8 +41,8 @@ class Inputs:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """A sentence for each repair in any view."""
-        return tuple(line for view in self.views for line in _masks(view).warnings)
+        """A sentence for each change or repair in any view."""
+        return (*self.notes, *(line for view in self.views for line in _masks(view).warnings))
 
     @property
     def sha256(self) -> tuple[tuple[str, str], ...]:
@@ -54,13 +60,14 @@ def read_inputs(settings: GenerateSettings) -> Inputs:
         InputError: a file is missing, is of another kind, no mask is usable, or views do not show the same objects.
     """
     if find_system(settings.system).reads == "panorama":
-        return Inputs((_read_panorama(settings),), (sha256_of(Path(settings.image)),))
+        return Inputs((_read_panorama(settings),), (sha256_of(Path(settings.image)),), _notes([settings.image]))
     files = [(settings.image, settings.masks), *((image, (masks,)) for image, masks in settings.further_views)]
     views = [_read_view(settings, image, masks) for image, masks in files]
     if settings.camera is not None:
         views[0] = replace(views[0], camera=_read_camera(Path(settings.camera), views[0].image.size))
     in_same_order(views)  # refuses views of other objects before weights are loaded
-    return Inputs(tuple(views), tuple(sha256_of(Path(image)) for image, _ in files))
+    paths = [image for image, _ in files]
+    return Inputs(tuple(views), tuple(sha256_of(Path(image)) for image in paths), _notes(paths))
 
 
 def check_same_inputs(wanted: Manifest, inputs: Inputs) -> None:
@@ -94,6 +101,10 @@ def _read_panorama(settings: GenerateSettings) -> View:
     camera = PanoramaCamera(torch.eye(4), *image.size)
     depth = None if settings.depth is None else load_depth(settings.depth)
     return View(image, camera=camera, name=Path(settings.image).name, depth_m=depth)
+
+
+def _notes(paths: Sequence[str]) -> tuple[str, ...]:
+    return (TONE_MAPPING,) if any(Path(path).suffix.lower() in LINEAR_SUFFIXES for path in paths) else ()
 
 
 def _masks(view: View) -> ObjectMasks:

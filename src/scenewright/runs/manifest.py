@@ -6,12 +6,14 @@ holds the manifest it started from under "from".
 
 import hashlib
 import json
+import math
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from scenewright.errors import InputError
 from scenewright.io.atomic import write_bytes
+from scenewright.systems.options import RoomOverride
 
 __all__ = ["GenerateSettings", "Manifest", "read_manifest", "sha256_of_bytes", "write_manifest"]
 
@@ -26,7 +28,8 @@ class GenerateSettings:
     """The choices of one run; paths are absolute, None is what the weights were published with.
 
     `further_views` are (picture, masks) of every view after the first; a panorama has no masks. `stages` is the folder
-    where a system that can keeps what its stages made. `offline` forbids downloads.
+    where a system that can keeps what its stages made. `offline` forbids downloads. What is known of a panorama's room
+    stands in `heading_deg` (counter-clockwise), `camera_height_m`, `floor_m` and `extent_m` (`options.RoomOverride`).
     """
 
     image: str
@@ -52,6 +55,16 @@ class GenerateSettings:
     depth: str | None = None
     stages: str | None = None
     offline: bool = False
+    heading_deg: float | None = None
+    camera_height_m: float | None = None
+    floor_m: float | None = None
+    extent_m: tuple[float, float, float, float] | None = None
+
+    @property
+    def room(self) -> RoomOverride:
+        """Facts of the room that the user knows."""
+        heading = None if self.heading_deg is None else math.radians(self.heading_deg)
+        return RoomOverride(heading, self.camera_height_m, self.floor_m, self.extent_m)
 
 
 @dataclass(frozen=True)
@@ -124,6 +137,8 @@ def _from_json(content: dict[str, Any]) -> Manifest:
     settings = {_RENAMED.get(name, name): value for name, value in content["settings"].items()}
     settings["masks"] = tuple(settings["masks"])
     settings["further_views"] = _pairs(settings.get("further_views", ()))
+    if settings.get("extent_m") is not None:
+        settings["extent_m"] = tuple(settings["extent_m"])
     values["further_views_sha256"] = _pairs(values.get("further_views_sha256", ()))
     return Manifest(
         settings=GenerateSettings(**settings),

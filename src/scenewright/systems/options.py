@@ -5,7 +5,24 @@ from dataclasses import dataclass, field
 from scenewright.geometry.mesh.finish_options import FinishOverride
 from scenewright.samplers.config import SamplingOverride
 
-__all__ = ["DEFAULT", "GenerateOptions"]
+__all__ = ["DEFAULT", "GenerateOptions", "RoomOverride"]
+
+
+@dataclass(frozen=True)
+class RoomOverride:
+    """Facts of a panorama's room that a user knows; None is estimated from its distances, or assumed without any.
+
+    Attributes:
+        heading: of the walls, counter-clockwise from above from the panorama's centre, radians; 0 keeps the panorama.
+        camera_height_m: distances are scaled so that the camera stands so high.
+        floor_m: level of the floor below the camera, in the distances as they are given.
+        extent_m: from the camera to the left, back, right and front wall of the turned room, metres.
+    """
+
+    heading: float | None = None
+    camera_height_m: float | None = None
+    floor_m: float | None = None
+    extent_m: tuple[float, float, float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -19,6 +36,7 @@ class GenerateOptions:
         fit_layout: move objects into their masks and onto the floor (`assembly.layout_fit`); None is what the system
             asks for.
         finish: of every object's surface and textures.
+        room: what is known of the room of a panorama.
     """
 
     sampling: SamplingOverride = field(default_factory=SamplingOverride)
@@ -26,6 +44,7 @@ class GenerateOptions:
     settle: bool = False
     fit_layout: bool | None = None
     finish: FinishOverride = field(default_factory=FinishOverride)
+    room: RoomOverride = field(default_factory=RoomOverride)
 
 
 DEFAULT = GenerateOptions()

@@ -24,6 +24,7 @@ from scenewright.systems.inspace.panorama import Panorama, PanoramaSettings, rol
 from scenewright.systems.inspace.pretrained import InSpaceWeights, read_sizes
 from scenewright.systems.inspace.stage_files import StageFiles
 from scenewright.systems.inspace.system import InSpace, InSpaceSettings
+from scenewright.systems.options import RoomOverride
 from scenewright.types import Camera, Mesh, View
 from scenewright.weights.source import WeightsSource
 from tests.systems.inspace.test_panorama_geometry import room_depth
@@ -120,7 +121,7 @@ def test_a_turned_panorama_is_turned_back(view: View) -> None:
     assert room.camera_height_m == pytest.approx(1.2, abs=0.03)
     assert room.ceiling_m == pytest.approx(2.6, abs=0.05)
     assert room.voxels is not None
-    taller = room_input(turned, PanoramaSettings(face_size=32, camera_height_m=2.4))
+    taller = room_input(turned, PanoramaSettings(face_size=32, known=RoomOverride(camera_height_m=2.4)))
     assert taller.ceiling_m == pytest.approx(5.2, abs=0.1)
     without = room_input(Panorama(rgb), PanoramaSettings(face_size=32))
     assert without.voxels is None
@@ -210,7 +211,7 @@ def test_depth_files_there_and_back(tmp_path: Path) -> None:
     assert torch.equal(load_depth(save_depth(depth, tmp_path / "d.npy")), depth)
     assert (load_depth(save_depth(depth, tmp_path / "d.png")) - depth).abs().max() < 6e-4
     with pytest.raises(InputError, match=r"\.npy"):
-        load_depth(tmp_path / "d.exr")
+        load_depth(tmp_path / "d.tga")
     with pytest.raises(InputError, match="no depth"):
         load_depth(save_depth(torch.zeros(4, 8), tmp_path / "zero.npy"))
     np.save(tmp_path / "many.npy", np.ones((4, 8, 3)))

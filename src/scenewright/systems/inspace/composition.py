@@ -88,7 +88,7 @@ def compose_room(
         room=walls,
         world_from_system=to_world,
         notes=room.notes,
-        provenance={"heading": room.heading, "voxel_m": scale * _CELL},
+        provenance={"voxel_m": scale * _CELL},
     )
 
 

@@ -10,18 +10,22 @@ Legend: H, W picture size, h, w size of the distance map. Frame: world axes arou
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int, UInt8
+from PIL import Image
 from torch import Tensor
 
 from scenewright.errors import InputError
 from scenewright.geometry.camera.cubemap import wide_cube_faces
 from scenewright.systems.inspace.partial_geometry import PartialGeometry, PointFilters, occupancy_of_panorama
-from scenewright.systems.inspace.room_frame import RoomFrame, depth_points
+from scenewright.systems.inspace.room_frame import RoomFrame, depth_points, depth_rays
+from scenewright.systems.options import RoomOverride
 
 __all__ = [
     "Panorama",
@@ -39,6 +43,8 @@ _VERTICAL = 0.35
 _LEVEL = 0.9
 _BIN_M = 0.03
 _MIN_SIDE_PX = 32
+# No room is so large; millimetres are.
+_FARTHEST_MEDIAN_M = 50.0
 
 
 @dataclass(frozen=True)
@@ -70,24 +76,25 @@ class Panorama:
 
 @dataclass(frozen=True)
 class PanoramaSettings:
-    """Choices that put a panorama to scale; None is estimated from the distances.
+    """Choices that put a panorama to scale.
 
     Attributes:
-        heading: of the walls, counter-clockwise from above from the panorama's centre, radians; 0 keeps the panorama.
-        camera_height_m: distances are scaled so that the camera stands so high.
+        known: what is known of the room; the rest is estimated from the distances, or assumed.
         ceiling_cut_m: how far below the ceiling the room is cut (`PointFilters.ceiling_cut_m` beneath the highest
             point); 0 keeps the ceiling, which the networks have not seen.
         face_size: side of the cube faces in pixels.
         assumed_side_m: largest side of the room where there are no distances.
+        max_width, max_depth_width: larger panoramas and distance maps are reduced to this width.
     """
 
-    heading: float | None = None
-    camera_height_m: float | None = None
+    known: RoomOverride = field(default_factory=RoomOverride)
     ceiling_cut_m: float = 0.2
     filters: PointFilters = field(default_factory=lambda: PointFilters(outlier_ratio=2.0))
     face_size: int = 512
     assumed_side_m: float = 5.0
     assumed_camera_height_m: float = 1.5
+    max_width: int = 8192
+    max_depth_width: int = 2048
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,8 @@ class RoomInput:
         camera: position of the panorama in the cube.
         camera_height_m, ceiling_m: heights above the floor; the ceiling is None where it is not seen.
         heading: by which the given panorama was turned.
-        notes: what was estimated or assumed.
+        origins: for "heading", "camera_height", "ceiling" and "extent", whether it was given, estimated or assumed.
+        notes: what was estimated or assumed, for people.
     """
 
     panorama: Panorama
@@ -112,33 +120,48 @@ class RoomInput:
     camera_height_m: float
     ceiling_m: float | None
     heading: float
+    origins: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Plain JSON data: heading, heights and size of the room, and where each comes from."""
+        return {
+            "heading_deg": round(math.degrees(self.heading), 2),
+            "camera_height_m": round(self.camera_height_m, 3),
+            "ceiling_m": None if self.ceiling_m is None else round(self.ceiling_m, 3),
+            "largest_side_m": round(1 / self.frame.scale, 3),
+            "occupied_cells": None if self.voxels is None else len(self.voxels),
+            "origins": dict(self.origins),
+        }
 
 
 def room_input(panorama: Panorama, settings: PanoramaSettings = PanoramaSettings()) -> RoomInput:
     """Faces, partial geometry and frame of a panorama.
 
     Raises:
-        InputError: the distances show no room.
+        InputError: the distances show no room, or what is said to be known of it cannot be.
     """
-    notes = list(_seam_notes(panorama.rgb))
-    heading = settings.heading or 0.0
-    if panorama.distance_m is not None and settings.heading is None:
+    known, notes = settings.known, []
+    _check_known(known)
+    panorama, reduced = _reduced(panorama, settings)
+    notes += [*reduced, *_picture_notes(panorama.rgb, settings.face_size)]
+    heading, origins = known.heading or 0.0, {"heading": "assumed" if known.heading is None else "given"}
+    if panorama.distance_m is not None and known.heading is None:
         heading = wall_heading(panorama.distance_m)
+        origins["heading"] = "estimated"
         notes.append(f"The walls' heading was estimated: turned by {math.degrees(heading):.1f} degrees.")
     panorama = rolled(panorama, heading)
     faces = wide_cube_faces(panorama.rgb.float(), settings.face_size).round().clamp(0, 255).byte()
-    distance = panorama.distance_m
-    if distance is None:
-        return _assumed_room(panorama, faces, settings, heading, notes)
-    height = camera_height(distance)
-    if settings.camera_height_m is not None and height is not None:
-        distance, height = distance * (settings.camera_height_m / height), settings.camera_height_m
-        panorama = replace(panorama, distance_m=distance)
-    if height is None:
-        height = settings.camera_height_m or settings.assumed_camera_height_m
-        notes.append(f"No floor was found in the distances; the camera was taken to stand {height:.2f} m high.")
+    if panorama.distance_m is None:
+        return _assumed_room(panorama, faces, settings, heading, origins, notes)
+    distance, height, origins["camera_height"] = _to_scale(panorama.distance_m, settings, notes)
+    if known.extent_m is not None:
+        distance = _closed(distance, known.extent_m)
+    origins["extent"] = "estimated" if known.extent_m is None else "given"
+    panorama = replace(panorama, distance_m=distance)
     ceiling = ceiling_height(distance)
+    origins["ceiling"] = "assumed" if ceiling is None else "estimated"
     filters = settings.filters
     if ceiling is not None and settings.ceiling_cut_m > 0:
         # The published cut is below the highest point, which an outlier can lift; ours is below the ceiling found.
@@ -146,10 +169,71 @@ def room_input(panorama: Panorama, settings: PanoramaSettings = PanoramaSettings
         filters = replace(filters, crop=filters.crop or (low, high))
     elif settings.ceiling_cut_m > 0:
         filters = replace(filters, ceiling_cut_m=settings.ceiling_cut_m)
+    if ceiling is None:
+        notes.append("No ceiling was found in the distances; the room is closed above its highest part.")
     geometry: PartialGeometry = occupancy_of_panorama(distance, filters)
     top = None if ceiling is None else ceiling + height
     camera = geometry.camera.float()
-    return RoomInput(panorama, faces, geometry.voxels, geometry.frame, camera, height, top, heading, tuple(notes))
+    return RoomInput(
+        panorama, faces, geometry.voxels, geometry.frame, camera, height, top, heading, origins, tuple(notes)
+    )
+
+
+def _check_known(known: RoomOverride) -> None:
+    for name, value in (("camera height", known.camera_height_m), ("floor", known.floor_m)):
+        if value is not None and not 0 < value < math.inf:
+            raise InputError(f"Expected the {name} in metres below the camera, a number above 0, got {value:g}.")
+    if known.extent_m is not None and not all(0 < side < math.inf for side in known.extent_m):
+        sides = ", ".join(f"{side:g}" for side in known.extent_m)
+        raise InputError(
+            f"Expected an extent of four distances above 0 from the camera to the left, back, right and front wall, "
+            f"got {sides}."
+        )
+
+
+def _reduced(panorama: Panorama, settings: PanoramaSettings) -> tuple[Panorama, list[str]]:
+    """The panorama with picture and distances no wider than the settings allow, and a sentence for each reduction."""
+    rgb, distance, notes = panorama.rgb, panorama.distance_m, []
+    width, most = rgb.shape[1], settings.max_width
+    if width > most:
+        picture = Image.fromarray(rgb.numpy()).resize((most, most // 2), Image.Resampling.BOX)
+        rgb = torch.from_numpy(np.array(picture))
+        notes.append(f"The panorama was reduced from {width}x{width // 2} to {most}x{most // 2} pixels.")
+    if distance is not None and distance.shape[1] > settings.max_depth_width:
+        most = settings.max_depth_width
+        # Nearest, as the published code resizes distances: a mean across an edge would lie on neither surface.
+        rows, columns = (torch.arange(n) * size // n for n, size in zip((most // 2, most), distance.shape, strict=True))
+        distance = distance[rows][:, columns]
+    return Panorama(rgb, distance), notes
+
+
+def _to_scale(
+    distance: Float[Tensor, "h w"], settings: PanoramaSettings, notes: list[str]
+) -> tuple[Float[Tensor, "h w"], float, str]:
+    """The distances in metres, the height of the camera above the floor, and where that comes from."""
+    known = settings.known
+    valid = distance[torch.isfinite(distance) & (distance > 0)]
+    if len(valid) and float(valid.median()) > _FARTHEST_MEDIAN_M:
+        raise InputError(
+            f"Half of the distances are beyond {_FARTHEST_MEDIAN_M:g} m (median {float(valid.median()):.0f}), which no "
+            "room is; give them in metres (.npy and .exr) or millimetres (.png)."
+        )
+    level, origin = (camera_height(distance), "estimated") if known.floor_m is None else (known.floor_m, "given")
+    if known.camera_height_m is None and level is not None:
+        return distance, level, origin
+    height = known.camera_height_m or settings.assumed_camera_height_m
+    if level is None:
+        notes.append(f"No floor was found in the distances; the camera was taken to stand {height:.2f} m high.")
+        return distance, height, "assumed" if known.camera_height_m is None else "given"
+    return distance * (height / level), height, "given"
+
+
+def _closed(distance: Float[Tensor, "h w"], extent: tuple[float, float, float, float]) -> Float[Tensor, "h w"]:
+    """The distances within walls: what lies beyond them (behind windows, doors, mirrors) is moved into the wall."""
+    left, back, right, front = extent
+    x, y, _ = depth_rays(*distance.shape).to(distance).unbind(-1)
+    reach = torch.minimum(torch.where(x > 0, right, left) / x.abs(), torch.where(y > 0, front, back) / y.abs())
+    return torch.minimum(distance, reach)
 
 
 def rolled(panorama: Panorama, heading: float) -> Panorama:
@@ -222,28 +306,48 @@ def _normals(distance_m: Float[Tensor, "h w"]) -> tuple[Float[Tensor, "h w 3"], 
     return F.normalize(cross, dim=-1), torch.where(smooth, areas, 0.0)
 
 
-def _seam_notes(rgb: UInt8[Tensor, "H W 3"]) -> list[str]:
-    """A sentence for each fault of a picture that should close around and at the poles."""
-    pixels, notes = rgb.float(), []
+def _picture_notes(rgb: UInt8[Tensor, "H W 3"], face_size: int) -> list[str]:
+    """A sentence for each fault of a picture that should close around and at the poles, and be large enough."""
+    notes = []
+    # Every eighth row is plenty.
+    pixels = rgb[::8].float()
     across = (pixels[:, 0] - pixels[:, -1]).abs().mean()
     within = (pixels[:, 1:] - pixels[:, :-1]).abs().mean()
     if across > 20 + 4 * within:
         notes.append("The left and right edge of the panorama do not match; is it a full 360 degree picture?")
-    for name, rows in (("top", pixels[: len(pixels) // 16]), ("bottom", pixels[-(len(pixels) // 16) :])):
+    strip = max(len(rgb) // 16, 1)
+    for name, rows in (("top", rgb[:strip]), ("bottom", rgb[-strip:])):
         if rows.max() < 8:
             notes.append(f"The {name} of the panorama is black; what is there cannot be seen.")
+    # A face's middle has face_size / (2 tan 60 degrees) pixels per radian.
+    wanted = 2 * math.pi * face_size / (2 * math.tan(math.pi / 3))
+    if rgb.shape[1] < wanted:
+        notes.append(
+            f"The panorama is small: the networks look at it as if it were {wanted:.0f} pixels wide, not "
+            f"{rgb.shape[1]}, so expect coarse textures."
+        )
     return notes
 
 
 def _assumed_room(
-    panorama: Panorama, faces: UInt8[Tensor, "6 S S 3"], settings: PanoramaSettings, heading: float, notes: list[str]
+    panorama: Panorama,
+    faces: UInt8[Tensor, "6 S S 3"],
+    settings: PanoramaSettings,
+    heading: float,
+    origins: dict[str, str],
+    notes: list[str],
 ) -> RoomInput:
-    """A frame of the assumed size around the camera, whose floor is the assumed height below it."""
-    side, height = settings.assumed_side_m, settings.camera_height_m or settings.assumed_camera_height_m
-    notes.append(
-        f"There are no distances: the room was taken to be {side:g} m wide, with the camera {height:g} m high in its "
-        "middle."
-    )
-    frame = RoomFrame((0.0, 0.0, side / 2 - height), 1 / side)
+    """A frame of the given or assumed size around the camera, whose floor is so far below it."""
+    known, half = settings.known, settings.assumed_side_m / 2
+    height = known.camera_height_m or known.floor_m or settings.assumed_camera_height_m
+    left, back, right, front = known.extent_m or (half,) * 4
+    side = max(left + right, back + front)
+    size = f"{left + right:g} x {back + front:g} m, as given" if known.extent_m else f"{side:g} m wide"
+    notes.append(f"There are no distances: the room was taken to be {size}, with the camera {height:g} m high.")
+    frame = RoomFrame(((right - left) / 2, (front - back) / 2, side / 2 - height), 1 / side)
     camera = frame.to_cube(torch.zeros(3, dtype=torch.float64)).float()
-    return RoomInput(panorama, faces, None, frame, camera, height, None, heading, tuple(notes))
+    is_known = known.floor_m is not None or known.camera_height_m is not None
+    origins["camera_height"] = "given" if is_known else "assumed"
+    origins["extent"] = "assumed" if known.extent_m is None else "given"
+    origins["ceiling"] = "assumed"
+    return RoomInput(panorama, faces, None, frame, camera, height, None, heading, origins, tuple(notes))

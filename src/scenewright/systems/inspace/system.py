@@ -131,6 +131,7 @@ class InSpace:
         settings, sampling = self.settings, options.sampling
         changed = replace(
             settings,
+            panorama=replace(settings.panorama, known=options.room),
             coarse=replace(settings.coarse, sampler=settings.coarse.sampler.overridden(sampling)),
             detail=replace(settings.detail, sampler=settings.detail.sampler.overridden(sampling)),
             finish=settings.finish.overridden(options.finish),
@@ -183,6 +184,7 @@ class InSpace:
             "seed": seed,
             "boxes": len(found.boxes),
             "tokens": len(detail.parts.coords),
+            "room": room.facts,
             **scene.provenance,
         }
         return replace(scene, provenance=provenance)
