@@ -262,8 +262,7 @@ def run_and_write(
 
 def _is_panorama(images: list[Path]) -> bool:
     """Whether there is one picture, twice as wide as high; a damaged file is refused when it is read."""
-    from PIL import Image
-
+    from scenewright.io.images import image_size
     from scenewright.io.linear_image import LINEAR_SUFFIXES
 
     if len(images) > 1:
@@ -271,10 +270,10 @@ def _is_panorama(images: list[Path]) -> bool:
     if images[0].suffix.lower() in LINEAR_SUFFIXES:
         return True  # photographs with masks are no pictures of linear light
     try:
-        with Image.open(images[0]) as picture:
-            return picture.width == 2 * picture.height
-    except OSError:
+        width, height = image_size(images[0])
+    except InputError:
         return False
+    return width == 2 * height
 
 
 def _panorama_system(system: str) -> str:

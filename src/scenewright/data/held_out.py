@@ -7,7 +7,6 @@ name, unit or quarter turn, so code that takes `TrainingAsset` cannot be fed a h
 """
 
 import hashlib
-import json
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +19,8 @@ from scenewright.data.asset import Asset, merged_geometry
 from scenewright.data.fingerprint import FINGERPRINT_SIDE, fingerprint, quarter_turns
 from scenewright.data.parametric.families import make_object
 from scenewright.errors import InputError
+from scenewright.files import json_value
+from scenewright.io.archives import npz_arrays
 
 __all__ = ["HeldOutError", "HeldOutRegistry", "TrainingAsset", "held_out_registry", "simple_name"]
 
@@ -113,17 +114,16 @@ def _log_ratio(a: np.ndarray, b: np.ndarray) -> float:
 @cache
 def held_out_registry() -> HeldOutRegistry:
     """The registry that ships with the package."""
-    with files("scenewright.data").joinpath("held_out.npz").open("rb") as file, np.load(file) as table:
-        shapes = np.unpackbits(table["shapes"], axis=1)[:, : FINGERPRINT_SIDE**3].astype(bool)
-        text = json.loads(bytes(table["text"]).decode())
-        return HeldOutRegistry(
-            ids=tuple(text["ids"]),
-            names=tuple(frozenset(names) for names in text["names"]),
-            sizes_m=table["sizes_m"].astype(np.float64),
-            shapes=shapes,
-            hashes=frozenset(text["hashes"]),
-            cleared=frozenset(text["cleared"]),
-        )
+    table = npz_arrays(files("scenewright.data").joinpath("held_out.npz").read_bytes())
+    text = json_value(bytes(table["text"]), dict)
+    return HeldOutRegistry(
+        ids=tuple(text["ids"]),
+        names=tuple(frozenset(names) for names in text["names"]),
+        sizes_m=table["sizes_m"].astype(np.float64),
+        shapes=np.unpackbits(table["shapes"], axis=1)[:, : FINGERPRINT_SIDE**3].astype(bool),
+        hashes=frozenset(text["hashes"]),
+        cleared=frozenset(text["cleared"]),
+    )
 
 
 _KEY = object()

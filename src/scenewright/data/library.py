@@ -92,7 +92,7 @@ class TrainingLibrary:
         """SHA-256 of a model's file, or of the file that its compact copy was made from."""
         pack = self._packs[model_id]
         if isinstance(pack, CompactPack):
-            return str(pack.index[model_id]["origin_sha256"])
+            return str(pack.index[model_id].origin_sha256)
         return hashlib.sha256(pack.content(model_id)).hexdigest()
 
     def admissible(self, progress: Advance = ignore) -> Iterator[TrainingAsset]:

@@ -6,13 +6,10 @@ are made again. Equal recipes give equal bytes, whatever the number of workers.
 """
 
 import io
-import json
 import logging
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-
-from PIL import Image
 
 from scenewright.data.importing import attribution_csv
 from scenewright.data.parametric.families import OWN_CREDIT
@@ -21,7 +18,9 @@ from scenewright.data.samples import sample_of
 from scenewright.data.shards import ShardReader, is_whole, write_shard
 from scenewright.data.stream import SceneStream
 from scenewright.errors import InputError
+from scenewright.files import json_value
 from scenewright.io.atomic import write_bytes
+from scenewright.io.images import decode_image
 from scenewright.jobs import run
 from scenewright.progress import Advance, ignore
 from scenewright.rendering.sheet import picture_sheet
@@ -104,7 +103,7 @@ def _write_attribution(reader: ShardReader, stream: SceneStream, out: Path) -> N
     rows = stream.selector.library.rows
     used = {}
     for sample in reader:
-        for item in json.loads(sample.files["scene.json"])["objects"]:
+        for item in json_value(sample.files["scene.json"], dict)["objects"]:
             row = rows.get(item["model_id"])
             if row is not None:
                 used[row.id] = (row.id, row.name, row.credit)
@@ -121,7 +120,7 @@ def _write_sheet(reader: ShardReader, out: Path) -> None:
     for index in range(count):
         sample = reader[reader.keys[index * len(reader) // count]]
         name = min(name for name in sample.files if name.endswith("rgb.jpg"))
-        pictures.append(Image.open(io.BytesIO(sample.files[name])).convert("RGB"))
+        pictures.append(decode_image(sample.files[name], name=name).convert("RGB"))
     rows = [pictures[start : start + _SHEET_COLUMNS] for start in range(0, count, _SHEET_COLUMNS)]
     buffer = io.BytesIO()
     picture_sheet(rows, cell=256).save(buffer, "JPEG", quality=88)

@@ -12,11 +12,18 @@ import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from annotated_types import Ge, Le
 
 from scenewright.errors import InputError
+from scenewright.files import read_json, reading
 from scenewright.io.atomic import write_bytes
 
 __all__ = ["Sample", "ShardReader", "is_whole", "shard_paths", "write_shard"]
+
+
+Offset = Annotated[int, Ge(0), Le(1 << 50)]
 
 
 @dataclass(frozen=True)
@@ -71,14 +78,35 @@ def _offsets(content: bytes) -> dict[str, dict[str, list[int]]]:
 
 def is_whole(folder: str | Path, number: int) -> bool:
     """Whether a shard and its index are there and agree."""
-    tar_path, index_path = shard_paths(folder, number)
+    tar_path, _ = shard_paths(folder, number)
     try:
-        index = json.loads(index_path.read_text())
-        if tar_path.stat().st_size != index["bytes"]:
+        index = _read_index(tar_path)
+        if tar_path.stat().st_size != index.bytes:
             return False
-        return hashlib.sha256(tar_path.read_bytes()).hexdigest() == index["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
+        with tar_path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == index.sha256
+    except (OSError, InputError):
         return False
+
+
+@dataclass(frozen=True)
+class _Index:
+    """`samples` holds [offset, size] of each member's data, by key and name."""
+
+    bytes: Offset
+    samples: dict[str, dict[str, tuple[Offset, Offset]]]
+    sha256: str = ""
+
+
+def _read_index(tar_path: Path) -> _Index:
+    with reading(tar_path.with_suffix(".json"), "the index of a shard", "make the shard again to finish it"):
+        index = read_json(tar_path.with_suffix(".json"), _Index)
+        for offsets in index.samples.values():
+            if any(offset + size > index.bytes for offset, size in offsets.values()):
+                raise ValueError("a member lies beyond the end of the shard")
+            if sum(size for _, size in offsets.values()) > index.bytes:
+                raise ValueError("the members of a sample are larger than the shard")
+        return index
 
 
 class ShardReader:
@@ -90,22 +118,19 @@ class ShardReader:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self._offsets: dict[str, tuple[Path, dict[str, list[int]]]] = {}
+        self._offsets: dict[str, tuple[Path, dict[str, tuple[int, int]]]] = {}
         tars = sorted(self.folder.glob("shard-*.tar"))
         if not tars:
             raise InputError(f"Expected shards (shard-00000.tar, ...) in '{self.folder}', found none; make them first.")
         for tar_path in tars:
-            try:
-                index = json.loads(tar_path.with_suffix(".json").read_text())
-                expected, samples = index["bytes"], index["samples"]
-            except (OSError, ValueError, KeyError) as error:
-                raise InputError(f"Shard '{tar_path}' has no readable index; make it again to finish it.") from error
+            index = _read_index(tar_path)
+            expected = index.bytes
             if tar_path.stat().st_size != expected:
                 raise InputError(
                     f"Shard '{tar_path}' has {tar_path.stat().st_size:,} bytes instead of {expected:,}: it was cut "
                     "off. Run the same command again to finish it."
                 )
-            self._offsets.update({key: (tar_path, offsets) for key, offsets in samples.items()})
+            self._offsets.update({key: (tar_path, offsets) for key, offsets in index.samples.items()})
         self.keys = tuple(sorted(self._offsets))
 
     def __len__(self) -> int:
@@ -116,7 +141,7 @@ class ShardReader:
 
     def __getitem__(self, key: str) -> Sample:
         path, offsets = self._offsets[key]
-        with path.open("rb") as file:
+        with reading(path, "a shard", "make it again"), path.open("rb") as file:
             files = {}
             for name, (offset, size) in offsets.items():
                 file.seek(offset)

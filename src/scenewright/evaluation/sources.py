@@ -10,7 +10,6 @@
 GLB files are y up and become z up; the truth's names need not be the masks' (see `matching`).
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,6 +23,7 @@ from scenewright.data.probe_scenes import find_test_scenes, read_test_scene
 from scenewright.encoders.masks import load_masks
 from scenewright.errors import InputError
 from scenewright.evaluation.shapes import ShapeScene, shapes_from_scene, shapes_from_test_scene
+from scenewright.files import read_json, reading
 from scenewright.io.images import load_image
 from scenewright.io.scene_file import load_scene
 from scenewright.types import Camera, Scene
@@ -100,8 +100,9 @@ def load_truth(path: Path) -> Scene:
 def _kind(folder: Path) -> str | None:
     """The kind that the scene names; None where its file is damaged, which is to be told when the scene is read."""
     try:
-        return str(json.loads((folder / "scene.json").read_text()).get("kind", ""))
-    except (OSError, ValueError, AttributeError):
+        with reading(folder / "scene.json", "a test scene", "restore it"):
+            return str(read_json(folder / "scene.json", dict).get("kind", ""))
+    except InputError:
         return None
 
 

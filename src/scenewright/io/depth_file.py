@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from scenewright.errors import InputError
+from scenewright.io.archives import read_npy
 from scenewright.io.atomic import atomic_path
 from scenewright.io.images import MAX_PIXELS, load_label_pixels
 from scenewright.io.linear_image import load_channel
@@ -29,11 +30,7 @@ def load_depth(path: str | Path) -> Float[Tensor, "height width"]:
     """
     path = Path(path)
     if path.suffix.lower() == ".npy":
-        try:
-            values = np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise InputError(f"The depth file '{path}' cannot be read ({error}); save it with numpy.save.") from error
-        metres = values.astype(np.float32)
+        metres: np.ndarray = read_npy(path).astype(np.float32)
     elif path.suffix.lower() == ".png":
         metres = load_label_pixels(path).astype(np.float32) / 1000
     elif path.suffix.lower() == ".exr":

@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from scenewright.errors import InputError
+from scenewright.files import read_file, reading, spend
 from scenewright.io.atomic import atomic_path
 from scenewright.io.linear_image import LINEAR_SUFFIXES, load_linear_image, tone_mapped
 
@@ -25,6 +26,7 @@ __all__ = [
     "decode_image",
     "encode_png",
     "image_of",
+    "image_size",
     "load_image",
     "load_label_image",
     "load_label_pixels",
@@ -42,6 +44,8 @@ MAX_PIXELS = 1 << 27
 """Largest picture decoded: 16384 x 8192, half a gigabyte as RGBA."""
 
 _MIN_SIDE_PX = 8
+_ORIENTATION = 0x0112
+_KIND, _WAY_OUT = "a picture", "save it again as PNG"
 _SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP"}
 
 
@@ -53,10 +57,11 @@ def load_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image
         InputError: the file is missing, empty, truncated, of another format, too large, smaller than 8 pixels on a
             side, or transparent everywhere.
     """
-    if Path(path).suffix.lower() in LINEAR_SUFFIXES:
-        image = Image.fromarray(tone_mapped(load_linear_image(path, max_pixels=max_pixels)).numpy())
-    else:
-        image = decode_image(_read(path), name=f"'{path}'", max_pixels=max_pixels)
+    with reading(Path(path), _KIND, _WAY_OUT):
+        if Path(path).suffix.lower() in LINEAR_SUFFIXES:
+            image = Image.fromarray(tone_mapped(load_linear_image(path, max_pixels=max_pixels)).numpy())
+        else:
+            image = decode_image(read_file(path), name=f"'{path}'", max_pixels=max_pixels)
     if min(image.size) < _MIN_SIDE_PX:
         raise InputError(
             f"Expected a picture of at least {_MIN_SIDE_PX}x{_MIN_SIDE_PX} pixels, "
@@ -73,15 +78,22 @@ def decode_image(content: bytes, *, name: str = "the picture", max_pixels: int =
     """The picture held in `content` as upright RGB or RGBA; `name` is how error messages call it.
 
     Raises:
-        InputError: not a picture of an allowed format, damaged, or larger than `max_pixels`.
+        InputError: not a picture of an allowed format, damaged, larger than `max_pixels`, or too much for the file
+            that holds it.
     """
-    image = _decoded(content, name, max_pixels)
-    try:
-        return _rgb_or_rgba(ImageOps.exif_transpose(image))
-    except Exception as error:
-        raise InputError(
-            f"The picture {name} has pixels that cannot be converted ({error}); save it as PNG."
-        ) from error
+    with reading(name, _KIND, _WAY_OUT, size=len(content)):
+        image = _decoded(content, name, max_pixels)
+        try:
+            if image.getexif().get(_ORIENTATION, 1) != 1:
+                _spend_pixels(image, image.mode, name)
+            ImageOps.exif_transpose(image, in_place=True)
+            return _rgb_or_rgba(image)
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(
+                f"The picture {name} has pixels that cannot be converted ({error}); save it as PNG."
+            ) from error
 
 
 def load_label_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -90,7 +102,18 @@ def load_label_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image
     Raises:
         InputError: as `load_image`, sizes and transparency apart.
     """
-    return _decoded(_read(path), f"'{path}'", max_pixels)
+    with reading(Path(path), _KIND, _WAY_OUT):
+        return _decoded(read_file(path), f"'{path}'", max_pixels)
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """Width and height that the header of a picture file promises, as stored.
+
+    Raises:
+        InputError: the file is missing or is no picture of an allowed format.
+    """
+    with reading(Path(path), _KIND, _WAY_OUT):
+        return _opened(read_file(path), f"'{path}'", MAX_PIXELS).size
 
 
 def load_label_pixels(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -146,45 +169,48 @@ def pixels_of(image: Image.Image, mode: str) -> UInt8[Tensor, "height width chan
     return torch.from_numpy(np.array(image.convert(mode)))
 
 
-def _read(path: str | Path) -> bytes:
-    path = Path(path)
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise InputError(f"Picture '{path}' does not exist; check the path.") from error
-    except IsADirectoryError as error:
-        raise InputError(f"Expected a picture, but '{path}' is a folder.") from error
-    except OSError as error:
-        raise InputError(f"Picture '{path}' cannot be read: {error.strerror}.") from error
-    if not content:
-        raise InputError(f"Picture '{path}' is empty (0 bytes); save it again.")
-    return content
-
-
-def _decoded(content: bytes, name: str, max_pixels: int, formats: tuple[str, ...] = FORMATS) -> Image.Image:
+def _opened(content: bytes, name: str, max_pixels: int) -> Image.Image:
+    """A picture whose header was read and whose pixels were not."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is checked below
         try:
-            image = Image.open(io.BytesIO(content), formats=formats)
+            image = Image.open(io.BytesIO(content), formats=FORMATS)
         except Image.DecompressionBombError as error:
             raise InputError(f"The picture {name} is too large to decode; scale it down.") from error
         except Exception as error:
-            known = ", ".join(formats)
+            known = ", ".join(FORMATS)
             raise InputError(f"Expected a {known} picture, but {name} is none, or is damaged.") from error
-        if image.width * image.height > max_pixels:
-            raise InputError(
-                f"The picture {name} has {image.width}x{image.height} pixels, "
-                f"more than the {max_pixels / 1e6:.0f} million allowed; scale it down."
-            )
-        try:
-            image.load()
-        except Exception as error:
-            raise InputError(f"The picture {name} is truncated or damaged ({error}); save it again.") from error
+    if image.width * image.height > max_pixels:
+        raise InputError(
+            f"The picture {name} has {image.width}x{image.height} pixels, "
+            f"more than the {max_pixels / 1e6:.0f} million allowed; scale it down."
+        )
     return image
+
+
+def _decoded(content: bytes, name: str, max_pixels: int) -> Image.Image:
+    image = _opened(content, name, max_pixels)
+    _spend_pixels(image, image.mode, name)
+    try:
+        image.load()
+    except Exception as error:
+        raise InputError(f"The picture {name} is truncated or damaged ({error}); save it again.") from error
+    return image
+
+
+def _spend_pixels(image: Image.Image, mode: str, name: str) -> None:
+    """Counts one copy of the picture; Pillow keeps colours in four bytes a pixel."""
+    num_bytes = 1 if mode in ("1", "L", "P") else 2 if mode.startswith("I;16") else 4
+    spend(image.width * image.height * num_bytes, f"the picture {name} of {image.width}x{image.height} pixels")
 
 
 def _rgb_or_rgba(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16") or image.mode == "I":
+        spend(image.width * image.height * 16)
         # Pillow's own conversion clips 16-bit grey at 255; the high byte is the 8-bit picture.
         image = Image.fromarray((np.asarray(image).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8))
-    return image.convert("RGBA" if image.has_transparency_data else "RGB")
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    if image.mode == mode:
+        return image
+    _spend_pixels(image, mode, "converted")
+    return image.convert(mode)

@@ -15,6 +15,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from scenewright.errors import InputError, MissingExtraError
+from scenewright.files import read_file, reading, spend
 from scenewright.geometry.color import srgb_from_linear
 
 __all__ = ["LINEAR_SUFFIXES", "TONE_MAPPING", "load_channel", "load_linear_image", "tone_mapped"]
@@ -26,6 +27,7 @@ TONE_MAPPING = (
 )
 """Sentence for users about what `tone_mapped` does."""
 
+_MAGIC = (b"\x76\x2f\x31\x01", b"#?")
 _MIDDLE_GREY = 0.18
 _LUMINANCE = (0.2126, 0.7152, 0.0722)
 
@@ -90,8 +92,14 @@ def _channel(names: Sequence[str], wanted: Sequence[str]) -> int | None:
 
 
 def _read(path: Path, max_pixels: int) -> tuple[Float[np.ndarray, "height width channels"], tuple[str, ...]]:
-    if not path.is_file():
-        raise InputError(f"Picture '{path}' does not exist, or is no file; check the path.")
+    with reading(path, "an OpenEXR or Radiance picture", "save it again"):
+        return _decoded(path, max_pixels)
+
+
+def _decoded(path: Path, max_pixels: int) -> tuple[Float[np.ndarray, "height width channels"], tuple[str, ...]]:
+    # OpenImageIO knows dozens of formats and tries them all: only these two are let through.
+    if not read_file(path).startswith(_MAGIC):
+        raise InputError(f"'{path}' is no OpenEXR or Radiance picture; save it as one of these.")
     try:
         import OpenImageIO as oiio
     except ImportError as error:
@@ -106,6 +114,7 @@ def _read(path: Path, max_pixels: int) -> tuple[Float[np.ndarray, "height width 
                 f"The picture '{path}' has {spec.width}x{spec.height} pixels, more than the "
                 f"{max_pixels / 1e6:.0f} million allowed; scale it down."
             )
+        spend(8 * spec.width * spec.height * spec.nchannels, f"the picture '{path}'")
         pixels = file.read_image(format="float")
         # A damaged block is reported, but what could be read is returned all the same.
         if reason := file.geterror():

@@ -4,8 +4,6 @@ The dual grid is stored as the attributes `vertices` and `intersected` (see `dua
 Legend: N voxels, C channels. Files of ours also hold `resolution`, a single integer, which published ones lack.
 """
 
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +11,17 @@ import numpy as np
 import torch
 
 from scenewright.errors import InputError
+from scenewright.files import reader
 from scenewright.geometry.ovoxel.dual_grid_quantize import dequantize_dual_grid, quantize_dual_grid
+from scenewright.io.archives import read_npz_arrays
 from scenewright.io.atomic import atomic_path
 from scenewright.io.format import Content, Format
-from scenewright.io.vxz import MAX_VOXELS, VxzOptions, read_vxz, write_vxz
+from scenewright.io.vxz import VxzOptions, read_vxz, write_vxz
 from scenewright.types import OVoxel, Scene, SceneObject, SparseVoxels
 
 __all__ = ["VOXEL_NPZ", "VXZ", "load_ovoxel", "read_npz", "save_ovoxel", "write_npz"]
 
 _MATERIALS = {"base_color": 3, "metallic": 1, "roughness": 1, "alpha": 1}
-# Attributes of the most voxels a file may hold, as float64 with a few channels.
-_MAX_BYTES = MAX_VOXELS * 64
 
 
 def load_ovoxel(path: str | Path) -> OVoxel:
@@ -88,29 +86,14 @@ def write_npz(path: str | Path, voxels: SparseVoxels) -> Path:
     return Path(path)
 
 
+@reader("a voxel file", "write it again with `scenewright convert`")
 def read_npz(path: str | Path) -> SparseVoxels:
     """The voxels of an .npz; without `resolution`, the smallest power of two that holds them. Never unpickles.
 
     Raises:
         InputError: the file cannot be read, holds objects, lacks `coord`, or its arrays disagree in length.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-        if size > _MAX_BYTES:
-            raise InputError(
-                f"'{path}' would unpack to {size / 2**30:.0f} GB, more than {_MAX_BYTES >> 30} GB; split it."
-            )
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except InputError:
-        raise
-    except OSError as error:
-        raise InputError(f"Cannot read '{path}': {error.strerror or error}.") from error
-    except (ValueError, zipfile.BadZipFile, EOFError, KeyError, NotImplementedError, zlib.error) as error:
-        raise InputError(
-            f"Cannot read '{path}' as .npz ({error}); is it complete, and free of pickled objects?"
-        ) from error
+    arrays = read_npz_arrays(path)
     coords = arrays.pop("coord", None)
     if coords is None or coords.ndim != 2 or coords.shape[1] != 3 or coords.dtype.kind not in "iu":
         found = "none" if coords is None else f"{coords.dtype} {coords.shape}"

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from scenewright.encoders.masks import find_masks
 from scenewright.errors import InputError
 from scenewright.geometry.mesh.finish_options import FinishOverride
 from scenewright.io.atomic import write_bytes
 from scenewright.io.glb import glb_bytes
+from scenewright.io.images import load_label_image
 from scenewright.jobs.store import to_json
 from scenewright.machine import choose_device, choose_dtype
 from scenewright.progress import SILENT, Progress
@@ -190,7 +190,7 @@ def _labels_in(path: Path, picture: PosedPicture, room_labels: int | None) -> La
 def _grey_levels(path: Path) -> np.ndarray | None:
     """The values of a grey or palette picture; None for colours, other files and folders."""
     try:
-        with Image.open(path) as file:
-            return np.asarray(file) if file.mode in ("L", "P", "I", "I;16") else None
-    except (OSError, ValueError):
+        image = load_label_image(path)
+    except InputError:
         return None
+    return np.asarray(image) if image.mode in ("L", "P", "I", "I;16") else None

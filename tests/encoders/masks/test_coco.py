@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scenewright.encoders.masks import load_masks
-from scenewright.encoders.masks.coco import decode_counts, encode_counts, polygon_mask, run_length_mask
+from scenewright.encoders.masks.coco import decode_counts, encode_counts, polygons_mask, run_length_mask
+from scenewright.encoders.masks.object_masks import resized_nearest
 from scenewright.errors import InputError
 
 
@@ -52,15 +53,15 @@ def test_damaged_counts(text: str, message: str) -> None:
 
 
 def test_polygon_by_pixel_centres() -> None:
-    assert rows(polygon_mask([1, 1, 4, 1, 4, 3, 1, 3], 4, 5)) == [".....", ".###.", ".###.", "....."]
+    assert rows(polygons_mask([[1.0, 1, 4, 1, 4, 3, 1, 3]], 4, 5)) == [".....", ".###.", ".###.", "....."]
     # Corners at pixel centres: a centre on the left or upper edge is in, on the right or lower edge out.
-    assert rows(polygon_mask([0.5, 0.5, 2.5, 0.5, 2.5, 2.5, 0.5, 2.5], 3, 3)) == ["##.", "##.", "..."]
+    assert rows(polygons_mask([[0.5, 0.5, 2.5, 0.5, 2.5, 2.5, 0.5, 2.5]], 3, 3)) == ["##.", "##.", "..."]
     # A triangle reaching outside the picture is clipped.
-    assert rows(polygon_mask([-2, -2, 6, -2, -2, 6], 3, 3)) == ["###", "##.", "#.."]
+    assert rows(polygons_mask([[-2, -2, 6, -2, -2, 6]], 3, 3)) == ["###", "##.", "#.."]
 
 
 def test_polygon_crossing_itself_is_even_odd() -> None:
-    bow_tie = polygon_mask([0, 0, 8, 8, 8, 0, 0, 8], 8, 8)
+    bow_tie = polygons_mask([[0, 0, 8, 8, 8, 0, 0, 8]], 8, 8)
     assert not bow_tie[0, 3]
     assert bow_tie[4, 1]
     assert bow_tie[4, 6]
@@ -104,6 +105,57 @@ def test_sizes_of_the_file_are_respected_and_resized(tmp_path: Path) -> None:
     assert "had 20x10 pixels for a picture of 40x20" in masks.warnings[0]
 
 
+def union_by_hand(polygons: list[np.ndarray], height: int, width: int) -> np.ndarray:
+    """Crossing numbers of each pixel's centre, pixel by pixel."""
+    mask = np.zeros((height, width), bool)
+    for polygon in polygons:
+        for row, column in np.ndindex(height, width):
+            inside, (x, y) = False, (column + 0.5, row + 0.5)
+            for (x0, y0), (x1, y1) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
+                if (y0 <= y) != (y1 <= y) and x0 + (y - y0) * (x1 - x0) / (y1 - y0) <= x:
+                    inside = not inside
+            mask[row, column] |= inside
+    return mask
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_unions_of_random_polygons(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    polygons = [rng.uniform(-4, 16, (int(rng.integers(3, 9)), 2)).round(seed % 2) for _ in range(4)]
+    mask = polygons_mask([polygon.reshape(-1).tolist() for polygon in polygons], 9, 13)
+    assert (mask == union_by_hand(polygons, 9, 13)).all()
+
+
+def test_runs_are_read_at_the_size_of_the_picture() -> None:
+    runs = [3, 5, 7, 11, 22]
+    whole = run_length_mask(runs, 6, 8)
+    assert (run_length_mask(runs, 6, 8, (4, 4)) == resized_nearest(whole, (4, 4))).all()
+
+
+def test_files_that_claim_more_than_their_picture_cost_no_more(tmp_path: Path) -> None:
+    large = {"size": [11585, 11585], "counts": [0, 11585**2]}
+    many = [[0, 0, 4000, 0, 4000, 4000, 0, 4000.0 - number] for number in range(300)]
+    masks = load_masks(coco(tmp_path / "a.json", [{"segmentation": large}] * 20), (32, 40))
+    assert masks.masks.shape == (1, 32, 40)
+    assert load_masks(coco(tmp_path / "b.json", [{"segmentation": many}]), (4000, 4000)).masks.all()
+    rng = np.random.default_rng(0)
+    star = [rng.uniform(0, 4000, 40_000).round(1).tolist()]
+    with pytest.raises(InputError, match="steps of work"):
+        load_masks(coco(tmp_path / "c.json", [{"segmentation": star}]), (4000, 4000))
+
+
+def test_polygons_without_area_and_other_tools_habits(tmp_path: Path) -> None:
+    pictures = [{"id": str(i), "file_name": f"C:\\data\\{i}.jpg", "height": 4, "width": 4} for i in (1, 2)]
+    annotations = [
+        {"image_id": 1, "segmentation": [[0, 0, 1, 1]]},
+        {"image_id": 1, "segmentation": [[]]},
+        {"image_id": 1, "segmentation": [[0, 0, 4, 0, 4, 4]]},
+    ]
+    path = coco(tmp_path / "a.json", annotations, images=pictures)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert len(load_masks(path, (4, 4), image_name="1.jpg")) == 1
+
+
 def test_annotations_without_mask_are_named(tmp_path: Path) -> None:
     path = coco(tmp_path / "a.json", [{"id": 5, "bbox": [0, 0, 2, 2]}, {"segmentation": [[0, 0, 4, 0, 4, 4]]}])
     masks = load_masks(path, (4, 4))
@@ -114,13 +166,15 @@ def test_annotations_without_mask_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "not readable JSON"),
-        ("[1, 2", "not readable JSON"),
+        ("{", "not a COCO file that can be read"),
+        ("[1, 2", "not a COCO file that can be read"),
         ('{"images": []}', "a list 'annotations'"),
-        ('{"annotations": [{"segmentation": [[1, 2, 3]]}]}', "at least three finite corners"),
+        ('{"annotations": [1]}', "not a COCO file that can be read"),
+        ('{"annotations": [], "categories": [{"id": 1}]}', "categories.0.name"),
+        ('{"annotations": [{"segmentation": [[1, 2, 3, 4, 5, 6, 7]]}]}', "odd number of coordinates"),
         ('{"annotations": [{"segmentation": {"size": [9, 9], "counts": [1]}}]}', "cover 1 pixels instead of 9x9"),
-        ('{"annotations": [{"segmentation": {"size": [999999999, 999999999], "counts": [1]}}]}', "not possible"),
-        ('{"annotations": [{"segmentation": {"counts": [1]}}]}', "cannot be decoded: 'size'"),
+        ('{"annotations": [{"segmentation": {"size": [999999999, 999999999], "counts": [1]}}]}', "less than or equal"),
+        ('{"annotations": [{"segmentation": {"counts": [1]}}]}', "size: Field required"),
         ('{"annotations": []}', "no usable object mask"),
     ],
 )

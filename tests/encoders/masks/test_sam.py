@@ -164,7 +164,7 @@ def test_damaged_prompt_files(tmp_path: Path, content: str) -> None:
     path.write_text(content)
     with pytest.raises(InputError, match=r"prompts\.json"):
         read_prompts(path)
-    with pytest.raises(InputError, match="not found"):
+    with pytest.raises(InputError, match="does not exist"):
         read_prompts(tmp_path / "other.json")
 
 

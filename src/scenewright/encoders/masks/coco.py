@@ -1,98 +1,168 @@
 """COCO annotation files: polygons, and run lengths in both their forms, decoded here.
 
 A pixel is inside a polygon when its centre is (even-odd rule); an annotation's polygons are united. Run lengths go
-down the columns and start with background. Format: cocodataset.org, "Data format".
+down the columns and start with background. Format: cocodataset.org, "Data format". A mask is made at the size of its
+picture, whatever size the file claims, so that it costs no more than its picture.
 """
 
-import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge, Le, Len
 from jaxtyping import Bool
 
-from scenewright.encoders.masks.object_masks import NamedMask
+from scenewright.encoders.masks.object_masks import MOST_MASKS, NamedMask, nearest_indices
 from scenewright.errors import InputError
+from scenewright.files import json_value, read_file, reader, spend, work
 from scenewright.io.images import MAX_PIXELS
 
-__all__ = ["decode_counts", "encode_counts", "polygon_mask", "read_coco", "run_length_mask"]
+__all__ = ["decode_counts", "encode_counts", "polygons_mask", "read_coco", "run_length_mask"]
+
+Side = Annotated[int, Ge(1), Le(MAX_PIXELS)]
+Run = Annotated[int, Ge(0), Le(MAX_PIXELS)]
+Coordinate = Annotated[float, Ge(-1e9), Le(1e9)]
+Polygon = tuple[Coordinate, ...]
+Corners = Sequence[float] | np.ndarray
+Key = int | str | float | None
+# Cells and crossings that are worked on at once.
+_AT_ONCE = 1 << 20
 
 
+@dataclass(frozen=True)
+class _RunLengths:
+    size: tuple[Side, Side]
+    counts: str | tuple[Run, ...]
+
+
+@dataclass(frozen=True)
+class _Annotation:
+    id: Key = None
+    image_id: Key = None
+    category_id: Key = None
+    segmentation: _RunLengths | tuple[Polygon, ...] | Polygon | Annotated[dict[str, str], Len(0, 0)] | None = None
+
+
+@dataclass(frozen=True)
+class _Picture:
+    id: Key = None
+    file_name: str | None = None
+    height: Side | None = None
+    width: Side | None = None
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        return None if self.height is None or self.width is None else (self.height, self.width)
+
+
+@dataclass(frozen=True)
+class _Category:
+    id: Key
+    name: str
+
+
+@dataclass(frozen=True)
+class _CocoFile:
+    annotations: tuple[_Annotation, ...]
+    images: tuple[_Picture, ...] | None = None
+    categories: tuple[_Category, ...] | None = None
+
+
+@reader("a COCO file", "export the annotations again as COCO JSON with a list 'annotations'")
 def read_coco(
     path: Path, image_size: tuple[int, int] | None = None, *, image_name: str | None = None
 ) -> tuple[list[NamedMask], list[str]]:
     """The masks of one picture's annotations, named after their category, and warnings.
 
     Args:
-        image_size: (height, width) of the picture; used where the file does not say the size of its pictures.
+        image_size: (height, width) of the picture, which the masks get; None takes that of the file.
         image_name: file name of the picture, needed where the file annotates several.
 
     Raises:
         InputError: the file is not COCO, the picture is not in it, or an annotation is damaged.
     """
-    content = _read_json(path)
-    if isinstance(content, list):  # a bare list of annotations, as SAM's demo scripts write it
-        content = {"annotations": content}
-    if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
-        raise InputError(f"Expected a COCO file with a list 'annotations' in '{path}'.")
-    picture = _picture(content.get("images") or [], image_name, image_size, path)
-    size = (int(picture["height"]), int(picture["width"])) if {"height", "width"} <= picture.keys() else image_size
-    categories = {category["id"]: str(category["name"]) for category in content.get("categories") or []}
+    content = read_file(path)
+    # A bare list is one of annotations, as SAM's demo scripts write it.
+    is_list = content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"["
+    coco = json_value(b'{"annotations": ' + content + b"}" if is_list else content, _CocoFile)
+    picture = _picture(coco.images or (), image_name, image_size, path)
+    categories = {str(category.id): category.name for category in coco.categories or ()}
+    own = [
+        annotation
+        for annotation in coco.annotations
+        if picture is None or annotation.image_id is None or str(annotation.image_id) == str(picture.id)
+    ]
+    if len(own) > MOST_MASKS:
+        raise InputError(f"'{path}' has {len(own):,} annotations of the picture, more than the {MOST_MASKS:,} allowed.")
     found, notes = [], []
-    for number, annotation in enumerate(content["annotations"], 1):
-        if picture and annotation.get("image_id", picture.get("id")) != picture.get("id"):
-            continue
-        name = categories.get(annotation.get("category_id"), "object")
-        label = f"annotation {annotation.get('id', number)} ({name}) of '{path.name}'"
-        segmentation = annotation.get("segmentation")
-        if not segmentation:
-            notes.append(f"The {label} has no segmentation, so it was dropped; a box needs SAM to become a mask.")
-            continue
+    for number, annotation in enumerate(own, 1):
+        name = categories.get(str(annotation.category_id), "object")
+        number_or_id = number if annotation.id is None else annotation.id
+        label = f"annotation {number_or_id} ({name}) of '{path.name}'"
+        stored = None if picture is None else picture.size
         try:
-            found.append(NamedMask(name, _segmentation_mask(segmentation, size)))
-        except (TypeError, ValueError, KeyError, IndexError) as error:
+            mask = _named_mask(name, annotation, stored or image_size, image_size)
+        except ValueError as error:
             raise InputError(f"The {label} cannot be decoded: {error}.") from error
+        if mask is None:
+            notes.append(f"The {label} has no segmentation that covers an area, so it was dropped; a box needs SAM.")
+        else:
+            found.append(mask)
     return found, notes
 
 
-def run_length_mask(counts: Sequence[int], height: int, width: int) -> Bool[np.ndarray, "height width"]:
+def run_length_mask(
+    counts: Sequence[int], height: int, width: int, size: tuple[int, int] | None = None
+) -> Bool[np.ndarray, "height width"]:
     """The mask of alternating background and object runs down the columns.
+
+    Args:
+        size: (height, width) of the mask wanted, read at its pixels' centres; None is that of the runs.
 
     Raises:
         ValueError: the runs do not cover height x width pixels exactly.
     """
     runs = np.asarray(counts, dtype=np.int64)
     _check_size(height, width)
-    if runs.sum() != height * width or (runs < 0).any():
+    if (runs < 0).any() or runs.sum() != height * width:
         raise ValueError(f"its runs cover {int(runs.sum())} pixels instead of {height}x{width}")
-    values = np.arange(len(runs)) % 2 == 1
-    return np.repeat(values, runs).reshape(width, height).T
+    if size is None or size == (height, width):
+        spend(height * width, "its masks")
+        values = np.arange(len(runs)) % 2 == 1
+        return np.repeat(values, runs).reshape(width, height).T
+    spend(18 * size[0] * size[1], "its masks")
+    rows, columns = (nearest_indices(new, old) for new, old in zip(size, (height, width), strict=True))
+    places = columns * height + rows[:, None]
+    return np.searchsorted(np.cumsum(runs), places, side="right") % 2 == 1
 
 
-def decode_counts(text: str | bytes) -> list[int]:
+def decode_counts(text: str) -> list[int]:
     """Run lengths from COCO's compressed text: five bits a character, from the fourth on as differences.
 
     Raises:
         ValueError: the text ends within a number or has a character outside the code.
     """
-    counts: list[int] = []
-    value, shift = 0, 0
-    for code in text.encode("ascii") if isinstance(text, str) else text:
-        bits = code - 48
-        if not 0 <= bits < 64:
-            raise ValueError(f"its run lengths hold the character {chr(code)!r}")
-        value |= (bits & 31) << shift
-        shift += 5
-        if bits & 32:
-            continue
-        if bits & 16:  # the sign bit of the last group
-            value -= 1 << shift
-        counts.append(value + (counts[-2] if len(counts) > 2 else 0))
-        value, shift = 0, 0
-    if shift:
+    bits = np.frombuffer(text.encode("utf-8"), np.uint8).astype(np.int64) - 48
+    if (wrong := np.flatnonzero((bits < 0) | (bits > 63))).size:
+        raise ValueError(f"its run lengths hold the character {text.encode('utf-8')[wrong[0] :][:1]!r}")
+    if not bits.size:
+        return []
+    is_last = bits & 32 == 0
+    if not is_last[-1]:
         raise ValueError("its run lengths end within a number")
-    return counts
+    ends = np.flatnonzero(is_last)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    lengths = ends - starts + 1
+    if lengths.max() > 8:
+        raise ValueError("its run lengths hold a number that is too large")
+    places = np.arange(len(bits)) - np.repeat(starts, lengths)
+    values = np.add.reduceat((bits & 31) << (5 * places), starts)
+    values -= np.where(bits[ends] & 16, 1 << (5 * lengths), 0)
+    # Of numbers 1, 3, 5, ... and of 2, 4, 6, ... each is the difference to the one before.
+    values[1::2], values[2::2] = np.cumsum(values[1::2]), np.cumsum(values[2::2])
+    return [int(value) for value in values]
 
 
 def encode_counts(counts: Sequence[int]) -> str:
@@ -109,26 +179,56 @@ def encode_counts(counts: Sequence[int]) -> str:
     return "".join(text)
 
 
-def polygon_mask(corners: Sequence[float | int], height: int, width: int) -> Bool[np.ndarray, "height width"]:
-    """Pixels whose centre lies inside the closed polygon [x0, y0, x1, y1, ...] (even-odd rule).
+def polygons_mask(polygons: Sequence[Corners], height: int, width: int) -> Bool[np.ndarray, "height width"]:
+    """Pixels whose centre lies inside any of the closed polygons [x0, y0, x1, y1, ...] (even-odd rule for each).
+
+    Edges are intersected with the rows' centre lines; along a row, a polygon covers the spans between its first and
+    second crossing, its third and fourth, and so on.
 
     Raises:
-        ValueError: fewer than three corners, an odd count, or a number that is not finite.
+        ValueError: a polygon has fewer than three corners, an odd count, or a number that is not finite.
     """
+    _check_size(height, width)
+    spend(height * width, "its masks")
+    edges = np.concatenate([_edges(polygon, number) for number, polygon in enumerate(polygons)])
+    first, last = (np.clip(np.ceil(edges[:, side].clip(-1, height + 1) - 0.5), 0, height) for side in (2, 4))
+    begin, end = np.minimum(first, last).astype(np.int64), np.maximum(first, last).astype(np.int64)
+    edges, begin, end = (values[begin < end] for values in (edges, begin, end))
+    work(4 * int((end - begin).sum()) + len(edges), "its polygons")
+    mask = np.zeros((height, width), dtype=bool)
+    rows_at_once = max(1, min(_AT_ONCE // width, _AT_ONCE // max(len(edges), 1)))
+    for top in range(int(begin.min(initial=height)), int(end.max(initial=0)), rows_at_once):
+        bottom = min(top + rows_at_once, height)
+        here = np.flatnonzero((begin < bottom) & (end > top))
+        work(len(edges) // 64 + (bottom - top) * width // 64, "its polygons")
+        mask[top:bottom] = _spans(edges[here], begin[here].clip(top), end[here].clip(max=bottom), top, bottom, width)
+    return mask
+
+
+def _edges(corners: Corners, number: int) -> np.ndarray:
+    """Rows (polygon, x0, y0, x1, y1)."""
     points = np.asarray(corners, dtype=np.float64)
     if points.ndim != 1 or len(points) < 6 or len(points) % 2 or not np.isfinite(points).all():
         raise ValueError(f"a polygon needs at least three finite corners, got {points.size} numbers")
-    _check_size(height, width)
-    x0, y0 = points.reshape(-1, 2).T
-    x1, y1 = np.roll(x0, -1), np.roll(y0, -1)
-    mask = np.zeros((height, width), dtype=bool)
-    centres = np.arange(width) + 0.5
-    for row in range(max(0, int(np.floor(y0.min()))), min(height, int(np.ceil(y0.max())))):
-        y = row + 0.5
-        crosses = (y0 <= y) != (y1 <= y)
-        x = np.sort(x0[crosses] + (y - y0[crosses]) * (x1[crosses] - x0[crosses]) / (y1[crosses] - y0[crosses]))
-        mask[row] = np.searchsorted(x, centres, side="right") % 2 == 1
-    return mask
+    start = points.reshape(-1, 2)
+    return np.column_stack([np.full(len(start), number), start, np.roll(start, -1, axis=0)])
+
+
+def _spans(edges: np.ndarray, begin: np.ndarray, end: np.ndarray, top: int, bottom: int, width: int) -> np.ndarray:
+    """The rows from `top` to `bottom` of the union; `begin` and `end` are the rows that each edge crosses."""
+    counts = end - begin
+    which = np.repeat(np.arange(len(edges)), counts)
+    row = np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts) + begin[which]
+    polygon, x0, y0, x1, y1 = edges[which].T
+    x = x0 + (row + 0.5 - y0) * (x1 - x0) / (y1 - y0)
+    column = np.ceil(x.clip(-1, width + 1) - 0.5).clip(0, width).astype(np.int64)
+    line = polygon.astype(np.int64) * (bottom - top) + (row - top)
+    # One number sorts by polygon, row and column; each polygon crosses a row an even number of times.
+    crossings = np.sort(line * (width + 1) + column)
+    place = crossings // (width + 1) % (bottom - top) * (width + 1) + crossings % (width + 1)
+    depth = np.bincount(place[::2], minlength=(bottom - top) * (width + 1))
+    depth -= np.bincount(place[1::2], minlength=(bottom - top) * (width + 1))
+    return np.cumsum(depth.reshape(bottom - top, width + 1), axis=1)[:, :width] > 0
 
 
 def _check_size(height: int, width: int) -> None:
@@ -136,29 +236,43 @@ def _check_size(height: int, width: int) -> None:
         raise ValueError(f"its size of {width}x{height} pixels is not possible")
 
 
-def _segmentation_mask(
-    segmentation: Mapping[str, Any] | Sequence[Any], image_size: tuple[int, int] | None
-) -> Bool[np.ndarray, "height width"]:
-    if isinstance(segmentation, Mapping):
-        height, width = (int(side) for side in segmentation["size"])
-        counts = segmentation["counts"]
-        return run_length_mask(decode_counts(counts) if isinstance(counts, str) else counts, height, width)
-    if image_size is None:
+def _named_mask(
+    name: str, annotation: _Annotation, stored: tuple[int, int] | None, size: tuple[int, int] | None
+) -> NamedMask | None:
+    """The mask of an annotation at `size`; None where it marks nothing: no segmentation, or polygons without area."""
+    segmentation = annotation.segmentation
+    if isinstance(segmentation, _RunLengths):
+        counts = segmentation.counts
+        runs = decode_counts(counts) if isinstance(counts, str) else counts
+        return NamedMask(name, run_length_mask(runs, *segmentation.size, size), segmentation.size)
+    if not isinstance(segmentation, tuple):
+        return None
+    several = [part for part in segmentation if isinstance(part, tuple)]
+    polygons = several or [tuple(part for part in segmentation if not isinstance(part, tuple))]
+    polygons = [polygon for polygon in polygons if len(polygon) > 4]
+    if not polygons:
+        return None
+    if stored is None:
         raise ValueError("its polygon needs the size of the picture, which the file does not give")
-    polygons = [segmentation] if not isinstance(segmentation[0], list) else segmentation
-    return np.logical_or.reduce([polygon_mask(polygon, *image_size) for polygon in polygons])
+    wanted = size or stored
+    scale = np.array([wanted[1] / stored[1], wanted[0] / stored[0]])
+    if any(len(polygon) % 2 for polygon in polygons):
+        raise ValueError("a polygon has an odd number of coordinates")
+    scaled = [(np.reshape(polygon, (-1, 2)) * scale).reshape(-1) for polygon in polygons]
+    return NamedMask(name, polygons_mask(scaled, *wanted), stored)
 
 
 def _picture(
-    pictures: Sequence[Mapping[str, Any]], image_name: str | None, image_size: tuple[int, int] | None, path: Path
-) -> Mapping[str, Any]:
-    """The entry of the picture in question; empty where the file lists none."""
+    pictures: Sequence[_Picture], image_name: str | None, image_size: tuple[int, int] | None, path: Path
+) -> _Picture | None:
+    """The entry of the picture in question; None where the file lists none."""
     if len(pictures) <= 1:
-        return pictures[0] if pictures else {}
+        return pictures[0] if pictures else None
     if image_name is not None:
-        chosen = [picture for picture in pictures if Path(str(picture.get("file_name"))).name == Path(image_name).name]
+        # A Windows path knows both kinds of slashes.
+        chosen = [p for p in pictures if p.file_name and PureWindowsPath(p.file_name).name == Path(image_name).name]
     else:
-        chosen = [picture for picture in pictures if (picture.get("height"), picture.get("width")) == image_size]
+        chosen = [picture for picture in pictures if picture.size == image_size]
     if len(chosen) != 1:
         which = f"'{image_name}'" if image_name is not None else "the one meant"
         raise InputError(
@@ -166,12 +280,3 @@ def _picture(
             "give a file for one picture, or the picture's file name."
         )
     return chosen[0]
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"Mask file '{path}' was not found.") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"'{path}' is not readable JSON ({error}).") from error

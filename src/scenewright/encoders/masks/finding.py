@@ -7,7 +7,6 @@
 | anything else | `load_masks` |
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,9 +14,11 @@ import torch
 from PIL import Image
 
 from scenewright.encoders.masks.loading import load_masks
-from scenewright.encoders.masks.prompts import read_prompts
+from scenewright.encoders.masks.prompts import holds_prompts, read_prompts
 from scenewright.encoders.masks.sam import load_segmenter
 from scenewright.encoders.records import SAM2_LARGE
+from scenewright.errors import InputError
+from scenewright.files import read_json, reading
 from scenewright.types import ObjectMasks
 
 __all__ = ["AUTOMATIC", "find_masks"]
@@ -57,7 +58,7 @@ def _holds_prompts(path: Path) -> bool:
     if path.suffix.lower() != ".json":
         return False
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        with reading(path, "JSON", "save it again"):
+            return holds_prompts(read_json(path, object))
+    except InputError:
         return False  # load_masks says what is wrong with the file
-    return isinstance(content, dict) and "annotations" not in content and bool({"boxes", "points"} & content.keys())

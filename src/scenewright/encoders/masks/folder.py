@@ -12,8 +12,9 @@ import numpy as np
 from jaxtyping import Bool
 
 from scenewright.encoders.masks.label_map import stored_channels
-from scenewright.encoders.masks.object_masks import NamedMask
+from scenewright.encoders.masks.object_masks import NamedMask, resized_nearest
 from scenewright.errors import InputError
+from scenewright.files import inside, reading, spend
 from scenewright.io.images import load_label_image
 
 __all__ = ["PICTURE_SUFFIXES", "mask_files", "read_mask_files", "reject_cropped"]
@@ -23,6 +24,8 @@ _MASK_SUFFIX = "_mask"
 _WHOLE_PICTURES = ("scene", "masked_scene", "rgb_mask", "image", "input", "rgb", "photo")
 # The share of pixels near black or near white from which on an opaque picture counts as a mask.
 _TWO_VALUED_SHARE = 0.8
+# What one mask of a folder takes while it is read; afterwards only the mask is kept.
+_BYTES_PER_PIXEL = 2
 
 
 def mask_files(folder: Path) -> list[Path]:
@@ -32,6 +35,9 @@ def mask_files(folder: Path) -> list[Path]:
         InputError: the folder holds none.
     """
     pictures = [path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and path.name[0] != "."]
+    for path in pictures:
+        with reading(path, "a mask in its folder", "copy it there"):
+            inside(folder, path.name)
     chosen = [path for path in pictures if path.stem.endswith(_MASK_SUFFIX) and path.stem not in _WHOLE_PICTURES]
     chosen = chosen or [path for path in pictures if path.stem not in _WHOLE_PICTURES]
     if not chosen:
@@ -49,7 +55,9 @@ def read_mask_files(
     """
     found, notes = [], []
     for path in paths:
-        colour, opaque = stored_channels(load_label_image(path))
+        image = load_label_image(path)
+        spend(_BYTES_PER_PIXEL * image.width * image.height, f"the mask '{path.name}'")
+        colour, opaque = stored_channels(image)
         if not opaque.all():
             reject_cropped(path, opaque.shape, image_size)
             mask: np.ndarray | None = opaque
@@ -60,7 +68,8 @@ def read_mask_files(
                 f"'{path.name}' is neither black and white nor a cut-out with transparency, so it was skipped."
             )
         else:
-            found.append(NamedMask(path.stem.removesuffix(_MASK_SUFFIX) or path.stem, mask))
+            name = path.stem.removesuffix(_MASK_SUFFIX) or path.stem
+            found.append(NamedMask(name, mask if image_size is None else resized_nearest(mask, image_size), mask.shape))
     return found, notes
 
 
@@ -92,5 +101,5 @@ def reject_cropped(path: Path, size: tuple[int, ...], image_size: tuple[int, int
 
 def _natural(path: Path) -> list[tuple[int, str]]:
     """A sort key under which runs of digits compare as numbers."""
-    parts = re.findall(r"\d+|\D+", path.stem.lower())
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+    parts = re.findall(r"\d{1,18}|\D+", path.stem.lower())
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]

@@ -12,8 +12,9 @@ from PIL import Image
 
 from scenewright.encoders.masks.folder import reject_cropped
 from scenewright.encoders.masks.label_map import label_map, stored_channels
-from scenewright.encoders.masks.object_masks import NamedMask
+from scenewright.encoders.masks.object_masks import NamedMask, resized_nearest
 from scenewright.errors import InputError
+from scenewright.files import spend
 from scenewright.io.images import load_label_image
 
 __all__ = ["read_label_picture"]
@@ -27,6 +28,8 @@ _FLAT_SHARE = 0.8
 # A cut-out photograph has hardly two pixels of equal value.
 _PIXELS_PER_VALUE = 4
 _MOST_OBJECTS = 256
+# What looking for labels takes beside the picture itself.
+_BYTES_PER_PIXEL = 40
 
 
 def read_label_picture(path: Path, image_size: tuple[int, int] | None = None) -> tuple[list[NamedMask], list[str]]:
@@ -39,6 +42,7 @@ def read_label_picture(path: Path, image_size: tuple[int, int] | None = None) ->
             not that of the picture, `image_size` (height, width), so that its place is unknown.
     """
     image = load_label_image(path)
+    spend(_BYTES_PER_PIXEL * image.width * image.height, f"the label picture '{path.name}'")
     notes: list[str] = []
     labels = _labels(image, path.name, notes)
     values = np.unique(labels[labels > 0])
@@ -47,13 +51,17 @@ def read_label_picture(path: Path, image_size: tuple[int, int] | None = None) ->
             f"Expected a mask with at most {_MOST_OBJECTS} objects, got {len(values)} different values in '{path}'; "
             "is it a photograph? Save masks as PNG without smoothing."
         )
+    stored_size = labels.shape
+    if len(values) == 1 and image.mode != "P" and image.has_transparency_data:
+        reject_cropped(path, stored_size, image_size)
+    if image_size is not None and image_size != stored_size:
+        labels = resized_nearest(labels, image_size)
+    spend(len(values) * labels.size, f"the {len(values)} masks of '{path.name}'")
     if len(values) == 1:
-        if image.mode != "P" and image.has_transparency_data:
-            reject_cropped(path, labels.shape, image_size)
-        return [NamedMask(path.stem, labels == values[0])], notes
+        return [NamedMask(path.stem, labels == values[0], stored_size)], notes
     is_colour = image.mode in ("RGB", "RGBA") and values.max(initial=0) > 255
     names = [f"object_{_hexadecimal(int(value))}" if is_colour else f"object_{value}" for value in values]
-    return [NamedMask(name, labels == value) for name, value in zip(names, values, strict=True)], notes
+    return [NamedMask(name, labels == value, stored_size) for name, value in zip(names, values, strict=True)], notes
 
 
 def _labels(image: Image.Image, name: str, notes: list[str]) -> Integer[np.ndarray, "height width"]:

@@ -14,8 +14,9 @@ from pathlib import Path
 from scenewright.encoders.masks.coco import read_coco
 from scenewright.encoders.masks.folder import mask_files, read_mask_files
 from scenewright.encoders.masks.label_picture import read_label_picture
-from scenewright.encoders.masks.object_masks import checked_masks
+from scenewright.encoders.masks.object_masks import MOST_MASKS, checked_masks
 from scenewright.errors import InputError
+from scenewright.files import allow_also, reading
 from scenewright.types import ObjectMasks
 
 __all__ = ["load_masks"]
@@ -46,6 +47,15 @@ def load_masks(
         named = f"the {len(paths)} given files"
     if not paths:
         raise InputError("Expected at least one mask file, got none.")
+    with reading(named, "masks", "give a label picture, a folder of masks or a COCO file"):
+        # A mask is as large as its picture, however small its file.
+        allow_also(0 if image_size is None else image_size[0] * image_size[1])
+        return _read(paths, image_size, image_name, named)
+
+
+def _read(paths: Sequence[Path], image_size: tuple[int, int] | None, image_name: str | None, named: str) -> ObjectMasks:
+    if len(paths) > MOST_MASKS:
+        raise InputError(f"Expected at most {MOST_MASKS:,} masks in {named}, got {len(paths):,} files.")
     if len(paths) > 1:
         found, notes = read_mask_files(paths, image_size)
     elif paths[0].suffix.lower() == ".json":

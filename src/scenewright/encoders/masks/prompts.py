@@ -6,17 +6,21 @@ Coordinates are pixels of the picture. Each entry of `points` is one object; a t
 not on the object. Names belong to the boxes first, then to the points.
 """
 
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+from annotated_types import Ge, Le, MaxLen
 
 from scenewright.errors import InputError
+from scenewright.files import read_json, reader
 
-__all__ = ["MaskPrompts", "read_prompts"]
+__all__ = ["MaskPrompts", "holds_prompts", "read_prompts"]
 
 Number = float | int
+Coordinate = Annotated[float, Ge(-1e9), Le(1e9)]
+_Marked = tuple[Coordinate, Coordinate, bool | float]
+_MOST = 4096
 Box = tuple[Number, Number, Number, Number]
 Point = tuple[Number, Number, bool]
 
@@ -58,32 +62,27 @@ class MaskPrompts:
         return self
 
 
+@dataclass(frozen=True)
+class _PromptFile:
+    boxes: Annotated[tuple[tuple[Coordinate, Coordinate, Coordinate, Coordinate], ...], MaxLen(_MOST)] = ()
+    points: Annotated[tuple[tuple[tuple[Coordinate, Coordinate] | _Marked, ...], ...], MaxLen(_MOST)] = ()
+    names: tuple[str, ...] = ()
+
+
+@reader("a file of prompts", 'write {"boxes": [[x0, y0, x1, y1], ...], "points": [[[x, y], ...], ...]} in pixels')
 def read_prompts(path: str | Path) -> MaskPrompts:
     """The boxes and points of a JSON file.
 
     Raises:
         InputError: the file is missing, is not JSON, or has another form.
     """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-        return _prompts(content)
-    except FileNotFoundError as error:
-        raise InputError(f"Prompt file '{path}' was not found.") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"'{path}' is not readable JSON ({error}).") from error
-    except (AttributeError, TypeError, ValueError, IndexError) as error:
-        raise InputError(
-            f'Expected {{"boxes": [[x0, y0, x1, y1], ...], "points": [[[x, y], ...], ...]}} in \'{path}\' ({error}).'
-        ) from error
+    content = read_json(path, _PromptFile)
+    points = tuple(
+        tuple((*point[:2], len(point) < 3 or bool(point[2])) for point in marked) for marked in content.points
+    )
+    return MaskPrompts(content.boxes, points, content.names)
 
 
-def _prompts(content: Any) -> MaskPrompts:
-    boxes = [tuple(float(side) for side in box) for box in content.get("boxes", [])]
-    if any(len(box) != 4 for box in boxes):
-        raise ValueError("a box needs four numbers")
-    points = tuple(tuple(_point(point) for point in marked) for marked in content.get("points", []))
-    return MaskPrompts(tuple(boxes), points, tuple(str(name) for name in content.get("names", [])))  # type: ignore[arg-type]
-
-
-def _point(numbers: Sequence[Any]) -> Point:
-    return float(numbers[0]), float(numbers[1]), bool(numbers[2]) if len(numbers) > 2 else True
+def holds_prompts(content: object) -> bool:
+    """Whether JSON is a file of prompts rather than one of annotations."""
+    return isinstance(content, dict) and "annotations" not in content and bool({"boxes", "points"} & content.keys())

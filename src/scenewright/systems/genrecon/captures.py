@@ -28,6 +28,7 @@ from PIL import Image
 from scenewright.errors import InputError
 from scenewright.geometry.camera.distortion import PINHOLE, Distortion, remapped, undistorted_camera
 from scenewright.io.colmap import ColmapPoints, is_colmap_folder, read_colmap
+from scenewright.io.images import image_size, load_label_image
 from scenewright.io.transforms_json import SCANNETPP_WORLD, TransformsFrame, read_transforms_json
 from scenewright.types import Camera
 
@@ -64,12 +65,9 @@ class PosedPicture:
         """
         if self.image is not None:
             return self.image
-        try:
-            with Image.open(self.path) as file:
-                # Orientation marks are ignored, as COLMAP does.
-                picture = file.convert("RGBA" if "A" in file.getbands() else "RGB")
-        except (OSError, SyntaxError, ValueError) as error:
-            raise InputError(f"Picture '{self.path}' cannot be read ({error}); restore it or remove it.") from error
+        # Orientation marks are ignored, as COLMAP does.
+        stored = load_label_image(self.path)
+        picture = stored.convert("RGBA" if "A" in stored.getbands() else "RGB")
         if self.lens.is_none:
             wanted = self.camera.width, self.camera.height
             if picture.size != wanted:
@@ -280,7 +278,7 @@ def _from_frames(
         if path is None:
             missing.append(frame.name)
             continue
-        size = (frame.width, frame.height) if frame.width and frame.height else _size(path)
+        size = (frame.width, frame.height) if frame.width and frame.height else image_size(path)
         intrinsics_px = frame.intrinsics_unit * np.array([[size[0]], [size[1]], [1.0]])
         # Without a size in the file the field of view is the width's, and pixels are square.
         if not (frame.width and frame.height):
@@ -299,7 +297,7 @@ def _posed(
     cam_from_world: Float[np.ndarray, "4 4"],
 ) -> PosedPicture:
     """A picture whose file may be a resized form of what was calibrated."""
-    actual = _size(path)
+    actual = image_size(path)
     if actual != size:
         factor = actual[0] / size[0]
         if abs(actual[1] / size[1] - factor) > 0.01 * factor:
@@ -344,14 +342,6 @@ def _picture_path(folder: Path, name: str) -> Path | None:
 def _has_pictures(folder: Path) -> bool:
     endings = {".jpg", ".jpeg", ".png", ".webp"}
     return folder.is_dir() and any(path.suffix.lower() in endings for path in folder.iterdir())
-
-
-def _size(path: Path) -> tuple[int, int]:
-    try:
-        with Image.open(path) as file:
-            return file.size
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"Picture '{path}' cannot be read ({error}); restore it or remove it.") from error
 
 
 def _wrong_size(path: Path, actual: tuple[int, int], wanted: tuple[int, int]) -> str:

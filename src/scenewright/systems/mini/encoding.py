@@ -18,6 +18,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from scenewright.backbones.structure_vae import StructureEncoder
+from scenewright.io.archives import read_npz_arrays
 from scenewright.io.atomic import atomic_path
 from scenewright.systems.mini.conditioner import PictureConditioner
 from scenewright.systems.mini.examples import RESOLUTION
@@ -33,8 +34,8 @@ def fit_conditioner(conditioner: PictureConditioner, folder: Path, *, num_files:
     """Fits the conditioner's linear map to pictures of the first example files."""
     pictures = []
     for path in _example_files(folder)[:num_files]:
-        with np.load(path) as arrays:
-            pictures += [arrays["own_pictures"][::2], arrays["placed_pictures"][::5], arrays["scene_picture"][::4]]
+        arrays = read_npz_arrays(path)
+        pictures += [arrays["own_pictures"][::2], arrays["placed_pictures"][::5], arrays["scene_picture"][::4]]
     conditioner.fit(_batches(np.concatenate(pictures)))
 
 
@@ -47,8 +48,8 @@ def encode_pictures(
     """Condition tokens of all pictures of a kind; exposure and white balance vary from picture to picture."""
 
     def encoded(path: Path) -> np.ndarray:
-        with np.load(path) as arrays:
-            pictures = arrays[_PICTURES[kind]]
+        arrays = read_npz_arrays(path)
+        pictures = arrays[_PICTURES[kind]]
         generator = torch.Generator().manual_seed(int(path.stem.split("-")[1]))
         device = conditioner.mean.device
         tokens = [conditioner(relit(batch, generator).to(device)).half().cpu() for batch in _batches(pictures)]
@@ -67,9 +68,9 @@ def encode_shapes(
     """Structure latents (means) of all objects, in their own cubes or in the scene's, or of whole scenes."""
 
     def encoded(path: Path) -> np.ndarray:
-        with np.load(path) as arrays:
-            packed = arrays["own_occupancy" if kind == "own" else "placed_occupancy"]
-            counts = arrays["counts"]
+        arrays = read_npz_arrays(path)
+        packed = arrays["own_occupancy" if kind == "own" else "placed_occupancy"]
+        counts = arrays["counts"]
         if kind == "scene":
             packed = np.bitwise_or.reduceat(packed, np.cumsum(counts) - counts, axis=0)
         device = next(encoder.parameters()).device

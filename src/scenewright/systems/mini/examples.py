@@ -25,6 +25,7 @@ from scenewright.data.selection import Selector
 from scenewright.data.viewpoints import SingleViewRanges, sample_single_view
 from scenewright.geometry.frames import view_centric_rotation
 from scenewright.geometry.mesh.sample import sample_surface
+from scenewright.io.archives import read_npz_arrays
 from scenewright.io.atomic import atomic_path
 from scenewright.systems.mini.occupancy import outer_shell, points_occupancy, solid
 from scenewright.systems.mini.pictures import ScenePictures, crop_from_pixels, cut_out_pictures, occluder_pictures
@@ -213,8 +214,7 @@ def write_examples(
 
 def read_examples(path: Path) -> Iterator[SceneExample]:
     """The examples of one file."""
-    with np.load(path) as arrays:
-        content = {name: arrays[name] for name in arrays.files}
+    content = read_npz_arrays(path)
     grids = {name: np.unpackbits(content[name], axis=1).astype(bool).reshape(-1, *(RESOLUTION,) * 3) for name in _GRIDS}
     stops = np.cumsum(content["counts"])
     for scene, stop in enumerate(stops):

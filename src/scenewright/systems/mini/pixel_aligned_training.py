@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scenewright.io.archives import read_npz_arrays
 from scenewright.systems.mini.encoding import relit
 from scenewright.systems.mini.examples import RESOLUTION
 from scenewright.systems.mini.pixel_aligned import ObjectView, PixelAlignedConfig, PixelAlignedOccupancy
@@ -108,9 +109,9 @@ class PlacedObjects(TrainingSet):
         self._tokens = StoredRows(folder / "own_tokens", stems)
         read: dict[str, list[np.ndarray]] = {name: [] for name in _PACKED}
         for stem in stems:
-            with np.load(folder / "examples" / f"{stem}.npz") as arrays:
-                for name in _PACKED:
-                    read[name].append(arrays[name])
+            arrays = read_npz_arrays(folder / "examples" / f"{stem}.npz")
+            for name in _PACKED:
+                read[name].append(arrays[name])
         self._arrays = {name: np.concatenate(parts) for name, parts in read.items()}
 
     def __len__(self) -> int:

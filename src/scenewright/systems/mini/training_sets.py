@@ -12,6 +12,7 @@ from torch import Tensor
 
 from scenewright.errors import InputError
 from scenewright.geometry.rotation import compose_similarity
+from scenewright.io.archives import map_npy, read_npz_arrays
 from scenewright.systems.iscene.training import SlotSet
 from scenewright.systems.scenegen.training import QuerySet
 from scenewright.training.loading import TrainingSet
@@ -33,7 +34,7 @@ class StoredRows:
     """The rows of all `.npy` files of a folder as one array."""
 
     def __init__(self, folder: Path, stems: Sequence[str]) -> None:
-        self.parts = [np.load(folder / f"{stem}.npy", mmap_mode="r") for stem in stems]
+        self.parts = [map_npy(folder / f"{stem}.npy") for stem in stems]
         self.starts = np.cumsum([0, *(len(part) for part in self.parts)])
 
     def __len__(self) -> int:
@@ -93,9 +94,9 @@ class EncodedScenes(TrainingSet):
         self._scenes = {"scene_latent": rows("scene_latents"), "scene_cond": rows("scene_tokens")}
         counts, placements = [], []
         for stem in stems:
-            with np.load(folder / "examples" / f"{stem}.npz") as arrays:
-                counts.append(arrays["counts"])
-                placements.append(np.column_stack([arrays["centres"], arrays["sides"]]))
+            arrays = read_npz_arrays(folder / "examples" / f"{stem}.npz")
+            counts.append(arrays["counts"])
+            placements.append(np.column_stack([arrays["centres"], arrays["sides"]]))
         self.counts = np.concatenate(counts)
         self._stops, self._placements = np.cumsum(self.counts), np.concatenate(placements)
 
@@ -143,8 +144,8 @@ class EncodedShapes(TrainingSet):
     def __init__(self, files: Sequence[Path], crop: int = 32) -> None:
         packed = []
         for path in files:
-            with np.load(path) as arrays:
-                packed += [arrays["own_occupancy"], arrays["placed_occupancy"][::2]]
+            arrays = read_npz_arrays(path)
+            packed += [arrays["own_occupancy"], arrays["placed_occupancy"][::2]]
         self._packed, self._crop = np.concatenate(packed), crop
         self._side = round((self._packed.shape[1] * 8) ** (1 / 3))
 

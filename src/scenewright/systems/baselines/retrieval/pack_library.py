@@ -6,7 +6,6 @@ Only the training split is ever read, and every model passes the held-out check 
 import hashlib
 import io
 import json
-import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,7 +15,9 @@ from PIL import Image
 
 from scenewright.data.asset import Asset
 from scenewright.data.library import TrainingLibrary
+from scenewright.errors import InputError
 from scenewright.geometry.rotation import yaw_to_matrix
+from scenewright.io.archives import read_npz_arrays
 from scenewright.io.atomic import write_bytes
 from scenewright.progress import Advance, ignore
 from scenewright.rendering.framing import frame_points
@@ -97,12 +98,12 @@ def _key_of(pack: Path, features: FeatureFunction) -> str:
 
 def _read(cache: Path, key: str) -> tuple[list[str], torch.Tensor, torch.Tensor, torch.Tensor] | None:
     try:
-        with np.load(cache) as kept:
-            if str(kept["key"]) != key:
-                return None
-            tensors = [torch.from_numpy(kept[name]) for name in ("features", "model_of", "yaws")]
-            return [str(name) for name in kept["names"]], tensors[0], tensors[1], tensors[2]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        kept = read_npz_arrays(cache)
+        if str(kept["key"]) != key:
+            return None
+        tensors = [torch.from_numpy(kept[name]) for name in ("features", "model_of", "yaws")]
+        return [str(name) for name in kept["names"]], tensors[0], tensors[1], tensors[2]
+    except (InputError, KeyError):
         return None
 
 
