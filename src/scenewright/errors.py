@@ -10,6 +10,10 @@
 The command line prints the sentence and exits with code 2 for every one of them.
 """
 
+import errno
+import re
+import sys
+
 __all__ = [
     "EmptyStructureError",
     "InputError",
@@ -17,7 +21,15 @@ __all__ = [
     "OutOfMemoryBudgetError",
     "ScenewrightError",
     "WeightsError",
+    "is_out_of_memory",
 ]
+
+# Words of torch's allocators, the loader of shared libraries, C++ and numba.
+_OUT_OF_MEMORY = re.compile(
+    r"(can't|cannot|unable to|failed to) (re)?(allocate|alloc|mmap|start new thread|map segment)|not enough memory"
+    r"|out of memory|bad_alloc",
+    re.IGNORECASE,
+)
 
 
 class ScenewrightError(Exception):
@@ -46,3 +58,15 @@ class EmptyStructureError(ScenewrightError):
 
 class OutOfMemoryBudgetError(ScenewrightError):
     """The work cannot fit the memory ceiling the user set."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, in any of the forms that the libraries below give it."""
+    torch = sys.modules.get("torch")  # not imported for this: commands without torch must stay quick
+    if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
+        return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    return isinstance(error, RuntimeError | ImportError | OSError | SystemError) and bool(
+        _OUT_OF_MEMORY.search(str(error))
+    )

@@ -1,9 +1,17 @@
+"""Files alone and in sets: whole or not at all, wherever the process is killed and whatever the system refuses."""
+
 import os
+import resource
+import signal
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from scenewright.errors import InputError
-from scenewright.io.atomic import atomic_path, write_bytes
+from scenewright.io.atomic import atomic_path, check_writable, make_folder, write_bytes, write_together
+
+OLD, NEW = b"old" * 1000, b"new" * 2000
 
 
 def test_a_finished_file_replaces_the_old_one(tmp_path):
@@ -26,11 +34,100 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path):
     assert os.listdir(tmp_path) == ["a.bin"]
 
 
-def test_the_temporary_name_keeps_suffix_and_folder(tmp_path):
+def test_the_temporary_file_has_the_name_of_the_target_on_the_same_file_system(tmp_path):
     with atomic_path(tmp_path / "scene.glb") as temporary:
-        assert temporary.suffix == ".glb"
-        assert temporary.parent == tmp_path
+        assert temporary.name == "scene.glb"
+        assert temporary.parent.parent == tmp_path
         temporary.touch()
+
+
+def write_set(folder: Path, content: bytes) -> None:
+    with write_together(folder / "scene.glb", folder / "picture.png", folder / "scene.json") as temporaries:
+        for temporary in temporaries:
+            temporary.write_bytes(content)
+
+
+def in_fork(work: Callable[[], object]) -> int:
+    """Exit code of a fork that does the work; 7 if it fails."""
+    if process := os.fork():
+        return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    try:
+        work()
+    except BaseException:
+        os._exit(7)
+    os._exit(0)
+
+
+def killed_before_call(number: int, work: Callable[[], object]) -> bool:
+    """Whether a fork that does the work was killed before its call of that number to the system."""
+    left = number
+
+    def counted(function: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments: object, **options: object) -> object:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*arguments, **options)
+
+        return call
+
+    def run() -> None:
+        for name in ("open", "replace", "fsync", "unlink", "mkdir", "rmdir", "ftruncate", "write"):
+            setattr(os, name, counted(getattr(os, name)))
+        for name in ("write_bytes", "unlink", "mkdir"):
+            setattr(Path, name, counted(getattr(Path, name)))
+        work()
+
+    code = in_fork(run)
+    assert code in (0, -signal.SIGKILL)
+    return code != 0
+
+
+@pytest.mark.parametrize("is_over_older", [False, True])
+def test_a_kill_at_any_step_leaves_no_torn_or_mixed_set_and_the_next_run_tidies_up(tmp_path, is_over_older):
+    names, number = ("scene.glb", "picture.png", "scene.json"), 0
+    while True:
+        folder = make_folder(tmp_path / str(number))
+        if is_over_older:
+            write_set(folder, OLD)
+        was_killed = killed_before_call(number, lambda folder=folder: write_set(folder, NEW))
+        contents = {name: (folder / name).read_bytes() for name in names if (folder / name).exists()}
+        assert set(contents.values()) <= {OLD, NEW}
+        if "scene.json" in contents:
+            assert list(contents.values()) == 3 * [contents["scene.json"]]
+        write_set(folder, NEW)
+        assert sorted(os.listdir(folder)) == sorted(names)
+        assert {(folder / name).read_bytes() for name in names} == {NEW}
+        if not was_killed:
+            break
+        number += 1
+    assert number > 20
+
+
+def test_two_that_write_the_same_place_do_not_touch_each_others_temporaries(tmp_path):
+    target = tmp_path / "a.bin"
+    with atomic_path(target) as first:
+        first.write_bytes(b"first")
+        write_bytes(target, b"second")
+        assert first.read_bytes() == b"first"
+    assert target.read_bytes() == b"first"
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+@pytest.mark.parametrize("room", [0, 4000, 13_000])
+def test_a_full_disk_is_one_sentence_and_leaves_the_old_set(tmp_path, room):
+    write_set(tmp_path, OLD)
+
+    def work() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+        with pytest.raises(InputError, match=r"Cannot write '.*': File too large\."):
+            write_set(tmp_path, NEW * 3)
+
+    assert in_fork(work) == 0
+    assert sorted(os.listdir(tmp_path)) == ["picture.png", "scene.glb", "scene.json"]
+    assert {path.read_bytes() for path in tmp_path.iterdir()} == {OLD}
 
 
 def test_places_that_cannot_be_written(tmp_path):
@@ -38,3 +135,15 @@ def test_places_that_cannot_be_written(tmp_path):
         write_bytes(tmp_path / "nowhere" / "a.bin", b"")
     with pytest.raises(InputError, match="it is a folder"):
         write_bytes(tmp_path, b"")
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"Cannot make the folder '.*inside': Not a directory"):
+        make_folder(tmp_path / "file" / "inside")
+
+
+def test_what_could_not_be_written_in_the_end_is_refused_beforehand(tmp_path):
+    check_writable(tmp_path / f"{'a' * 250}.glb", tmp_path / ("é" * 100), os.fsdecode(bytes(tmp_path) + b"/p\xff.glb"))
+    with pytest.raises(InputError, match="File name too long"):
+        check_writable(tmp_path / f"{'a' * 250}_comparison.png")
+    with pytest.raises(InputError, match="it is a folder"):
+        check_writable(tmp_path)
+    assert not os.listdir(tmp_path)

@@ -67,7 +67,7 @@ def test_a_bad_photograph_is_named_and_the_others_are_made(photographs: Path, tm
 def test_what_is_there_is_kept_unless_it_is_to_be_overwritten(photographs: Path, tmp_path: Path) -> None:
     out, cuboid = tmp_path / "scenes", ("--system", "cuboid")
     run(photographs, "-o", out, *cuboid)
-    (out / "chelsea.json").unlink()  # as if stopped before the last file
+    (out / "chelsea.glb").write_bytes((out / "rocket.glb").read_bytes())  # a scene that is not the manifest's
     shutil.copy(photographs / "chelsea.jpg", photographs / "coffee.jpg")
     _, printed = run(photographs, "-o", out, *cuboid, "--settle")
     assert "1 made, 2 there already" in printed

@@ -1,8 +1,7 @@
 """The `scenewright` command: one file per subcommand, each parse -> call -> write."""
 
+import os
 import sys
-
-from scenewright.errors import ScenewrightError
 
 __all__ = ["main"]
 
@@ -10,26 +9,46 @@ __all__ = ["main"]
 def main() -> None:
     """Run the command line.
 
-    A `ScenewrightError` becomes one sentence on stderr and exit code 2, the code of wrong usage. So does running out
-    of memory. Ctrl-C ends with code 130; a reader that stops listening (`scenewright list | head`) ends it quietly.
+    A `ScenewrightError` becomes one sentence on stderr and exit code 2, the code of wrong usage. So does running out of
+    memory, and what the system refuses: a full disk, an output that cannot be written. Ctrl-C ends with code 130,
+    SIGTERM with 143; a reader that stops listening (`scenewright list | head`) ends it quietly.
     """
+    from scenewright.cli.process import Stopped, expand_home, finish_streams, prepare_streams, stopped_by_signals
+
+    prepare_streams()
+    sys.argv[1:] = map(expand_home, sys.argv[1:])
+    code, sentence = 0, ""
+    received: list[Stopped] = []
+    try:
+        with stopped_by_signals(received):
+            code, sentence = _outcome()
+    except BaseException:
+        if not received:
+            raise
+    if received:  # whatever became of it on the way out
+        code, sentence = received[0].exit_code, str(received[0])
+    if (reason := finish_streams()) and code == 0:
+        code, sentence = 2, reason
+    if sentence:
+        sys.stderr.write(f"scenewright: {sentence}\n")
+    finish_streams()
+    if received:
+        os._exit(code)  # without waiting for processes and threads: they end with this one
+    sys.exit(code)
+
+
+def _outcome() -> tuple[int, str]:
+    """Exit code and last words of the command; raises what is a defect of ours."""
+    from scenewright.cli.process import sentence_of
+
     try:
         from scenewright.cli.app import app
 
         app()
-    except ScenewrightError as error:
-        sys.stderr.write(f"scenewright: {error}\n")
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except SystemExit as end:
+        return (end.code, "") if isinstance(end.code, int) else (0 if end.code is None else 1, str(end.code or ""))
     except Exception as error:
-        if not _is_out_of_memory(error):
+        if (sentence := sentence_of(error)) is None:
             raise
-        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
-        sys.stderr.write(f"scenewright: Not enough memory ({reason}); use a smaller input or another --device.\n")
-        sys.exit(2)
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    torch = sys.modules.get("torch")  # not imported for this: commands without torch must stay quick
-    return isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError))
+        return 2, sentence
+    return 0, ""

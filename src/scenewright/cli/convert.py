@@ -20,8 +20,10 @@ def convert(
 ) -> None:
     """Convert between file formats. Voxels hold the scene as one object fitted to a unit cube, without its size."""
     from scenewright.cli.progress import progress_bar
+    from scenewright.io.atomic import check_writable
     from scenewright.io.conversion import convert as convert_file
 
+    check_writable(target)
     with progress_bar() as progress:
         written = convert_file(
             source, target, resolution=resolution, published=published, compression=compression, progress=progress

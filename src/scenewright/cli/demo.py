@@ -29,7 +29,7 @@ def demo(
 
     begin = time.perf_counter()
     from scenewright.cli.generate import run_and_write
-    from scenewright.errors import InputError
+    from scenewright.io.atomic import check_writable, make_folder
     from scenewright.runs.manifest import GenerateSettings
     from scenewright.systems.loading import choose_weights, shipped_systems
     from scenewright.systems.registry import DEFAULT_SYSTEM
@@ -37,10 +37,7 @@ def demo(
     name = system or (DEFAULT_SYSTEM if DEFAULT_SYSTEM in shipped_systems() else "cuboid")
     weights = name if name == "cuboid" else "mini"
     typer.echo(NO_WEIGHTS if name == "cuboid" and system is None else choose_weights(name, weights).notice)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"Cannot make the folder '{out}': {error.strerror}.") from error
+    make_folder(out)
     with as_file(files("scenewright") / "assets" / "living_room") as folder:
         settings = GenerateSettings(
             image=str(folder / "rgb.jpg"),
@@ -51,5 +48,7 @@ def demo(
             seed=seed,
             settle=settle,
         )
-        run_and_write(settings, out / "scene.glb", comparison=out / "comparison.png")
+        scene, comparison = out / "scene.glb", out / "comparison.png"
+        check_writable(scene, comparison, out / "scene.json")
+        run_and_write(settings, scene, comparison=comparison)
     typer.echo(f"{time.perf_counter() - begin:.1f} s in all")

@@ -60,7 +60,7 @@ def evaluate(
     from scenewright.evaluation.report import save_report
     from scenewright.evaluation.systems import camera_knowledge
     from scenewright.evaluation.views import measure_views
-    from scenewright.io.atomic import write_bytes
+    from scenewright.io.atomic import check_writable, make_folder, write_bytes
     from scenewright.jobs import to_json
     from scenewright.machine import choose_device
 
@@ -71,7 +71,8 @@ def evaluate(
         raise InputError("Give either --predictions and --ground-truth, or --scenes and --system.")
     for path in (json, report):
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
+            check_writable(path)
     baseline = read_result(gate) if gate is not None else None
     torch_device = str(choose_device(device))
     with progress_bar() as progress:

@@ -208,13 +208,14 @@ def generate(
     if chosen.notice:
         typer.echo(chosen.notice)
     if folder is None:
-        run_and_write(settings, out, comparison=out.with_name(f"{out.stem}_comparison.png"), splats=splats)
+        run_and_write(settings, out, comparison=_comparison(out), splats=splats)
         return
     from scenewright.cli.generate_folder import generate_and_report
+    from scenewright.io.atomic import make_folder
     from scenewright.runs.folder import pair_photographs
 
     photographs = pair_photographs(folder, masks[0] if masks else None)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     if generate_and_report(photographs, settings, out, overwrite=overwrite):
         raise typer.Exit(EXIT_SOME_FAILED)
 
@@ -229,7 +230,6 @@ def run_and_write(
 ) -> None:
     """Makes one scene with a bar, writes its files, and prints what came of it."""
     from scenewright.cli.progress import progress_bar
-    from scenewright.io.scene_file import save_scene
     from scenewright.runs.generate import run, save_run
     from scenewright.runs.inputs import read_inputs
 
@@ -239,9 +239,8 @@ def run_and_write(
         typer.echo(f"warning: {line}", err=True)
     with progress_bar() as progress:
         result = run(settings, inputs, reroll=reroll, progress=progress)
-        paths = [] if splats is None else [save_scene(result.scene, splats)]
         progress.stage("draw")
-        paths = [*save_run(result, out, comparison=comparison, inputs=inputs), *paths]
+        paths = save_run(result, out, comparison=comparison, inputs=inputs, splats=splats)
     scene, facts = result.scene, result.manifest.facts
     names = {item.name for item in scene.objects}
     if missing := [name for name in result.manifest.names if name not in names]:
@@ -352,9 +351,13 @@ def _checked_folder(
     return out
 
 
+def _comparison(out: Path) -> Path:
+    return out.with_name(f"{out.stem}_comparison.png")
+
+
 def _check_outputs(out: Path, splats: Path | None) -> None:
     from scenewright.io.formats import check_target
 
-    check_target(out, "--out", ".glb")
+    check_target(out, "--out", ".glb", beside=(_comparison(out), out.with_suffix(".json")))
     if splats is not None:
         check_target(splats, "--splats", ".ply")

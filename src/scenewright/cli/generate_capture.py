@@ -13,7 +13,7 @@ __all__ = ["generate_capture"]
 
 def generate_capture(settings: CaptureSettings, out: Path, *, resume: bool) -> None:
     """Tells what the capture holds, makes its scene and says where it is."""
-    check_target(out, "--out", ".glb")
+    check_target(out, "--out", ".glb", beside=[out.with_suffix(".json")])
     opened = open_capture(settings)
     report = opened.report
     typer.echo(

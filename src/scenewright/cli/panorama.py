@@ -33,6 +33,7 @@ def panorama(
 
     from scenewright.cli.options import write_json
     from scenewright.errors import InputError
+    from scenewright.io.atomic import make_folder
     from scenewright.io.depth_file import load_depth
     from scenewright.io.images import load_image, save_image
     from scenewright.systems.inspace.panorama import PanoramaSettings, room_input
@@ -48,7 +49,7 @@ def panorama(
     room = room_input(panorama_of(view), PanoramaSettings(known, face_size=size))
     written = []
     if faces is not None:
-        faces.mkdir(parents=True, exist_ok=True)
+        make_folder(faces)
         for name, pixels in zip(FACE_NAMES, room.faces.numpy(), strict=True):
             written.append(save_image(Image.fromarray(pixels), faces / f"{name}.png"))
     if plan is not None and room.voxels is not None:

@@ -29,9 +29,11 @@ def reconstruct(
     from scenewright.data.model_pack import ModelPack
     from scenewright.errors import InputError
     from scenewright.evaluation.reconstruction import load_autoencoders, reconstruct_models, record, sheet, summary
+    from scenewright.io.atomic import check_writable
     from scenewright.io.images import save_image
     from scenewright.machine import machine_facts
 
+    check_writable(*(path for path in (json, picture) if path is not None and str(path) != "-"))
     autoencoders = load_autoencoders(shape, texture)
     models = ModelPack(pack)
     ids = sorted(name for name, row in models.rows.items() if split in (row.split, "all"))[: limit or None]

@@ -30,6 +30,7 @@ def render(
     """Draw a scene: a still with --out, a turntable with --turntable, or both."""
     from scenewright.cli.progress import progress_bar
     from scenewright.errors import InputError
+    from scenewright.io.atomic import check_writable
     from scenewright.io.images import save_image
     from scenewright.io.scene_file import load_scene
     from scenewright.machine import choose_device
@@ -41,6 +42,7 @@ def render(
         raise InputError(f"Expected --turntable to end in .gif, .webp or .mp4, got '{turntable.name}'.")
     if out is None and turntable is None:
         out = scene.with_suffix(".png")
+    check_writable(*(path for path in (out, turntable) if path is not None))
     opened, torch_device = load_scene(scene), choose_device(device)
     if out is not None:
         picture = draw(opened, view, size=size, background=background, ground=ground, fov_deg=fov, device=torch_device)

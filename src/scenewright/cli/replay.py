@@ -22,7 +22,7 @@ def replay(
     from scenewright.runs.replay import replay as replay_manifest
 
     if out is not None:
-        check_target(out, "--out", ".glb")
+        check_target(out, "--out", ".glb", beside=[out.with_suffix(".json")])
     first = read_manifest(manifest)
     with progress_bar() as progress:
         again = replay_manifest(first, progress=progress)

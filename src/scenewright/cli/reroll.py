@@ -26,7 +26,8 @@ def reroll(
     from scenewright.runs.generate import Reroll
     from scenewright.runs.manifest import read_manifest
 
-    check_target(out, "--out", ".glb")
+    comparison = out.with_name(f"{out.stem}_comparison.png")
+    check_target(out, "--out", ".glb", beside=[comparison, out.with_suffix(".json")])
     reroll = Reroll(read_manifest(manifest), tuple(names))
     settings = replace(reroll.parent.settings, device=str(choose_device(device)), offline=offline)
-    run_and_write(settings, out, comparison=out.with_name(f"{out.stem}_comparison.png"), reroll=reroll)
+    run_and_write(settings, out, comparison=comparison, reroll=reroll)

@@ -32,7 +32,7 @@ from scenewright.data.model_pack import ModelRow
 from scenewright.data.occupancy import surface_occupancy
 from scenewright.data.parametric.kit import corner_normals
 from scenewright.errors import InputError
-from scenewright.io.atomic import atomic_path
+from scenewright.io.atomic import atomic_path, check_writable
 from scenewright.progress import Advance, ignore
 from scenewright.types import Mesh, PBRMaterial
 
@@ -70,6 +70,7 @@ def write_compact_pack(
     ids = sorted(library.rows)
     bodies: list[tuple[str, bytes]] = []
     index: list[dict[str, Any]] = []
+    check_writable(path)
     left_out: list[str] = []
 
     def add(source: TrainingAsset, row: ModelRow | None, origin: str) -> None:

@@ -18,7 +18,7 @@ from scenewright.data.asset import Asset, Credit
 from scenewright.data.catalogue import CatalogueEntry, read_entry
 from scenewright.data.held_out import HeldOutError, TrainingAsset
 from scenewright.errors import InputError
-from scenewright.io.atomic import write_bytes
+from scenewright.io.atomic import make_folder, remove, write_bytes, write_together
 from scenewright.io.glb import glb_bytes
 from scenewright.progress import Advance, ignore
 from scenewright.types import Scene, SceneObject
@@ -129,10 +129,8 @@ def import_models(
         InputError: the folder cannot be written. A bad model is a line in the report, not an error.
     """
     out = Path(out)
-    try:
-        (out / "glb").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"Cannot create the folder '{out}': {error.strerror}.") from error
+    make_folder(out / "glb")
+    remove(out / "index.csv")  # a pack is whole when it has an index
     lines, rows, credits = [], [], []
     for number, entry in enumerate(entries, 1):
         source = f"{entry.files.path}:{entry.path}"
@@ -156,10 +154,11 @@ def import_models(
     writer = csv.DictWriter(buffer, _INDEX_FIELDS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_bytes(out / "index.csv", buffer.getvalue().encode())
-    write_bytes(out / "ATTRIBUTION.csv", attribution_csv(credits).encode())
     report = ImportReport(tuple(lines))
-    write_bytes(out / "report.json", report.to_json().encode())
+    with write_together(out / "ATTRIBUTION.csv", out / "report.json", out / "index.csv") as (credit, verdicts, index):
+        credit.write_bytes(attribution_csv(credits).encode())
+        verdicts.write_bytes(report.to_json().encode())
+        index.write_bytes(buffer.getvalue().encode())
     return report
 
 

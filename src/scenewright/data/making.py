@@ -19,7 +19,7 @@ from scenewright.data.shards import ShardReader, is_whole, write_shard
 from scenewright.data.stream import SceneStream
 from scenewright.errors import InputError
 from scenewright.files import json_value
-from scenewright.io.atomic import write_bytes
+from scenewright.io.atomic import make_folder, write_bytes
 from scenewright.io.images import decode_image
 from scenewright.jobs import run
 from scenewright.progress import Advance, ignore
@@ -50,11 +50,7 @@ def make_data(recipe: DataRecipe, out: str | Path, *, workers: int = 1, progress
     Raises:
         InputError: `out` holds another recipe's data, cannot be written, or a pack cannot be read.
     """
-    out = Path(out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"Cannot create the folder '{out}': {error.strerror}.") from error
+    out = make_folder(out)
     stream = SceneStream(recipe)
     _ = stream.selector  # a pack that is missing or damaged shows before any work starts
     note = out / "data_recipe.json"

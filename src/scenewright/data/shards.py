@@ -18,7 +18,7 @@ from annotated_types import Ge, Le
 
 from scenewright.errors import InputError
 from scenewright.files import read_json, reading
-from scenewright.io.atomic import write_bytes
+from scenewright.io.atomic import write_together
 
 __all__ = ["Sample", "ShardReader", "is_whole", "shard_paths", "write_shard"]
 
@@ -60,9 +60,9 @@ def write_shard(folder: str | Path, number: int, samples: Sequence[Sample]) -> P
         "sha256": hashlib.sha256(content).hexdigest(),
         "samples": _offsets(content),
     }
-    index_path.unlink(missing_ok=True)
-    write_bytes(tar_path, content)
-    write_bytes(index_path, json.dumps(index, indent=0, sort_keys=True).encode())
+    with write_together(tar_path, index_path) as (tar, facts):
+        tar.write_bytes(content)
+        facts.write_bytes(json.dumps(index, indent=0, sort_keys=True).encode())
     return tar_path
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from scenewright.evaluation.scoring import SceneScore
 from scenewright.geometry.camera.cameras import look_at
+from scenewright.io.atomic import make_folder
 from scenewright.io.images import save_image
 from scenewright.rendering.lights import STUDIO
 from scenewright.rendering.render import RenderOptions, render
@@ -49,7 +50,7 @@ def save_pictures(
     names = {}
     for role, picture in drawn.items():
         names[role] = f"{name}_{role}.jpg"
-        (work / names[role]).parent.mkdir(parents=True, exist_ok=True)
+        make_folder((work / names[role]).parent)
         save_image(picture, work / names[role])
     return names
 

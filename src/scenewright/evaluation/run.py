@@ -30,6 +30,7 @@ from scenewright.evaluation.shapes import ShapeScene, shapes_from_scene
 from scenewright.evaluation.sources import SceneSource, SourceScene, find_sources
 from scenewright.evaluation.summary import summarize
 from scenewright.evaluation.systems import CameraKnowledge, known_camera
+from scenewright.io.atomic import make_folder
 from scenewright.io.images import load_image
 from scenewright.io.scene_file import load_scene, save_scene
 from scenewright.jobs import Store, choose_workers, files_stamp, key_of, run
@@ -155,6 +156,7 @@ def _score_pair(
         image = load_image(pair.picture) if pair.picture is not None else None
         truth_scene, camera = pair.read_scene()
         prediction = load_scene(pair.prediction)
+        store.forget(pair.name)
         record["pictures"] = save_pictures(
             store.folder, pair.name, image, prediction, truth_scene, score, camera=camera
         )
@@ -242,7 +244,8 @@ def _generate(
 ) -> dict[str, Any]:
     """Makes `NAME.glb` in the store, with a note of the time, the memory and, where it failed, the reason."""
     path = store.folder / f"{scene.name}.glb"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
+    store.forget(scene.name)
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     started, message = time.perf_counter(), None

@@ -5,9 +5,11 @@ where it has, or the scene has, splats; else a mesh.
 """
 
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 from scenewright.errors import InputError
+from scenewright.io.atomic import check_writable
 from scenewright.io.format import Content, Format
 from scenewright.io.gaussian_ply import SPLAT_PLY
 from scenewright.io.glb import GLB, GLTF
@@ -84,17 +86,19 @@ def contents(scene: Scene) -> frozenset[Content]:
     return frozenset(name for name, present in has.items() if present)
 
 
-def check_target(path: Path, option: str, *allowed: str) -> None:
+def check_target(path: Path, option: str, *allowed: str, beside: Iterable[Path] = ()) -> None:
     """Before minutes of work: refuse a file that cannot be written in the end.
 
     Args:
         option: of the command line, for messages.
         allowed: suffixes to choose from.
+        beside: files that will be written with it.
 
     Raises:
-        InputError: another suffix, or a folder that does not exist.
+        InputError: another suffix, a folder that does not exist or cannot be written, or a name that is too long.
     """
     if path.suffix.lower() not in allowed:
         raise InputError(f"Expected {option} to end in {' or '.join(allowed)}, got '{path.name}'.")
     if not path.absolute().parent.is_dir():
         raise InputError(f"The folder of '{path}' does not exist; create it first.")
+    check_writable(path, *beside)

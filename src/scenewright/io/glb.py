@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from scenewright.errors import InputError
-from scenewright.io.atomic import write_bytes
+from scenewright.io.atomic import write_bytes, write_together
 from scenewright.io.format import Content, Format
 from scenewright.io.gltf_accessors import whole
 from scenewright.io.gltf_export import export_document
@@ -58,11 +58,15 @@ def save_gltf(scene: Scene, path: str | Path) -> Path:
     """
     path = Path(path)
     document, binary = export_document(scene)
-    if binary:
-        beside = path.with_suffix(".bin")
-        document["buffers"][0] = {"uri": quote(beside.name), **document["buffers"][0]}
-        write_bytes(beside, binary)
-    return write_bytes(path, _json_bytes(document))
+    if not binary:
+        return write_bytes(path, _json_bytes(document))
+    beside = path.with_suffix(".bin")
+    document["buffers"][0] = {"uri": quote(beside.name), **document["buffers"][0]}
+    content = _json_bytes(document)
+    with write_together(beside, path) as (numbers, names):
+        numbers.write_bytes(binary)
+        names.write_bytes(content)
+    return path
 
 
 def _json_bytes(document: dict[str, Any]) -> bytes:

@@ -19,7 +19,7 @@ from torch import Tensor
 from scenewright.errors import InputError
 from scenewright.geometry.color import linear_from_srgb, srgb_from_linear
 from scenewright.geometry.frames import yup_from_zup, zup_from_yup
-from scenewright.io.atomic import write_bytes
+from scenewright.io.atomic import write_together
 from scenewright.io.format import Format
 from scenewright.io.glb import read_beside
 from scenewright.io.images import decode_image, encode_png, pixels_of
@@ -37,6 +37,7 @@ def save_obj(scene: Scene, path: str | Path) -> Path:
     """
     path = Path(path)
     names: dict[int, str] = {}
+    files: dict[Path, bytes] = {}
     materials: list[str] = []
     lines: list[str] = []
     starts = [1, 1, 1]  # of positions, texture coordinates, normals
@@ -46,12 +47,16 @@ def save_obj(scene: Scene, path: str | Path) -> Path:
             material = part.material
             if material is not None and id(material) not in names:
                 names[id(material)] = _unused(_word(material.name) or "material", set(names.values()))
-                materials += _material_lines(material, names[id(material)], path)
+                materials += _material_lines(material, names[id(material)], path, files)
             lines += _part_lines(part, "" if material is None else names[id(material)], starts)
     if materials:
-        write_bytes(path.with_suffix(".mtl"), "\n".join([*materials, ""]).encode())
+        files[path.with_suffix(".mtl")] = "\n".join([*materials, ""]).encode()
         lines.insert(0, f"mtllib {path.with_suffix('.mtl').name}")
-    return write_bytes(path, "\n".join([*lines, ""]).encode())
+    files[path] = "\n".join([*lines, ""]).encode()
+    with write_together(*files) as temporaries:
+        for temporary, content in zip(temporaries, files.values(), strict=True):
+            temporary.write_bytes(content)
+    return path
 
 
 def _word(name: str) -> str:
@@ -92,7 +97,8 @@ def _part_lines(part: Mesh, material: str, starts: list[int]) -> list[str]:
     return lines
 
 
-def _material_lines(material: PBRMaterial, name: str, path: Path) -> list[str]:
+def _material_lines(material: PBRMaterial, name: str, path: Path, files: dict[Path, bytes]) -> list[str]:
+    """The lines of a material of the .obj at `path`; its pictures join `files`."""
     color = srgb_from_linear(torch.tensor(material.base_color_factor[:3], dtype=torch.float64)).tolist()
     lines = [
         f"newmtl {name}",
@@ -111,7 +117,7 @@ def _material_lines(material: PBRMaterial, name: str, path: Path) -> list[str]:
     for key, pixels in maps.items():
         if pixels is not None:
             file = path.with_name(f"{path.stem}_{name}_{key.removeprefix('map_')}.png")
-            write_bytes(file, encode_png(pixels))
+            files[file] = encode_png(pixels)
             lines.append(f"{key} {file.name}")
     return lines
 

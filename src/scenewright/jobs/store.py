@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scenewright.io.atomic import write_bytes
+from scenewright.io.atomic import make_folder, remove, write_bytes
 
 __all__ = ["Store", "files_stamp", "key_of", "to_json"]
 
@@ -32,10 +32,14 @@ class Store:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
+    def forget(self, name: str) -> None:
+        """Marks a job as not done, before what its note speaks of is made anew."""
+        remove(self.folder / f"{name}.json")
+
     def write(self, name: str, key: str, note: Mapping[str, Any]) -> None:
         """Marks a job as done."""
         path = self.folder / f"{name}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_bytes(path, to_json({"key": key, "record": note}))
 
 

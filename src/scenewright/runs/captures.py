@@ -13,7 +13,7 @@ import torch
 from scenewright.encoders.masks import find_masks
 from scenewright.errors import InputError
 from scenewright.geometry.mesh.finish_options import FinishOverride
-from scenewright.io.atomic import write_bytes
+from scenewright.io.atomic import write_together
 from scenewright.io.glb import glb_bytes
 from scenewright.io.images import load_label_image
 from scenewright.jobs.store import to_json
@@ -130,10 +130,11 @@ def run_capture(
         progress=progress,
     )
     progress.stage("write")(0, 1)
-    paths = [
-        write_bytes(out, glb_bytes(scene)),
-        write_bytes(out.with_suffix(".json"), to_json(scene.provenance)),
-    ]
+    paths = [out, out.with_suffix(".json")]
+    contents = glb_bytes(scene), to_json(scene.provenance)
+    with write_together(*paths) as temporaries:
+        for temporary, content in zip(temporaries, contents, strict=True):
+            temporary.write_bytes(content)
     shutil.rmtree(kept, ignore_errors=True)
     return scene, paths
 

@@ -12,10 +12,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-import torch
-
 from scenewright.encoders.masks.folder import PICTURE_SUFFIXES
-from scenewright.errors import InputError, ScenewrightError
+from scenewright.errors import InputError, ScenewrightError, is_out_of_memory
+from scenewright.io.atomic import check_writable
 from scenewright.progress import SILENT, Progress
 from scenewright.runs.generate import Run, load_system, run, save_run
 from scenewright.runs.inputs import Inputs, read_inputs
@@ -124,11 +123,15 @@ def generate_folder(
         try:
             if photograph.masks is None:
                 raise InputError(f"No masks were found: expected {photograph.name}_masks.png, .json or a folder.")
+            comparison = out / f"{photograph.name}_comparison.png"
+            check_writable(target, comparison, target.with_suffix(".json"))
             inputs = read_inputs(own)
             result = run(own, inputs, system=system, progress=progress)
             progress.stage("draw")
-            save_run(result, target, comparison=out / f"{photograph.name}_comparison.png", inputs=inputs)
-        except (ScenewrightError, MemoryError, torch.OutOfMemoryError) as error:
+            save_run(result, target, comparison=comparison, inputs=inputs)
+        except Exception as error:
+            if not isinstance(error, ScenewrightError) and not is_out_of_memory(error):
+                raise
             reason = (str(error) or "not enough memory").splitlines()[0]
             yield Outcome(photograph, target, "failed", reason=reason)
         else:
@@ -152,6 +155,8 @@ def _difference_to_existing(target: Path, wanted: GenerateSettings) -> str | Non
     try:
         there = read_manifest(manifest_path)
     except InputError:
+        return None
+    if there.scene_sha256 != sha256_of(target):  # of another run, or changed since
         return None
     differing = [
         field.name

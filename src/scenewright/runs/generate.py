@@ -7,7 +7,7 @@ placements as the manifest has them to the last bit.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,9 +17,10 @@ from torch import Tensor
 
 from scenewright.errors import InputError
 from scenewright.geometry.mesh.finish_options import FinishOverride
-from scenewright.io.atomic import write_bytes
+from scenewright.io.atomic import write_together
 from scenewright.io.glb import glb_bytes, parse_glb
 from scenewright.io.images import save_image
+from scenewright.io.scene_file import save_scene
 from scenewright.machine import environment, peak_memory_bytes
 from scenewright.progress import SILENT, Progress
 from scenewright.runs.comparison import comparison_picture
@@ -140,14 +141,35 @@ def run(
     return Run(scene, content, manifest, timings)
 
 
-def save_run(run: Run, out: Path, *, comparison: Path | None = None, inputs: Inputs | None = None) -> list[Path]:
-    """Writes scene, comparison picture and manifest, the manifest last; returns their paths."""
-    paths = [write_bytes(out, run.glb)]
+def save_run(
+    run: Run,
+    out: Path,
+    *,
+    comparison: Path | None = None,
+    inputs: Inputs | None = None,
+    splats: Path | None = None,
+) -> list[Path]:
+    """Writes the scene with what belongs to it, all or nothing and the manifest last; returns the paths.
+
+    Args:
+        comparison: a picture of input and result, drawn from `inputs`.
+        splats: a .ply of all Gaussians.
+
+    Raises:
+        InputError: a file cannot be written, or the scene has no splats.
+    """
+    writers: dict[Path, Callable[[Path], object]] = {out: lambda path: path.write_bytes(run.glb)}
     if comparison is not None and inputs is not None:
-        paths.append(save_image(comparison_picture(inputs.views, run.scene), comparison))
+        picture = comparison_picture(inputs.views, run.scene)
+        writers[comparison] = lambda path: save_image(picture, path)
+    if splats is not None:
+        writers[splats] = lambda path: save_scene(run.scene, path)
     placed = replace(run.manifest, scene_path=str(out.absolute()))
-    paths.append(write_manifest(placed, out.with_suffix(".json")))
-    return paths
+    writers[out.with_suffix(".json")] = lambda path: write_manifest(placed, path)
+    with write_together(*writers) as temporaries:
+        for write, temporary in zip(writers.values(), temporaries, strict=True):
+            write(temporary)
+    return list(writers)
 
 
 def _generated(

@@ -89,7 +89,9 @@ class Manifest:
 
 def write_manifest(manifest: Manifest, path: str | Path) -> Path:
     """Writes a manifest atomically; returns the path."""
-    return write_bytes(path, (json.dumps(_as_json(manifest), indent=2, ensure_ascii=False) + "\n").encode())
+    text = json.dumps(_as_json(manifest), indent=2, ensure_ascii=False) + "\n"
+    # Bytes of a file name that are no UTF-8 become JSON's escapes, which are read back as those bytes.
+    return write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def read_manifest(path: str | Path) -> Manifest:

@@ -26,6 +26,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from scenewright.errors import InputError
+from scenewright.io.atomic import flush
 
 __all__ = [
     "TrainerCheckpoint",
@@ -86,10 +87,10 @@ def write_checkpoint(run: str | Path, step: int, checkpoint: TrainerCheckpoint, 
         content = checkpoint.state | {"version": _VERSION, "step": step, "sizes": sizes}
         (draft / "state.json").write_text(json.dumps(content), encoding="utf-8")
         for path in (*draft.iterdir(), draft):
-            _flush(path)
+            flush(path)
         _discard(target)
         draft.rename(target)
-        _flush(target.parent)
+        flush(target.parent)
     except (OSError, SafetensorError, RuntimeError) as error:  # the writers report a full disk in all three ways
         shutil.rmtree(draft, ignore_errors=True)
         steps = checkpoint_steps(run)
@@ -102,17 +103,6 @@ def write_checkpoint(run: str | Path, step: int, checkpoint: TrainerCheckpoint, 
     for old in checkpoint_steps(run)[:-keep]:
         _discard(_folder(run, old))
     return target
-
-
-def _flush(path: Path) -> None:
-    """Asks the system to have the file or folder on the disk."""
-    if os.name == "nt" and path.is_dir():  # folders cannot be opened there
-        return
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _discard(folder: Path) -> None:

@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from scenewright.errors import InputError
-from scenewright.io.atomic import atomic_path
+from scenewright.io.atomic import atomic_path, make_folder
 from scenewright.progress import Progress
 from scenewright.training.checkpoint import write_checkpoint
 from scenewright.training.config import RunConfig
@@ -234,7 +234,7 @@ class Run:
             torch.manual_seed(derived_seed(self.seed, 6))
             picture = self._task.sheet(to_device(next(stream), self._processes.device))
         if picture is not None and self._processes.is_main:
-            (self._out / "sheets").mkdir(exist_ok=True)
+            make_folder(self._out / "sheets")
             with atomic_path(self._out / "sheets" / f"step-{self.state.step:08d}.png") as path:
                 Image.fromarray(picture.cpu().numpy()).save(path)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from scenewright.errors import InputError
-from scenewright.io.atomic import write_bytes
+from scenewright.io.atomic import make_folder, write_bytes
 from scenewright.progress import SILENT, Progress
 from scenewright.training.checkpoint import (
     TrainerCheckpoint,
@@ -138,10 +138,7 @@ class Trainer:
 
     def _open_run(self, resume: bool) -> TrainerCheckpoint | None:
         """The checkpoint to go on from, if any."""
-        try:
-            self.out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"Cannot create the run's folder '{self.out}': {error.strerror}.") from error
+        make_folder(self.out)
         steps = checkpoint_steps(self.out)
         if not steps:
             return None

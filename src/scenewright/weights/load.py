@@ -18,8 +18,6 @@ What a network must do for this:
   precision torso with fp32 norms. A given `dtype` applies to every floating-point parameter and buffer.
 """
 
-import os
-import secrets
 from collections.abc import Callable, Collection, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -30,6 +28,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from scenewright.errors import WeightsError
+from scenewright.io.atomic import atomic_path
 from scenewright.weights.checkpoint import Checkpoint, TensorCheckpoint, open_checkpoint
 from scenewright.weights.keymap import IDENTITY, KeyMap
 
@@ -109,12 +108,8 @@ def save_weights(
     published = keymap.reversed().rename_all(module.state_dict())
     state = module.state_dict()
     tensors = {name: state[ours].detach().contiguous() for name, ours in published.items()}
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
+    with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata=dict(metadata or {}))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 

@@ -33,6 +33,7 @@ from scenewright.backbones.trellis2.texture_vae import TextureDecoder
 from scenewright.encoders.dinov3 import Dinov3
 from scenewright.errors import EmptyStructureError, InputError
 from scenewright.geometry.mesh.finish_options import FinishOptions
+from scenewright.io.atomic import make_folder
 from scenewright.io.data_file import load_data, save_data
 from scenewright.jobs.store import Store, files_stamp, key_of
 from scenewright.progress import SILENT, Progress
@@ -182,7 +183,8 @@ class KeptStages:
             except InputError:  # damaged since
                 pass
         result = build()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
+        store.forget(stage)
         save_data(path, result)
         store.write(stage, self.key, {})
         return result

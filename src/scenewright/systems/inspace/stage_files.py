@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from scenewright.errors import InputError
-from scenewright.io.atomic import atomic_path
+from scenewright.io.atomic import atomic_path, make_folder
 from scenewright.io.data_file import data_fingerprint, load_data, save_data
 from scenewright.systems.inspace.box_decoding import FoundBoxes
 
@@ -51,7 +51,7 @@ class StageFiles:
         if record is not None and record.key == key and isinstance(record.value, kind):
             return record.value
         value = make()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         save_data(path, StageRecord(key, value))
         return value
 
@@ -73,7 +73,7 @@ class StageFiles:
             {"center": box[:3], "size": box[3:6], "yaw": box[6], "score": score}
             for box, score in zip(boxes.boxes.tolist(), boxes.scores.tolist(), strict=True)
         ]
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         with atomic_path(path) as temporary:
             temporary.write_text(json.dumps({"made_from": key, "boxes": entries}, indent=1))
         # Read back: numbers of a file and numbers of a run must be the same, whether or not the run was interrupted.

@@ -23,7 +23,7 @@ from scenewright.backbones.trellis1.config import StructureFlowConfig
 from scenewright.backbones.trellis1.pretrained import trellis1_networks
 from scenewright.backbones.trellis1.published import structure_flow_config
 from scenewright.errors import WeightsError
-from scenewright.io.atomic import write_bytes
+from scenewright.io.atomic import make_folder, remove, write_bytes
 from scenewright.nn.precision import cast_torso
 from scenewright.systems.iscene.config import SceneContextConfig
 from scenewright.systems.iscene.published import CLASS_NAME, flow_arguments, inferred_config, scene_context_config
@@ -113,7 +113,8 @@ def write_package(folder: str | Path, flow: SceneContextFlow, *, base: str) -> P
         base: hub repository or folder of the base model; a relative folder is relative to the package.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
+    remove(folder / PACKAGE_FILE)
     save_weights(flow, folder / "denoiser.safetensors")
     description = {"models": {"denoiser": {"name": CLASS_NAME, "args": _published_arguments(flow.scene_config)}}}
     write_bytes(folder / "config.yaml", yaml.safe_dump(description, sort_keys=False).encode())

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from scenewright.backbones.structure_vae import StructureEncoder
 from scenewright.io.archives import read_npz_arrays
-from scenewright.io.atomic import atomic_path
+from scenewright.io.atomic import atomic_path, make_folder
 from scenewright.systems.mini.conditioner import PictureConditioner
 from scenewright.systems.mini.examples import RESOLUTION
 
@@ -84,7 +84,7 @@ def encode_shapes(
 
 
 def _encode(folder: Path, name: str, encoded: Callable[[Path], np.ndarray], progress: Progress | None) -> None:
-    (folder / name).mkdir(parents=True, exist_ok=True)
+    make_folder(folder / name)
     files = _example_files(folder)
     for done, path in enumerate(files, 1):
         target = folder / name / f"{path.stem}.npy"

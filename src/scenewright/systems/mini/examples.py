@@ -26,7 +26,7 @@ from scenewright.data.viewpoints import SingleViewRanges, sample_single_view
 from scenewright.geometry.frames import view_centric_rotation
 from scenewright.geometry.mesh.sample import sample_surface
 from scenewright.io.archives import read_npz_arrays
-from scenewright.io.atomic import atomic_path
+from scenewright.io.atomic import atomic_path, make_folder
 from scenewright.systems.mini.occupancy import outer_shell, points_occupancy, solid
 from scenewright.systems.mini.pictures import ScenePictures, crop_from_pixels, cut_out_pictures, occluder_pictures
 from scenewright.types import Camera
@@ -206,7 +206,7 @@ def write_examples(
         )
     for name in ("scene_picture", "scene_centre", "scene_side"):
         arrays[name] = np.stack([np.asarray(getattr(item, name)) for item in examples])
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
     return path

@@ -27,6 +27,7 @@ from scenewright.data.shards import is_whole
 from scenewright.data.tensor_shards import write_tensor_shard
 from scenewright.errors import InputError
 from scenewright.geometry.ovoxel.voxelize_object import object_to_ovoxel
+from scenewright.io.atomic import make_folder
 from scenewright.sparse.tensor import SparseTensor, VoxelSet
 from scenewright.systems.mini.conditioner import PictureConditioner
 from scenewright.systems.mini.encoding import relit
@@ -118,7 +119,7 @@ def write_latent_examples(
         measured = {
             kind: measured_statistics([sample[kind].feats for _, sample, _ in samples]) for kind in ("shape", "texture")
         }
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         write_statistics(path, measured)
     statistics = read_statistics(path)
     written: dict[str, list[tuple[str, dict[str, Tensor]]]] = {"shape": [], "texture": []}
@@ -128,7 +129,7 @@ def write_latent_examples(
         written["shape"].append((key, shared | {"latent": scaled["shape"]}))
         written["texture"].append((key, shared | {"latent": scaled["texture"], "shape_latent": scaled["shape"]}))
     for kind, content in written.items():
-        (folder / kind / part).mkdir(parents=True, exist_ok=True)
+        make_folder(folder / kind / part)
         write_tensor_shard(folder / kind / part, chunk, content)
 
 

@@ -27,7 +27,7 @@ from scenewright.backbones.trellis2.texture_vae import TextureEncoder, texture_f
 from scenewright.data.tensor_shards import TensorShardSet, write_tensor_shard
 from scenewright.encoders.preprocess.trellis1 import prepare_object
 from scenewright.errors import InputError
-from scenewright.io.atomic import write_bytes
+from scenewright.io.atomic import make_folder, write_bytes
 from scenewright.io.images import pixels_of
 from scenewright.progress import Advance, ignore
 from scenewright.sparse.tensor import VoxelSet
@@ -115,7 +115,7 @@ def encode_tokens(
 
     names = ("coords", "dual_vertices", "intersected", "materials", "pictures")
     known = statistics or _measured(_set_of(assets, "train", names), latents)
-    Path(out).mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     write_statistics(Path(out) / "statistics.json", known)
 
     def normalised(sample: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -186,7 +186,7 @@ def _write_parts(
         if not (Path(assets) / part).is_dir():
             continue
         source = _set_of(assets, part, names)
-        (out / part).mkdir(parents=True, exist_ok=True)
+        make_folder(out / part)
         for number, samples in enumerate(_grouped(_views(source, encode, pictures, progress))):
             write_tensor_shard(out / part, number, samples)
             written += len(samples)

@@ -30,6 +30,7 @@ from scenewright.errors import InputError
 from scenewright.geometry.camera.cameras import look_at, orbit_position, sphere_yaw_pitch
 from scenewright.geometry.ovoxel.voxelize import fit_unit_cube
 from scenewright.geometry.ovoxel.voxelize_object import object_to_ovoxel
+from scenewright.io.atomic import make_folder
 from scenewright.jobs import run
 from scenewright.progress import Advance, ignore
 from scenewright.rendering.random_lights import random_lights
@@ -142,7 +143,7 @@ def prepare_assets(
     for name, chosen in zip(_PARTS, ([key for key in keys if key not in kept_apart], held_out), strict=True):
         folder = Path(out) / name
         if chosen:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
         for number, start in enumerate(range(0, len(chosen), _ASSETS_PER_SHARD)):
             if not is_whole(folder, number):
                 jobs.append((config, folder, number, chosen[start : start + _ASSETS_PER_SHARD]))

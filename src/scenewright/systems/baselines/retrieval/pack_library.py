@@ -18,7 +18,7 @@ from scenewright.data.library import TrainingLibrary
 from scenewright.errors import InputError
 from scenewright.geometry.rotation import yaw_to_matrix
 from scenewright.io.archives import read_npz_arrays
-from scenewright.io.atomic import write_bytes
+from scenewright.io.atomic import make_folder, write_bytes
 from scenewright.progress import Advance, ignore
 from scenewright.rendering.framing import frame_points
 from scenewright.rendering.lights import Lights, SunLight
@@ -117,5 +117,5 @@ def _write(cache: Path, key: str, library: ModelLibrary) -> None:
         model_of=library.model_of.numpy(),
         yaws=library.yaws.numpy(),
     )
-    cache.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(cache.parent)
     write_bytes(cache, content.getvalue())

@@ -1,0 +1,72 @@
+"""The command as a process: signals, streams and errors of the system end it in one line."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+# `main` with an action in the place of the commands, so that nothing else is imported.
+MAIN = """
+import sys, time, types
+from scenewright import cli
+commands = types.ModuleType("scenewright.cli.app")
+commands.app = lambda: exec({action!r})
+sys.modules[commands.__name__] = commands
+cli.main()
+"""
+
+
+def start(action: str, **options: object) -> subprocess.Popen[str]:
+    words = [sys.executable, "-c", MAIN.format(action=action)]
+    return subprocess.Popen(words, stderr=subprocess.PIPE, text=True, **options)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        "time.sleep(60)",
+        # As a compiled kernel does with an error of a signal's handler, and whoever calls it.
+        "try:\n time.sleep(60)\nexcept BaseException:\n raise SystemError('wrapped')",
+        "try:\n time.sleep(60)\nexcept BaseException:\n pass\ntime.sleep(60)",
+    ],
+    ids=["plain", "wrapped", "swallowed"],
+)
+@pytest.mark.parametrize(("number", "line"), [(signal.SIGINT, "Interrupted."), (signal.SIGTERM, "Terminated.")])
+def test_signals_end_it_in_one_line(number: int, line: str, wait: str) -> None:
+    process = start(f"print('ready', flush=True)\n{wait}", stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(number)
+    _, printed = process.communicate(timeout=120)
+    assert (process.returncode, printed) == (128 + number, f"scenewright: {line}\n")
+
+
+@pytest.mark.parametrize(
+    ("action", "code", "line"),
+    [
+        ("print('x')", 2, "scenewright: The system refuses: No space left on device.\n"),
+        ("print('x', flush=True)", 2, "scenewright: The system refuses: No space left on device.\n"),
+        ("open('/nowhere/x')", 2, "scenewright: Cannot use '/nowhere/x': No such file or directory.\n"),
+        (
+            "raise RuntimeError('unable to mmap 9 bytes: Cannot allocate memory (12)')",
+            2,
+            "scenewright: Not enough memory",
+        ),
+    ],
+)
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux")
+def test_what_the_system_refuses_is_one_sentence(action: str, code: int, line: str) -> None:
+    with open("/dev/full", "w") as full:
+        process = start(action, stdout=full)
+    _, printed = process.communicate(timeout=120)
+    assert (process.returncode, printed[: len(line)], printed.count("\n")) == (code, line, 1)
+
+
+def test_closed_streams_and_foreign_characters_do_no_harm() -> None:
+    action = "print('\\udcff \\u2192')\nassert open('/dev/null').fileno() > 2"
+    words = """PYTHONIOENCODING=ascii exec "$0" -c "$1" """
+    for redirection in ("", "<&-", ">&-", "<&- >&- 2>&-"):
+        command = ["bash", "-c", words + redirection, sys.executable, MAIN.format(action=action)]
+        assert subprocess.run(command, capture_output=True, timeout=120).returncode == 0
