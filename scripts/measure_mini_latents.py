@@ -1,6 +1,6 @@
 """What mini's latent stages add to the voxels: surfaces and colours of held-out made scenes, against truth.
 
-    python scripts/measure_mini_latents.py PACK.zip [--scenes 20] [--out docs/results/mini-latents.json]
+    python -m scripts.measure_mini_latents PACK.zip [--scenes 20] [--out docs/results/mini-latents.json]
 
 The scenes are those that no flow was trained on (the first of `mini_data.py make`), their structures SceneGen-mini's.
 Points of drawn and true surfaces are compared in the objects' own cubes of side 1; colours at the drawn points with
@@ -15,15 +15,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mini_data import CHUNK, SEED, selector
 from PIL import Image
 from scipy.spatial import cKDTree
+from scripts.mini_data import CHUNK, SEED, selector
+from scripts.mini_training.examples import SeenObjects, compose_views, seen_objects
+from scripts.mini_training.latent_examples import turned_voxels
 
 from scenewright.systems.assembly.decoding import RawObject
 from scenewright.systems.assembly.structures import PlacedStructures, SceneRequest, object_generator
-from scenewright.systems.mini.examples import SeenObjects, compose_views, seen_objects
 from scenewright.systems.mini.latent_decoder import LatentDecoder
-from scenewright.systems.mini.latent_examples import turned_voxels
 from scenewright.systems.mini.networks import LatentNetworks, MiniNetworks
 from scenewright.systems.mini.picture_colors import picture_field
 from scenewright.systems.mini.stages import MiniSceneGenStage

@@ -1,18 +1,18 @@
 """Makes and encodes mini's training data; may be stopped and started again at any time.
 
-    python scripts/mini_data.py make FOLDER PACK.zip [PACK2.zip] --chunks 100 --workers 4
-    python scripts/mini_data.py encode FOLDER --lite0 efficientnet-lite0-57934424.pth [--device cuda]
+    python -m scripts.mini_data make FOLDER PACK.zip [PACK2.zip] --chunks 100 --workers 4
+    python -m scripts.mini_data encode FOLDER --lite0 efficientnet-lite0-57934424.pth [--device cuda]
 
 `make` writes chunks of 50 scenes with four views each (about 900 objects) to FOLDER/examples. `encode` converts and
 fits the picture conditioner once (FOLDER/conditioner.safetensors), then writes condition tokens, and structure latents
 as soon as FOLDER/structure_vae.safetensors is there (the autoencoder's weights, see `scale`).
 
-    python scripts/mini_data.py scale RUN FOLDER     latents of unit size per channel: RUN's autoencoder -> FOLDER
-    python scripts/mini_data.py latents FOLDER PACK.zip [PACK2.zip] --shape RUN --texture RUN --chunks 20 --workers 2
+    python -m scripts.mini_data scale RUN FOLDER     latents of unit size per channel: RUN's autoencoder -> FOLDER
+    python -m scripts.mini_data latents FOLDER PACK.zip [PACK2.zip] --shape RUN --texture RUN --chunks 20 --workers 2
                                                      samples of the latent flows: FOLDER/latents/{shape,texture}
-    python scripts/mini_data.py export FOLDER [--scenegen W] [--iscene W] [--out src/scenewright/assets/mini]
-    python scripts/mini_data.py export-latents FOLDER --shape RUN --texture RUN --shape-flow RUN --texture-flow RUN
-    python scripts/mini_data.py unpack FOLDER        the shipped encoder and autoencoders, to train flows for them
+    python -m scripts.mini_data export FOLDER [--scenegen W] [--iscene W] [--out src/scenewright/assets/mini]
+    python -m scripts.mini_data export-latents FOLDER --shape RUN --texture RUN --shape-flow RUN --texture-flow RUN
+    python -m scripts.mini_data unpack FOLDER        the shipped encoder and autoencoders, to train flows for them
                                                      (FOLDER/shape and FOLDER/texture are runs for `latents`)
 """
 
@@ -25,6 +25,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
+from scripts.mini_training.encoding import encode_pictures, encode_shapes, fit_conditioner
+from scripts.mini_training.examples import write_examples
+from scripts.mini_training.latent_examples import LatentEncoders, write_latent_examples
 
 from scenewright.backbones.structure_vae import StructureEncoder
 from scenewright.backbones.trellis2.shape_vae import ShapeEncoder
@@ -36,11 +39,8 @@ from scenewright.data.selection import Selector
 from scenewright.encoders.efficientnet_lite import folded_weights
 from scenewright.jobs import run
 from scenewright.systems.mini.conditioner import PictureConditioner
-from scenewright.systems.mini.encoding import encode_pictures, encode_shapes, fit_conditioner
-from scenewright.systems.mini.examples import RESOLUTION, write_examples
-from scenewright.systems.mini.latent_examples import LatentEncoders, write_latent_examples
 from scenewright.systems.mini.networks import mini_folder
-from scenewright.systems.mini.sizes import SHAPE_ENCODER, STRUCTURE_VAE, TEXTURE_ENCODER
+from scenewright.systems.mini.sizes import RESOLUTION, SHAPE_ENCODER, STRUCTURE_VAE, TEXTURE_ENCODER
 from scenewright.systems.single_object.latent_preparation import read_statistics, write_statistics
 
 SEED = 20261121

@@ -3,15 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from scripts.mini_training.encoding import encode_pictures
+from scripts.mini_training.examples import read_examples, solid, write_examples
 
 from scenewright.data.library import TrainingLibrary
 from scenewright.data.selection import Selector
 from scenewright.geometry.camera.cube_projection import projected
 from scenewright.recipes.running import build_task, find_recipe
 from scenewright.systems.mini.conditioner import PictureConditioner
-from scenewright.systems.mini.encoding import encode_pictures
-from scenewright.systems.mini.examples import read_examples, write_examples
-from scenewright.systems.mini.occupancy import solid
 from scenewright.systems.mini.pixel_aligned_training import PlacedObjects, moved, open_pixel_aligned, view_of
 
 

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scripts.mini_training.encoding import encode_pictures, encode_shapes, fit_conditioner
+from scripts.mini_training.examples import read_examples, write_examples
 
 from scenewright.backbones.structure_vae import StructureEncoder
 from scenewright.data.library import TrainingLibrary
 from scenewright.data.selection import Selector
 from scenewright.recipes.running import build_task, find_recipe
 from scenewright.systems.mini.conditioner import PictureConditioner
-from scenewright.systems.mini.encoding import encode_pictures, encode_shapes, fit_conditioner
-from scenewright.systems.mini.examples import read_examples, write_examples
 from scenewright.systems.mini.sizes import ISCENE, OBJECT_FLOW, SCENEGEN, STRUCTURE_VAE
 from scenewright.systems.mini.training_sets import EncodedScenes, open_iscene, open_objects, open_scenegen
 from scenewright.systems.scenegen.poses import world_from_objects

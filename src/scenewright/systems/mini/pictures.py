@@ -1,6 +1,6 @@
 """Pictures that the mini networks see: an object, the scene, and an object in the scene, cut out on black.
 
-Legend: N objects, H/W picture size, P side of the small pictures.
+Legend: B pictures, N objects, H/W picture size, P side of the small pictures.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,15 @@ from torch import Tensor
 
 from scenewright.encoders.preprocess.crop import Box, opaque_extent, rounded_box, square_box
 
-__all__ = ["PICTURE_SIZE", "ScenePictures", "crop_from_pixels", "cut_out_pictures", "occluder_pictures", "own_box"]
+__all__ = [
+    "PICTURE_SIZE",
+    "ScenePictures",
+    "crop_from_pixels",
+    "cut_out_pictures",
+    "occluder_pictures",
+    "own_box",
+    "relit",
+]
 
 PICTURE_SIZE = 128
 _MARGIN = 1.2
@@ -68,6 +76,15 @@ def crop_from_pixels(mask: Bool[Tensor, "H W"]) -> Float[Tensor, "3 3"]:
     width, height = right - left, lower - upper
     rows = [[2 / width, 0, -2 * left / width - 1], [0, 2 / height, -2 * upper / height - 1], [0, 0, 1]]
     return torch.tensor(rows, dtype=torch.float64)
+
+
+def relit(pictures: Float[Tensor, "B 4 P P"], generator: torch.Generator) -> Float[Tensor, "B 4 P P"]:
+    """Gains per picture and per channel in linear light, taken through the display's gamma."""
+    count = len(pictures)
+    exposure = 0.8 * (torch.rand(count, 1, generator=generator) - 0.5)
+    balance = 0.16 * (torch.rand(count, 3, generator=generator) - 0.5)
+    gain = torch.exp((exposure + balance) / 2.2)[:, :, None, None]
+    return torch.cat([torch.minimum(pictures[:, :3] * gain, pictures[:, 3:]), pictures[:, 3:]], 1)
 
 
 def _cut_out(picture: Float[Tensor, "3 H W"], mask: Bool[Tensor, "H W"], box: Box, size: int) -> Float[Tensor, "4 P P"]:

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scenewright.io.archives import read_npz_arrays
-from scenewright.systems.mini.encoding import relit
-from scenewright.systems.mini.examples import RESOLUTION
+from scenewright.systems.mini.pictures import relit
 from scenewright.systems.mini.pixel_aligned import ObjectView, PixelAlignedConfig, PixelAlignedOccupancy
+from scenewright.systems.mini.sizes import RESOLUTION
 from scenewright.systems.mini.training_sets import StoredRows, split_stems
 from scenewright.systems.single_object.structure_training import silhouettes
 from scenewright.training.loading import TrainingSet

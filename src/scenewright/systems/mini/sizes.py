@@ -15,6 +15,7 @@ __all__ = [
     "NUM_SAMPLES",
     "NUM_TOKENS",
     "OBJECT_FLOW",
+    "RESOLUTION",
     "SAMPLER",
     "SCENEGEN",
     "SHAPE_DECODER",
@@ -32,6 +33,9 @@ __all__ = [
 
 NUM_TOKENS = 64
 """Condition tokens of one picture: 128 pixels at stride 16."""
+
+RESOLUTION = 32
+"""Cells a side of an object's occupancy."""
 
 STRUCTURE_VAE = StructureVAEConfig(channels=(16, 32, 96), num_res_blocks=1, num_res_blocks_middle=1)
 """Occupancy 32^3 <-> latent [8, 8, 8, 8]."""

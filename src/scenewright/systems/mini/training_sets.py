@@ -1,4 +1,4 @@
-"""Training sets over encoded examples (see `encoding.py`), read as memory maps.
+"""Training sets over encoded examples (`scripts/mini_training/encoding.py`), read as memory maps.
 
 Legend: B samples, T tokens, C channels, r latent resolution.
 """

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scripts.mini_training.latent_examples import LatentEncoders, seen_voxels, write_latent_examples
 
 from scenewright.backbones.trellis2.shape_vae import ShapeEncoder
 from scenewright.backbones.trellis2.texture_vae import TextureEncoder
@@ -15,7 +16,6 @@ from scenewright.data.tensor_shards import TensorShardSet
 from scenewright.errors import InputError
 from scenewright.recipes.running import build_task, find_recipe
 from scenewright.systems.mini.conditioner import PictureConditioner
-from scenewright.systems.mini.latent_examples import LatentEncoders, seen_voxels, write_latent_examples
 from scenewright.systems.mini.sizes import SHAPE_ENCODER, SHAPE_FLOW, TEXTURE_ENCODER, TEXTURE_FLOW
 from scenewright.types import Mesh, PBRMaterial
 from tests.geometry.shapes import icosphere

@@ -21,9 +21,10 @@ from scenewright.backbones.structure_vae import StructureEncoder
 from scenewright.io.archives import read_npz_arrays
 from scenewright.io.atomic import atomic_path, make_folder
 from scenewright.systems.mini.conditioner import PictureConditioner
-from scenewright.systems.mini.examples import RESOLUTION
+from scenewright.systems.mini.pictures import relit
+from scenewright.systems.mini.sizes import RESOLUTION
 
-__all__ = ["encode_pictures", "encode_shapes", "fit_conditioner", "relit"]
+__all__ = ["encode_pictures", "encode_shapes", "fit_conditioner"]
 
 _BATCH = 64
 _PICTURES = {"own": "own_pictures", "placed": "placed_pictures", "scene": "scene_picture"}
@@ -103,12 +104,3 @@ def _example_files(folder: Path) -> list[Path]:
 def _batches(pictures: UInt8[np.ndarray, "B P P 4"]) -> Iterator[Float[Tensor, "_ 4 P P"]]:
     for start in range(0, len(pictures), _BATCH):
         yield torch.from_numpy(pictures[start : start + _BATCH]).permute(0, 3, 1, 2).float() / 255
-
-
-def relit(pictures: Float[Tensor, "B 4 P P"], generator: torch.Generator) -> Float[Tensor, "B 4 P P"]:
-    """Gains per picture and per channel in linear light, taken through the display's gamma."""
-    count = len(pictures)
-    exposure = 0.8 * (torch.rand(count, 1, generator=generator) - 0.5)
-    balance = 0.16 * (torch.rand(count, 3, generator=generator) - 0.5)
-    gain = torch.exp((exposure + balance) / 2.2)[:, :, None, None]
-    return torch.cat([torch.minimum(pictures[:, :3] * gain, pictures[:, 3:]), pictures[:, 3:]], 1)

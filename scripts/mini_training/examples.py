@@ -27,23 +27,24 @@ from scenewright.geometry.frames import view_centric_rotation
 from scenewright.geometry.mesh.sample import sample_surface
 from scenewright.io.archives import read_npz_arrays
 from scenewright.io.atomic import atomic_path, make_folder
-from scenewright.systems.mini.occupancy import outer_shell, points_occupancy, solid
+from scenewright.systems.mini.occupancy import filled, outer_shell
 from scenewright.systems.mini.pictures import ScenePictures, crop_from_pixels, cut_out_pictures, occluder_pictures
+from scenewright.systems.mini.sizes import RESOLUTION
 from scenewright.types import Camera
 
 __all__ = [
-    "RESOLUTION",
     "SceneExample",
     "SeenObjects",
     "compose_views",
     "example_of",
     "picture_bytes",
+    "points_occupancy",
     "read_examples",
     "seen_objects",
+    "solid",
     "write_examples",
 ]
 
-RESOLUTION = 32
 # Enough that a wall of 32 x 32 voxels has no hole by chance, through which its inside would count as outside.
 _NUM_POINTS = 120_000
 PICTURE_SIDE = 448
@@ -51,6 +52,7 @@ _VIEWS = 4
 _RANGES = SingleViewRanges(pitch_down_deg=(9.0, 36.0), yaw_deg=(-110.0, 110.0))
 _MIN_VISIBLE_FRACTION = 0.2
 _MIN_VISIBLE_PIXELS = 160
+_FILL = 0.9999
 _GRIDS = ("own_solid", "own_occupancy", "placed_occupancy")
 
 
@@ -240,6 +242,29 @@ def _surface(asset: Asset, rng: np.random.Generator) -> tuple[Float[np.ndarray, 
     vertices, faces = merged_geometry(asset.parts)
     vertices = vertices.astype(np.float64)
     return sample_surface(vertices, faces, _NUM_POINTS, rng), vertices[np.unique(faces)]
+
+
+def points_occupancy(
+    points: Float[np.ndarray, "N 3"], centre: Float[np.ndarray, " 3"], side: float, resolution: int
+) -> Bool[np.ndarray, "R R R"]:
+    """Voxels of the cube of that centre and side that hold a point; points outside the cube are left out."""
+    unit = (points - centre) / side * _FILL + 0.5
+    cells = np.floor(unit * resolution).astype(np.int64)
+    cells = cells[((cells >= 0) & (cells < resolution)).all(1)]
+    grid = np.zeros((resolution,) * 3, dtype=bool)
+    grid[cells[:, 0], cells[:, 1], cells[:, 2]] = True
+    return grid
+
+
+def solid(occupied: Bool[np.ndarray, "R R R"]) -> Bool[np.ndarray, "R R R"]:
+    """Occupied voxels and all that they enclose together with the floor below the lowest.
+
+    Many models have no bottom; what stands on the floor is closed by it.
+    """
+    lowest = int(np.argmax(occupied.any((0, 1))))
+    closed = np.concatenate([np.ones((*occupied.shape[:2], 1), dtype=bool), occupied[:, :, lowest:]], axis=2)
+    inside = filled(closed)[:, :, 1:]
+    return np.concatenate([occupied[:, :, :lowest], inside], axis=2)
 
 
 def picture_bytes(pictures: torch.Tensor) -> UInt8[np.ndarray, "N P P 4"]:

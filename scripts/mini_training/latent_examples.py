@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
+from scripts.mini_training.examples import compose_views, seen_objects
 from torch import Tensor
 
 from scenewright.backbones.trellis2.sampling import normalized
@@ -30,10 +31,9 @@ from scenewright.geometry.ovoxel.voxelize_object import object_to_ovoxel
 from scenewright.io.atomic import make_folder
 from scenewright.sparse.tensor import SparseTensor, VoxelSet
 from scenewright.systems.mini.conditioner import PictureConditioner
-from scenewright.systems.mini.encoding import relit
-from scenewright.systems.mini.examples import RESOLUTION, compose_views, seen_objects
 from scenewright.systems.mini.occupancy import outer_shell
-from scenewright.systems.mini.sizes import VOXEL_RESOLUTION
+from scenewright.systems.mini.pictures import relit
+from scenewright.systems.mini.sizes import RESOLUTION, VOXEL_RESOLUTION
 from scenewright.systems.single_object.latent_preparation import read_statistics, write_statistics
 from scenewright.types import OVoxel
 from scenewright.weights.record import LatentStatistics

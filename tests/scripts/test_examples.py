@@ -5,12 +5,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scripts.mini_training.examples import (
+    SceneExample,
+    compose_views,
+    example_of,
+    points_occupancy,
+    read_examples,
+    write_examples,
+)
 
 from scenewright.data.library import TrainingLibrary
 from scenewright.data.selection import Selector
 from scenewright.errors import InputError
-from scenewright.systems.mini.examples import SceneExample, compose_views, example_of, read_examples, write_examples
-from scenewright.systems.mini.occupancy import filled, outer_shell, points_occupancy
+from scenewright.systems.mini.occupancy import filled, outer_shell
 from scenewright.systems.mini.pictures import cut_out_pictures
 from scenewright.systems.mini.training_sets import EncodedShapes, open_objects
 from tests.support.mini_measuring import f_score

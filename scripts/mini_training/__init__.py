@@ -1,0 +1,1 @@
+"""Making the data that the mini weights were trained on; the library itself does not need it."""
