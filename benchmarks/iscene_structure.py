@@ -20,6 +20,7 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
+from tests.support.iscene_published import conditions_from_slots
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -31,7 +32,7 @@ from scenewright.samplers.euler import euler
 from scenewright.samplers.guidance import guided
 from scenewright.samplers.schedule import rescaled_times
 from scenewright.systems.iscene.config import SceneContextConfig
-from scenewright.systems.iscene.sampling import SlotConditions, sample_structure
+from scenewright.systems.iscene.sampling import sample_structure
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
 
 CONTEXT_TOKENS = 1374
@@ -95,7 +96,7 @@ def main() -> None:
         cond[:, 1] = cond[:1, 1]
         rows = noise.expand(count, *noise.shape)
         objects = torch.cat([rows[:, :1], rows[:, 2:]], 1)
-        conditions = SlotConditions.from_slots(cond)
+        conditions = conditions_from_slots(cond)
         calls = [
             partial(sample_structure, flow, conditions, noise, config, object_noise=objects),
             lambda: sampled(flow, flow.project_context(conditions.scene[None]), None, noise[:1], config),

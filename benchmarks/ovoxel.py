@@ -21,12 +21,12 @@ import time
 import numpy as np
 import torch
 import trimesh
+from tests.support.voxel_attributes import mesh_to_voxel_attributes
 
 from benchmarks.measure import machine
 from scenewright.geometry.grid_sample import sample_sparse_grid
 from scenewright.geometry.ovoxel.dual_grid import DualGridConfig, mesh_to_dual_grid
 from scenewright.geometry.ovoxel.dual_grid_mesh import _quads_by_sorting, dual_grid_to_mesh
-from scenewright.geometry.ovoxel.volumetric_attributes import mesh_to_voxel_attributes
 from scenewright.machine import peak_memory_bytes
 from scenewright.types import Mesh, PBRMaterial
 

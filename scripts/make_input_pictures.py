@@ -18,8 +18,8 @@ from PIL import Image, ImageDraw
 from scenewright.encoders.masks import load_masks
 from scenewright.encoders.masks.coco import encode_counts
 from scenewright.encoders.preprocess import trellis1
+from scenewright.encoders.preprocess.crop import image_to_tensor
 from scenewright.io.images import load_image
-from scenewright.systems.iscene import preprocess as iscene
 from scenewright.systems.scenegen import preprocess as scenegen
 from scenewright.types import ObjectMasks
 
@@ -169,7 +169,8 @@ def main(scene: Path, target: Path) -> None:
     prompts = text_picture(prompt_lines())
     save_small(side_by_side([image, prompts, marked(image, **PROMPTS)]), target / "input_prompts.jpg")
     masks = load_masks(scene / "instances.png")
-    slots = iscene.prepare_slots(image, masks.masks)[0]
+    crop = iscene.crop_object(image_to_tensor(image.convert("RGB")), masks.masks.any(0), masks.masks[0])
+    slots = iscene.slot_pictures([crop])[0]
     cut_out = scenegen.asset_cut_out(image, masks.masks[0])
     prepared = [
         trellis1.prepare_object(cut_out),

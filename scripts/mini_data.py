@@ -28,6 +28,7 @@ from safetensors.torch import load_file, save_file
 from scripts.mini_training.encoding import encode_pictures, encode_shapes, fit_conditioner
 from scripts.mini_training.examples import write_examples
 from scripts.mini_training.latent_examples import LatentEncoders, write_latent_examples
+from scripts.mini_training.lite0 import folded_weights
 
 from scenewright.backbones.structure_vae import StructureEncoder
 from scenewright.backbones.trellis2.shape_vae import ShapeEncoder
@@ -36,7 +37,6 @@ from scenewright.data.importing import attribution_csv
 from scenewright.data.library import TrainingLibrary
 from scenewright.data.parametric.families import OWN_CREDIT
 from scenewright.data.selection import Selector
-from scenewright.encoders.efficientnet_lite import folded_weights
 from scenewright.jobs import run
 from scenewright.systems.mini.conditioner import PictureConditioner
 from scenewright.systems.mini.networks import mini_folder

@@ -8,7 +8,7 @@ from PIL import Image
 
 from scenewright.errors import InputError
 from scenewright.geometry.mesh.parts import face_normals
-from scenewright.geometry.rotation import compose_similarity, euler_xyz_deg_to_matrix
+from scenewright.geometry.rotation import compose_similarity
 from scenewright.types import (
     Camera,
     Mesh,
@@ -21,6 +21,7 @@ from scenewright.types import (
     View,
     merged_mesh,
 )
+from tests.support.rotations import euler_xyz_deg_to_matrix
 
 PICTURE = Image.new("RGBA", (4, 3))
 TRIANGLE = Mesh(

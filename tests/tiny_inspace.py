@@ -17,7 +17,8 @@ from scenewright.systems.inspace.box_network import BoxNetwork, BoxNetworkConfig
 from scenewright.systems.inspace.detail_flow import DetailFlow
 from scenewright.systems.inspace.pretrained import InSpaceSizes
 from scenewright.systems.inspace.weights import FOLDERS
-from scenewright.weights.load import load_weights, save_weights
+from scenewright.weights.load import load_weights
+from tests.support.saved_weights import save_weights
 from tests.tiny_trellis2 import ENCODER_SIZES, LATENT_CHANNELS, NETWORKS, write_tiny_trellis2
 
 _FLOW = FlowConfig(

@@ -7,9 +7,10 @@ import torch
 from scenewright.backbones.trellis1.config import StructureFlowConfig
 from scenewright.backbones.trellis1.published import build_network
 from scenewright.systems.iscene.config import SceneContextConfig
-from scenewright.systems.iscene.package import write_package
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
-from scenewright.weights.load import load_weights, save_weights
+from scenewright.weights.load import load_weights
+from tests.support.iscene_published import write_package
+from tests.support.saved_weights import save_weights
 from tests.tiny_trellis1 import NETWORKS, write_tiny_trellis1
 
 TINY_FLOW = StructureFlowConfig(

@@ -8,7 +8,7 @@ import torch
 
 from scenewright.backbones.trellis1.published import build_network, published_keymap
 from scenewright.encoders.dinov2 import Dinov2, Dinov2Config
-from scenewright.weights.load import save_weights
+from tests.support.saved_weights import save_weights
 
 _FLOW = {"in_channels": 8, "out_channels": 8, "model_channels": 32, "cond_channels": 32, "num_blocks": 1}
 _ATTENTION = {"num_heads": 2, "mlp_ratio": 2, "pe_mode": "ape", "qk_rms_norm": True, "use_fp16": True}

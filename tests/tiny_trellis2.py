@@ -9,7 +9,7 @@ import torch
 
 from scenewright.backbones.trellis2.published import build_network
 from scenewright.encoders.dinov3 import Dinov3, Dinov3Config
-from scenewright.weights.load import save_weights
+from tests.support.saved_weights import save_weights
 
 LATENT_CHANNELS = 4
 _FLOW = {

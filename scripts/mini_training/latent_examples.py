@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
-from scripts.mini_training.examples import compose_views, seen_objects
 from torch import Tensor
 
 from scenewright.backbones.trellis2.sampling import normalized
@@ -37,6 +36,7 @@ from scenewright.systems.mini.sizes import RESOLUTION, VOXEL_RESOLUTION
 from scenewright.systems.single_object.latent_preparation import read_statistics, write_statistics
 from scenewright.types import OVoxel
 from scenewright.weights.record import LatentStatistics
+from scripts.mini_training.examples import compose_views, seen_objects
 
 __all__ = ["LatentEncoders", "measured_statistics", "seen_voxels", "turned_voxels", "write_latent_examples"]
 

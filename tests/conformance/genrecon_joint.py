@@ -15,10 +15,10 @@ from scenewright.systems.genrecon.joint_decode import (
     merged_latent,
 )
 from scenewright.systems.genrecon.lattice import ChunkLattice
-from scenewright.systems.genrecon.published_groups import chunk_groups, group_box, grouped_surface, inflated
 from scenewright.types import Mesh
 from tests.conformance.case import Case
 from tests.conformance.genrecon_sampling import numbered
+from tests.support.genrecon_published_groups import chunk_groups, group_box, grouped_surface, inflated
 
 Outputs = dict[str, Tensor]
 

@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 from scenewright.nn.embed import grid_coords
-from scenewright.samplers.constraint import constrained
 from scenewright.samplers.euler import euler
 from scenewright.samplers.flow import clean_sample, interpolate, velocity_target
 from scenewright.samplers.guidance import Velocity, dense_deviation, guided, packed_deviation
@@ -14,6 +13,7 @@ from scenewright.systems.genrecon.lattice import ChunkLattice
 from scenewright.systems.genrecon.training_samples import padded_views
 from scenewright.training.flow_matching import without_condition
 from tests.conformance.case import Case
+from tests.support.constrained_sampling import constrained
 
 Outputs = dict[str, Tensor]
 

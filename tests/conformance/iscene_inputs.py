@@ -8,8 +8,9 @@ from torch.nn import functional as F
 
 from scenewright.encoders.masks.label_map import label_map
 from scenewright.encoders.preprocess.crop import image_to_tensor
-from scenewright.systems.iscene.preprocess import crop_object, prepare_slots
+from scenewright.systems.iscene.preprocess import crop_object
 from tests.conformance.case import Case
+from tests.support.iscene_published import prepare_slots
 
 
 def segmentation_to_id_map(case: Case) -> dict[str, Tensor]:

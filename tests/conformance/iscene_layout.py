@@ -7,7 +7,6 @@ import torch
 import trimesh
 from torch import Tensor
 
-from scenewright.data.random_layout import accept_candidates, layout_slack
 from scenewright.data.support_surface import find_support, footprint_radius, largest_scale
 from scenewright.geometry.isosurface.dual_marching_cubes import average_corners
 from scenewright.geometry.isosurface.mesh_extraction import FEATURE_CHANNELS, extract_mesh
@@ -16,6 +15,7 @@ from scenewright.io.glb import glb_bytes
 from scenewright.types import Gaussians, Mesh, Scene, SceneObject
 from tests.conformance.case import Case
 from tests.support.iscene_view_centric import view_centric_transform, view_centric_voxels
+from tests.support.layout_oracles import accept_candidates, layout_slack
 
 __all__ = ["LAYOUT_MODULES"]
 

@@ -17,16 +17,15 @@ from scenewright.systems.iscene.config import SceneContextConfig
 from scenewright.systems.iscene.context_attention import SceneContextAttention, SlotContext
 from scenewright.systems.iscene.published import scene_context_config, type_embedding
 from scenewright.systems.iscene.sampling import (
-    SlotConditions,
     SlotLatents,
     latent_noise,
-    object_coords,
     sample_structure,
     structure_noise,
 )
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
 from scenewright.weights.load import load_state
 from tests.conformance.case import Case
+from tests.support.iscene_published import conditions_from_slots, object_coords, project_external
 
 # The goldens' configurations name a few things that follow from the others.
 _DERIVED = ("num_slots", "scene_context_blocks", "cfg_strength", "cfg_interval", "rescale_t", "sigma_min", "steps")
@@ -62,7 +61,7 @@ def sca_attention_external(case: Case) -> dict[str, Tensor]:
     x = case.inputs["x"]
     hidden = [case.inputs[name] for name in sorted(case.inputs) if name.startswith("ext")]
     layer = attention_of(case, len(hidden))
-    external = tuple(layer.project_external(tokens, index) for index, tokens in enumerate(hidden))
+    external = tuple(project_external(layer, tokens, index) for index, tokens in enumerate(hidden))
     context = SlotContext(layer, external=external)
     return {"h": layer(x.flatten(0, 1), Sequences.uniform(*x.shape[:2]), context=context).view_as(x)}
 
@@ -117,7 +116,7 @@ def sc_flow_model(case: Case) -> dict[str, Tensor]:
 
 def _once(flow: SceneContextFlow, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
     """The velocity of all slots with the scene evaluated once."""
-    conditions = SlotConditions.from_slots(cond)
+    conditions = conditions_from_slots(cond)
     scene, memory = flow.scene_velocity(x[:1, 1], t[:1], flow.project_context(conditions.scene[None]))
     objects = torch.cat([x[:, :1], x[:, 2:]], 1)
     context = flow.project_context(conditions.objects.flatten(0, 1))
@@ -141,7 +140,7 @@ def sc_sampler(case: Case) -> dict[str, Tensor]:
         outputs[f"x_after_step_{step}"] = x.slots()
         outputs["pred_x0_last"] = clean_sample(x.slots(), v.slots(), t, sampler.sigma_min)
 
-    flow, conditions = flow_of(case), SlotConditions.from_slots(case.inputs["cond"])
+    flow, conditions = flow_of(case), conditions_from_slots(case.inputs["cond"])
     result = sample_structure(flow, conditions, case.inputs["noise"][0], sampler, on_step=keep)
     in_parts = sample_structure(flow, conditions, case.inputs["noise"][0], sampler, objects_at_once=2)
     _close(result.objects, in_parts.objects)

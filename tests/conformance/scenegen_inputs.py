@@ -9,15 +9,11 @@ from scenewright.encoders.normalisation import imagenet_normalized
 from scenewright.encoders.preprocess.crop import image_to_tensor
 from scenewright.encoders.preprocess.trellis1 import prepare_object
 from scenewright.encoders.vggt import VGGTAggregator, VGGTConfig
-from scenewright.systems.scenegen.preprocess import (
-    asset_cut_out,
-    masks_by_grey_level,
-    prepare_frame,
-    prepare_vggt_frame,
-)
+from scenewright.systems.scenegen.preprocess import asset_cut_out, prepare_frame, prepare_vggt_frame
 from scenewright.weights.load import load_state
 from tests.conformance.case import Case
 from tests.support.scenegen_condition import assemble_condition
+from tests.support.scenegen_published import masks_by_grey_level
 
 
 def vggt_aggregator(case: Case) -> dict[str, Tensor]:

@@ -14,17 +14,13 @@ from scenewright.systems.scenegen.block import SceneBlock
 from scenewright.systems.scenegen.condition import SceneCondition, SceneContext
 from scenewright.systems.scenegen.config import SceneFlowConfig, scene_flow_config
 from scenewright.systems.scenegen.losses import LossBalance, LossConfig, collision_ratio, denoised, scene_losses
-from scenewright.systems.scenegen.poses import (
-    centred_in_unit_cube,
-    published_assembly,
-    relative_poses,
-    scene_points,
-)
+from scenewright.systems.scenegen.poses import centred_in_unit_cube, scene_points
 from scenewright.systems.scenegen.position_head import PositionHead, with_query_at_identity
 from scenewright.systems.scenegen.sampling import integrate_scene
 from scenewright.systems.scenegen.structure_flow import SceneStructureFlow
 from scenewright.weights.load import load_state
 from tests.conformance.case import Case
+from tests.support.scenegen_published import published_assembly, relative_poses
 
 
 def scene_self_attention(case: Case) -> dict[str, Tensor]:

@@ -33,13 +33,7 @@ from scenewright.samplers.guidance import Velocity, dense_deviation, guided, pac
 from scenewright.samplers.schedule import rescaled_times
 from scenewright.sparse.attention import Sequences
 from scenewright.sparse.resample import downsample, upsample
-from scenewright.sparse.subdivision import (
-    channel_to_space,
-    children_where,
-    copy_to_children,
-    grouped_by_parent,
-    space_to_channel,
-)
+from scenewright.sparse.subdivision import children_where, copy_to_children, grouped_by_parent, space_to_channel
 from scenewright.sparse.tensor import SparseTensor, VoxelSet
 from scenewright.training.clip import AdaptiveGradClipper
 from scenewright.types import DualGrid
@@ -47,6 +41,7 @@ from scenewright.weights.load import load_state
 from scenewright.weights.record import LatentStatistics
 from tests.conformance.case import Case
 from tests.support.image_losses import psnr, ssim
+from tests.support.sparse_oracles import channel_to_space
 
 Outputs = dict[str, Tensor]
 

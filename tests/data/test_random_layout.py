@@ -5,15 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scenewright.data.random_layout import (
-    DiskGrid,
-    RandomLayoutConfig,
-    accept_candidates,
-    layout_slack,
-    placement_order,
-    sample_layout,
-)
+from scenewright.data.random_layout import DiskGrid, RandomLayoutConfig, placement_order, sample_layout
 from scenewright.errors import InputError
+from tests.support.layout_oracles import accept_candidates, layout_slack
 
 
 @given(st.integers(0, 10**6), st.lists(st.floats(0.05, 3.0), min_size=1, max_size=12))

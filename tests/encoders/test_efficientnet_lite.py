@@ -2,8 +2,9 @@
 
 import torch
 import torch.nn.functional as F
+from scripts.mini_training.lite0 import folded_weights
 
-from scenewright.encoders.efficientnet_lite import EfficientNetLite0, folded_weights
+from scenewright.encoders.efficientnet_lite import EfficientNetLite0
 
 REPEATS = (1, 2, 2, 3, 3, 4, 1)
 KERNELS = (3, 3, 5, 3, 5, 5, 3)

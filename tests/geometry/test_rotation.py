@@ -8,20 +8,22 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from scenewright.geometry.rotation import (
-    axis_angle_to_matrix,
     compose_similarity,
     decompose_similarity,
-    euler_xyz_deg_to_matrix,
     invert_similarity,
-    matrix_to_euler_xyz_deg,
     matrix_to_quaternion_wxyz,
-    matrix_to_yaw,
     quaternion_multiply,
     quaternion_wxyz_to_matrix,
-    random_rotation,
-    rotation_angle,
     transform_points,
     yaw_to_matrix,
+)
+from tests.support.rotations import (
+    axis_angle_to_matrix,
+    euler_xyz_deg_to_matrix,
+    matrix_to_euler_xyz_deg,
+    matrix_to_yaw,
+    random_rotation,
+    rotation_angle,
 )
 
 ROTATIONS = random_rotation(64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from scenewright.geometry.rotation import euler_xyz_deg_to_matrix
 from scenewright.geometry.spherical_harmonics import rotate_harmonics, spherical_harmonics
+from tests.support.rotations import euler_xyz_deg_to_matrix
 
 DIRECTIONS = torch.nn.functional.normalize(
     torch.randn(4000, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64), dim=1

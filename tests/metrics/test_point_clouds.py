@@ -10,13 +10,8 @@ from hypothesis import strategies as st
 
 from scenewright.errors import InputError
 from scenewright.metrics import nearest
-from scenewright.metrics.point_clouds import (
-    cloud_distances,
-    normalize_isotropic,
-    normalize_min_max,
-    normalize_per_axis,
-    normalize_scenegen,
-)
+from scenewright.metrics.point_clouds import cloud_distances, normalize_isotropic, normalize_per_axis
+from tests.support.scenegen_published import normalize_min_max, normalize_scenegen
 
 
 def cloud(seed: int, count: int = 40) -> torch.Tensor:

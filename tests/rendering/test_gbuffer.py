@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenewright.geometry.camera.projection import pixel_rays, project_points
-from scenewright.geometry.rotation import random_rotation
 from scenewright.rendering.gbuffer import rasterize
 from scenewright.rendering.triangles import TriangleScene, pack_meshes
 from scenewright.rendering.view import parallel_view, view_of_camera
 from scenewright.types import Camera, Mesh
 from tests.rendering.shapes import box, camera_above, camera_at, square
+from tests.support.rotations import random_rotation
 
 BACKENDS = ("numba", "torch")
 PIXEL_CAMERA = Camera(torch.eye(3), torch.eye(4), 8, 8)  # at depth 1, camera x and y are pixels

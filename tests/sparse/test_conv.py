@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from scenewright.sparse.conv import sparse_conv, sparse_conv_plain
-from scenewright.sparse.kernel_map import KernelMap, strided_map, submanifold_map
+from scenewright.sparse.conv import sparse_conv
+from scenewright.sparse.kernel_map import KernelMap, submanifold_map
 from scenewright.sparse.tensor import VoxelSet
 from tests.sparse.strategies import dense, voxel_sets
+from tests.support.sparse_oracles import sparse_conv_plain, strided_map
 
 SIDE = 7
 

@@ -5,14 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scenewright.sparse.subdivision import (
-    channel_to_space,
-    children_where,
-    copy_to_children,
-    grouped_by_parent,
-    space_to_channel,
-)
+from scenewright.sparse.subdivision import children_where, copy_to_children, grouped_by_parent, space_to_channel
 from scenewright.sparse.tensor import SparseTensor, VoxelSet
+from tests.support.sparse_oracles import channel_to_space
 
 
 def voxel_set(seed: int, batch_size: int = 2, side: int = 6) -> VoxelSet:

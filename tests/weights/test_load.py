@@ -13,7 +13,8 @@ from torch import nn
 from scenewright.errors import WeightsError
 from scenewright.weights.checkpoint import open_checkpoint, read_metadata
 from scenewright.weights.keymap import KeyMap
-from scenewright.weights.load import load_state, load_weights, save_weights
+from scenewright.weights.load import load_state, load_weights
+from tests.support.saved_weights import save_weights
 from tests.weights.networks import KEYMAP, Forgetful, Network, Rotary, randomised
 
 

@@ -2,25 +2,22 @@
 
 Inverted residual blocks without squeeze-and-excitation, ReLU6, and TensorFlow's "same" padding (one more pixel at the
 right and bottom where a stride needs it). Batch norms are folded into the convolutions when published weights are read
-(`folded_weights`), so the network is convolutions with bias only. Pictures have sides that are multiples of 32.
-Source: EfficientNet (Tan and Le, 2019), Lite variant of the TensorFlow TPU models.
+(`scripts/mini_training/lite0.py`): the network is convolutions with bias only. Pictures have sides that are multiples
+of 32. Source: EfficientNet (Tan and Le, 2019), Lite variant of the TensorFlow TPU models.
 
 Legend: B pictures, H/W picture size, h/w size at stride 32.
 """
 
-from collections.abc import Mapping
-
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from scenewright.encoders.normalisation import imagenet_normalized
 
-__all__ = ["EfficientNetLite0", "folded_weights"]
+__all__ = ["EfficientNetLite0"]
 
 # (repeats, kernel, stride of the first, expansion, width) of each stage.
-_STAGES = (
+STAGES = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
     (2, 5, 2, 6, 40),
@@ -30,7 +27,6 @@ _STAGES = (
     (1, 3, 1, 6, 320),
 )
 _STEM = 32
-_BATCH_NORM_EPS = 1e-3
 
 
 class _SameConv(nn.Conv2d):
@@ -70,7 +66,7 @@ class EfficientNetLite0(nn.Module):
         self.stem = _SameConv(3, _STEM, 3, 2)
         blocks: list[nn.Module] = []
         width, self._fine = _STEM, 0
-        for repeats, kernel, stride, expansion, outputs in _STAGES:
+        for repeats, kernel, stride, expansion, outputs in STAGES:
             for index in range(repeats):
                 blocks.append(_InvertedResidual(width, outputs, kernel, stride if index == 0 else 1, expansion))
                 width = outputs
@@ -91,26 +87,3 @@ class EfficientNetLite0(nn.Module):
             if index == self._fine:
                 fine = x
         return fine, x
-
-
-def folded_weights(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """This network's parameters from the published file (`efficientnet-lite0-57934424.pth`), without the classifier."""
-
-    def folded(conv: str, norm: str) -> tuple[Tensor, Tensor]:
-        gain = published[f"{norm}.weight"] / (published[f"{norm}.running_var"] + _BATCH_NORM_EPS).sqrt()
-        bias = published[f"{norm}.bias"] - published[f"{norm}.running_mean"] * gain
-        return published[f"{conv}.weight"] * gain.view(-1, 1, 1, 1), bias
-
-    weights: dict[str, Tensor] = {}
-    weights["stem.weight"], weights["stem.bias"] = folded("_conv_stem", "_bn0")
-    names = (
-        ("_expand_conv", "_bn0", "expand"),
-        ("_depthwise_conv", "_bn1", "depthwise"),
-        ("_project_conv", "_bn2", "project"),
-    )
-    for index in range(sum(repeats for repeats, *_ in _STAGES)):
-        for conv, norm, ours in names:
-            source, name = f"_blocks.{index}", f"blocks.{index}.{ours}"
-            if f"{source}.{conv}.weight" in published:
-                weights[f"{name}.weight"], weights[f"{name}.bias"] = folded(f"{source}.{conv}", f"{source}.{norm}")
-    return {name: tensor.detach().to(torch.float32).contiguous() for name, tensor in weights.items()}

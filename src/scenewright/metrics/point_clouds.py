@@ -21,14 +21,7 @@ from torch import Tensor
 from scenewright.errors import InputError
 from scenewright.metrics.nearest import mutual_distances
 
-__all__ = [
-    "CloudDistances",
-    "cloud_distances",
-    "normalize_isotropic",
-    "normalize_min_max",
-    "normalize_per_axis",
-    "normalize_scenegen",
-]
+__all__ = ["CloudDistances", "cloud_distances", "normalize_isotropic", "normalize_per_axis"]
 
 _F_SCORE_EPSILON = 1e-8
 
@@ -107,24 +100,6 @@ def normalize_isotropic(points: Float[Tensor, "N 3"], *, half_side: float = 1.0)
     longest = (high - low).amax()
     scale = 2 * half_side / longest if longest > 0 else torch.ones_like(longest)
     return (points - (low + high) / 2) * scale
-
-
-def normalize_min_max(points: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
-    """2 x: the generator's output cube [-0.5, 0.5]^3 scaled to [-1, 1]^3 about the origin, without re-centring.
-
-    The first of I-Scene's two evaluation normalisations; `normalize_isotropic` is the second.
-    """
-    return 2 * points
-
-
-def normalize_scenegen(points: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
-    """k x - c with k = 1.96 / longest side and c the centre of the *unscaled* box, as SceneGen exports scenes.
-
-    The offset (k - 1) c stays. Alignment removes it, but FilterReg's fixed variance sees it, so published numbers
-    need the same slip on both sides.
-    """
-    low, high = _bounds(points)
-    return points * (1.96 / (high - low).amax().clamp_min(1e-12)) - (low + high) / 2
 
 
 def _mean(values: Tensor) -> float:

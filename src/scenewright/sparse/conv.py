@@ -2,7 +2,7 @@
 
 `sparse_conv` works on any device and for any `KernelMap`. Only existing neighbours cost arithmetic. Target rows are
 walked in blocks so that the gathered rows stay in cache and extra memory stays bounded whatever the voxel count.
-`sparse_conv_plain` is the same sum written as one line per tap; tests hold the two together, gradients included.
+Tests hold it together with the same sum written as one line per tap, gradients included.
 
 Legend: N input rows, M output rows, K taps, C input and D output channels.
 """
@@ -17,7 +17,7 @@ from torch.autograd.function import FunctionCtx
 from scenewright.sparse.kernel_map import KernelMap
 from scenewright.sparse.side_by_side import run_side_by_side
 
-__all__ = ["sparse_conv", "sparse_conv_plain"]
+__all__ = ["sparse_conv"]
 
 # Bytes of gathered rows alive at once in each thread. On a CPU what a core keeps in its own cache, and more where
 # threads wait for each other between calls, so that there are fewer; on an accelerator blocks only bound memory.
@@ -41,19 +41,6 @@ def sparse_conv(
         dtype = torch.get_autocast_dtype(kind)
         feats, weight = feats.to(dtype), weight.to(dtype)
     out = _SparseConv.apply(feats, weight, kernel_map)
-    return out if bias is None else out + bias
-
-
-def sparse_conv_plain(
-    feats: Float[Tensor, "N C"],
-    weight: Float[Tensor, "K C D"],
-    bias: Float[Tensor, " D"] | None,
-    kernel_map: KernelMap,
-) -> Float[Tensor, "M D"]:
-    """The specification of `sparse_conv`."""
-    out = feats.new_zeros(kernel_map.num_targets, weight.shape[2])
-    for tap, (source, target) in enumerate(zip(kernel_map.sources, kernel_map.targets, strict=True)):
-        out = out.index_add(0, target, feats[source] @ weight[tap])
     return out if bias is None else out + bias
 
 

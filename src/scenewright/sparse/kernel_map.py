@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from scenewright.sparse.hashing import coord_keys, key_offset, keys_to_coords
+from scenewright.sparse.hashing import key_offset
 from scenewright.sparse.tensor import VoxelSet
 
-__all__ = ["KernelMap", "strided_map", "submanifold_map"]
+__all__ = ["KernelMap", "submanifold_map"]
 
 
 TapPairs = tuple[int, Tensor, Tensor]
@@ -101,33 +101,3 @@ def submanifold_map(voxels: VoxelSet, kernel_size: int = 3, dilation: int = 1) -
         return KernelMap(sources, targets, len(voxels), len(voxels), identity_tap=len(taps) // 2)
 
     return voxels.cached(("submanifold", kernel_size, dilation), build)
-
-
-def strided_map(voxels: VoxelSet, kernel_size: int, stride: int, padding: int = 0) -> tuple[VoxelSet, KernelMap]:
-    """Output voxels and map of a strided convolution: an output exists where any tap meets an input voxel.
-
-    Output o reads input o * stride - padding + k for k in [0, kernel_size)^3; outputs are in lexicographic order.
-    The exchanged map (`KernelMap.transposed`) is that of the transposed convolution back to `voxels`.
-    """
-
-    def build() -> tuple[VoxelSet, KernelMap]:
-        sources, keys = [], []
-        for tap in product(range(kernel_size), repeat=3):
-            shifted = voxels.coords[:, 1:].long() + padding - torch.tensor(tap, device=voxels.coords.device)
-            source = ((shifted % stride == 0) & (shifted >= 0)).all(1).nonzero().squeeze(1)
-            target_coords = torch.cat([voxels.batch_index[source, None], shifted[source] // stride], 1)
-            sources.append(source)
-            keys.append(coord_keys(target_coords))
-        unique, inverse = torch.cat(keys).unique(return_inverse=True)
-        coarse = VoxelSet(keys_to_coords(unique), voxels.batch_size)
-        targets = inverse.split([len(source) for source in sources])
-        orders = [target.argsort() for target in targets]
-        kernel_map = KernelMap(
-            tuple(source[order] for source, order in zip(sources, orders, strict=True)),
-            tuple(target[order] for target, order in zip(targets, orders, strict=True)),
-            len(voxels),
-            len(coarse),
-        )
-        return coarse, kernel_map
-
-    return voxels.cached(("strided", kernel_size, stride, padding), build)

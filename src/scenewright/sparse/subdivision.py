@@ -18,15 +18,7 @@ from torch import Tensor
 from scenewright.sparse.resample import pooling
 from scenewright.sparse.tensor import SparseTensor, VoxelSet
 
-__all__ = [
-    "NUM_CHILDREN",
-    "Subdivision",
-    "channel_to_space",
-    "children_where",
-    "copy_to_children",
-    "grouped_by_parent",
-    "space_to_channel",
-]
+__all__ = ["NUM_CHILDREN", "Subdivision", "children_where", "copy_to_children", "grouped_by_parent", "space_to_channel"]
 
 NUM_CHILDREN = 8
 
@@ -99,13 +91,6 @@ def space_to_channel(x: SparseTensor) -> SparseTensor:
     table = x.feats.new_zeros(len(division.coarse) * NUM_CHILDREN, width).index_copy(0, division.slots, x.feats)
     feats: Float[Tensor, "M C8"] = table.view(len(division.coarse), NUM_CHILDREN * width)
     return SparseTensor(feats, division.coarse)
-
-
-def channel_to_space(x: SparseTensor, division: Subdivision) -> SparseTensor:
-    """Every child takes its block of its parent's channels; the inverse of `space_to_channel` where a child exists."""
-    division.check(x.voxels)
-    blocks: Float[Tensor, "M8 C"] = x.feats.reshape(-1, x.feats.shape[1] // NUM_CHILDREN)
-    return SparseTensor(blocks[division.slots], division.fine)
 
 
 def copy_to_children(x: SparseTensor, division: Subdivision) -> SparseTensor:

@@ -2,7 +2,6 @@
 
     network = load_weights(lambda: StructureFlow(config), path, device="cuda", dtype=torch.bfloat16)
     load_state(module, tensors)             # tensors already in memory, published names
-    save_weights(network, path)             # published names again, written atomically
 
 A network is built on the meta device (no memory, no initialisation), each tensor is allocated once where it is to
 live, and the file is read into it. Host memory peaks at the module (when it lives on the host) plus one tensor.
@@ -24,7 +23,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from scenewright.errors import WeightsError
@@ -32,7 +30,10 @@ from scenewright.io.atomic import atomic_path
 from scenewright.weights.checkpoint import Checkpoint, TensorCheckpoint, open_checkpoint
 from scenewright.weights.keymap import IDENTITY, KeyMap
 
-__all__ = ["load_state", "load_weights", "save_weights"]
+__all__ = [
+    "load_state",
+    "load_weights",
+]
 
 M = TypeVar("M", bound=nn.Module)
 Progress = Callable[[int, int], None]
@@ -94,23 +95,6 @@ def load_state(
     """
     _fill(module, view(TensorCheckpoint(tensors)), source, None, None, keymap, ignore, None)
     return module
-
-
-def save_weights(
-    module: nn.Module,
-    path: str | Path,
-    *,
-    keymap: KeyMap = IDENTITY,
-    metadata: Mapping[str, str] | None = None,
-) -> Path:
-    """Write the module's parameters and persistent buffers to `path` under their published names; returns the path."""
-    path = Path(path)
-    published = keymap.reversed().rename_all(module.state_dict())
-    state = module.state_dict()
-    tensors = {name: state[ours].detach().contiguous() for name, ours in published.items()}
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata=dict(metadata or {}))
-    return path
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ import trimesh
 
 from scenewright.errors import InputError
 from scenewright.geometry.camera.visibility import face_visibility
-from scenewright.geometry.mesh.components import remove_floaters, split_components
+from scenewright.geometry.mesh.components import remove_floaters
 from scenewright.geometry.mesh.edges import boundary_loops, edge_table, face_components
 from scenewright.geometry.mesh.holes import fill_holes
 from scenewright.geometry.mesh.invisible_faces import invisible_faces, remove_invisible_faces
@@ -26,6 +26,7 @@ from scenewright.geometry.mesh.simplify import simplify
 from scenewright.geometry.mesh.smoothing import smooth
 from scenewright.types import Mesh
 from tests.geometry.shapes import box, empty_mesh, from_trimesh, icosphere, to_trimesh
+from tests.support.meshes import split_components
 
 
 def nested_spheres(*radii: float) -> Mesh:

@@ -10,12 +10,12 @@ from scenewright.geometry.ovoxel.dual_grid import mesh_to_dual_grid
 from scenewright.geometry.ovoxel.volumetric_attributes import (
     SurfaceMaterial,
     TexturedTriangles,
-    mesh_to_voxel_attributes,
     voxelize_textured_triangles,
 )
 from scenewright.geometry.ovoxel.volumetric_attributes_texture import WRAPS, lookup, mip_level, pack_textures
 from scenewright.geometry.ovoxel.voxelize import Lattice
 from scenewright.types import Mesh, PBRMaterial
+from tests.support.voxel_attributes import mesh_to_voxel_attributes
 
 
 def square(material: PBRMaterial | None = None, **changes) -> Mesh:

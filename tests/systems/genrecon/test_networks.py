@@ -11,7 +11,7 @@ from scenewright.errors import WeightsError
 from scenewright.systems.genrecon.flow import ProjectedLatentFlow, ProjectedStructureFlow
 from scenewright.systems.genrecon.networks import FLOW_STEMS, FolderNetworks
 from scenewright.systems.genrecon.pipeline import SceneNetworks
-from scenewright.weights.load import save_weights
+from tests.support.saved_weights import save_weights
 from tests.systems.genrecon.tiny import FLOW, LATENT
 from tests.tiny_trellis2 import write_tiny_trellis2
 

@@ -9,7 +9,8 @@ from PIL import Image
 from scenewright.encoders.preprocess.crop import image_to_tensor
 from scenewright.encoders.preprocess.lanczos4 import lanczos4_resized
 from scenewright.errors import InputError
-from scenewright.systems.iscene.preprocess import crop_object, prepare_slots
+from scenewright.systems.iscene.preprocess import crop_object
+from tests.support.iscene_published import prepare_slots
 
 
 def picture(width: int = 80, height: int = 60) -> Image.Image:

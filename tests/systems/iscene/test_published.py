@@ -10,7 +10,7 @@ import yaml
 from scenewright.backbones.trellis1.config import StructureFlowConfig
 from scenewright.errors import InputError, WeightsError
 from scenewright.systems.iscene.config import SceneContextConfig, has_canonical_slot
-from scenewright.systems.iscene.package import load_flow, read_package, write_package
+from scenewright.systems.iscene.package import load_flow, read_package
 from scenewright.systems.iscene.published import (
     flow_arguments,
     inferred_config,
@@ -19,8 +19,9 @@ from scenewright.systems.iscene.published import (
     type_embedding,
 )
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
-from scenewright.weights.load import save_weights
 from scenewright.weights.source import WeightsSource
+from tests.support.iscene_published import write_package
+from tests.support.saved_weights import save_weights
 from tests.tiny_iscene import TINY_FLOW, tiny_flow, write_tiny_iscene
 
 PUBLISHED = {

@@ -11,15 +11,14 @@ from scenewright.samplers.guidance import guided
 from scenewright.samplers.schedule import rescaled_times
 from scenewright.systems.iscene.config import SceneContextConfig
 from scenewright.systems.iscene.sampling import (
-    SlotConditions,
     SlotLatents,
     latent_noise,
-    object_coords,
     sample_structure,
     structure_noise,
 )
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
 from scenewright.weights.load import load_state
+from tests.support.iscene_published import conditions_from_slots, object_coords
 from tests.tiny_iscene import TINY_FLOW, tiny_flow
 
 SAMPLER = SamplerConfig(steps=6, guidance_strength=3.0)
@@ -54,14 +53,14 @@ def plain_path(flow: SceneContextFlow, cond: Tensor, noise: Tensor, config: Samp
 def test_the_scene_run_once_equals_running_it_with_every_object(count: int, slots: int, marked: bool) -> None:
     flow = tiny_flow(config_of(slots, has_gate=marked, has_key_bias=marked))
     cond, noise = conditions_of(count, slots), torch.randn(slots, 8, 4, 4, 4)
-    fast = sample_structure(flow, SlotConditions.from_slots(cond), noise, SAMPLER)
+    fast = sample_structure(flow, conditions_from_slots(cond), noise, SAMPLER)
     torch.testing.assert_close(fast.slots(), plain_path(flow, cond, noise, SAMPLER), atol=2e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("slots", [2, 3])
 def test_objects_in_parts_equal_objects_together(slots: int) -> None:
     flow = tiny_flow(config_of(slots))
-    conditions, noise = SlotConditions.from_slots(conditions_of(5, slots)), torch.randn(slots, 8, 4, 4, 4)
+    conditions, noise = conditions_from_slots(conditions_of(5, slots)), torch.randn(slots, 8, 4, 4, 4)
     together = sample_structure(flow, conditions, noise, SAMPLER)
     for size in (2, 9):
         parts = sample_structure(flow, conditions, noise, SAMPLER, objects_at_once=size)
@@ -73,19 +72,19 @@ def test_the_order_of_objects_is_the_order_of_results() -> None:
     flow, cond = tiny_flow(), conditions_of(4, 2)
     noise, order = torch.randn(2, 8, 4, 4, 4), torch.tensor([2, 0, 3, 1])
     results = [
-        sample_structure(flow, SlotConditions.from_slots(rows), noise, SAMPLER).objects for rows in (cond, cond[order])
+        sample_structure(flow, conditions_from_slots(rows), noise, SAMPLER).objects for rows in (cond, cond[order])
     ]
     torch.testing.assert_close(results[0][order], results[1], atol=1e-4, rtol=1e-4)
 
 
 def test_an_object_does_not_depend_on_the_others_given_the_scene() -> None:
     flow, cond, noise = tiny_flow(), conditions_of(3, 2), torch.randn(2, 8, 4, 4, 4)
-    together = sample_structure(flow, SlotConditions.from_slots(cond), noise, SAMPLER)
-    alone = sample_structure(flow, SlotConditions.from_slots(cond[1:2]), noise, SAMPLER)
+    together = sample_structure(flow, conditions_from_slots(cond), noise, SAMPLER)
+    alone = sample_structure(flow, conditions_from_slots(cond[1:2]), noise, SAMPLER)
     torch.testing.assert_close(alone.objects[0], together.objects[1], atol=1e-4, rtol=1e-4)
     other_scene = cond.clone()
     other_scene[:, 1] += 1
-    changed = sample_structure(flow, SlotConditions.from_slots(other_scene), noise, SAMPLER)
+    changed = sample_structure(flow, conditions_from_slots(other_scene), noise, SAMPLER)
     assert float((changed.objects - together.objects).abs().max()) > 1e-2
 
 
@@ -99,13 +98,13 @@ def test_the_scene_is_plain_sampling_of_its_picture() -> None:
     velocity = guided(given(cond[:1, 1]), given(None), SAMPLER.guidance_strength, SAMPLER.guidance_interval)
     with torch.no_grad():
         expected = euler(velocity, noise[1:2], rescaled_times(SAMPLER.steps, SAMPLER.rescale_t))
-    scene = sample_structure(flow, SlotConditions.from_slots(cond), noise, SAMPLER).scene
+    scene = sample_structure(flow, conditions_from_slots(cond), noise, SAMPLER).scene
     torch.testing.assert_close(scene, expected[0], atol=1e-4, rtol=1e-4)
 
 
 def test_an_object_with_noise_of_its_own_changes_alone() -> None:
     flow, noise = tiny_flow(), torch.randn(2, 8, 4, 4, 4)
-    conditions = SlotConditions.from_slots(conditions_of(3, 2))
+    conditions = conditions_from_slots(conditions_of(3, 2))
     shared = sample_structure(flow, conditions, noise, SAMPLER)
     own = noise[:1].repeat(3, 1, 1, 1, 1, 1).view(3, 1, 8, 4, 4, 4)
     same = sample_structure(flow, conditions, noise, SAMPLER, object_noise=own)
@@ -121,7 +120,7 @@ def test_an_object_with_noise_of_its_own_changes_alone() -> None:
 def test_without_guidance_no_unconditional_velocity_is_needed() -> None:
     flow, cond, noise = tiny_flow(), conditions_of(2, 2), torch.randn(2, 8, 4, 4, 4)
     calm = SamplerConfig(steps=4, guidance_strength=0.0)
-    fast = sample_structure(flow, SlotConditions.from_slots(cond), noise, calm)
+    fast = sample_structure(flow, conditions_from_slots(cond), noise, calm)
     torch.testing.assert_close(fast.slots(), plain_path(flow, cond, noise, calm), atol=1e-4, rtol=1e-4)
 
 
@@ -131,7 +130,7 @@ def test_steps_are_reported_with_state_and_velocity() -> None:
     def keep(step: int, t: float, x: SlotLatents, v: SlotLatents) -> None:
         seen.append((step, t, x.slots().shape, v.slots().shape))
 
-    conditions = SlotConditions.from_slots(conditions_of(2, 2))
+    conditions = conditions_from_slots(conditions_of(2, 2))
     sample_structure(flow, conditions, torch.randn(2, 8, 4, 4, 4), SamplerConfig(steps=3), on_step=keep)
     assert [step for step, *_ in seen] == [0, 1, 2]
     assert seen[0][1] == 1.0

@@ -14,11 +14,10 @@ from scenewright.machine import memory_in_use
 from scenewright.samplers.config import SamplingOverride
 from scenewright.systems.assembly.structures import SceneRequest, StructureStage
 from scenewright.systems.iscene.memory import object_bytes, objects_within, scene_bytes
-from scenewright.systems.iscene.preprocess import prepare_slots
-from scenewright.systems.iscene.sampling import SlotConditions
 from scenewright.systems.iscene.stage import ISceneStage, crop_objects, encode_slots
 from scenewright.systems.options import GenerateOptions
 from scenewright.types import ObjectMasks, View
+from tests.support.iscene_published import conditions_from_slots, prepare_slots
 from tests.support.progress import Recorder
 from tests.tiny_iscene import write_tiny_iscene
 
@@ -150,7 +149,7 @@ def test_the_scene_is_encoded_once_and_each_picture_on_its_own() -> None:
         expected = encoder(pictures.flatten(0, 1)).unflatten(0, (3, 3))
     assert batches == [1] * 7
     torch.testing.assert_close(conditions.scene, expected[0, 1])
-    torch.testing.assert_close(conditions.objects, SlotConditions.from_slots(expected).objects)
+    torch.testing.assert_close(conditions.objects, conditions_from_slots(expected).objects)
 
 
 def test_where_masks_overlap_the_last_one_keeps_the_pixel() -> None:

@@ -26,8 +26,8 @@ from scenewright.systems.options import GenerateOptions
 from scenewright.systems.scenegen.structure_flow import SceneStructureFlow
 from scenewright.systems.single_object.latent_preparation import write_statistics
 from scenewright.types import ObjectMasks, SparseVoxels, View
-from scenewright.weights.load import save_weights
 from scenewright.weights.record import LatentStatistics
+from tests.support.saved_weights import save_weights
 
 
 @pytest.fixture(scope="module")

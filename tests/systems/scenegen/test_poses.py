@@ -4,17 +4,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scenewright.geometry.rotation import compose_similarity, random_rotation, transform_points, yaw_to_matrix
+from scenewright.geometry.rotation import compose_similarity, transform_points, yaw_to_matrix
 from scenewright.systems.scenegen.poses import (
     MIN_SCALE,
     centred_in_unit_cube,
     poses_of_placements,
-    published_assembly,
-    relative_poses,
     scene_points,
     world_from_objects,
 )
 from scenewright.systems.scenegen.position_head import IDENTITY_POSE
+from tests.support.rotations import random_rotation
+from tests.support.scenegen_published import published_assembly, relative_poses
 
 
 def random_poses(count: int, seed: int = 0) -> torch.Tensor:

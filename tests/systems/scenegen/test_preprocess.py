@@ -5,12 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from scenewright.systems.scenegen.preprocess import (
-    asset_cut_out,
-    masks_by_grey_level,
-    prepare_frame,
-    prepare_vggt_frame,
-)
+from scenewright.systems.scenegen.preprocess import asset_cut_out, prepare_frame, prepare_vggt_frame
+from tests.support.scenegen_published import masks_by_grey_level
 
 
 @pytest.mark.parametrize("is_tall", [False, True])

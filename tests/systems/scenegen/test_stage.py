@@ -17,10 +17,11 @@ from scenewright.systems.assembly.structures import SceneRequest, StructureStage
 from scenewright.systems.options import GenerateOptions
 from scenewright.systems.scenegen.encoding import encode_views
 from scenewright.systems.scenegen.pretrained import SceneGenNetworks
-from scenewright.systems.scenegen.stage import SceneGenStage, largest_first, published_noise
+from scenewright.systems.scenegen.stage import SceneGenStage, largest_first
 from scenewright.systems.system import masked_views
 from scenewright.types import ObjectMasks, View
 from tests.support.progress import Recorder
+from tests.support.scenegen_published import published_noise
 from tests.tiny_scenegen import FLOW_STEM, TOKENS, write_tiny_scenegen
 
 

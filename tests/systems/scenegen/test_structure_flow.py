@@ -11,8 +11,8 @@ from scenewright.errors import InputError
 from scenewright.systems.scenegen.condition import SceneCondition, scene_condition
 from scenewright.systems.scenegen.config import SceneFlowConfig, scene_flow_config
 from scenewright.systems.scenegen.structure_flow import SceneStructureFlow
-from scenewright.systems.scenegen.training import train_only_scene_parts
 from tests.support.scenegen_condition import assemble_condition
+from tests.support.scenegen_published import copy_asset_attention, train_only_scene_parts
 from tests.tiny_scenegen import FLOW_ARGUMENTS, TOKENS, tiny_flow
 
 NUM_ASSETS = 4
@@ -182,7 +182,7 @@ def test_initialisation_is_the_published_one() -> None:
     assert (block.norm4.weight == 1).all()
     assert flow.position_token.std().item() == pytest.approx(1.0, rel=0.2)
     assert flow.position_head.trunk[0].adaLN_modulation[1].weight.std() > 0
-    block.copy_asset_attention()
+    copy_asset_attention(block)
     assert torch.equal(block.global_attn.to_qkv.weight, block.self_attn.to_qkv.weight)
     assert torch.equal(block.adaLN_modulation_global[1].weight, block.adaLN_modulation[1].weight[: 3 * 64])
 

@@ -9,20 +9,14 @@ from torch import Tensor
 
 from scenewright.backbones.structure_vae import StructureDecoder, StructureVAEConfig
 from scenewright.data.tensor_shards import TensorShardSet, write_tensor_shard
-from scenewright.geometry.rotation import compose_similarity, random_rotation
+from scenewright.geometry.rotation import compose_similarity
 from scenewright.recipes.running import build_task, find_recipe, trainer_of
 from scenewright.systems.scenegen.position_head import IDENTITY_POSE
 from scenewright.systems.scenegen.structure_flow import SceneStructureFlow
-from scenewright.systems.scenegen.training import (
-    TRAINABLE,
-    QuerySet,
-    SceneGenTask,
-    build_scenegen,
-    collate_scenes,
-    query_first,
-    train_only_scene_parts,
-)
+from scenewright.systems.scenegen.training import QuerySet, SceneGenTask, build_scenegen, collate_scenes, query_first
 from scenewright.training.metric_log import read_metrics
+from tests.support.rotations import random_rotation
+from tests.support.scenegen_published import TRAINABLE, train_only_scene_parts
 
 NETWORK = {
     "resolution": 4,

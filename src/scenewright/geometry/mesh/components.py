@@ -13,7 +13,7 @@ from scenewright.geometry.mesh.edges import face_components
 from scenewright.geometry.mesh.parts import face_areas, select_faces, weld_vertices
 from scenewright.types import Mesh
 
-__all__ = ["component_areas", "component_of_face", "remove_floaters", "split_components"]
+__all__ = ["component_areas", "component_of_face", "remove_floaters"]
 
 
 def component_of_face(mesh: Mesh) -> Int[Tensor, " F"]:
@@ -24,13 +24,6 @@ def component_of_face(mesh: Mesh) -> Int[Tensor, " F"]:
 def component_areas(mesh: Mesh, component: Int[Tensor, " F"]) -> Float[Tensor, " pieces"]:
     number = int(component.max()) + 1 if len(component) else 0
     return torch.zeros(number, device=component.device).index_add(0, component, face_areas(mesh).float())
-
-
-def split_components(mesh: Mesh) -> list[Mesh]:
-    """The pieces as meshes of their own, largest area first."""
-    component = component_of_face(mesh)
-    areas = component_areas(mesh, component)
-    return [select_faces(mesh, component == piece) for piece in torch.argsort(areas, descending=True, stable=True)]
 
 
 def remove_floaters(mesh: Mesh, *, min_area_fraction: float = 0.01, min_area: float = 0.0) -> Mesh:

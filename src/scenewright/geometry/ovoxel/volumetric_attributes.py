@@ -27,13 +27,12 @@ from scenewright.geometry.ovoxel.dual_grid_kernels import slabs_of_simplices
 from scenewright.geometry.ovoxel.volumetric_attributes_kernels import slab_attributes
 from scenewright.geometry.ovoxel.volumetric_attributes_texture import FILTERS, WRAPS, pack_textures
 from scenewright.geometry.ovoxel.voxelize import Lattice, check_surface
-from scenewright.types import Mesh, SparseVoxels
+from scenewright.types import Mesh
 
 __all__ = [
     "SurfaceMaterial",
     "TexturedTriangles",
     "attribute_bytes",
-    "mesh_to_voxel_attributes",
     "pack_materials",
     "textured_triangles",
     "voxelize_textured_triangles",
@@ -174,33 +173,14 @@ def _position(textures: list[Tensor], image: Tensor) -> int:
     return len(textures) - 1
 
 
-def mesh_to_voxel_attributes(
-    parts: Sequence[Mesh],
-    resolution: int,
-    num_threads: int | None = None,
-    progress: Callable[[float], None] | None = None,
-) -> SparseVoxels:
-    """PBR voxels of an object inside [-0.5, 0.5]^3: uint8 `base_color` [N, 3], `metallic`, `roughness`, `alpha` [N, 1].
-
-    Textures are read with linear filtering and repeat; those that are not square powers of two are resized. Linear
-    factors and vertex colours are display encoded first. A part without a material is grey (0.8, roughness 0.5); a part
-    with textures but no UVs keeps its factors, with a warning in the log.
-
-    Raises:
-        InputError: no triangles, vertices that are not finite, or an object that sticks out of the cube.
-    """
-    triangles = textured_triangles(parts)
-    coords, values = voxelize_textured_triangles(
-        triangles, Lattice.cube(resolution), num_threads=num_threads, progress=progress
-    )
-    return SparseVoxels(coords, resolution, attribute_bytes(values))
-
-
 def textured_triangles(parts: Sequence[Mesh]) -> TexturedTriangles:
-    """All parts' triangles in order, with the materials that `mesh_to_voxel_attributes` reads from them.
+    """All parts' triangles in order, with their materials.
+
+    Linear factors and vertex colours are display encoded. A part without a material is grey (0.8, roughness 0.5); a
+    part with textures but no UVs keeps its factors, with a warning in the log.
 
     Raises:
-        InputError: as there.
+        InputError: no triangles, or vertices that are not finite.
     """
     if not any(len(part.faces) for part in parts):
         raise InputError("Expected an object with at least one triangle, got none; check that the file holds geometry.")

@@ -61,11 +61,6 @@ class SceneContextAttention(SelfAttention):
             keys = keys * self.ext_gate[external].sigmoid()[:, None].to(keys.dtype)
         return keys
 
-    def project_external(self, x: Float[Tensor, "G L C"], external: int) -> ExternalKeyValues:
-        """Keys and values of hidden sequences that are not part of the batch, of any length."""
-        _, keys, values = (part.unflatten(0, x.shape[:2]) for part in self.project(x.flatten(0, 1)))
-        return ExternalKeyValues(self.marked_keys(keys, external), values)
-
 
 @dataclass(frozen=True)
 class SlotContext:

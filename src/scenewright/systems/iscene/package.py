@@ -23,18 +23,17 @@ from scenewright.backbones.trellis1.config import StructureFlowConfig
 from scenewright.backbones.trellis1.pretrained import trellis1_networks
 from scenewright.backbones.trellis1.published import structure_flow_config
 from scenewright.errors import WeightsError
-from scenewright.io.atomic import make_folder, remove, write_bytes
 from scenewright.nn.precision import cast_torso
 from scenewright.systems.iscene.config import SceneContextConfig
-from scenewright.systems.iscene.published import CLASS_NAME, flow_arguments, inferred_config, scene_context_config
+from scenewright.systems.iscene.published import flow_arguments, inferred_config, scene_context_config
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
 from scenewright.systems.iscene.weights import PACKAGE_FILE
 from scenewright.weights.checkpoint import open_checkpoint
 from scenewright.weights.config import read_config
-from scenewright.weights.load import load_weights, save_weights
+from scenewright.weights.load import load_weights
 from scenewright.weights.source import WeightsSource
 
-__all__ = ["IScenePackage", "load_flow", "read_package", "write_package"]
+__all__ = ["IScenePackage", "load_flow", "read_package"]
 
 CONDITIONER_PREFIX = "base_img_conditioner."
 
@@ -104,35 +103,6 @@ def load_flow(
         return flow
 
     return load_weights(build, package.denoiser, device=device)
-
-
-def write_package(folder: str | Path, flow: SceneContextFlow, *, base: str) -> Path:
-    """A package of a structure flow of ours, read by `read_package`; returns its folder.
-
-    Args:
-        base: hub repository or folder of the base model; a relative folder is relative to the package.
-    """
-    folder = Path(folder)
-    make_folder(folder)
-    remove(folder / PACKAGE_FILE)
-    save_weights(flow, folder / "denoiser.safetensors")
-    description = {"models": {"denoiser": {"name": CLASS_NAME, "args": _published_arguments(flow.scene_config)}}}
-    write_bytes(folder / "config.yaml", yaml.safe_dump(description, sort_keys=False).encode())
-    entries = {"base_model_id": base, "config_file": "config.yaml", "denoiser_checkpoint": "denoiser.safetensors"}
-    write_bytes(folder / PACKAGE_FILE, json.dumps(entries, indent=2).encode())
-    return folder
-
-
-def _published_arguments(config: SceneContextConfig) -> dict[str, Any]:
-    """The inverse of `scene_context_config`."""
-    marks = {"enable_gate": config.has_gate, "enable_k_bias": config.has_key_bias}
-    return {
-        **vars(config.flow),
-        "scene_context_attn_num": config.num_context_blocks,
-        "exp_setting": "global local" if config.with_canonical else "global",
-        "type_embedding_type": [name for name, is_on in marks.items() if is_on],
-        "k_bias_scale": config.key_bias_scale,
-    }
 
 
 def _read_yaml(path: Path) -> Mapping[str, Any]:

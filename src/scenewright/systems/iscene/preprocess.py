@@ -11,21 +11,18 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from scenewright.encoders.preprocess.crop import (
     Box,
-    drop_alpha,
-    image_to_tensor,
     opaque_extent,
     rounded_box,
     square_box,
 )
 from scenewright.encoders.preprocess.lanczos4 import lanczos4_resized
 
-__all__ = ["ObjectCrops", "crop_object", "prepare_slots", "slot_pictures"]
+__all__ = ["ObjectCrops", "crop_object", "slot_pictures"]
 
 _MARGIN = 1.2
 
@@ -44,27 +41,10 @@ class ObjectCrops:
     canonical_box: Box
 
 
-def prepare_slots(
-    image: Image.Image, masks: Bool[Tensor, "N height width"], *, with_canonical: bool = True, size: int = 518
-) -> Float[Tensor, "N S 3 size size"]:
-    """Pictures of every slot of every object, in [0, 1]: slot 0 the object, 1 the scene, 2 the object's own crop.
-
-    Args:
-        image: the whole picture; transparency is dropped (fully transparent pixels become black).
-        masks: one per object, at the picture's size. Their union is the scene.
-
-    Raises:
-        InputError: a mask is empty or a single pixel.
-    """
-    pixels, scene_mask = image_to_tensor(drop_alpha(image)), masks.any(0)
-    crops = [crop_object(pixels, scene_mask, mask, name=f"Mask {number + 1}") for number, mask in enumerate(masks)]
-    return slot_pictures(crops, with_canonical=with_canonical, size=size)
-
-
 def slot_pictures(
     crops: Sequence[ObjectCrops], *, with_canonical: bool = True, size: int = 518
 ) -> Float[Tensor, "N S 3 size size"]:
-    """Pictures of every slot of objects of one picture, as `prepare_slots` makes them; the scene is resized once."""
+    """Pictures of the slots of all objects, in [0, 1]: 0 the object, 1 the scene (resized once), 2 its own crop."""
     scene = _resized(crops[0].scene, size)
     objects = []
     for crop in crops:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from scenewright.nn.flow_context import FlowContext
@@ -21,7 +21,7 @@ from scenewright.samplers.guidance import Velocity
 from scenewright.systems.iscene.config import SceneContextConfig
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
 
-__all__ = ["SlotConditions", "SlotLatents", "latent_noise", "object_coords", "sample_structure", "structure_noise"]
+__all__ = ["SlotConditions", "SlotLatents", "latent_noise", "sample_structure", "structure_noise"]
 
 # Rows of tokens that a CPU takes at once: more of them only take 7 % longer each (two cores, width 1024).
 _CPU_TOKENS = 4096
@@ -35,11 +35,6 @@ class SlotConditions:
 
     scene: Float[Tensor, "T C"]
     objects: Float[Tensor, "N S_less_1 T C"]
-
-    @classmethod
-    def from_slots(cls, tokens: Float[Tensor, "N S T C"]) -> "SlotConditions":
-        """From the published arrangement, where every object brings its copy of the scene in slot 1."""
-        return cls(tokens[0, 1], torch.cat([tokens[:, :1], tokens[:, 2:]], 1))
 
 
 @dataclass(frozen=True)
@@ -102,20 +97,6 @@ def sample_structure(
             on_step(step, t, _unpacked(x, count), _unpacked(v, count))
 
     return _unpacked(euler(velocity, start.to(conditions.scene.device), config.times, on_step=report), count)
-
-
-def object_coords(coords: Int[Tensor, "V 4"], num_slots: int) -> tuple[Int[Tensor, "V_objects 4"], tuple[int, ...]]:
-    """Voxels of slot 0 with the object's index as batch index, and the voxel count of every row.
-
-    Args:
-        coords: (row, x, y, z) in the published arrangement, row = object * slots + slot.
-
-    Rows without a voxel at the end are not counted: coordinates do not tell how many there were.
-    """
-    rows = coords[:, 0].long()
-    objects = coords[rows % num_slots == 0].clone()
-    objects[:, 0] //= num_slots
-    return objects, tuple(torch.bincount(rows).tolist())
 
 
 def _velocity(

@@ -59,17 +59,6 @@ class SceneBlock(ModulatedCrossBlock):
         for parameter in self.adaLN_modulation_global.parameters():
             nn.init.normal_(parameter, std=0.02)
 
-    @torch.no_grad()
-    def copy_asset_attention(self) -> None:
-        """The other start (off in the published run): each scene attention is a copy of the asset's own."""
-        for scene, asset in ((self.global_attn, self.self_attn), (self.global_cross_attn, self.cross_attn)):
-            inherited = asset.state_dict()
-            scene.load_state_dict({name: inherited[name] for name in scene.state_dict()})
-        if self.adaLN_modulation is not None:
-            modulation = self.adaLN_modulation.parameters()
-            for scene_part, asset_part in zip(self.adaLN_modulation_global.parameters(), modulation, strict=True):
-                scene_part.copy_(asset_part[: len(scene_part)])
-
     def project(self, condition: SceneCondition, scene_sizes: tuple[int, ...]) -> SceneBlockContext:
         """Keys and values of this block's cross-attentions; the shared tokens are projected once."""
 

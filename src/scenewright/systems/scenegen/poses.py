@@ -9,9 +9,6 @@ scenegen/datasets/components.py and scenegen/trainers/flow_matching/flow_matchin
 Legend: N assets (row 0 is the query), M voxels or points, V vertices.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -20,29 +17,22 @@ from scenewright.geometry.frames import ZUP_FROM_YUP
 from scenewright.geometry.rotation import (
     compose_similarity,
     decompose_similarity,
-    euler_xyz_deg_to_matrix,
     invert_similarity,
     matrix_to_quaternion_wxyz,
     quaternion_wxyz_to_matrix,
-    transform_points,
 )
 
 __all__ = [
     "MIN_SCALE",
-    "PublishedAssembly",
     "centred_in_unit_cube",
     "pose_matrices",
     "poses_of_placements",
-    "published_assembly",
-    "relative_poses",
     "scene_points",
     "world_from_objects",
 ]
 
 # The network's scale is a relu and may be 0, which no transform can undo.
 MIN_SCALE = 1e-3
-# Longest side of a published scene.
-_PUBLISHED_EXTENT = 1.96
 
 
 def pose_matrices(poses: Float[Tensor, "N 8"]) -> Float[Tensor, "N 4 4"]:
@@ -84,71 +74,3 @@ def centred_in_unit_cube(points: Float[Tensor, "M 3"]) -> Float[Tensor, "M 3"]:
     """Points with their box centred at 0.5 and its largest edge 1."""
     low, high = points.amin(0), points.amax(0)
     return (points - (low + high) / 2) / (high - low).max() + 0.5
-
-
-def relative_poses(
-    translations: Float[Tensor, "N 3"],
-    euler_xyz_deg: Float[Tensor, "N 3"],
-    longest_sides: Float[Tensor, " N"],
-    order: Int[Tensor, " n"],
-) -> Float[Tensor, "n 8"]:
-    """Training poses of annotated assets in the frame of the first of `order`.
-
-    Args:
-        translations: of the assets in a common y-up frame.
-        euler_xyz_deg: extrinsic x-y-z angles in degrees.
-        longest_sides: of the raw meshes' boxes.
-        order: assets to keep, the query first.
-
-    The quaternion's sign is as `matrix_to_quaternion_wxyz` gives it; compare up to sign.
-    """
-    order = order.long()
-    rotations, sides = euler_xyz_deg_to_matrix(euler_xyz_deg)[order], longest_sides[order]
-    query_inverse = rotations[0].T
-    offsets = (translations[order] - translations[order[0]]) / sides[0]
-    quaternions = matrix_to_quaternion_wxyz(query_inverse @ rotations)
-    return torch.cat([offsets @ query_inverse.T, quaternions, sides[:, None] / sides[0]], 1)
-
-
-@dataclass(frozen=True)
-class PublishedAssembly:
-    """The scene exactly as the published export writes it, y up, in output order."""
-
-    transforms: Float[Tensor, "N 4 4"]
-    vertices: tuple[Float[Tensor, "_ 3"], ...]
-    bounds: Float[Tensor, "2 3"]
-    positions: Float[Tensor, "N 3"]
-
-
-def published_assembly(
-    poses: Float[Tensor, "N 8"], vertices: Sequence[Float[Tensor, "_ 3"]], order: Sequence[int] | None = None
-) -> PublishedAssembly:
-    """Transforms of y-up asset meshes as published, for reproducing published evaluation values.
-
-    Two quirks are kept: the frame of the first asset in output order is undone by a transpose, which leaves its squared
-    scale in the scene; and the scene is scaled first and then moved by the centre it had before, so that it is not
-    centred (subtract the mean of `bounds` to centre it).
-
-    Args:
-        poses, vertices: in network order, the query first.
-        order: network index of each output asset; None keeps the network's order.
-    """
-    indices = list(range(len(poses)) if order is None else order)
-    up = ZUP_FROM_YUP[:3, :3].to(poses)
-    linear = up @ quaternion_wxyz_to_matrix(poses[:, 3:7])
-    placed = compose_similarity(linear, poses[:, :3] @ up.T, poses[:, 7])
-    placed[0] = compose_similarity(up, poses.new_zeros(3))
-    placed = placed[indices]
-    positions = placed[:, :3, 3].clone()
-
-    back = placed[0, :3, :3].T
-    placed = compose_similarity(back, -back @ placed[0, :3, 3]) @ placed
-    moved = [transform_points(matrix, vertices[index]) for matrix, index in zip(placed, indices, strict=True)]
-    low, high = torch.cat(moved).amin(0), torch.cat(moved).amax(0)
-    normalise = compose_similarity(
-        torch.eye(3, dtype=poses.dtype, device=poses.device), -(low + high) / 2, _PUBLISHED_EXTENT / (high - low).max()
-    )
-    placed = normalise @ placed
-    moved = [transform_points(normalise, points) for points in moved]
-    everything = torch.cat(moved)
-    return PublishedAssembly(placed, tuple(moved), torch.stack([everything.amin(0), everything.amax(0)]), positions)

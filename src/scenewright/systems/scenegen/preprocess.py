@@ -4,10 +4,7 @@ Also its own reading of colour-coded masks, where assets are told apart by grey 
 Mengmouxu/SceneGen scenegen/pipelines/scenegen_image_to_scene.py and scenegen/utils/inference_scene.py.
 """
 
-from typing import Literal
-
 import numpy as np
-import torch
 from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
@@ -15,7 +12,7 @@ from torch.nn import functional as F
 
 from scenewright.encoders.preprocess.crop import image_to_tensor, with_alpha
 
-__all__ = ["asset_cut_out", "masks_by_grey_level", "prepare_frame", "prepare_vggt_frame"]
+__all__ = ["asset_cut_out", "prepare_frame", "prepare_vggt_frame"]
 
 
 def prepare_frame(image: Image.Image, *, size: int = 518) -> Float[Tensor, "3 size size"]:
@@ -47,20 +44,3 @@ def asset_cut_out(image: Image.Image, mask: Bool[Tensor, "height width"]) -> Ima
     inside = mask.cpu().numpy()[..., None]
     pixels = np.asarray(image.convert("RGB"))
     return Image.fromarray(np.concatenate([pixels * inside, inside * np.uint8(255)], axis=-1).astype(np.uint8))
-
-
-def masks_by_grey_level(
-    label_picture: Image.Image, order: Literal["order", "smallest", "largest"] = "largest"
-) -> Bool[Tensor, "N height width"]:
-    """One mask per distinct non-zero 8-bit grey level of a colour-coded mask picture.
-
-    Two colours of equal grey level become one asset (the published behaviour, kept for comparison; `load_masks` tells
-    colours apart). `order`: "order" by grey level, "smallest" by area, "largest" exactly the reverse of "smallest".
-    """
-    grey = np.asarray(label_picture.convert("RGB").convert("L"))
-    levels, areas = np.unique(grey[grey > 0], return_counts=True)
-    if order != "order":
-        levels = levels[np.argsort(areas, kind="stable")]
-    if order == "largest":
-        levels = levels[::-1]
-    return torch.from_numpy(grey == levels[:, None, None])

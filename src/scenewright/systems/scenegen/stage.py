@@ -28,7 +28,7 @@ from scenewright.systems.scenegen.pretrained import Report, SceneGenNetworks
 from scenewright.systems.scenegen.sampling import SceneStructures, sample_scene_structures
 from scenewright.systems.scenegen.weights import REPOSITORY
 
-__all__ = ["SceneGenStage", "decoded_coords", "largest_first", "published_noise", "scene_noise"]
+__all__ = ["SceneGenStage", "decoded_coords", "largest_first", "scene_noise"]
 
 logger = logging.getLogger(__name__)
 
@@ -126,13 +126,6 @@ def scene_noise(networks: SceneGenNetworks, generators: Sequence[torch.Generator
     config = networks.structure_flow.config
     shape = (config.in_channels, *[config.resolution] * 3)
     return torch.stack([torch.randn(shape, generator=generator) for generator in generators])
-
-
-def published_noise(networks: SceneGenNetworks, num_assets: int, seed: int = 42) -> Float[Tensor, "N C R R R"]:
-    """The published start: one draw for all assets, in query order, on the CPU."""
-    config = networks.structure_flow.config
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn((num_assets, config.in_channels, *[config.resolution] * 3), generator=generator)
 
 
 @torch.no_grad()

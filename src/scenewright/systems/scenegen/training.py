@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypedDict, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from scenewright.backbones.structure_vae import StructureDecoder, occupied_coords
 from scenewright.backbones.trellis1.pretrained import STRUCTURE_DECODER, trellis1_networks
@@ -31,7 +31,6 @@ from scenewright.weights.source import WeightsSource
 
 __all__ = [
     "MAX_ASSETS",
-    "TRAINABLE",
     "QuerySet",
     "SceneBatch",
     "SceneGenTask",
@@ -39,19 +38,9 @@ __all__ = [
     "build_scenegen",
     "collate_scenes",
     "query_first",
-    "train_only_scene_parts",
 ]
 
 MAX_ASSETS = 7
-# Published: a parameter trains when its name contains one of these.
-TRAINABLE = (
-    "adaLN_modulation_global",
-    "global_attn",
-    "global_cross_attn",
-    "position_head",
-    "position_token",
-    "register_token",
-)
 
 
 @dataclass(frozen=True)
@@ -76,7 +65,7 @@ class SceneGenTask(Task[SceneBatch]):
     """Structures and poses of whole scenes.
 
     Args:
-        network: initialised; see `train_only_scene_parts` for what trains on top of TRELLIS's weights.
+        network: initialised.
         decoder: the frozen structure decoder, for the collision value; None leaves that out.
     """
 
@@ -125,13 +114,6 @@ class SceneGenTask(Task[SceneBatch]):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.balance.average = state["balance"]
-
-
-def train_only_scene_parts(flow: nn.Module) -> list[str]:
-    """Freezes all that TRELLIS brought (and `norm4`, as published); returns the names that train."""
-    for name, parameter in flow.named_parameters():
-        parameter.requires_grad_(any(part in name for part in TRAINABLE))
-    return [name for name, parameter in flow.named_parameters() if parameter.requires_grad]
 
 
 @torch.no_grad()

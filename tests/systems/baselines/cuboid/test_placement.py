@@ -8,8 +8,9 @@ from PIL import Image
 
 from scenewright.errors import InputError
 from scenewright.geometry.camera.cameras import look_at
-from scenewright.systems.baselines.cuboid import CuboidSystem, box_from_mask, world_from_unit_box
+from scenewright.systems.baselines.cuboid import CuboidSystem, box_from_mask
 from scenewright.types import Camera, ObjectMasks, OrientedBox, View
+from tests.support.meshes import world_from_unit_box
 
 
 def camera() -> Camera:

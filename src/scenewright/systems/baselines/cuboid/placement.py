@@ -9,13 +9,13 @@ Frame: z-up world, camera OpenCV. Legend: H, W the picture's size.
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor
 
 from scenewright.errors import InputError
 from scenewright.types import Camera, OrientedBox
 
-__all__ = ["box_from_mask", "world_from_unit_box"]
+__all__ = ["box_from_mask"]
 
 _ROUNDS = 12
 _MAX_DISTANCE = 50.0
@@ -84,12 +84,3 @@ def box_from_mask(
         (width, depth_share * width, height),
         float(np.arctan2(across[1], across[0])),
     )
-
-
-def world_from_unit_box(box: OrientedBox) -> Float[Tensor, "4 4"]:
-    """Maps [-0.5, 0.5]^3 onto the box (stretched per axis)."""
-    c, s = np.cos(box.yaw), np.sin(box.yaw)
-    matrix = np.eye(4)
-    matrix[:3, :3] = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) * np.array(box.size)
-    matrix[:3, 3] = box.centre
-    return torch.from_numpy(matrix).float()

@@ -1,0 +1,1 @@
+"""Programs of the project that the library does not need."""

@@ -1,0 +1,33 @@
+"""Voxels with materials of a whole object, in one call."""
+
+from collections.abc import Callable, Sequence
+
+from scenewright.geometry.ovoxel.volumetric_attributes import (
+    attribute_bytes,
+    textured_triangles,
+    voxelize_textured_triangles,
+)
+from scenewright.geometry.ovoxel.voxelize import Lattice
+from scenewright.types import Mesh, SparseVoxels
+
+
+def mesh_to_voxel_attributes(
+    parts: Sequence[Mesh],
+    resolution: int,
+    num_threads: int | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> SparseVoxels:
+    """PBR voxels of an object inside [-0.5, 0.5]^3: uint8 `base_color` [N, 3], `metallic`, `roughness`, `alpha` [N, 1].
+
+    Textures are read with linear filtering and repeat; those that are not square powers of two are resized. Linear
+    factors and vertex colours are display encoded first. A part without a material is grey (0.8, roughness 0.5); a part
+    with textures but no UVs keeps its factors, with a warning in the log.
+
+    Raises:
+        InputError: no triangles, vertices that are not finite, or an object that sticks out of the cube.
+    """
+    triangles = textured_triangles(parts)
+    coords, values = voxelize_textured_triangles(
+        triangles, Lattice.cube(resolution), num_threads=num_threads, progress=progress
+    )
+    return SparseVoxels(coords, resolution, attribute_bytes(values))
