@@ -17,9 +17,6 @@ import numpy as np
 import torch
 from PIL import Image
 from scipy.spatial import cKDTree
-from scripts.mini_data import CHUNK, SEED, selector
-from scripts.mini_training.examples import SeenObjects, compose_views, seen_objects
-from scripts.mini_training.latent_examples import turned_voxels
 
 from scenewright.systems.assembly.decoding import RawObject
 from scenewright.systems.assembly.structures import PlacedStructures, SceneRequest, object_generator
@@ -29,6 +26,9 @@ from scenewright.systems.mini.picture_colors import picture_field
 from scenewright.systems.mini.stages import MiniSceneGenStage
 from scenewright.systems.mini.surface import surface_of_voxels
 from scenewright.types import Mesh, ObjectMasks, OVoxel, View
+from scripts.mini_data import CHUNK, SEED, selector
+from scripts.mini_training.examples import SeenObjects, compose_views, seen_objects
+from scripts.mini_training.latent_examples import turned_voxels
 
 NUM_POINTS = 10_000
 TRUE_RESOLUTION = 128

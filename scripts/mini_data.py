@@ -25,10 +25,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from scripts.mini_training.encoding import encode_pictures, encode_shapes, fit_conditioner
-from scripts.mini_training.examples import write_examples
-from scripts.mini_training.latent_examples import LatentEncoders, write_latent_examples
-from scripts.mini_training.lite0 import folded_weights
 
 from scenewright.backbones.structure_vae import StructureEncoder
 from scenewright.backbones.trellis2.shape_vae import ShapeEncoder
@@ -42,6 +38,10 @@ from scenewright.systems.mini.conditioner import PictureConditioner
 from scenewright.systems.mini.networks import mini_folder
 from scenewright.systems.mini.sizes import RESOLUTION, SHAPE_ENCODER, STRUCTURE_VAE, TEXTURE_ENCODER
 from scenewright.systems.single_object.latent_preparation import read_statistics, write_statistics
+from scripts.mini_training.encoding import encode_pictures, encode_shapes, fit_conditioner
+from scripts.mini_training.examples import write_examples
+from scripts.mini_training.latent_examples import LatentEncoders, write_latent_examples
+from scripts.mini_training.lite0 import folded_weights
 
 SEED = 20261121
 CHUNK = 50

@@ -103,6 +103,7 @@ def object_command(
     from scenewright.samplers.config import SamplingOverride
     from scenewright.systems.options import GenerateOptions
     from scenewright.systems.single_object.generate import load_backbone, object_from_pictures
+    from scenewright.weights.source import WeightsSource
 
     pictures = [load_image(path) for path in images]
     remover = _remover_if_needed(pictures, images, remove_background)
@@ -110,13 +111,11 @@ def object_command(
     with progress_bar() as progress:
         networks = load_backbone(
             spec.name,
-            weights,
+            WeightsSource(weights or spec.repository, offline, lambda line: progress(line, 0.0)),
             resolution=resolution,
             multi_image=multi_image,
             device=chosen,
             dtype=None if dtype == "auto" else choose_dtype(dtype, chosen),
-            offline=offline,
-            report=lambda line: progress(line, 0.0),
         )
         options = GenerateOptions(
             sampling=SamplingOverride(steps, guidance), finish=FinishOverride(faces, texture_size)

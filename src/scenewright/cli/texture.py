@@ -38,6 +38,7 @@ def texture(
     from scenewright.io.scene_file import load_scene, save_scene
     from scenewright.machine import choose_device, choose_dtype
     from scenewright.systems.single_object.texturing import Texturer, TexturingOptions, scene_parts, texture_mesh
+    from scenewright.weights.source import WeightsSource
 
     options = TexturingOptions(resolution=resolution, texture_size=texture_size, keep_uv=keep_uv, steps=steps)
     check_target(out, "--out", ".glb", ".gltf", ".obj")
@@ -46,11 +47,9 @@ def texture(
     chosen = choose_device(device)
     with progress_bar() as progress:
         texturer = Texturer.from_pretrained(
-            weights,
+            WeightsSource(weights, offline, lambda line: progress(line, 0.0)),
             device=chosen,
             dtype=None if dtype == "auto" else choose_dtype(dtype, chosen),
-            offline=offline,
-            report=lambda line: progress(line, 0.0),
         )
         scene = texture_mesh(
             parts, picture, texturer, seed=seed, options=options, remove_background=remover, progress=progress

@@ -8,7 +8,7 @@
 | None | published weights if they are on this machine already, else mini |
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from scenewright.systems import registry
 from scenewright.systems.spec import SystemSpec, imported
 from scenewright.systems.system import System
 from scenewright.weights.hub import cached_file
+from scenewright.weights.source import WeightsSource
 
 __all__ = ["Chosen", "OpenOptions", "choose_weights", "load", "refuse_ignored", "shipped_systems"]
 
@@ -62,13 +63,13 @@ class OpenOptions:
         return dtype if self.device.type == "cuda" else torch.float32
 
     @property
-    def report(self) -> Callable[[str], None]:
-        """Shows a line as a stage."""
+    def source(self) -> WeightsSource:
+        """The place of the weights; what is being loaded is reported as a stage."""
 
         def show(line: str) -> None:
             self.progress.stage(line)
 
-        return show
+        return WeightsSource(self.weights, self.offline, show)
 
 
 @dataclass(frozen=True)

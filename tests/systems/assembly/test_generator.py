@@ -23,6 +23,7 @@ from scenewright.systems.options import GenerateOptions
 from scenewright.systems.scenegen.stage import SceneGenStage
 from scenewright.systems.system import RerollingSystem, System
 from scenewright.types import ObjectMasks, PanoramaCamera, Scene, View
+from scenewright.weights.source import WeightsSource
 from tests.support.progress import Recorder
 from tests.tiny_iscene import write_tiny_iscene
 from tests.tiny_scenegen import write_tiny_scenegen
@@ -50,19 +51,23 @@ def view(names: tuple[str, ...] = ("red", "blue")) -> View:
 
 @pytest.fixture(scope="module")
 def scenegen(tmp_path_factory: pytest.TempPathFactory) -> SceneGenerator:
-    stage = SceneGenStage.from_pretrained(write_tiny_scenegen(tmp_path_factory.mktemp("weights") / "scenegen"))
-    return SceneGenerator(stage, Trellis1Decoder.from_pretrained(stage.decoder_source))
+    stage = SceneGenStage.from_pretrained(
+        WeightsSource(write_tiny_scenegen(tmp_path_factory.mktemp("weights") / "scenegen"))
+    )
+    return SceneGenerator(stage, Trellis1Decoder.from_pretrained(WeightsSource(stage.decoder_source)))
 
 
 @pytest.fixture(scope="module")
 def iscene(tmp_path_factory: pytest.TempPathFactory) -> SceneGenerator:
-    stage = ISceneStage.from_pretrained(write_tiny_iscene(tmp_path_factory.mktemp("weights") / "iscene"))
-    return SceneGenerator(stage, Trellis1Decoder.from_pretrained(stage.decoder_source))
+    stage = ISceneStage.from_pretrained(WeightsSource(write_tiny_iscene(tmp_path_factory.mktemp("weights") / "iscene")))
+    return SceneGenerator(stage, Trellis1Decoder.from_pretrained(WeightsSource(stage.decoder_source)))
 
 
 @pytest.fixture(scope="module")
 def decoder(tmp_path_factory: pytest.TempPathFactory) -> Trellis1Decoder:
-    return Trellis1Decoder.from_pretrained(write_tiny_trellis1(tmp_path_factory.mktemp("weights") / "trellis1"))
+    return Trellis1Decoder.from_pretrained(
+        WeightsSource(write_tiny_trellis1(tmp_path_factory.mktemp("weights") / "trellis1"))
+    )
 
 
 @pytest.fixture(scope="module", params=["scenegen", "iscene"])
@@ -220,7 +225,7 @@ def test_several_views_take_turns_and_the_last_step_averages(decoder: Trellis1De
 
 
 def test_the_other_backbone_decodes_the_same_voxels(tmp_path: Path) -> None:
-    trellis2 = Trellis2Decoder.from_pretrained(write_tiny_trellis2(tmp_path / "trellis2"), plan="512")
+    trellis2 = Trellis2Decoder.from_pretrained(WeightsSource(write_tiny_trellis2(tmp_path / "trellis2")), plan="512")
     structures = replace(_structures((12, 0, 9)), resolution=64)
     made = trellis2.decode(structures, _generator_of)
     assert [raw is None for raw in made] == [False, True, False]

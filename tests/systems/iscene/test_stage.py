@@ -17,6 +17,7 @@ from scenewright.systems.iscene.memory import object_bytes, objects_within, scen
 from scenewright.systems.iscene.stage import ISceneStage, crop_objects, encode_slots
 from scenewright.systems.options import GenerateOptions
 from scenewright.types import ObjectMasks, View
+from scenewright.weights.source import WeightsSource
 from tests.support.iscene_published import conditions_from_slots, prepare_slots
 from tests.support.progress import Recorder
 from tests.tiny_iscene import write_tiny_iscene
@@ -27,7 +28,7 @@ BOXES = {"chair": (8, 20, 30, 52), "table": (34, 24, 60, 50), "lamp": (64, 6, 76
 @pytest.fixture(scope="module", params=[False, True], ids=["two_slots", "three_slots"])
 def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ISceneStage:
     folder = write_tiny_iscene(tmp_path_factory.mktemp("iscene") / "tiny", with_canonical=request.param)
-    return replace_sampler(ISceneStage.from_pretrained(folder))
+    return replace_sampler(ISceneStage.from_pretrained(WeightsSource(folder)))
 
 
 def replace_sampler(stage: ISceneStage) -> ISceneStage:
@@ -109,7 +110,7 @@ def test_steps_and_guidance_of_the_request_replace_the_published_ones(
 
 
 def test_the_published_sampler_is_the_bases_with_25_steps_and_strength_3(tmp_path: Path) -> None:
-    stage = ISceneStage.from_pretrained(write_tiny_iscene(tmp_path / "p"))
+    stage = ISceneStage.from_pretrained(WeightsSource(write_tiny_iscene(tmp_path / "p")))
     assert (stage.sampler.steps, stage.sampler.guidance_strength) == (25, 3.0)
     assert (stage.sampler.guidance_interval, stage.sampler.rescale_t) == ((0.5, 1.0), 3.0)
     assert stage.decoder_source == str(tmp_path / "p/base")
@@ -183,7 +184,7 @@ def test_a_conditioner_in_the_package_is_used(tmp_path: Path) -> None:
     entries["image_conditioner_checkpoint"] = "conditioner.pt"
     (folder / "iscene_config.json").write_text(json.dumps(entries))
     with pytest.raises(WeightsError, match=r"conditioner\.pt do not fit Dinov2"):
-        ISceneStage.from_pretrained(folder)
+        ISceneStage.from_pretrained(WeightsSource(folder))
 
 
 def test_transparent_pictures_are_read_as_black() -> None:

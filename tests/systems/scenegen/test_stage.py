@@ -20,6 +20,7 @@ from scenewright.systems.scenegen.pretrained import SceneGenNetworks
 from scenewright.systems.scenegen.stage import SceneGenStage, largest_first
 from scenewright.systems.system import masked_views
 from scenewright.types import ObjectMasks, View
+from scenewright.weights.source import WeightsSource
 from tests.support.progress import Recorder
 from tests.support.scenegen_published import published_noise
 from tests.tiny_scenegen import FLOW_STEM, TOKENS, write_tiny_scenegen
@@ -32,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def stage(folder: Path) -> SceneGenStage:
-    return SceneGenStage.from_pretrained(folder)
+    return SceneGenStage.from_pretrained(WeightsSource(folder))
 
 
 BOXES = {"lamp": (2, 3, 14, 20), "sofa": (5, 25, 75, 58), "chair": (50, 2, 70, 22)}
@@ -184,7 +185,7 @@ def test_a_safetensors_flow_is_as_good_and_gives_the_same(folder: Path, tmp_path
     state = torch.load(copy / f"{FLOW_STEM}.pt", weights_only=True)
     save_file(state, copy / f"{FLOW_STEM}.safetensors")
     (copy / f"{FLOW_STEM}.pt").unlink()
-    other = SceneGenStage.from_pretrained(copy)
+    other = SceneGenStage.from_pretrained(WeightsSource(copy))
     assert other.weights["structure_flow"].suffix == ".safetensors"
     a, b = (each.sample_structures(request()) for each in (stage, other))
     assert all(torch.equal(x, y) for x, y in zip(a.coords, b.coords, strict=True))
@@ -193,23 +194,23 @@ def test_a_safetensors_flow_is_as_good_and_gives_the_same(folder: Path, tmp_path
 def test_damaged_folders_are_named(folder: Path, tmp_path: Path) -> None:
     copy = write_tiny_scenegen(tmp_path / "copy", with_vggt=False)
     lines: list[str] = []
-    assert SceneGenNetworks.from_pretrained(copy, report=lines.append).encoders.geometry is None
+    assert SceneGenNetworks.from_pretrained(WeightsSource(copy, report=lines.append)).encoders.geometry is None
     assert lines == ["Loading the structure flow", "Loading sparse_structure_decoder", "Loading DINOv2"]
     weights, config = copy / f"{FLOW_STEM}.pt", copy / f"{FLOW_STEM}.json"
     state = torch.load(weights, weights_only=True)
 
     torch.save({name: tensor for name, tensor in state.items() if "norm4" not in name}, weights)
     with pytest.raises(WeightsError, match=r"4 missing \(blocks.0.norm4.weight"):
-        SceneGenNetworks.from_pretrained(copy)
+        SceneGenNetworks.from_pretrained(WeightsSource(copy))
     weights.write_bytes(weights.read_bytes()[:5000])
     with pytest.raises(WeightsError, match="truncated or damaged"):
-        SceneGenNetworks.from_pretrained(copy)
+        SceneGenNetworks.from_pretrained(WeightsSource(copy))
     content = json.loads(config.read_text())
     config.write_text(json.dumps(content | {"name": "SLatFlowModel"}))
     with pytest.raises(WeightsError, match="Expected a SparseStructureFlowModel"):
-        SceneGenNetworks.from_pretrained(copy)
+        SceneGenNetworks.from_pretrained(WeightsSource(copy))
     pipeline = json.loads((copy / "pipeline.json").read_text())
     del pipeline["args"]["models"]["sparse_structure_flow_model"]
     (copy / "pipeline.json").write_text(json.dumps(pipeline))
     with pytest.raises(WeightsError, match="names no 'sparse_structure_flow_model'"):
-        SceneGenNetworks.from_pretrained(copy)
+        SceneGenNetworks.from_pretrained(WeightsSource(copy))

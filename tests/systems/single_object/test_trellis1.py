@@ -17,6 +17,7 @@ from scenewright.io.scene_file import load_scene
 from scenewright.systems.options import GenerateOptions
 from scenewright.systems.single_object.generate import load_backbone, object_from_pictures
 from scenewright.systems.single_object.trellis1 import Trellis1Objects
+from scenewright.weights.source import WeightsSource
 from tests.tiny_trellis1 import write_tiny_trellis1
 
 SMALL = GenerateOptions(finish=FinishOverride(max_faces=500, texture_size=64))
@@ -29,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def networks(folder: Path) -> Trellis1Objects:
-    return Trellis1Objects.from_pretrained(folder)
+    return Trellis1Objects.from_pretrained(WeightsSource(folder))
 
 
 def cut_out(color: tuple[int, int, int] = (200, 90, 30)) -> Image.Image:
@@ -81,13 +82,13 @@ def test_tokens_are_class_registers_and_patches_of_every_picture(networks: Trell
 def test_a_folder_without_a_network_names_it(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "pipeline.json").write_text((folder / "pipeline.json").read_text())
     with pytest.raises(WeightsError, match="sparse_structure_flow_model"):
-        load_backbone("trellis1", tmp_path)
+        load_backbone("trellis1", WeightsSource(tmp_path))
 
 
 def test_a_damaged_pipeline_description_is_named(tmp_path: Path) -> None:
     (tmp_path / "pipeline.json").write_text('{"args": {"models": {}}}')
     with pytest.raises(WeightsError, match=r"pipeline\.json' lacks 'image_cond_model'"):
-        load_backbone("trellis1", tmp_path)
+        load_backbone("trellis1", WeightsSource(tmp_path))
 
 
 def test_an_opaque_picture_needs_its_background_removed(networks: Trellis1Objects) -> None:

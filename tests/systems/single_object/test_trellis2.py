@@ -57,7 +57,7 @@ def rod() -> Mesh:
 
 @pytest.mark.parametrize("plan", ["512", "1024"])
 def test_a_picture_becomes_a_textured_object_that_can_be_written(plan, weights, tmp_path):
-    networks, recorder = Trellis2Objects.from_pretrained(weights, plan=plan), Recorder()
+    networks, recorder = Trellis2Objects.from_pretrained(WeightsSource(weights), plan=plan), Recorder()
     scene = object_from_pictures(cut_out(), networks, seed=42, options=SMALL, progress=recorder)
     (part,) = scene.objects[0].parts
     assert part.uv is not None
@@ -78,7 +78,7 @@ def raw(networks: Trellis2Objects, seed: int = 42, pictures: int = 1) -> RawObje
 
 
 def test_the_same_seed_gives_the_same_object_and_another_seed_another(weights):
-    networks = Trellis2Objects.from_pretrained(weights, plan="512", keep_loaded=True)
+    networks = Trellis2Objects.from_pretrained(WeightsSource(weights), plan="512", keep_loaded=True)
     first, again, other = (raw(networks, seed).surface.vertices for seed in (42, 42, 43))
     assert torch.equal(first, again)
     assert first.shape != other.shape or not torch.equal(first, other)
@@ -102,7 +102,7 @@ def test_a_loaned_network_is_let_go_of_unless_it_is_to_be_kept(weights):
 
 
 def test_a_structure_without_voxels_is_a_clear_error(weights):
-    networks = Trellis2Objects.from_pretrained(weights, plan="512", keep_loaded=True)
+    networks = Trellis2Objects.from_pretrained(WeightsSource(weights), plan="512", keep_loaded=True)
     with networks.decoder.networks.loaned(STRUCTURE_DECODER) as decoder:
         decoder.out_layer[2].bias.data.fill_(-1e6)
     with pytest.raises(EmptyStructureError, match="no occupied voxel"):
@@ -133,7 +133,7 @@ def test_published_sampler_settings_are_read_and_guidance_counts_from_zero(weigh
 def test_texturing_keeps_the_surface_and_its_frame(weights):
     mesh = rod()
     options = TexturingOptions(resolution=512, texture_size=64)
-    scene = texture_mesh([mesh], cut_out(), Texturer.from_pretrained(weights), options=options)
+    scene = texture_mesh([mesh], cut_out(), Texturer.from_pretrained(WeightsSource(weights)), options=options)
     (part,) = scene.objects[0].parts
     torch.testing.assert_close(part.vertices.amin(0), mesh.vertices.amin(0))
     torch.testing.assert_close(part.vertices.amax(0), mesh.vertices.amax(0))
@@ -143,7 +143,7 @@ def test_texturing_keeps_the_surface_and_its_frame(weights):
 
 
 def test_texturing_refuses_an_empty_mesh_and_one_with_too_many_tokens(weights):
-    texturer = Texturer.from_pretrained(weights)
+    texturer = Texturer.from_pretrained(WeightsSource(weights))
     empty = Mesh(torch.zeros(3, 3), torch.zeros(0, 3, dtype=torch.long))
     with pytest.raises(InputError, match="at least one triangle"):
         texture_mesh([empty], cut_out(), texturer)
@@ -248,7 +248,7 @@ def test_a_structure_with_too_many_tokens_lowers_the_resolution_or_is_refused(we
         own = replace(decoder, plan=PLANS[plan], max_num_tokens=max_num_tokens)
         return raw(Trellis2Objects(own))
 
-    decoder = Trellis2Objects.from_pretrained(weights, plan="1536_cascade", keep_loaded=True).decoder
+    decoder = Trellis2Objects.from_pretrained(WeightsSource(weights), plan="1536_cascade", keep_loaded=True).decoder
     unlimited = made("1536_cascade", 10**6).field.voxels
     assert unlimited.resolution == 1536
     least = len((unlimited.coords // 16).unique(dim=0))  # a token without a voxel of its own may be more

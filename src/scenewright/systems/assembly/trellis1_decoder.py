@@ -34,7 +34,7 @@ from scenewright.systems.assembly.memory import batches_within
 from scenewright.systems.assembly.structures import PlacedStructures
 from scenewright.systems.options import DEFAULT, GenerateOptions
 from scenewright.weights.record import LatentStatistics
-from scenewright.weights.source import Report, WeightsSource
+from scenewright.weights.source import WeightsSource
 
 __all__ = ["Trellis1Decoder"]
 
@@ -74,14 +74,12 @@ class Trellis1Decoder:
     @classmethod
     def from_pretrained(
         cls,
-        source: str | Path = SPEC.repository,
+        source: WeightsSource,
         *,
         device: torch.device | str = "cpu",
         dtype: torch.dtype | None = None,
-        offline: bool = False,
-        report: Report | None = None,
     ) -> "Trellis1Decoder":
-        """The networks named in the `pipeline.json` of a local folder or hub repository.
+        """The networks that `pipeline.json` names.
 
         Args:
             dtype: of the repeated blocks; None is float16 on CUDA and float32 elsewhere.
@@ -89,8 +87,7 @@ class Trellis1Decoder:
         Raises:
             WeightsError: files are missing, damaged, or do not fit.
         """
-        place = WeightsSource(source, offline, report or (lambda line: None))
-        return cls.of(trellis1_networks(place, device=device, dtype=dtype))
+        return cls.of(trellis1_networks(source, device=device, dtype=dtype))
 
     @classmethod
     def of(cls, networks: PublishedNetworks) -> "Trellis1Decoder":

@@ -56,7 +56,7 @@ from scenewright.systems.assembly.decoding import Draw, GeneratorOf, RawObject, 
 from scenewright.systems.assembly.memory import batches_within
 from scenewright.systems.assembly.structures import PlacedStructures
 from scenewright.systems.options import DEFAULT, GenerateOptions
-from scenewright.weights.source import Report, WeightsSource
+from scenewright.weights.source import WeightsSource
 
 __all__ = ["ObjectLatents", "Trellis2Decoder", "coarser_coords"]
 
@@ -110,16 +110,14 @@ class Trellis2Decoder:
     @classmethod
     def from_pretrained(
         cls,
-        source: str | Path = SPEC.repository,
+        source: WeightsSource,
         *,
         plan: str | None = None,
         device: torch.device | str = "cpu",
         dtype: torch.dtype | None = None,
         keep_loaded: bool = False,
-        offline: bool = False,
-        report: Report | None = None,
     ) -> "Trellis2Decoder":
-        """The networks of a local folder or hub repository; flows and decoders are loaded when they are needed.
+        """The networks that `pipeline.json` names; flows and decoders are loaded when they are needed.
 
         Args:
             plan: way to the resolution; None is the one published with the weights.
@@ -129,10 +127,9 @@ class Trellis2Decoder:
             WeightsError: files are missing, damaged, or do not fit.
             InputError: the plan is unknown.
         """
-        place = WeightsSource(source, offline, report or (lambda line: None))
-        networks = trellis2_networks(place, device=device, dtype=dtype, keep_loaded=keep_loaded)
+        networks = trellis2_networks(source, device=device, dtype=dtype, keep_loaded=keep_loaded)
         chosen = plan_named(plan or default_plan(networks))
-        encoder, encoder_file = load_named_dinov3(networks.image_encoder, place, device=device)
+        encoder, encoder_file = load_named_dinov3(networks.image_encoder, source, device=device)
         sizes = sorted({chosen.first_resolution, chosen.flow_size})
         keys: list[NetworkKey[Any]] = [
             *map(shape_flow, sizes),

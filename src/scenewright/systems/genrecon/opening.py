@@ -22,7 +22,7 @@ def open_genrecon(options: OpenOptions) -> GenReconSystem:
         device=options.device,
         dtype=options.dtype,
         offline=options.offline,
-        report=options.report,
+        report=options.source.report,
     )
     return GenReconSystem(networks)
 

@@ -10,7 +10,6 @@ from scenewright.systems.inspace.pretrained import InSpaceWeights, read_sizes
 from scenewright.systems.inspace.stage_files import StageFiles
 from scenewright.systems.inspace.system import InSpace
 from scenewright.systems.loading import OpenOptions
-from scenewright.weights.source import WeightsSource
 
 __all__ = ["open_inspace"]
 
@@ -28,7 +27,7 @@ def open_inspace(options: OpenOptions) -> InSpace:
         raise InputError(f"InSpace makes a whole room on a grid of 512; leave --resolution {options.resolution} out.")
     dtype = options.dtype or options.half(torch.bfloat16)
     place = options.decoder_weights or BASE_REPOSITORY
-    source = WeightsSource(place, options.offline, options.report)
+    source = options.source.at(place)
     base = trellis2_networks(source, device=options.device, dtype=options.dtype)
     sizes = read_sizes(options.weights, offline=options.offline)
     weights = InSpaceWeights(options.weights, sizes, options.device, dtype, offline=options.offline)

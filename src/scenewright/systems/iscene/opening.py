@@ -17,9 +17,7 @@ __all__ = ["open_iscene", "structure_task"]
 def open_iscene(options: OpenOptions) -> SceneGenerator:
     """I-Scene's stage with the decoder that the user chose."""
     dtype = options.dtype or options.half(torch.float16)
-    stage = ISceneStage.from_pretrained(
-        options.weights, device=options.device, dtype=dtype, offline=options.offline, report=options.report
-    )
+    stage = ISceneStage.from_pretrained(options.source, device=options.device, dtype=dtype)
     return with_decoder(stage, options)
 
 

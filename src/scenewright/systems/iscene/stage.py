@@ -31,9 +31,8 @@ from scenewright.systems.iscene.package import CONDITIONER_PREFIX, load_flow, re
 from scenewright.systems.iscene.preprocess import ObjectCrops, crop_object, slot_pictures
 from scenewright.systems.iscene.sampling import SlotConditions, sample_structure, structure_noise
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
-from scenewright.systems.iscene.weights import REPOSITORY
 from scenewright.types import ObjectMasks, SparseVoxels
-from scenewright.weights.source import Report, WeightsSource
+from scenewright.weights.source import WeightsSource
 
 __all__ = ["ISceneStage", "crop_objects", "decode_voxels", "encode_slots"]
 
@@ -60,23 +59,20 @@ class ISceneStage:
     @classmethod
     def from_pretrained(
         cls,
-        source: str | Path = REPOSITORY,
+        source: WeightsSource,
         *,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
-        offline: bool = False,
-        report: Report | None = None,
     ) -> "ISceneStage":
-        """The stage of a package in a local folder or a hub repository (cached, else downloaded).
+        """The stage of a package.
 
         Args:
             dtype: of the repeated blocks of flow and decoder; the rest stays fp32 as published.
-            report: called with one line per network that is being loaded.
 
         Raises:
             WeightsError: files are missing, damaged, or do not fit.
         """
-        package = read_package(WeightsSource(source, offline, report or (lambda line: None)))
+        package = read_package(source)
         base = trellis1_networks(package.base, device=device, dtype=dtype)
         package.source.report("Loading structure_flow")
         flow = load_flow(package, device=device, dtype=dtype)

@@ -18,9 +18,7 @@ def open_scenegen(options: OpenOptions) -> SceneGenerator:
     """SceneGen's stage with the decoder that the user chose."""
     # VGGT's tokens are too large for float16.
     dtype = options.dtype or options.half(torch.bfloat16)
-    stage = SceneGenStage.from_pretrained(
-        options.weights, device=options.device, dtype=dtype, offline=options.offline, report=options.report
-    )
+    stage = SceneGenStage.from_pretrained(options.source, device=options.device, dtype=dtype)
     return with_decoder(stage, options)
 
 

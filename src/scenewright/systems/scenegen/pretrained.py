@@ -24,13 +24,13 @@ from scenewright.samplers.config import SamplerConfig
 from scenewright.systems.scenegen.config import scene_flow_config
 from scenewright.systems.scenegen.encoding import SceneEncoders
 from scenewright.systems.scenegen.structure_flow import SceneStructureFlow
-from scenewright.systems.scenegen.weights import RECORDS, REPOSITORY
+from scenewright.systems.scenegen.weights import RECORDS
 from scenewright.weights.config import config_from_json, read_config
 from scenewright.weights.hub import fetch, is_local_source
 from scenewright.weights.load import load_weights
-from scenewright.weights.source import Report, WeightsSource
+from scenewright.weights.source import WeightsSource
 
-__all__ = ["Report", "SceneGenNetworks", "find_flow_file", "load_scene_flow"]
+__all__ = ["SceneGenNetworks", "find_flow_file", "load_scene_flow"]
 
 
 @dataclass(frozen=True)
@@ -51,36 +51,31 @@ class SceneGenNetworks:
     @classmethod
     def from_pretrained(
         cls,
-        source: str | Path = REPOSITORY,
+        source: WeightsSource,
         *,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
-        offline: bool = False,
-        report: Report | None = None,
     ) -> "SceneGenNetworks":
         """Loads the networks.
 
         Args:
-            source: a local folder in the published layout, or a hub repository (cached, else downloaded).
             dtype: of the repeated blocks of flow and decoder; everything else stays fp32, the encoders too.
-            report: called with one line per network that is being loaded.
 
         Raises:
             WeightsError: files are missing, damaged, or do not fit.
         """
-        place = WeightsSource(source, offline, report or (lambda line: None))
-        networks = trellis1_networks(place, device=device, dtype=dtype)
+        networks = trellis1_networks(source, device=device, dtype=dtype)
         files: dict[str, Path] = {}
 
-        place.report("Loading the structure flow")
+        source.report("Loading the structure flow")
         stem = networks.stem(STRUCTURE_FLOW)
-        files["structure_flow"] = find_flow_file(place, stem)
-        flow = load_scene_flow(files["structure_flow"], place.find(f"{stem}.json"), device=device, dtype=dtype)
+        files["structure_flow"] = find_flow_file(source, stem)
+        flow = load_scene_flow(files["structure_flow"], source.find(f"{stem}.json"), device=device, dtype=dtype)
 
         decoder = networks.load(STRUCTURE_DECODER)
         files["structure_decoder"] = networks.weights_file(STRUCTURE_DECODER)
 
-        encoders = _load_encoders(place, networks.arguments, device, files)
+        encoders = _load_encoders(source, networks.arguments, device, files)
         return cls(flow, decoder, encoders, networks.sampler("structure"), str(source), files)
 
 

@@ -24,9 +24,9 @@ from scenewright.systems.assembly.structures import PlacedStructures, SceneReque
 from scenewright.systems.scenegen.encoding import GeometryMode, encode_views
 from scenewright.systems.scenegen.memory import keeps_keys
 from scenewright.systems.scenegen.poses import MIN_SCALE, world_from_objects
-from scenewright.systems.scenegen.pretrained import Report, SceneGenNetworks
+from scenewright.systems.scenegen.pretrained import SceneGenNetworks
 from scenewright.systems.scenegen.sampling import SceneStructures, sample_scene_structures
-from scenewright.systems.scenegen.weights import REPOSITORY
+from scenewright.weights.source import WeightsSource
 
 __all__ = ["SceneGenStage", "decoded_coords", "largest_first", "scene_noise"]
 
@@ -56,20 +56,13 @@ class SceneGenStage:
     @classmethod
     def from_pretrained(
         cls,
-        source: str | Path = REPOSITORY,
+        source: WeightsSource,
         *,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
-        offline: bool = False,
-        report: Report | None = None,
     ) -> "SceneGenStage":
-        """The stage with networks from a local folder in the published layout or the hub.
-
-        Raises:
-            WeightsError: files are missing, damaged, or do not fit.
-        """
-        networks = SceneGenNetworks.from_pretrained(source, device=device, dtype=dtype, offline=offline, report=report)
-        return cls(networks)
+        """The stage with networks of the published layout; see `SceneGenNetworks`."""
+        return cls(SceneGenNetworks.from_pretrained(source, device=device, dtype=dtype))
 
     def sample_structures(self, request: SceneRequest, *, progress: Progress = SILENT) -> PlacedStructures:
         """Voxels and placement of the wanted objects; all objects are sampled, together.

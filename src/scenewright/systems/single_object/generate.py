@@ -11,7 +11,6 @@ Frame: the object in [-0.5, 0.5]^3, z up; its size is relative (`Scene.is_metric
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
@@ -28,7 +27,7 @@ from scenewright.progress import SILENT, Progress, by_fraction
 from scenewright.systems.assembly.decoding import Draw, RawObject
 from scenewright.systems.options import DEFAULT, GenerateOptions
 from scenewright.types import Scene, SceneObject
-from scenewright.weights.source import Report
+from scenewright.weights.source import WeightsSource
 
 __all__ = ["ObjectBackbone", "load_backbone", "object_from_pictures"]
 
@@ -75,23 +74,20 @@ class ObjectBackbone(Protocol):
 
 def load_backbone(
     name: str,
-    source: str | Path | None = None,
+    source: WeightsSource | None = None,
     *,
     resolution: int | None = None,
     multi_image: str | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
-    offline: bool = False,
-    report: Report | None = None,
 ) -> ObjectBackbone:
     """The backbone "trellis1" or "trellis2", ready to make objects.
 
     Args:
-        source: a local folder in the published layout or a hub repository; None is the published one.
+        source: None is the published one.
         resolution: trellis2: voxels per side, 512, 1024 or 1536; None is what is published with the weights.
         multi_image: trellis1: how several pictures are combined (`MultiImage`); None is "stochastic".
         dtype: of the large networks; None is the published half precision on CUDA and float32 elsewhere.
-        report: called with one line per network that is being loaded.
 
     Raises:
         InputError: there is no such backbone, or it has no such option.
@@ -103,7 +99,7 @@ def load_backbone(
     if resolution is not None:
         own["plan"] = spec.resolutions[resolution]
     made = spec.objects_class().from_pretrained(
-        source or spec.repository, device=device, dtype=dtype, offline=offline, report=report, **own
+        source or WeightsSource(spec.repository), device=device, dtype=dtype, **own
     )
     return cast(ObjectBackbone, made)
 

@@ -9,7 +9,6 @@ Source: microsoft/TRELLIS.2 trellis2/pipelines/trellis2_texturing.py.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import torch
 from PIL import Image
@@ -43,7 +42,7 @@ from scenewright.progress import SILENT, Progress, by_fraction
 from scenewright.samplers.config import SamplingOverride
 from scenewright.sparse.tensor import packed_voxels
 from scenewright.types import Mesh, Scene, SceneObject, merged_mesh
-from scenewright.weights.source import Report, WeightsSource
+from scenewright.weights.source import WeightsSource
 
 __all__ = ["Texturer", "TexturingOptions", "scene_parts", "texture_mesh"]
 
@@ -80,21 +79,18 @@ class Texturer:
     @classmethod
     def from_pretrained(
         cls,
-        source: str | Path = SPEC.repository,
+        source: WeightsSource,
         *,
         device: torch.device | str = "cpu",
         dtype: torch.dtype | None = None,
-        offline: bool = False,
-        report: Report | None = None,
     ) -> "Texturer":
-        """The networks that `texturing_pipeline.json` of a local folder or hub repository names.
+        """The networks that `texturing_pipeline.json` names.
 
         Raises:
             WeightsError: files are missing, damaged, or do not fit.
         """
-        place = WeightsSource(source, offline, report or (lambda line: None))
-        networks = trellis2_networks(place, pipeline="texturing_pipeline.json", device=device, dtype=dtype)
-        return cls(networks, load_named_dinov3(networks.image_encoder, place, device=device)[0])
+        networks = trellis2_networks(source, pipeline="texturing_pipeline.json", device=device, dtype=dtype)
+        return cls(networks, load_named_dinov3(networks.image_encoder, source, device=device)[0])
 
     @torch.no_grad()
     def encode_mesh(self, mesh: Mesh, resolution: int, progress: Progress = SILENT) -> Posterior:

@@ -5,7 +5,6 @@ Source: microsoft/TRELLIS trellis/pipelines/trellis_image_to_3d.py.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,7 +26,7 @@ from scenewright.samplers.config import SamplerConfig
 from scenewright.systems.assembly.decoding import Draw, RawObject
 from scenewright.systems.assembly.trellis1_decoder import Trellis1Decoder
 from scenewright.systems.options import DEFAULT, GenerateOptions
-from scenewright.weights.source import Report, WeightsSource
+from scenewright.weights.source import WeightsSource
 
 __all__ = ["Trellis1Objects"]
 
@@ -51,23 +50,20 @@ class Trellis1Objects:
     @classmethod
     def from_pretrained(
         cls,
-        source: str | Path = SPEC.repository,
+        source: WeightsSource,
         *,
         multi_image: MultiImage = "stochastic",
         device: torch.device | str = "cpu",
         dtype: torch.dtype | None = None,
-        offline: bool = False,
-        report: Report | None = None,
     ) -> "Trellis1Objects":
-        """The networks of a local folder in the published layout or of a hub repository; see `Trellis1Decoder`."""
-        place = WeightsSource(source, offline, report or (lambda line: None))
-        networks = trellis1_networks(place, device=device, dtype=dtype)
+        """The networks that `pipeline.json` names; see `Trellis1Decoder`."""
+        networks = trellis1_networks(source, device=device, dtype=dtype)
         return cls(
             structure_flow=networks.load(STRUCTURE_FLOW),
             structure_decoder=networks.load(STRUCTURE_DECODER),
             structure_sampler=networks.sampler("structure"),
             decoder=Trellis1Decoder.of(networks),
-            encoder=load_named_dinov2(networks.image_encoder, place, device=device)[0],
+            encoder=load_named_dinov2(networks.image_encoder, source, device=device)[0],
             multi_image=multi_image,
         )
 

@@ -5,7 +5,6 @@ Source: microsoft/TRELLIS.2 trellis2/pipelines/trellis2_image_to_3d.py.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,7 +22,7 @@ from scenewright.samplers.config import SamplingOverride
 from scenewright.systems.assembly.decoding import Draw, RawObject
 from scenewright.systems.assembly.trellis2_decoder import Trellis2Decoder
 from scenewright.systems.options import DEFAULT, GenerateOptions
-from scenewright.weights.source import Report
+from scenewright.weights.source import WeightsSource
 
 __all__ = ["Trellis2Objects"]
 
@@ -42,26 +41,16 @@ class Trellis2Objects:
     @classmethod
     def from_pretrained(
         cls,
-        source: str | Path = SPEC.repository,
+        source: WeightsSource,
         *,
         plan: str | None = None,
         device: torch.device | str = "cpu",
         dtype: torch.dtype | None = None,
         keep_loaded: bool = False,
-        offline: bool = False,
-        report: Report | None = None,
     ) -> "Trellis2Objects":
-        """The networks of a local folder in the published layout or of a hub repository; see `Trellis2Decoder`."""
+        """The networks that `pipeline.json` names; see `Trellis2Decoder`."""
         return cls(
-            Trellis2Decoder.from_pretrained(
-                source,
-                plan=plan,
-                device=device,
-                dtype=dtype,
-                keep_loaded=keep_loaded,
-                offline=offline,
-                report=report,
-            )
+            Trellis2Decoder.from_pretrained(source, plan=plan, device=device, dtype=dtype, keep_loaded=keep_loaded)
         )
 
     def prepare(self, picture: Image.Image, remove_background: BackgroundRemover | None = None) -> Image.Image:
