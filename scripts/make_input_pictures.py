@@ -20,6 +20,7 @@ from scenewright.encoders.masks.coco import encode_counts
 from scenewright.encoders.preprocess import trellis1
 from scenewright.encoders.preprocess.crop import image_to_tensor
 from scenewright.io.images import load_image
+from scenewright.systems.iscene import preprocess as iscene
 from scenewright.systems.scenegen import preprocess as scenegen
 from scenewright.types import ObjectMasks
 

@@ -6,10 +6,11 @@ import trimesh
 from torch import Tensor
 
 from scenewright.metrics.boxes import aabb_iou, bounds_of
-from scenewright.metrics.collisions import CollisionConfig, collision_rates, scene_collisions
+from scenewright.metrics.collisions import CollisionConfig, scene_collisions
 from scenewright.metrics.point_clouds import cloud_distances, normalize_isotropic, normalize_per_axis
 from scenewright.metrics.registration import robust_icp
 from tests.conformance.case import Case
+from tests.support.metrics import collision_rates
 from tests.support.scenegen_published import normalize_min_max
 
 _SCALE_TOLERANCE = 0.02

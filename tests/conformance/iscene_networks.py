@@ -16,16 +16,11 @@ from scenewright.sparse.attention import Sequences
 from scenewright.systems.iscene.config import SceneContextConfig
 from scenewright.systems.iscene.context_attention import SceneContextAttention, SlotContext
 from scenewright.systems.iscene.published import scene_context_config, type_embedding
-from scenewright.systems.iscene.sampling import (
-    SlotLatents,
-    latent_noise,
-    sample_structure,
-    structure_noise,
-)
+from scenewright.systems.iscene.sampling import SlotLatents, sample_structure, structure_noise
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
 from scenewright.weights.load import load_state
 from tests.conformance.case import Case
-from tests.support.iscene_published import conditions_from_slots, object_coords, project_external
+from tests.support.iscene_published import conditions_from_slots, latent_noise, object_coords, project_external
 
 # The goldens' configurations name a few things that follow from the others.
 _DERIVED = ("num_slots", "scene_context_blocks", "cfg_strength", "cfg_interval", "rescale_t", "sigma_min", "steps")

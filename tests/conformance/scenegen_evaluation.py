@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from scenewright.metrics.boxes import aabb_iou, bounds_of
-from scenewright.metrics.image_similarity import on_white, psnr, ssim
+from scenewright.metrics.image_similarity import psnr, ssim
 from scenewright.metrics.point_clouds import cloud_distances, normalize_per_axis
 from scenewright.metrics.registration.filterreg import (
     FilterRegConfig,
@@ -15,6 +15,7 @@ from scenewright.metrics.registration.filterreg import (
 )
 from scenewright.metrics.registration.permutohedral import gaussian_sums
 from tests.conformance.case import Case
+from tests.support.metrics import on_white
 
 # The notes give the dense loop for information; beyond this many pairs it would take minutes.
 _MAX_DENSE_PAIRS = 10_000_000

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from scenewright.geometry.grid_sample import _sample_by_sorting, sample_sparse_grid, sample_voxels
+from scenewright.geometry.grid_sample import _sample_by_sorting, sample_sparse_grid
 from scenewright.types import SparseVoxels
+from tests.support.voxel_attributes import sample_voxels
 
 
 def full_grid(side: int = 4) -> torch.Tensor:

@@ -14,7 +14,6 @@ from scenewright.geometry.rotation import (
     matrix_to_quaternion_wxyz,
     quaternion_multiply,
     quaternion_wxyz_to_matrix,
-    transform_points,
     yaw_to_matrix,
 )
 from tests.support.rotations import (
@@ -24,6 +23,7 @@ from tests.support.rotations import (
     matrix_to_yaw,
     random_rotation,
     rotation_angle,
+    transform_points,
 )
 
 ROTATIONS = random_rotation(64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

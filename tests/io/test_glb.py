@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenewright.errors import InputError
-from scenewright.geometry.rotation import transform_points
 from scenewright.io.glb import glb_bytes, load_glb, parse_glb, save_glb
 from scenewright.types import Mesh, Opening, OrientedBox, PanoramaCamera, PBRMaterial, Room, Scene, SceneObject
 from tests.io.scenes import gaussians, picture, placed, rich_scene, tetrahedron
+from tests.support.rotations import transform_points
 
 
 def document_of(content: bytes) -> dict:

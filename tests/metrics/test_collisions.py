@@ -6,13 +6,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from scenewright.metrics.collisions import (
-    CollisionConfig,
-    CollisionRates,
-    collision_rates,
-    inside_grid,
-    scene_collisions,
-)
+from scenewright.metrics.collisions import CollisionConfig, inside_grid, scene_collisions
+from tests.support.metrics import CollisionRates, collision_rates
 
 DEPTH_ONLY = CollisionConfig(depth=1e-3, depth_is_absolute=True, volume_share=None)
 

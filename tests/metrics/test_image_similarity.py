@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from scenewright.errors import InputError
-from scenewright.metrics.image_similarity import on_white, psnr, ssim
+from scenewright.metrics.image_similarity import psnr, ssim
+from tests.support.metrics import on_white
 
 
 def picture(seed: int) -> torch.Tensor:

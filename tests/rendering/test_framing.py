@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from scenewright.geometry.camera.projection import camera_center, project_points
+from scenewright.geometry.camera.projection import camera_center
 from scenewright.rendering.framing import NAMED_VIEWS, frame_points, turntable
+from tests.support.projection import project_points
 
 POINTS = torch.randn(200, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([2.0, 0.5, 1.0]) + 5
 

@@ -5,12 +5,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scenewright.geometry.camera.projection import pixel_rays, project_points
 from scenewright.rendering.gbuffer import rasterize
 from scenewright.rendering.triangles import TriangleScene, pack_meshes
 from scenewright.rendering.view import parallel_view, view_of_camera
 from scenewright.types import Camera, Mesh
 from tests.rendering.shapes import box, camera_above, camera_at, square
+from tests.support.projection import pixel_rays, project_points
 from tests.support.rotations import random_rotation
 
 BACKENDS = ("numba", "torch")

@@ -3,17 +3,11 @@ import pytest
 import torch
 from PIL import Image
 
-from scenewright.rendering.sheet import (
-    depth_picture,
-    instance_colors,
-    mask_overlay,
-    normal_picture,
-    picture_sheet,
-    top_view,
-)
+from scenewright.rendering.sheet import instance_colors, mask_overlay, picture_sheet, top_view
 from scenewright.rendering.triangles import pack_meshes
 from scenewright.types import PBRMaterial
 from tests.rendering.shapes import box, square
+from tests.support.pictures import depth_picture, normal_picture
 
 
 def test_sheet_holds_every_kind_of_picture_in_rows_and_columns():

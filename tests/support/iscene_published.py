@@ -1,6 +1,7 @@
 """I-Scene's published arrangements, for comparison with its tensors."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,3 +95,12 @@ def project_external(layer: SceneContextAttention, x: Float[Tensor, "G L C"], ex
     """Keys and values of hidden sequences that are not part of the batch, of any length."""
     _, keys, values = (part.unflatten(0, x.shape[:2]) for part in layer.project(x.flatten(0, 1)))
     return ExternalKeyValues(layer.marked_keys(keys, external), values)
+
+
+def latent_noise(counts: Sequence[int], channels: int, generator: torch.Generator) -> list[Float[Tensor, "_ C"]]:
+    """Noise of the latent stage for every row of the published arrangement, whose voxel counts are given.
+
+    It continues the structure's generator and is one draw over all rows, those that are dropped included: a normal
+    draw in parts would not give the same numbers.
+    """
+    return list(torch.randn(sum(counts), channels, generator=generator).split(list(counts)))

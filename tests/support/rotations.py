@@ -58,3 +58,10 @@ def random_rotation(
     """Rotations uniform over SO(3), drawn on the generator's device."""
     device = generator.device if generator is not None else "cpu"
     return quaternion_wxyz_to_matrix(torch.randn(count, 4, generator=generator, dtype=dtype, device=device))
+
+
+def transform_points(
+    matrix: Float[Tensor, "*batch 4 4"], points: Float[Tensor, "*batch N 3"]
+) -> Float[Tensor, "*batch N 3"]:
+    """Points moved by an affine 4x4 matrix."""
+    return points @ matrix[..., :3, :3].mT + matrix[..., None, :3, 3]

@@ -11,15 +11,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from scenewright.geometry.frames import ZUP_FROM_YUP
-from scenewright.geometry.rotation import (
-    compose_similarity,
-    matrix_to_quaternion_wxyz,
-    quaternion_wxyz_to_matrix,
-    transform_points,
-)
+from scenewright.geometry.rotation import compose_similarity, matrix_to_quaternion_wxyz, quaternion_wxyz_to_matrix
 from scenewright.systems.scenegen.block import SceneBlock
 from scenewright.systems.scenegen.pretrained import SceneGenNetworks
-from tests.support.rotations import euler_xyz_deg_to_matrix
+from tests.support.rotations import euler_xyz_deg_to_matrix, transform_points
 
 # Longest side of a published scene.
 _PUBLISHED_EXTENT = 1.96

@@ -2,6 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from scenewright.geometry.grid_sample import Mode, sample_sparse_grid
 from scenewright.geometry.ovoxel.volumetric_attributes import (
     attribute_bytes,
     textured_triangles,
@@ -31,3 +36,17 @@ def mesh_to_voxel_attributes(
         triangles, Lattice.cube(resolution), num_threads=num_threads, progress=progress
     )
     return SparseVoxels(coords, resolution, attribute_bytes(values))
+
+
+def sample_voxels(
+    voxels: SparseVoxels, name: str, points: Float[Tensor, "M 3"], mode: Mode = "trilinear"
+) -> Float[Tensor, "M C"]:
+    """Attribute `name` of `voxels` at points in the cube's frame [-0.5, 0.5]^3, as float32.
+
+    Raises:
+        KeyError: the voxels have no attribute of that name.
+    """
+    values = voxels.attributes[name]
+    values = (values[:, None] if values.ndim == 1 else values).float()
+    coords = torch.nn.functional.pad(voxels.coords, (1, 0))
+    return sample_sparse_grid(coords, values, ((points + 0.5) * voxels.resolution)[None], mode)[0]

@@ -63,10 +63,6 @@ class Dinov2(nn.Module):
         """Patch tokens after the network's own final norm, for normalised images; what VGGT starts from."""
         return self.norm(self.prenorm_tokens(pixels))[:, 1 + self.config.num_registers :]
 
-    def patch_features(self, images: Float[Tensor, "B 3 height width"]) -> Float[Tensor, "B P C"]:
-        """Patch tokens before any norm, for images in [0, 1]; TRELLIS trains its latent encoder on them."""
-        return self.prenorm_tokens(imagenet_normalized(images))[:, 1 + self.config.num_registers :]
-
     def forward(self, images: Float[Tensor, "B 3 height width"]) -> Float[Tensor, "B T C"]:
         """Condition tokens of images in [0, 1]: all tokens before the final norm, plainly layer-normed."""
         return plain_layer_norm(self.prenorm_tokens(imagenet_normalized(images)))

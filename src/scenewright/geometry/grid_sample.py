@@ -8,7 +8,6 @@ Legend: N voxels, B batch, M queries per batch item, C channels. Frame: voxel un
 Source: JeffreyXiang/FlexGEMM flex_gemm/kernels/cuda/grid_sample/grid_sample.cu.
 """
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, no_type_check
 
@@ -19,30 +18,18 @@ from numba import njit
 from torch import Tensor
 
 from scenewright.geometry.ovoxel.voxelize_index import index_coords, row_at
+from scenewright.machine import available_cores
 from scenewright.sparse.hashing import MAX_COORDINATE, CoordTable, coord_keys
-from scenewright.types import SparseVoxels
 
-__all__ = ["sample_sparse_grid", "sample_voxels"]
+__all__ = [
+    "sample_sparse_grid",
+]
 
 Mode = Literal["trilinear", "nearest"]
 
 _TINY_WEIGHT = 1e-12
 _MAX_BRICKS = 1 << 27
 _CHUNK = 1 << 16
-
-
-def sample_voxels(
-    voxels: SparseVoxels, name: str, points: Float[Tensor, "M 3"], mode: Mode = "trilinear"
-) -> Float[Tensor, "M C"]:
-    """Attribute `name` of `voxels` at points in the cube's frame [-0.5, 0.5]^3, as float32.
-
-    Raises:
-        KeyError: the voxels have no attribute of that name.
-    """
-    values = voxels.attributes[name]
-    values = (values[:, None] if values.ndim == 1 else values).float()
-    coords = torch.nn.functional.pad(voxels.coords, (1, 0))
-    return sample_sparse_grid(coords, values, ((points + 0.5) * voxels.resolution)[None], mode)[0]
 
 
 def sample_sparse_grid(
@@ -84,7 +71,7 @@ def _sample_item(coords: Tensor, feats: Tensor, query: Tensor, item: int, mode: 
         sample(top, bricks, shape, values, points, out)
         return torch.from_numpy(out)
     # The kernels release the interpreter lock; slices of `out` are written in place.
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(available_cores()) as pool:
         starts = range(0, len(points), _CHUNK)
         pieces = [(points[at : at + _CHUNK], out[at : at + _CHUNK]) for at in starts]
         list(pool.map(lambda piece: sample(top, bricks, shape, values, *piece), pieces))

@@ -16,7 +16,6 @@ __all__ = [
     "matrix_to_quaternion_wxyz",
     "quaternion_multiply",
     "quaternion_wxyz_to_matrix",
-    "transform_points",
     "yaw_to_matrix",
 ]
 
@@ -128,10 +127,3 @@ def invert_similarity(matrix: Float[Tensor, "*batch 4 4"]) -> Float[Tensor, "*ba
     inverse[..., :3, 3] = -(inverse_linear @ matrix[..., :3, 3:]).squeeze(-1)
     inverse[..., 3, 3] = 1
     return inverse
-
-
-def transform_points(
-    matrix: Float[Tensor, "*batch 4 4"], points: Float[Tensor, "*batch N 3"]
-) -> Float[Tensor, "*batch N 3"]:
-    """Points moved by an affine 4x4 matrix."""
-    return points @ matrix[..., :3, :3].mT + matrix[..., None, :3, 3]

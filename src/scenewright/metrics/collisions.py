@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float, Int
 from numba import njit
 from scipy.ndimage import distance_transform_edt
 
-__all__ = ["CollisionConfig", "CollisionRates", "SceneCollisions", "collision_rates", "inside_grid", "scene_collisions"]
+__all__ = ["CollisionConfig", "SceneCollisions", "inside_grid", "scene_collisions"]
 
 Vertices = Float[np.ndarray, "_ 3"]
 Faces = Int[np.ndarray, "_ 3"]
@@ -45,27 +45,6 @@ class SceneCollisions:
     depth: Float[np.ndarray, "O O"]
     volume_share: Float[np.ndarray, "O O"]
     hit: Bool[np.ndarray, " O"]
-
-
-@dataclass(frozen=True)
-class CollisionRates:
-    """Both in [0, 1]; NaN where there is nothing to count."""
-
-    col_o: float
-    col_s: float
-
-
-def collision_rates(hits: Sequence[Bool[np.ndarray, " _"]]) -> CollisionRates:
-    """Col-O over all objects of all scenes, Col-S over the scenes (I-Scene, supplement).
-
-    Args:
-        hits: one flag per object, scene by scene: whether it collides with any other.
-    """
-    num_objects = sum(len(hit) for hit in hits)
-    return CollisionRates(
-        col_o=sum(int(hit.sum()) for hit in hits) / num_objects if num_objects else float("nan"),
-        col_s=sum(bool(hit.any()) for hit in hits) / len(hits) if hits else float("nan"),
-    )
 
 
 def scene_collisions(

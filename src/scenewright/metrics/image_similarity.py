@@ -13,18 +13,12 @@ from torch import Tensor
 
 from scenewright.errors import InputError
 
-__all__ = ["on_white", "psnr", "ssim"]
+__all__ = ["psnr", "ssim"]
 
 # The sizes have no name, so that unequal ones reach our own message.
 Picture = Float[Tensor, "_ _ _"]
 
 _WINDOW, _SIGMA, _K1, _K2 = 11, 1.5, 0.01, 0.03
-
-
-def on_white(rgba: Float[Tensor, "4 H W"]) -> Float[Tensor, "3 H W"]:
-    """Colour over a white background: a * rgb + (1 - a), straight alpha."""
-    alpha = rgba[3:]
-    return alpha * rgba[:3] + (1 - alpha)
 
 
 def psnr(prediction: Picture, truth: Picture) -> float:

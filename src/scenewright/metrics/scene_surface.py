@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from scenewright.geometry.mesh.sample import triangle_areas
+from scenewright.geometry.mesh.sample import sample_faces
 from scenewright.metrics.nearest import nearest_neighbours
 from scenewright.types import Mesh
 
@@ -56,18 +56,11 @@ class SurfaceScores:
 def sampled_surface(mesh: Mesh, *, num_points: int = NUM_SAMPLES, seed: int = 0) -> SurfaceSamples:
     """Points spread evenly by area over a mesh; none where it has no area."""
     vertices, faces = mesh.vertices.double().cpu().numpy(), mesh.faces.long().cpu().numpy()
-    areas = triangle_areas(vertices, faces) if len(faces) else np.zeros(0)
-    if areas.sum() == 0:
-        return SurfaceSamples(torch.zeros(0, 3).double(), torch.zeros(0, 3).double())
-    rng = np.random.default_rng(seed)
-    steps = (np.arange(num_points) + rng.random(num_points)) / num_points * areas.sum()
-    face = np.minimum(np.searchsorted(np.cumsum(areas), steps, side="right"), len(faces) - 1)
-    u, v = rng.random((2, num_points, 1))
-    u, v = np.where(u + v > 1, 1 - u, u), np.where(u + v > 1, 1 - v, v)
+    points, face = sample_faces(vertices, faces, num_points, np.random.default_rng(seed))
     a, b, c = (vertices[faces[face, corner]] for corner in range(3))
     normals = np.cross(b - a, c - a)
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
-    return SurfaceSamples(torch.from_numpy(a + u * (b - a) + v * (c - a)), torch.from_numpy(normals))
+    return SurfaceSamples(torch.from_numpy(points), torch.from_numpy(normals))
 
 
 def surface_scores(

@@ -14,7 +14,7 @@ from scenewright.rendering.triangles import TriangleScene, pack_scene
 from scenewright.rendering.view import parallel_view
 from scenewright.types import Scene
 
-__all__ = ["depth_picture", "instance_colors", "mask_overlay", "normal_picture", "picture_sheet", "top_view"]
+__all__ = ["instance_colors", "mask_overlay", "picture_sheet", "top_view"]
 
 Picture = Image.Image | Tensor | np.ndarray
 PLAN_LIGHT = Lights(suns=(SunLight((-0.4, 0.5, 1.0), (0.55, 0.55, 0.55)),), ambient=Ambient((0.6,) * 3, (0.4,) * 3))
@@ -92,23 +92,6 @@ def instance_colors(count: int) -> list[tuple[int, int, int]]:
         rgb = [*table, (value, low, fall)][sector % 6]
         colors.append((round(255 * rgb[0]), round(255 * rgb[1]), round(255 * rgb[2])))
     return colors[:count]
-
-
-def depth_picture(depth: Tensor) -> Image.Image:
-    """Depth or distance as grey: near is bright, nothing is black."""
-    values = depth.detach().float().cpu().numpy()
-    hit = values > 0
-    if not hit.any():
-        return Image.fromarray(np.zeros((*values.shape, 3), dtype=np.uint8))
-    inverse = 1 / np.where(hit, values, 1.0)
-    low, high = inverse[hit].min(), inverse[hit].max()
-    grey = np.where(hit, 0.15 + 0.85 * (inverse - low) / max(high - low, 1e-9), 0.0)
-    return Image.fromarray((255 * grey).round().astype(np.uint8)).convert("RGB")
-
-
-def normal_picture(normal: Tensor) -> Image.Image:
-    """Unit normals as the usual colours: x, y, z from [-1, 1] to [0, 255]; where there is none, mid grey."""
-    return _to_pil(normal.detach().float().cpu() * 0.5 + 0.5)
 
 
 def top_view(scene: Scene | TriangleScene, size: int = 512, *, cut_height_m: float | None = None) -> Image.Image:

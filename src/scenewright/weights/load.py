@@ -26,7 +26,6 @@ import torch
 from torch import Tensor, nn
 
 from scenewright.errors import WeightsError
-from scenewright.io.atomic import atomic_path
 from scenewright.weights.checkpoint import Checkpoint, TensorCheckpoint, open_checkpoint
 from scenewright.weights.keymap import IDENTITY, KeyMap
 

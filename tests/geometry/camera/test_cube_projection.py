@@ -4,7 +4,7 @@ import torch
 
 from scenewright.geometry.camera.cameras import orbit_camera
 from scenewright.geometry.camera.cube_projection import cell_centres, projected, sampled
-from scenewright.geometry.camera.projection import project_points
+from tests.support.projection import project_points
 
 
 def test_cells_land_on_the_pixels_that_a_camera_gives_them() -> None:

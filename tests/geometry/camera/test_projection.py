@@ -4,16 +4,9 @@ import pytest
 import torch
 
 from scenewright.geometry.camera.cameras import intrinsics_from_fov, look_at, orbit_camera
-from scenewright.geometry.camera.projection import (
-    camera_center,
-    depth_to_distance,
-    depth_to_points,
-    distance_to_depth,
-    pixel_rays,
-    project_points,
-    scale_camera,
-)
+from scenewright.geometry.camera.projection import camera_center, scale_camera
 from scenewright.types import Camera
+from tests.support.projection import depth_to_distance, depth_to_points, distance_to_depth, pixel_rays, project_points
 
 
 def level_camera() -> Camera:

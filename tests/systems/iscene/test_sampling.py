@@ -10,15 +10,10 @@ from scenewright.samplers.euler import euler
 from scenewright.samplers.guidance import guided
 from scenewright.samplers.schedule import rescaled_times
 from scenewright.systems.iscene.config import SceneContextConfig
-from scenewright.systems.iscene.sampling import (
-    SlotLatents,
-    latent_noise,
-    sample_structure,
-    structure_noise,
-)
+from scenewright.systems.iscene.sampling import SlotLatents, sample_structure, structure_noise
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
 from scenewright.weights.load import load_state
-from tests.support.iscene_published import conditions_from_slots, object_coords
+from tests.support.iscene_published import conditions_from_slots, latent_noise, object_coords
 from tests.tiny_iscene import TINY_FLOW, tiny_flow
 
 SAMPLER = SamplerConfig(steps=6, guidance_strength=3.0)

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scenewright.geometry.rotation import compose_similarity, transform_points, yaw_to_matrix
+from scenewright.geometry.rotation import compose_similarity, yaw_to_matrix
 from scenewright.systems.scenegen.poses import (
     MIN_SCALE,
     centred_in_unit_cube,
@@ -13,7 +13,7 @@ from scenewright.systems.scenegen.poses import (
     world_from_objects,
 )
 from scenewright.systems.scenegen.position_head import IDENTITY_POSE
-from tests.support.rotations import random_rotation
+from tests.support.rotations import random_rotation, transform_points
 from tests.support.scenegen_published import published_assembly, relative_poses
 
 

@@ -12,7 +12,6 @@ Legend: V vertices, T triangles, N listed voxels. Lengths in voxels from the gri
 in the surfaces' areas in voxels. The brick index: see voxelize_index. Kernels carry no annotations: they are compiled.
 """
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, no_type_check
@@ -23,6 +22,7 @@ from numba import njit
 
 from scenewright.geometry.mesh.triangle_tree import on_triangle
 from scenewright.geometry.ovoxel.voxelize_index import brick_rows, index_coords, row_at, touch_row
+from scenewright.machine import available_cores
 
 __all__ = [
     "FINEST",
@@ -99,7 +99,7 @@ def far_pieces(
 
     # Kernels release the interpreter lock. The first call compiles; one thread must do that alone.
     parts = [np.empty((0, 5)), *(solve(task) for task in tasks[:1])]
-    with ThreadPoolExecutor(num_threads or os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(num_threads or available_cores()) as pool:
         for done, part in enumerate(pool.map(solve, tasks[1:]), start=2):
             parts.append(part)
             if progress is not None:

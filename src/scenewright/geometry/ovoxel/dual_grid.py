@@ -10,7 +10,6 @@ Source: microsoft/TRELLIS.2 o-voxel/src/convert/flexible_dual_grid.cpp. Work and
 surface voxels (figures: benchmarks/RESULTS.md).
 """
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from torch import Tensor
 from scenewright.errors import InputError
 from scenewright.geometry.ovoxel.dual_grid_kernels import boundary_edges, slab_dual_grid, slabs_of_simplices
 from scenewright.geometry.ovoxel.voxelize import Lattice, check_surface
+from scenewright.machine import available_cores
 from scenewright.types import DualGrid, Mesh
 
 __all__ = ["DualGridConfig", "mesh_to_dual_grid", "mesh_to_lattice", "slab_starts"]
@@ -118,7 +118,7 @@ def mesh_to_lattice(
     occupied = [slab for slab in range(len(starts) - 1) if offsets[slab + 1] > offsets[slab]]
     # Kernels release the interpreter lock. The first call compiles; one thread must do that alone.
     parts = [solve(slab) for slab in occupied[:1]]
-    with ThreadPoolExecutor(config.num_threads or os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(config.num_threads or available_cores()) as pool:
         for done, part in enumerate(pool.map(solve, occupied[1:]), start=2):
             parts.append(part)
             if progress is not None:

@@ -9,7 +9,6 @@ section 3.2. Left out: emission and normal maps, which published training data d
 """
 
 import logging
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from scenewright.geometry.ovoxel.dual_grid_kernels import slabs_of_simplices
 from scenewright.geometry.ovoxel.volumetric_attributes_kernels import slab_attributes
 from scenewright.geometry.ovoxel.volumetric_attributes_texture import FILTERS, WRAPS, pack_textures
 from scenewright.geometry.ovoxel.voxelize import Lattice, check_surface
+from scenewright.machine import available_cores
 from scenewright.types import Mesh
 
 __all__ = [
@@ -121,7 +121,7 @@ def voxelize_textured_triangles(
 
     occupied = [slab for slab in range(len(starts) - 1) if offsets[slab + 1] > offsets[slab]]
     parts = [(np.empty((0, 3), np.int32), np.empty((0, 9), np.float32)), *(voxelize(slab) for slab in occupied[:1])]
-    with ThreadPoolExecutor(num_threads or os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(num_threads or available_cores()) as pool:
         for done, part in enumerate(pool.map(voxelize, occupied[1:]), start=2):
             parts.append(part)
             if progress is not None:

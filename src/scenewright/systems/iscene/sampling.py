@@ -7,7 +7,7 @@ all objects still share their noise, their unconditional velocity is computed on
 Legend: N objects, S slots, C channels, R latent resolution, T condition tokens.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -21,7 +21,7 @@ from scenewright.samplers.guidance import Velocity
 from scenewright.systems.iscene.config import SceneContextConfig
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
 
-__all__ = ["SlotConditions", "SlotLatents", "latent_noise", "sample_structure", "structure_noise"]
+__all__ = ["SlotConditions", "SlotLatents", "sample_structure", "structure_noise"]
 
 # Rows of tokens that a CPU takes at once: more of them only take 7 % longer each (two cores, width 1024).
 _CPU_TOKENS = 4096
@@ -54,15 +54,6 @@ def structure_noise(config: SceneContextConfig, generator: torch.Generator) -> F
     """Noise of every slot, on the CPU; all objects start from the same, as released."""
     flow = config.flow
     return torch.randn((1, config.num_slots, flow.in_channels, *[flow.resolution] * 3), generator=generator)[0]
-
-
-def latent_noise(counts: Sequence[int], channels: int, generator: torch.Generator) -> list[Float[Tensor, "_ C"]]:
-    """Noise of the latent stage for every row of the published arrangement, whose voxel counts are given.
-
-    It continues the structure's generator and is one draw over all rows, those that are dropped included: a normal
-    draw in parts would not give the same numbers.
-    """
-    return list(torch.randn(sum(counts), channels, generator=generator).split(list(counts)))
 
 
 @torch.no_grad()
