@@ -89,6 +89,9 @@ def test_floor_scenes(selector: Selector, seed: int) -> None:
     assert (seen[:, 2] > 0).all()
     assert ((pixels > 0) & (pixels < 64)).all()
     assert camera.cam_from_world[0, 2].abs() < 1e-6  # no roll: image right is level
+    room = scene.scene().room
+    assert room is not None
+    assert polygon_contains(room.floor_polygon.numpy(), corners[:, :2].numpy()).all()
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -113,6 +116,11 @@ def test_rooms(selector: Selector, theme: str) -> None:
             eye = -(pose[:3, :3].T @ pose[:3, 3]).numpy()
             assert polygon_contains(corners, eye[None, :2]).all()
             assert 1.1 < eye[2] < 1.9
+        room = scene.scene().room
+        assert room is not None
+        assert room.height == height
+        np.testing.assert_allclose(room.floor_polygon, corners, rtol=1e-6)
+        assert len(room.openings) == len(scene.layout["openings"]) > 0
         names = [name for name, _ in scene.fixtures]
         assert {"floor", "ceiling", "wall_0", "opening_0", "lamp_0"} <= set(names)
 

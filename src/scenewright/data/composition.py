@@ -20,7 +20,7 @@ from scenewright.data.asset import Asset, merged_geometry
 from scenewright.data.clearance import Footprint, boxes_apart, models_apart
 from scenewright.data.held_out import TrainingAsset
 from scenewright.data.support_surface import Support, find_support
-from scenewright.types import Camera, Mesh, Scene, SceneObject
+from scenewright.types import Camera, Mesh, Room, Scene, SceneObject
 
 __all__ = ["RESTING_GAP_M", "ComposedScene", "Composer", "PlacedAsset"]
 
@@ -86,6 +86,7 @@ class ComposedScene:
     cameras: tuple[Camera, ...] = ()
     panorama_poses: tuple[Float[Tensor, "4 4"], ...] = ()
     layout: dict[str, Any] = field(default_factory=dict)
+    room: Room | None = None
 
     def scene(self, *, with_fixtures: bool = True) -> Scene:
         """The geometry as a `Scene`: objects first, in the order of their instance numbers, then the fixtures."""
@@ -96,7 +97,7 @@ class ComposedScene:
         if with_fixtures:
             items += [SceneObject(name, (mesh,)) for name, mesh in self.fixtures]
         cameras = {"camera": self.cameras[0]} if self.cameras else {}
-        return Scene(tuple(items), cameras=cameras, is_metric=True)
+        return Scene(tuple(items), cameras=cameras, room=self.room, is_metric=True)
 
 
 class Composer:

@@ -20,12 +20,10 @@ __all__ = ["compose_floor_scene", "object_corners"]
 Lamp = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 
-def compose_floor_scene(
-    selector: Selector, rng: np.random.Generator, *, size: int = 518, num_objects: tuple[int, int] = (2, 6)
-) -> ComposedScene:
+def compose_floor_scene(selector: Selector, rng: np.random.Generator, *, size: int = 518) -> ComposedScene:
     """A scene with one square camera of `size` pixels; all randomness comes from `rng`."""
     composer = Composer()
-    total = int(rng.integers(num_objects[0], num_objects[1] + 1))
+    total = int(rng.integers(2, 7))
     stacked = min(int(rng.choice([0, 1, 2], p=[0.4, 0.3, 0.3])), total - 1)
     aligned = rng.uniform() < 0.6
     spread = float(rng.uniform(0.03, 0.5))
@@ -50,6 +48,7 @@ def compose_floor_scene(
         fixtures=tuple(fixtures),
         lamps=_lamps(shell, rng),
         cameras=(camera,),
+        room=shell.room,
     )
 
 

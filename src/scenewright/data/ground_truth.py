@@ -108,11 +108,11 @@ class PreparedScene:
             amodal.append(alone)
         return object_views(visible, amodal)
 
-    def num_seen(self, camera: Camera, *, min_picture_share: float = 0.001, shrink: int = 4) -> int:
-        """Number of objects that fill at least a share of a picture, judged at a resolution `shrink` times lower."""
+    def num_seen(self, camera: Camera, *, shrink: int = 4) -> int:
+        """Number of objects that fill at least 0.1 % of a picture, judged at a resolution `shrink` times lower."""
         visible = self._front_instances(view_of_camera(_shrunk(camera, shrink)))
         counts = torch.bincount(visible.flatten().long(), minlength=self.num_objects + 1)[1 : self.num_objects + 1]
-        return int((counts >= max(1.0, min_picture_share * visible.numel())).sum())
+        return int((counts >= max(1.0, 0.001 * visible.numel())).sum())
 
     def _front_instances(self, view: View) -> Int[Tensor, "height width"]:
         front = rasterize(self.packed, view).face

@@ -11,7 +11,7 @@ import numpy as np
 from scenewright.data.composition import RESTING_GAP_M, ComposedScene, Composer, PlacedAsset
 from scenewright.data.floor_scenes import object_corners
 from scenewright.data.held_out import TrainingAsset
-from scenewright.data.random_layout import DEFAULT_LAYOUT, RandomLayoutConfig, sample_layout
+from scenewright.data.random_layout import DEFAULT_LAYOUT, sample_layout
 from scenewright.data.selection import Selector
 from scenewright.data.support_surface import Support, footprint_radius, largest_scale
 from scenewright.data.viewpoints import sample_sphere_view
@@ -29,12 +29,11 @@ def compose_random_scene(
     *,
     size: int = 512,
     views: int = 4,
-    config: RandomLayoutConfig = DEFAULT_LAYOUT,
 ) -> ComposedScene:
     """A scene with `views` of the 150 cameras; all randomness comes from `rng`."""
-    count = int(rng.integers(config.num_objects[0], config.num_objects[1] + 1))
+    count = int(rng.integers(DEFAULT_LAYOUT.num_objects[0], DEFAULT_LAYOUT.num_objects[1] + 1))
     sources = [selector.anything(rng) for _ in range(count)]
-    low, high = np.log(config.size_range)
+    low, high = np.log(DEFAULT_LAYOUT.size_range)
     scales = np.exp(rng.uniform(low, high, count)) / np.array([math.hypot(*s.asset.size_m) for s in sources])
     yaws = rng.uniform(-math.pi, math.pi, count)
     tops = [_top(source, float(scale)) for source, scale in zip(sources, scales, strict=True)]
@@ -45,7 +44,7 @@ def compose_random_scene(
             stacked[index] = int(rng.choice(carriers))
     ground = [index for index in range(count) if index not in stacked]
     radii = np.array([scales[i] * footprint_radius(*sources[i].asset.size_m[:2]) for i in ground])
-    layout = sample_layout(radii, rng, config)
+    layout = sample_layout(radii, rng)
     composer = Composer()
     number: dict[int, int] = {}
     for row in layout.indices:

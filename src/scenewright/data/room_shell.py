@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
 from scenewright.data.materials import sample_material
 from scenewright.data.parametric.kit import finish_mesh
 from scenewright.data.parametric.solids import box
-from scenewright.types import Mesh, Opening, PBRMaterial
+from scenewright.types import Mesh, Opening, PBRMaterial, Room
 
 __all__ = ["RoomShell", "build_shell", "ear_triangles", "polygon_contains"]
 
@@ -28,6 +29,11 @@ class RoomShell:
     corners: Float[np.ndarray, "N 2"]
     height: float
     openings: tuple[Opening, ...] = ()
+
+    @property
+    def room(self) -> Room:
+        """The shell as scenes and their files hold it."""
+        return Room(torch.from_numpy(self.corners).float(), self.height, self.openings)
 
     def wall(self, index: int) -> tuple[np.ndarray, np.ndarray, float]:
         """Start, unit direction and length of a wall; the room lies on its left."""
@@ -76,15 +82,14 @@ def _closed_triangle_contains(a: np.ndarray, b: np.ndarray, c: np.ndarray, point
     return inside
 
 
-def build_shell(shell: RoomShell, rng: np.random.Generator, *, with_ceiling: bool = True) -> list[tuple[str, Mesh]]:
+def build_shell(shell: RoomShell, rng: np.random.Generator) -> list[tuple[str, Mesh]]:
     """Named meshes `floor`, `ceiling`, `wall_i` and `opening_i`."""
     triangles = np.array(ear_triangles(shell.corners))
     flat = np.column_stack([shell.corners, np.zeros(len(shell.corners))])
     floor = finish_mesh(flat, triangles, sample_material("floor", rng), float(rng.uniform(0.5, 1.4)))
     parts = [("floor", floor)]
-    if with_ceiling:
-        lifted = flat + np.array([0, 0, shell.height])
-        parts.append(("ceiling", finish_mesh(lifted, triangles[:, ::-1].copy(), sample_material("ceiling", rng), 1.0)))
+    lifted = flat + np.array([0, 0, shell.height])
+    parts.append(("ceiling", finish_mesh(lifted, triangles[:, ::-1].copy(), sample_material("ceiling", rng), 1.0)))
     paint, tile = sample_material("wall", rng), float(rng.uniform(0.4, 1.2))
     for index in range(len(shell.corners)):
         holes = [opening for opening in shell.openings if opening.wall == index]

@@ -113,10 +113,10 @@ class RoomFurnisher:
         placed = PlacedAsset(source, (float(x), float(y), 0.0), yaw)
         return self.composer.place(placed, gap=gap, keep_free=self.keep_free)
 
-    def along_wall(self, source: TrainingAsset, attempts: int = 30) -> bool:
+    def along_wall(self, source: TrainingAsset) -> bool:
         """With its back to a random wall."""
         width, depth, _ = source.asset.size_m
-        for _ in range(attempts):
+        for _ in range(30):
             wall = int(self.rng.integers(len(self.shell.corners)))
             start, along, length = self.shell.wall(wall)
             if length < width + 0.04:
@@ -131,20 +131,20 @@ class RoomFurnisher:
                 return True
         return False
 
-    def in_the_middle(self, source: TrainingAsset, attempts: int = 40) -> bool:
+    def in_the_middle(self, source: TrainingAsset) -> bool:
         """Free in the room, parallel to the walls, with a way round it where that is possible."""
         low, high = self.shell.corners.min(0), self.shell.corners.max(0)
-        for attempt in range(attempts):
+        for attempt in range(40):
             x, y = self.rng.uniform(low + 0.5, high - 0.5)
             yaw = float(self.rng.integers(4)) * math.pi / 2 + float(self.rng.normal(0, 0.03))
-            if self._put(source, x, y, yaw, gap=0.7 if attempt < attempts // 2 else 0.25):
+            if self._put(source, x, y, yaw, gap=0.7 if attempt < 20 else 0.25):
                 return True
         return False
 
-    def anywhere(self, source: TrainingAsset, attempts: int = 30) -> bool:
+    def anywhere(self, source: TrainingAsset) -> bool:
         """Free in the room, turned at will."""
         low, high = self.shell.corners.min(0), self.shell.corners.max(0)
-        for _ in range(attempts):
+        for _ in range(30):
             x, y = self.rng.uniform(low + 0.2, high - 0.2)
             if self._put(source, x, y, float(self.rng.uniform(-math.pi, math.pi)), gap=0.05):
                 return True
@@ -296,6 +296,7 @@ def compose_room(
         cameras=tuple(pinhole(pose, fov, round(size * 4 / 3), size) for pose in poses),
         panorama_poses=panorama_poses,
         layout={"theme": theme, **_layout_json(shell)},
+        room=shell.room,
     )
 
 

@@ -72,11 +72,11 @@ def sample_of(scene: ComposedScene, number: int, recipe: DataRecipe) -> Sample:
 
 def _geometry_only(scene: ComposedScene) -> Scene:
     """Positions and faces in the world frame: no materials, so the file stays small."""
-    items = []
-    for item in scene.scene().objects:
+    whole, items = scene.scene(), []
+    for item in whole.objects:
         parts = tuple(Mesh(part.vertices, part.faces) for part in item.placed_parts())
         items.append(replace(item, parts=parts, world_from_object=SceneObject("").world_from_object))
-    return Scene(tuple(items), is_metric=True)
+    return Scene(tuple(items), room=whole.room, is_metric=True)
 
 
 def _object_json(instance: int, placed: PlacedAsset) -> dict[str, Any]:

@@ -44,9 +44,9 @@ class SceneStream:
     def __iter__(self) -> Iterator[ComposedScene]:
         return self.iterate()
 
-    def iterate(self, start: int = 0, step: int = 1) -> Iterator[ComposedScene]:
-        """Scenes `start`, `start + step`, ...: one worker's share, or the rest after an interruption."""
-        for number in range(start, self.recipe.count, step):
+    def iterate(self, start: int = 0) -> Iterator[ComposedScene]:
+        """Scenes from `start` on: all, or the rest after an interruption."""
+        for number in range(start, self.recipe.count):
             scene = self.scene(number)
             if scene is not None:
                 yield scene

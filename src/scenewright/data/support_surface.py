@@ -32,9 +32,9 @@ class Support:
     is_centroid_inside: bool
     flat_share: float = 1.0
 
-    def is_usable(self, min_footprint_share: float = 0.2, min_flat_share: float = 0.6) -> bool:
+    def is_usable(self) -> bool:
         """Whether things may stand here: the centroid lies on the top (no U shapes), which is flat and no mere knob."""
-        is_top = self.footprint_share >= min_footprint_share and self.flat_share >= min_flat_share
+        is_top = self.footprint_share >= 0.2 and self.flat_share >= 0.6
         return self.is_centroid_inside and is_top
 
 

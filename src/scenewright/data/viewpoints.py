@@ -94,8 +94,6 @@ def walk_poses(
     high: tuple[float, float],
     count: int,
     rng: np.random.Generator,
-    *,
-    pitch_down_deg: tuple[float, float] = (8.0, 20.0),
 ) -> list[Float[Tensor, "4 4"]]:
     """A walk at eye height: free stations, each next one the nearest not yet visited, looking across the room.
 
@@ -129,7 +127,7 @@ def walk_poses(
         if not is_free(x, y):
             x, y = here
         heading = math.atan2(center[1] - y, center[0] - x) + float(rng.uniform(-0.8, 0.8))
-        drop = math.tan(math.radians(rng.uniform(*pitch_down_deg)))
+        drop = math.tan(math.radians(rng.uniform(8.0, 20.0)))
         eye = np.array([x, y, rng.uniform(1.3, 1.6)])
         poses.append(_pose(eye, eye + np.array([math.cos(heading), math.sin(heading), -drop])))
     return poses

@@ -72,14 +72,12 @@ def means(records: Sequence[Record], protocol: EvaluationProtocol) -> dict[str, 
     return {name: float(values[0]) for name, values in _draws(records, protocol, np.ones((1, len(records)))).items()}
 
 
-def bootstrap_means(
-    records: Sequence[Record], protocol: EvaluationProtocol, *, num_draws: int | None = None, seed: int | None = None
-) -> dict[str, Float[np.ndarray, " draws"]]:
-    """Every metric on `num_draws` resamples of the scenes; equal seeds give equal resamples (for paired comparison)."""
-    rng = np.random.default_rng(protocol.seed if seed is None else seed)
+def bootstrap_means(records: Sequence[Record], protocol: EvaluationProtocol) -> dict[str, Float[np.ndarray, " draws"]]:
+    """Every metric on resamples of the scenes; equal seeds give equal resamples (for paired comparison)."""
+    rng = np.random.default_rng(protocol.seed)
     records = [record for record in records if has_truth(record)]
     count = len(records)
-    draws = num_draws or protocol.num_bootstrap
+    draws = protocol.num_bootstrap
     weights = rng.multinomial(count, np.full(count, 1 / count), size=draws) if count else np.zeros((draws, 0))
     return _draws(records, protocol, weights.astype(float))
 

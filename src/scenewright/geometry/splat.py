@@ -39,26 +39,22 @@ class SplatImage:
     depth_z_m: Float[Tensor, "height width"]
 
 
-def splat_gaussians(
-    gaussians: Gaussians, camera: Camera, *, kernel_size: float = 0.1, near: float = 0.01, num_sigmas: float = 3.0
-) -> SplatImage:
-    """Picture of Gaussians on black.
+def splat_gaussians(gaussians: Gaussians, camera: Camera, *, kernel_size: float = 0.1) -> SplatImage:
+    """Picture of Gaussians on black; splats reach three standard deviations, centres nearer than 0.01 are not drawn.
 
     Args:
         kernel_size: variance in px^2 that the screen filter adds (0.1 in TRELLIS; 0 switches it off).
-        near: Gaussians whose centre is nearer than this are not drawn.
-        num_sigmas: radius of a splat in standard deviations.
     """
     rotation = camera.cam_from_world[:3, :3].to(gaussians.means)
     centers = gaussians.means @ rotation.T + camera.cam_from_world[:3, 3].to(gaussians.means)
     pixels, covariance, opacity = _project(gaussians, camera, centers, rotation, kernel_size)
     determinant = covariance[:, 0, 0] * covariance[:, 1, 1] - covariance[:, 0, 1] ** 2
     with torch.no_grad():
-        reach = num_sigmas * torch.stack([covariance[:, 0, 0], covariance[:, 1, 1]], 1).clamp(min=0).sqrt()
+        reach = 3.0 * torch.stack([covariance[:, 0, 0], covariance[:, 1, 1]], 1).clamp(min=0).sqrt()
         size = torch.tensor([camera.width, camera.height], device=pixels.device)
         low = (pixels - reach - 0.5).ceil().clamp(min=0)
         high = torch.minimum((pixels + reach - 0.5).floor(), size - 1.0)
-        drawn = (centers[:, 2] > near) & (low <= high).all(1) & (determinant > 0) & (opacity > MIN_ALPHA)
+        drawn = (centers[:, 2] > 0.01) & (low <= high).all(1) & (determinant > 0) & (opacity > MIN_ALPHA)
         kept = torch.nonzero(drawn & torch.isfinite(pixels).all(1)).squeeze(1)
         order = kept[centers[kept, 2].argsort()]
     low, high = low[order].long(), high[order].long()

@@ -48,15 +48,11 @@ class MeshQuality:
     texture_range: tuple[int, int] | None
 
 
-def mesh_quality(mesh: Mesh, *, face_budget: int = 100_000, weld_share: float = 1e-6) -> MeshQuality:
-    """Measures one mesh, as defined above (Botsch et al. 2010 for what is closed and manifold).
-
-    Args:
-        weld_share: vertices nearer than this share of the box's longest side are one vertex.
-    """
+def mesh_quality(mesh: Mesh, *, face_budget: int = 100_000) -> MeshQuality:
+    """Measures one mesh, as defined above (Botsch et al. 2010 for what is closed and manifold)."""
     vertices = mesh.vertices.detach().cpu().double().numpy()
     faces = mesh.faces.detach().cpu().numpy().astype(np.int64)
-    welded = _weld(vertices, weld_share)[faces] if len(faces) else faces
+    welded = _weld(vertices)[faces] if len(faces) else faces
     corners = vertices[faces]
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
     flat = (
@@ -83,9 +79,10 @@ def mesh_quality(mesh: Mesh, *, face_budget: int = 100_000, weld_share: float = 
     )
 
 
-def _weld(vertices, share):
+def _weld(vertices):
+    """The vertex that each one is: those nearer than a millionth of the box's longest side are one."""
     side = float((vertices.max(0) - vertices.min(0)).max()) or 1.0
-    keys = np.round((vertices - vertices.min(0)) / (side * share)).astype(np.int64)
+    keys = np.round((vertices - vertices.min(0)) / (side * 1e-6)).astype(np.int64)
     return np.unique(keys, axis=0, return_inverse=True)[1].ravel()
 
 

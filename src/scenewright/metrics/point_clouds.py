@@ -91,14 +91,14 @@ def normalize_per_axis(points: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
     return 1.9 * (points - low) / torch.where(extent == 0, torch.ones_like(extent), extent) - 0.95
 
 
-def normalize_isotropic(points: Float[Tensor, "N 3"], *, half_side: float = 1.0) -> Float[Tensor, "N 3"]:
-    """Points with the centre of their box at 0 and its longest side scaled to [-half_side, half_side].
+def normalize_isotropic(points: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
+    """Points with the centre of their box at 0 and its longest side scaled to [-1, 1].
 
     A cloud of one place (no extent) is only centred.
     """
     low, high = _bounds(points)
     longest = (high - low).amax()
-    scale = 2 * half_side / longest if longest > 0 else torch.ones_like(longest)
+    scale = 2 / longest if longest > 0 else torch.ones_like(longest)
     return (points - (low + high) / 2) * scale
 
 

@@ -51,29 +51,31 @@ def frame_points(
     return Camera(intrinsics, pose.float(), width, height)
 
 
+_MARGIN = 0.06
+"""Share of a turntable's pictures that is left free at each side."""
+
+
 def turntable(
     points: Float[Tensor, "N 3"],
     frames: int,
     *,
     pitch_deg: float = 20.0,
-    start_deg: float = -35.0,
     width: int = 512,
     height: int = 512,
     fov_deg: float = 30.0,
-    margin: float = 0.06,
 ) -> list[Camera]:
     """Cameras on a circle around the points' vertical axis, all at the one distance that fits every view."""
     low, high = points.amin(0).double().cpu(), points.amax(0).double().cpu()
     center = (low + high) / 2
     needed = 0.0
-    steps = [start_deg + 360.0 * i / frames for i in range(frames)]
+    steps = [-35.0 + 360.0 * i / frames for i in range(frames)]
     for yaw in steps:
-        rotation, tangents, _ = _direction(yaw, pitch_deg, width, height, fov_deg, margin)
+        rotation, tangents, _ = _direction(yaw, pitch_deg, width, height, fov_deg, _MARGIN)
         turned = (points.double().cpu() - center) @ rotation.T
         needed = max(needed, float((turned[:, :2].abs() / tangents - turned[:, 2:]).amax()))
     cameras = []
     for yaw in steps:
-        rotation, _, intrinsics = _direction(yaw, pitch_deg, width, height, fov_deg, margin)
+        rotation, _, intrinsics = _direction(yaw, pitch_deg, width, height, fov_deg, _MARGIN)
         pose = torch.eye(4, dtype=torch.float64)
         pose[:3, :3] = rotation
         pose[:3, 3] = -rotation @ center + torch.tensor([0.0, 0.0, needed], dtype=torch.float64)

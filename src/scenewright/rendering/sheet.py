@@ -62,9 +62,7 @@ def picture_sheet(
     return sheet
 
 
-def mask_overlay(
-    image: Picture, masks: Int[Tensor, "height width"] | Sequence[Tensor], *, opacity: float = 0.5
-) -> Image.Image:
+def mask_overlay(image: Picture, masks: Int[Tensor, "height width"] | Sequence[Tensor]) -> Image.Image:
     """The picture with every object tinted in its own colour and outlined.
 
     `masks`: an instance image (0: no object) or one boolean mask per object, both of the picture's size.
@@ -73,7 +71,7 @@ def mask_overlay(
     instance = _instance_image(masks, base.shape[:2])
     colors = np.asarray(instance_colors(int(instance.max(initial=0)) + 1), dtype=np.float32)[instance]
     inside = (instance > 0)[..., None]
-    mixed = np.where(inside, base * (1 - opacity) + colors * opacity, base)
+    mixed = np.where(inside, base * 0.5 + colors * 0.5, base)
     edge = np.zeros(instance.shape, dtype=bool)
     edge[:, 1:] |= instance[:, 1:] != instance[:, :-1]
     edge[1:] |= instance[1:] != instance[:-1]

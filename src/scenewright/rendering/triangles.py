@@ -137,13 +137,12 @@ def place(
     return TriangleScene(**{name: torch.cat(columns[name]) for name in _ARRAYS}, bank=bank)
 
 
-def add_ground(scene: TriangleScene, height_m: float | None = None, *, extent: float = 12.0) -> TriangleScene:
-    """The scene with a shadow-catching square at `height_m` (default: its lowest point), `extent` scene sizes wide."""
+def add_ground(scene: TriangleScene) -> TriangleScene:
+    """The scene with a shadow-catching square at its lowest point, 12 scene sizes wide."""
     low, high = scene.bounds()
-    center, half = (low + high) / 2, 0.5 * extent * float((high - low).norm().clamp(min=1e-6))
-    z = float(low[2]) if height_m is None else height_m
+    center, half = (low + high) / 2, 0.5 * 12.0 * float((high - low).norm().clamp(min=1e-6))
     corners = torch.tensor([[-half, -half, 0.0], [half, -half, 0.0], [half, half, 0.0], [-half, half, 0.0]])
-    offset = torch.tensor([float(center[0]), float(center[1]), z])
+    offset = torch.tensor([float(center[0]), float(center[1]), float(low[2])])
     faces = torch.tensor([[0, 1, 2], [0, 2, 3]])
     square = pack_meshes([Mesh((corners + offset), faces, material=PBRMaterial())]).to(scene.vertices.device)
     kinds = square.bank.kinds.clone()

@@ -12,7 +12,7 @@ from scenewright.types import Scene, View
 __all__ = ["comparison_picture"]
 
 
-def comparison_picture(views: Sequence[View], scene: Scene, cell: int = 384) -> Image.Image:
+def comparison_picture(views: Sequence[View], scene: Scene) -> Image.Image:
     """The picture, its masks, the scene from the same camera and from above, side by side; further views below."""
     rows: list[list[Any]] = [[view.image] for view in views]
     labels = ["input"]
@@ -25,4 +25,4 @@ def comparison_picture(views: Sequence[View], scene: Scene, cell: int = 384) -> 
         cells.append(preview_still(scene, camera=scene.camera))
         labels.append("scene, same camera")
     cells.append(top_view(scene))
-    return picture_sheet(rows, labels=(*labels, "from above"), cell=cell)
+    return picture_sheet(rows, labels=(*labels, "from above"), cell=384)

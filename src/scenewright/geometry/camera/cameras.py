@@ -118,9 +118,9 @@ def orbit_camera(
     return Camera(intrinsics_from_fov(fov_x_deg, width, height).to(target), look_at(eye, target), width, height)
 
 
-def sphere_cameras(num_views: int, *, radius: float = 2.0, fov_deg: float = 40.0, size: int = 1024) -> list[Camera]:
-    """Square cameras spread over a sphere, all looking at the origin; the defaults contain its ball of radius 0.68."""
-    intrinsics_px = intrinsics_from_fov(fov_deg, size, size)
+def sphere_cameras(num_views: int, *, radius: float = 2.0, size: int = 1024) -> list[Camera]:
+    """Square cameras of 40 degrees on a sphere, all looking at the origin; from 2.0 they contain its ball of 0.68."""
+    intrinsics_px = intrinsics_from_fov(40.0, size, size)
     eyes = orbit_position(sphere_yaw_pitch(num_views), radius)
     poses = look_at(eyes, torch.zeros_like(eyes))
     return [Camera(intrinsics_px, pose, size, size) for pose in poses]

@@ -30,21 +30,24 @@ _OUTER_RANGE = (0.25, 0.5)
 _CAPACITY_STEPS = 1e5
 
 
-def remove_invisible_faces(mesh: Mesh, *, num_views: int = 1000, size: int = 1024, max_hole_area: float = 0.04) -> Mesh:
+def remove_invisible_faces(mesh: Mesh, *, num_views: int = 1000, size: int = 1024) -> Mesh:
     """The mesh without patches that are invisible from outside; unchanged when every face is seen.
 
     Args:
         num_views: views on the sphere round the mesh; fewer are faster and call more small faces invisible.
         size: pixels per side of each view.
-        max_hole_area: largest opening that a deletion may leave, relative to the square of the mesh's largest side.
     """
     visibility = face_visibility(mesh, num_views=num_views, size=size)
-    hidden = invisible_faces(mesh, visibility, max_hole_area=max_hole_area)
+    hidden = invisible_faces(mesh, visibility)
     return select_faces(mesh, ~hidden) if hidden.any() else mesh
 
 
 def invisible_faces(mesh: Mesh, visibility: Float[Tensor, " F"], *, max_hole_area: float = 0.04) -> Bool[Tensor, " F"]:
-    """Which faces to delete, given the fraction of views that see each one."""
+    """Which faces to delete, given the fraction of views that see each one.
+
+    Args:
+        max_hole_area: largest opening that a deletion may leave, relative to the square of the mesh's largest side.
+    """
     seen = visibility.cpu().numpy()
     inner = seen == 0
     if not inner.any():

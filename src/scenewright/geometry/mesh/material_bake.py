@@ -26,7 +26,6 @@ def material_from_bake(
     normal_map: BakedTexture | None = None,
     alpha_mode: str = "auto",
     double_sided: bool = False,
-    name: str = "",
 ) -> PBRMaterial:
     """The material of a baked texture whose last axis is named by `channels`.
 
@@ -58,7 +57,6 @@ def material_from_bake(
         normal_texture=None if normal_map is None else to_bytes(normal_map.values * 0.5 + 0.5),
         alpha_mode=alpha_mode,  # type: ignore[arg-type]
         double_sided=double_sided,
-        name=name,
     )
 
 

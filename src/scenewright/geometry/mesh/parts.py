@@ -107,13 +107,12 @@ def remove_duplicate_faces(mesh: Mesh) -> Mesh:
     return mesh if keep.all() else select_faces(mesh, keep)
 
 
-def weld_vertices(mesh: Mesh, *, tolerance: float = 0.0) -> Mesh:
-    """Joins vertices at the same position (or in the same cell of a `tolerance` grid); the first one's attributes win.
+def weld_vertices(mesh: Mesh) -> Mesh:
+    """Joins vertices at the same position; the first one's attributes win.
 
     Seams of textures are welded as well, so do this before unwrapping, not after.
     """
-    key = (mesh.vertices / tolerance).round() if tolerance > 0 else mesh.vertices
-    _, inverse = torch.unique(key, dim=0, return_inverse=True)
+    _, inverse = torch.unique(mesh.vertices, dim=0, return_inverse=True)
     if len(inverse) == 0:
         return mesh
     row = torch.arange(len(inverse), device=inverse.device)

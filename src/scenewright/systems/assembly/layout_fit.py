@@ -92,8 +92,6 @@ def fit_newcomers(
     newcomers: Sequence[SceneObject],
     camera: Camera,
     errors: LayoutErrors,
-    *,
-    floor_z: float = 0.0,
 ) -> list[SceneObject]:
     """Newcomers at better places in a scene whose camera, floor and other objects stay as they are."""
     places = [index for index, item in enumerate(newcomers) if _is_seen(item)]
@@ -104,7 +102,7 @@ def fit_newcomers(
     problem = LayoutProblem([*present, *(newcomers[index] for index in places)], errors, pose.yaw, camera)
     is_free = np.zeros(problem.num_unknowns, dtype=bool)
     is_free[problem.num_camera + 4 * len(present) :] = True
-    unknowns = problem.solve_closer(problem.known(pose, floor_z), is_free)
+    unknowns = problem.solve_closer(problem.known(pose, 0.0), is_free)
     result = list(newcomers)
     for index, item in zip(places, problem.moved(unknowns)[len(present) :], strict=True):
         result[index] = item

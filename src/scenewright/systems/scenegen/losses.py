@@ -136,15 +136,13 @@ def pose_losses(
     return scenes.means_without_query(per_asset).mean(), log
 
 
-def scene_extent(
-    poses: Float[Tensor, "N 8"], scene_sizes: Sequence[int] | None = None, *, smallest: float = 0.01
-) -> Float[Tensor, "S 3"]:
-    """Size of each scene per axis: from cubes of side s about every asset's position."""
+def scene_extent(poses: Float[Tensor, "N 8"], scene_sizes: Sequence[int] | None = None) -> Float[Tensor, "S 3"]:
+    """Size of each scene per axis, at least 0.01: from cubes of side s about every asset's position."""
     half = poses[:, 7:] / 2
     high, low = poses[:, :3] + half, poses[:, :3] - half
     sizes = [len(poses)] if scene_sizes is None else list(scene_sizes)
     extents = [h.amax(0) - l.amin(0) for h, l in zip(high.split(sizes), low.split(sizes), strict=True)]
-    return torch.stack(extents).clamp(min=smallest)
+    return torch.stack(extents).clamp(min=0.01)
 
 
 class _Scenes:

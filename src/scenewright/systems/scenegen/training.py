@@ -157,8 +157,8 @@ class QuerySet(TrainingSet):
         num_assets: of each scene; None reads every scene once to count.
     """
 
-    def __init__(self, scenes: SceneSource, *, limit: int = MAX_ASSETS, num_assets: Sequence[int] | None = None):
-        self._scenes, self._limit = scenes, limit
+    def __init__(self, scenes: SceneSource, *, num_assets: Sequence[int] | None = None):
+        self._scenes = scenes
         counts = num_assets or [len(scenes.tensors(index)["latent"]) for index in range(len(scenes))]
         self._samples = [(scene, query) for scene, count in enumerate(counts) for query in range(count)]
 
@@ -168,7 +168,7 @@ class QuerySet(TrainingSet):
     def sample(self, index: int, generator: torch.Generator) -> dict[str, Tensor]:
         scene, query = self._samples[index]
         tensors = self._scenes.tensors(scene)
-        order = query_first(len(tensors["latent"]), query, generator, self._limit)
+        order = query_first(len(tensors["latent"]), query, generator, MAX_ASSETS)
         return {
             "latent": tensors["latent"][order],
             "pose": poses_of_placements(tensors["world_from_object"][order].float()),

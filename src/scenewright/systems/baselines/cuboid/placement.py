@@ -22,13 +22,8 @@ _MAX_DISTANCE = 50.0
 _MIN_SIZE = 0.02
 
 
-def box_from_mask(
-    mask: Bool[Tensor, "H W"], camera: Camera, *, floor_z: float = 0.0, depth_share: float = 1.0
-) -> OrientedBox:
-    """The box for one mask: its x runs across the view, its y along it, `yaw` turns world x to the view's right.
-
-    Args:
-        depth_share: depth of the box divided by its width.
+def box_from_mask(mask: Bool[Tensor, "H W"], camera: Camera, *, floor_z: float = 0.0) -> OrientedBox:
+    """The box for one mask: its x runs across the view, its y along it and as long, `yaw` turns x to the view's right.
 
     A mask whose lowest pixels look above the horizon is placed at the far end of the range (50 units).
 
@@ -70,17 +65,17 @@ def box_from_mask(
     width = _MIN_SIZE
     low = high = 0.0
     for _ in range(_ROUNDS):
-        far = near + depth_share * width
+        far = near + width
         # Of the two corners on each side, the one that sticks out in the picture decides.
         low = max(side_low * near, side_low * far) if side_low < 0 else side_low * far
         high = min(side_high * near, side_high * far) if side_high > 0 else side_high * far
         width = max(high - low, _MIN_SIZE)
-    far = near + depth_share * width
+    far = near + width
     height = max(drop + min(rise * near, rise * far), _MIN_SIZE)
     ahead, sideways = (near + far) / 2, (low + high) / 2
     ground = origin[:2] + ahead * heading + sideways * across
     return OrientedBox(
         (float(ground[0]), float(ground[1]), floor_z + height / 2),
-        (width, depth_share * width, height),
+        (width, width, height),
         float(np.arctan2(across[1], across[0])),
     )
