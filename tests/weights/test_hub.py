@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from scenewright.errors import WeightsError
+from scenewright.errors import InputError, WeightsError
 from scenewright.weights.hub import cached_file, fetch, find_file, is_local_source, sha256_of
 from scenewright.weights.record import WeightsRecord
+from scenewright.weights.trust import trusted_hashes
 
 CONTENT = b"some weights"
 COMMIT = "a" * 40
+NAME = "owner/repo@main/ckpts/net.safetensors"
 
 
 def record(**changes) -> WeightsRecord:
@@ -130,11 +132,45 @@ def test_a_download_with_other_content_is_refused(hub, tmp_path, monkeypatch):
         fetch(record(), cache_dir=tmp_path, endpoint=hub)
 
 
-@pytest.mark.slow  # the hub library tries again for about twenty seconds
-def test_without_network(tmp_path, monkeypatch):
-    monkeypatch.setattr("time.sleep", lambda seconds: None)  # the hub's client waits 23 s between its attempts
+def test_without_network_it_is_told_without_trying_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", None)
     with pytest.raises(WeightsError, match="not in the hub cache and the hub cannot be reached"):
         fetch(record(), cache_dir=tmp_path, endpoint="http://127.0.0.1:1")
+
+
+def test_without_a_published_hash_the_first_file_is_trusted_and_another_refused(hub, tmp_path, caplog):
+    unhashed = record(sha256=None, size_bytes=None)
+    path = fetch(unhashed, cache_dir=tmp_path, endpoint=hub)
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    assert f"No published hash of {NAME} is known; trusted as it is, SHA-256 {digest}" in caplog.text
+    assert trusted_hashes(tmp_path) == {NAME: digest}
+    caplog.clear()
+    assert fetch(unhashed, cache_dir=tmp_path, offline=True) == path
+    assert not caplog.text
+    # As if the publisher had replaced it.
+    path.unlink()
+    path.write_bytes(b"other weights")
+    with pytest.raises(WeightsError, match=r"changed since they were first used here .*its line in '.*hashes\.json'"):
+        fetch(unhashed, cache_dir=tmp_path, offline=True)
+    (tmp_path / "scenewright_hashes.json").write_text("[]")
+    with pytest.raises(WeightsError, match="restore it, or delete it to trust all anew"):
+        fetch(unhashed, cache_dir=tmp_path, offline=True)
+
+
+def test_a_download_that_differs_from_its_name_on_the_hub_is_not_trusted(hub, tmp_path, monkeypatch):
+    monkeypatch.setattr(_Hub, "content", b"evil weights")
+    with pytest.raises(WeightsError, match="are damaged"):
+        fetch(record(sha256=None), cache_dir=tmp_path, endpoint=hub)
+    assert not trusted_hashes(tmp_path)
+
+
+def test_a_cache_that_cannot_be_written_is_no_obstacle(hub, tmp_path, monkeypatch, caplog):
+    def refuse(*arguments):
+        raise InputError("Read-only file system.")
+
+    monkeypatch.setattr("scenewright.weights.trust.write_bytes", refuse)
+    assert fetch(record(sha256=None), cache_dir=tmp_path, endpoint=hub).read_bytes() == CONTENT
+    assert "which cannot be noted (Read-only file system.)" in caplog.text
 
 
 def test_offline_never_asks_the_network(tmp_path):

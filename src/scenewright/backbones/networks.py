@@ -173,13 +173,7 @@ class PublishedNetworks:
         """Where the weights of a network are on this machine, verified where they are published; downloads them."""
         if key.name not in self._files:
             source, stem = self._located(key)
-            file = f"{stem}.safetensors"
-            for record in self._layout.records:
-                if (record.repository, record.file) == (str(source), file):
-                    self._files[key.name] = source.fetch(record)
-                    break
-            else:
-                self._files[key.name] = source.find(file)
+            self._files[key.name] = source.weights(f"{stem}.safetensors", self._layout.records)
         return self._files[key.name]
 
     def _located(self, key: NetworkKey[Any]) -> tuple[WeightsSource, str]:

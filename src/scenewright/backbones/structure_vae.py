@@ -135,7 +135,8 @@ def decode_structure(
     if not len(coords):
         raise EmptyStructureError(
             "The structure has no occupied voxel, so there is no object; try another seed, or check that the image "
-            "shows the object on a clean background."
+            "shows the object on a clean background. If every picture gives this, the image features are wrong: the "
+            "flow was trained with another image encoder, or its weights are not these (`scenewright doctor`)."
         )
     return coords
 

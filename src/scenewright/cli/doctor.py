@@ -38,6 +38,9 @@ def _report(facts: dict[str, Any]) -> list[str]:
     lines.append(f"weights     mini weights: {f'{len(mini)} files, ready' if mini else 'not in this installation'}")
     published = facts["weights"]["published"]
     lines.append(f"            published: {', '.join(published) or 'none in the hub cache (scenewright list)'}")
+    for name, digest in facts["weights"]["unverified"].items():
+        state = f"trusted since first use, SHA-256 {digest[:12]}..." if digest else "not used yet"
+        lines.append(f"            unverified: {name}, no published hash is known; {state}")
     for system in facts["systems"]:
         lines.append(f"system      {system['name']} ({system['purpose']}): {_verdict(system)}")
     return lines

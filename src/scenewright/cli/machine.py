@@ -53,15 +53,19 @@ def describe_machine() -> dict[str, Any]:
 def _weights() -> dict[str, Any]:
     import scenewright
     from scenewright.cli.catalogue import all_records
-    from scenewright.weights.hub import cached_file
+    from scenewright.weights.hub import cached_file, hub_cache
+    from scenewright.weights.trust import trusted_hashes
 
-    published = {}
+    published, unverified = {}, {}
+    trusted = trusted_hashes(hub_cache())
     for record in all_records().values():
         if path := cached_file(record.repository, record.file, revision=record.revision):
             published[record.name] = str(path)
+            if record.sha256 is None:
+                unverified[record.name] = trusted.get(f"{record.repository}@{record.revision}/{record.file}")
     package = Path(scenewright.__file__).parent
     mini = sorted(str(path.relative_to(package)) for path in package.rglob("*.safetensors"))
-    return {"published": published, "mini": mini}
+    return {"published": published, "unverified": unverified, "mini": mini}
 
 
 def _systems(devices: list[dict[str, Any]]) -> list[dict[str, Any]]:

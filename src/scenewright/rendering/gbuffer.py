@@ -7,6 +7,7 @@ wherever their float64 projections agree.
 Legend: H, W image size, F faces.
 """
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -185,3 +186,7 @@ def run_bands(work: Callable[[int, int], None], rows: int, threads: int | None) 
 @lru_cache(maxsize=4)
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="scenewright-render")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a fork has the pools, but none of their threads

@@ -8,17 +8,22 @@ the other, so the one error that is raised names what was really tried.
 import hashlib
 import logging
 import re
+import socket
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from scenewright.errors import WeightsError
 from scenewright.weights.record import WeightsRecord
+from scenewright.weights.trust import check_trusted
 
-__all__ = ["cached_file", "fetch", "find_file", "is_local_source", "list_files", "sha256_of", "verify"]
+__all__ = ["cached_file", "fetch", "find_file", "hub_cache", "is_local_source", "list_files", "sha256_of", "verify"]
 
 logger = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 _CHUNK = 1 << 22
+_CONNECT_S = 5.0
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 _KNOWN_HASHES: dict[tuple[Path, int, int], str] = {}
 
@@ -48,8 +53,8 @@ def fetch(
         cache_dir: hub cache folder; None is the hub library's own default.
         offline: never touch the network.
         endpoint: address of the hub; None is the hub library's own default.
-        check_hash: read the whole file once and compare its SHA-256 where the record has one (about a second per
-            gigabyte); the size is compared in any case.
+        check_hash: read the whole file once and compare its SHA-256 with the record's, or where that has none with the
+            one first seen on this machine (about a second per gigabyte); the size is compared in any case.
         progress: called with (bytes hashed, bytes in total).
 
     Raises:
@@ -68,6 +73,9 @@ def fetch(
         endpoint=endpoint,
     )
     verify(path, record, check_hash=check_hash, progress=progress)
+    place = record.repository if source is None else source
+    if check_hash and record.sha256 is None and not is_local_source(place):
+        check_trusted(path, f"{place}@{revision}/{record.file}", sha256_of(path, progress), hub_cache(cache_dir))
     return path
 
 
@@ -138,6 +146,7 @@ def list_files(
     repository, reason = str(source), "downloading is off"
     if not offline:
         try:
+            _check_reachable(endpoint)
             return sorted(HfApi(endpoint=endpoint).list_repo_files(repository, revision=revision))
         except Exception as error:  # network errors come in many classes from below the hub library
             reason = (str(error).splitlines() or [""])[0] or type(error).__name__
@@ -165,6 +174,28 @@ def cached_file(
     return Path(found) if isinstance(found, str) else None
 
 
+def hub_cache(cache_dir: str | Path | None = None) -> Path:
+    """The folder of the hub cache; None is the hub library's own default."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return Path(cache_dir or HF_HUB_CACHE).expanduser()
+
+
+def _check_reachable(endpoint: str | None) -> None:
+    """Tells at once that there is no network; the hub library would try for half a minute.
+
+    Raises:
+        OSError: nothing answers at the hub's address.
+    """
+    from huggingface_hub.constants import ENDPOINT
+
+    address = urlsplit(endpoint or ENDPOINT)
+    if getproxies().get(address.scheme) or address.hostname is None:
+        return
+    port = address.port or (443 if address.scheme == "https" else 80)
+    socket.create_connection((address.hostname, port), timeout=_CONNECT_S).close()
+
+
 def _download(repository: str, file: str, revision: str, cache_dir: str | Path | None, endpoint: str | None) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import (
@@ -175,6 +206,13 @@ def _download(repository: str, file: str, revision: str, cache_dir: str | Path |
         RevisionNotFoundError,
     )
 
+    try:
+        _check_reachable(endpoint)
+    except OSError as error:
+        raise WeightsError(
+            f"'{file}' of {repository} is not in the hub cache and the hub cannot be reached "
+            f"({error.strerror or error}); check the network, or give a local folder."
+        ) from error
     logger.info("Downloading %s of %s", file, repository)
     try:
         return Path(hf_hub_download(repository, file, revision=revision, cache_dir=cache_dir, endpoint=endpoint))

@@ -9,7 +9,7 @@
 Functions that load networks take one of these, the device and the dtype.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,15 @@ class WeightsSource:
     def files(self) -> list[str]:
         """Paths of all files of the folder or repository."""
         return list_files(self.place, offline=self.offline)
+
+    def weights(self, file: str, records: Collection[WeightsRecord] = ()) -> Path:
+        """A weight file by its path: verified with its record, or where no record has it as first seen here."""
+        if self.is_local:
+            return self.find(file)
+        for record in records:
+            if (record.repository, record.file) == (str(self.place), file):
+                return self.fetch(record)
+        return self.fetch(WeightsRecord(file, str(self.place), file, architecture="", licence="", paper=""))
 
     def fetch(self, record: WeightsRecord) -> Path:
         """The weight file of a record: verified where it comes from the hub; a folder may hold other weights."""

@@ -153,7 +153,9 @@ def test_a_package_comes_back_as_it_was_written(tmp_path: Path, with_canonical: 
 def test_a_published_package_of_pickles_in_half_precision_loads(tmp_path: Path) -> None:
     flow = tiny_flow(SceneContextConfig(TINY_FLOW, 1, with_canonical=True))
     (tmp_path / "ckpts").mkdir()
-    torch.save({name: tensor.half() for name, tensor in flow.state_dict().items()}, tmp_path / "ckpts/denoiser.pt")
+    torch.save(
+        {name: tensor.half() for name, tensor in flow.state_dict().items()}, tmp_path / "ckpts/iscene_denoiser.pt"
+    )
     arguments = vars(TINY_FLOW) | {"scene_context_attn_num": 1, "pretrained_base": "x.pt", "use_checkpoint": True}
     description = {
         "models": {"denoiser": {"name": "SparseStructureSceneContextFlowModel", "args": arguments}},
@@ -163,7 +165,7 @@ def test_a_published_package_of_pickles_in_half_precision_loads(tmp_path: Path) 
     entries = {
         "base_model_id": "microsoft/TRELLIS-image-large",
         "config_file": "config.yaml",
-        "denoiser_checkpoint": "ckpts/denoiser.pt",
+        "denoiser_checkpoint": "ckpts/iscene_denoiser.pt",
     }
     (tmp_path / "iscene_config.json").write_text(json.dumps(entries))
     loaded = load_flow(read_package(WeightsSource(tmp_path)))

@@ -100,6 +100,7 @@ _STRUCTURE_DECODER_RECORD = WeightsRecord(
     architecture="SparseStructureDecoder",
     licence="MIT",
     paper="arXiv:2412.01506",
+    sha256="1c76d4a40519aa2d711cc263a8404105231ac26db31d946bed48b84fee79009a",
     size_bytes=147_591_972,
     num_parameters=73_671_201,
     stored_dtype="fp16",

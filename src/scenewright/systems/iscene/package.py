@@ -27,7 +27,7 @@ from scenewright.nn.precision import cast_torso
 from scenewright.systems.iscene.config import SceneContextConfig
 from scenewright.systems.iscene.published import flow_arguments, inferred_config, scene_context_config
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
-from scenewright.systems.iscene.weights import PACKAGE_FILE
+from scenewright.systems.iscene.weights import PACKAGE_FILE, RECORDS
 from scenewright.weights.checkpoint import open_checkpoint
 from scenewright.weights.config import read_config
 from scenewright.weights.load import load_weights
@@ -76,9 +76,9 @@ def read_package(source: WeightsSource) -> IScenePackage:
     return IScenePackage(
         source=source,
         base=source.at(_base_place(source, str(base))),
-        denoiser=source.find(denoiser),
+        denoiser=source.weights(denoiser, RECORDS.values()),
         flow=flow,
-        image_conditioner=None if conditioner is None else source.find(conditioner),
+        image_conditioner=None if conditioner is None else source.weights(conditioner, RECORDS.values()),
     )
 
 

@@ -110,7 +110,7 @@ def find_flow_file(source: WeightsSource, stem: str) -> Path:
     if source.is_local:
         return source.find(f"{stem}.safetensors" if source.holds(f"{stem}.safetensors") else f"{stem}.pt")
     (record,) = RECORDS.values()
-    return source.fetch(record) if record.file == f"{stem}.pt" else source.find(f"{stem}.safetensors")
+    return source.fetch(record) if record.file == f"{stem}.pt" else source.weights(f"{stem}.safetensors")
 
 
 def _load_encoders(
