@@ -25,7 +25,7 @@ from scenewright.systems.mini.networks import LatentNetworks, MiniNetworks
 from scenewright.systems.mini.picture_colors import picture_field
 from scenewright.systems.mini.stages import MiniSceneGenStage
 from scenewright.systems.mini.surface import surface_of_voxels
-from scenewright.types import Mesh, ObjectMasks, OVoxel, View
+from scenewright.types import Mesh, OVoxel, View
 from scripts.mini_data import CHUNK, SEED, selector
 from scripts.mini_training.examples import SeenObjects, compose_views, seen_objects
 from scripts.mini_training.latent_examples import turned_voxels
@@ -45,7 +45,7 @@ def main() -> None:
     stage, decoder = MiniSceneGenStage(MiniNetworks.load("scenegen")), LatentDecoder(LatentNetworks.load())
     rows: dict[str, list[dict[str, float]]] = {"voxels": [], "latents": []}
     for seen in held_out(given.pack, given.scenes):
-        request = SceneRequest((View(Image.fromarray(seen.rgb.numpy()), ObjectMasks(seen.masks)),))
+        request = SceneRequest((View(Image.fromarray(seen.rgb.numpy()), seen.objects),))
         structures = stage.sample_structures(request)
         made = {
             "voxels": from_voxels(structures),

@@ -2,8 +2,11 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from scenewright.errors import InputError
@@ -11,6 +14,7 @@ from scenewright.geometry.mesh.parts import face_normals
 from scenewright.geometry.rotation import compose_similarity
 from scenewright.types import (
     Camera,
+    Mask,
     Mesh,
     ObjectMasks,
     OrientedBox,
@@ -75,8 +79,8 @@ def test_every_mask_has_a_name_of_its_own(names):
 
 def test_where_masks_overlap_the_last_keeps_the_pixel():
     masks = ObjectMasks(torch.stack([mask((0, 0), (0, 1)), mask((0, 1), (0, 2))]))
-    assert masks.exclusive.int().sum((1, 2)).tolist() == [1, 2]
-    assert int(masks.union.sum()) == 3
+    assert [own.area for own in masks.exclusive] == [1, 2]
+    assert masks.union.area == 3
 
 
 def test_a_panorama_is_twice_as_wide_as_high():
@@ -135,3 +139,22 @@ def test_a_box_has_full_sides_and_turns_counter_clockwise() -> None:
         torch.from_numpy(box.footprint()),
         torch.tensor([[2.0, 0.0], [2.0, 4.0], [0.0, 4.0], [0.0, 0.0]], dtype=torch.float64),
     )
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 2**16 - 1), st.integers(1, 5), st.tuples(*[st.integers(-4, 16)] * 2))
+def test_packed_masks_are_the_dense_ones(seed, factor, corner):
+    rng = np.random.default_rng(seed)
+    first, second = (rng.random((11, 13)) < rng.choice([0.02, 0.3, 1.0]) for _ in range(2))
+    masks = Mask.of(first), Mask.of(torch.from_numpy(second))
+    assert masks[0].area == first.sum()
+    assert torch.equal(masks[0].dense(), torch.from_numpy(first))
+    assert torch.equal((masks[0] | masks[1]).dense(), torch.from_numpy(first | second))
+    assert torch.equal((masks[0] - masks[1]).dense(), torch.from_numpy(first & ~second))
+    assert masks[0].overlap(masks[1]) == pytest.approx((first & second).sum() / max((first | second).sum(), 1))
+    padded = np.pad(first, 20)
+    x, y = corner
+    assert (masks[0].within((x, y, x + 9, y + 7)) == padded[20 + y : 27 + y, 20 + x : 29 + x]).all()
+    blocks = np.pad(first, ((0, -11 % factor), (0, -13 % factor)))
+    small = blocks.reshape(-(-11 // factor), factor, -(-13 // factor), factor).any((1, 3))
+    assert torch.equal(masks[0].shrunk(factor).dense(), torch.from_numpy(small))

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
+from PIL import Image
 
 from scenewright.data.asset import Asset, merged_geometry
 from scenewright.data.composition import ComposedScene
@@ -30,7 +31,7 @@ from scenewright.io.atomic import atomic_path, make_folder
 from scenewright.systems.mini.occupancy import filled, outer_shell
 from scenewright.systems.mini.pictures import ScenePictures, crop_from_pixels, cut_out_pictures, occluder_pictures
 from scenewright.systems.mini.sizes import RESOLUTION
-from scenewright.types import Camera
+from scenewright.types import Camera, Mask, ObjectMasks
 
 __all__ = [
     "SceneExample",
@@ -96,7 +97,7 @@ class SeenObjects:
     """
 
     rgb: UInt8[torch.Tensor, "H W 3"]
-    masks: Bool[torch.Tensor, "N H W"]
+    objects: ObjectMasks
     assets: list[Asset]
     turned_from_object: Float[np.ndarray, "N 4 4"]
     camera: Camera
@@ -104,7 +105,7 @@ class SeenObjects:
     @cached_property
     def pictures(self) -> ScenePictures:
         """Inputs of mini's networks."""
-        return cut_out_pictures(self.rgb.permute(2, 0, 1).float() / 255, self.masks)
+        return cut_out_pictures(Image.fromarray(self.rgb.numpy()), self.objects)
 
 
 def seen_objects(scene: ComposedScene, *, supersample: int = 1) -> SeenObjects | None:
@@ -122,15 +123,15 @@ def seen_objects(scene: ComposedScene, *, supersample: int = 1) -> SeenObjects |
     if len(seen) < 2:
         return None
     picture = prepared.picture(camera, supersample=supersample)
-    masks = torch.stack([picture.instance == number + 1 for number in seen])
-    if int(masks.flatten(1).sum(1).min()) < _MIN_VISIBLE_PIXELS // 2:
+    objects = ObjectMasks([Mask.of(picture.instance == number + 1) for number in seen])
+    if min(mask.area for mask in objects.regions) < _MIN_VISIBLE_PIXELS // 2:
         return None
     turn = np.eye(4)
     turn[:3, :3] = view_centric_rotation(camera.cam_from_world[2, :2].double()).numpy()
     placed = [scene.objects[number] for number in seen]
     return SeenObjects(
         picture.rgb,
-        masks,
+        objects,
         [item.asset for item in placed],
         np.stack([turn @ item.world_from_object.double().numpy() for item in placed]),
         replace(camera, cam_from_world=(camera.cam_from_world.double() @ torch.from_numpy(turn.T)).float()),
@@ -165,8 +166,8 @@ def example_of(scene: ComposedScene, rng: np.random.Generator, *, supersample: i
         own_pictures=picture_bytes(seen.pictures.own),
         placed_pictures=picture_bytes(seen.pictures.placed),
         scene_picture=picture_bytes(seen.pictures.scene[None])[0],
-        own_occluders=(occluder_pictures(seen.masks) * 255).round().byte().numpy(),
-        crop_from_world=np.stack([crop_from_pixels(mask).numpy() @ pixels_from_world for mask in seen.masks]),
+        own_occluders=(occluder_pictures(seen.objects) * 255).round().byte().numpy(),
+        crop_from_world=np.stack([crop_from_pixels(mask).numpy() @ pixels_from_world for mask in seen.objects.regions]),
         own_solid=np.stack([solid(grid) for grid in occupied]),
         own_occupancy=np.stack([outer_shell(grid) for grid in occupied]),
         placed_occupancy=np.stack(

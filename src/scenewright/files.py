@@ -43,6 +43,7 @@ __all__ = [
     "read_toml",
     "reader",
     "reading",
+    "reason_of",
     "spend",
     "text_of",
     "work",
@@ -133,7 +134,7 @@ def reading(
         if module in ("jaxtyping", "beartype") or not (isinstance(raised, Exception) or module == "pyo3_runtime"):
             raise
         logger.debug("%s", shown, exc_info=True)
-        raise error(f"{shown} is not {kind} that can be read ({_reason(raised)}); {way_out}.") from raised
+        raise error(f"{shown} is not {kind} that can be read ({reason_of(raised)}); {way_out}.") from raised
     finally:
         if token is not None:
             _current.reset(token)
@@ -311,7 +312,7 @@ def _adapter(kind: Hashable) -> Any:
     return TypeAdapter(cast(Any, kind))
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """One line for people."""
     if isinstance(error, MemoryError):
         return "it needs more memory than there is"

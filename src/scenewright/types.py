@@ -11,6 +11,7 @@ Legend: V vertices, F faces, N rows (voxels, Gaussians or masks), C corners, K s
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +27,7 @@ __all__ = [
     "Camera",
     "DualGrid",
     "Gaussians",
+    "Mask",
     "Mesh",
     "OVoxel",
     "ObjectMasks",
@@ -34,6 +36,7 @@ __all__ = [
     "PBRMaterial",
     "PanoramaCamera",
     "Physics",
+    "PixelBox",
     "Role",
     "Room",
     "Scene",
@@ -198,52 +201,169 @@ class PanoramaCamera:
             )
 
 
-@dataclass(frozen=True)
+PixelBox = tuple[int, int, int, int]
+"""Left, top, right and bottom in pixels; outer edges."""
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """The pixels of one object in one view, packed: memory follows the object, not the picture.
+
+    `box` is the least one that holds them (all 0 of an empty mask), `bits` are its rows, eight pixels in a byte.
+    """
+
+    height: int
+    width: int
+    box: PixelBox
+    bits: UInt8[np.ndarray, "rows bytes"]
+
+    @classmethod
+    def of(cls, pixels: Bool[Tensor, "height width"] | Bool[np.ndarray, "height width"]) -> "Mask":
+        """The mask of the pixels that are True."""
+        array = pixels.detach().cpu().numpy() if isinstance(pixels, Tensor) else pixels
+        return cls.placed(array, (0, 0), array.shape)
+
+    @classmethod
+    def placed(
+        cls, pixels: Bool[np.ndarray, "rows columns"], corner: tuple[int, int], shape: tuple[int, ...]
+    ) -> "Mask":
+        """The mask of a picture of `shape` (height, width) whose True pixels lie in `pixels` alone.
+
+        Args:
+            corner: left and top of `pixels` in the picture, inside which they lie as a whole.
+        """
+        rows, columns = np.flatnonzero(pixels.any(1)), np.flatnonzero(pixels.any(0))
+        if not len(rows):
+            return cls(shape[0], shape[1], (0, 0, 0, 0), np.zeros((0, 0), dtype=np.uint8))
+        left, top, right, bottom = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+        box = (corner[0] + left, corner[1] + top, corner[0] + right, corner[1] + bottom)
+        return cls(shape[0], shape[1], box, np.packbits(pixels[top:bottom, left:right], axis=1))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the picture."""
+        return self.height, self.width
+
+    @property
+    def area(self) -> int:
+        """Number of pixels."""
+        return int(np.bitwise_count(self.bits).sum())
+
+    def within(self, box: PixelBox) -> Bool[np.ndarray, "rows columns"]:
+        """The pixels of a part of the picture, which may reach outside of it."""
+        left, top, right, bottom = box
+        result = np.zeros((bottom - top, right - left), dtype=bool)
+        x0, y0 = max(left, self.box[0]), max(top, self.box[1])
+        x1, y1 = min(right, self.box[2]), min(bottom, self.box[3])
+        if x0 < x1 and y0 < y1:
+            rows = self.bits[y0 - self.box[1] : y1 - self.box[1]]
+            own = np.unpackbits(rows, axis=1, count=self.box[2] - self.box[0])
+            result[y0 - top : y1 - top, x0 - left : x1 - left] = own[:, x0 - self.box[0] : x1 - self.box[0]]
+        return result
+
+    def dense(self) -> Bool[Tensor, "height width"]:
+        """All pixels of the picture, True where the object is."""
+        return torch.from_numpy(self.within((0, 0, self.width, self.height)))
+
+    def shrunk(self, factor: int) -> "Mask":
+        """The mask of a picture `factor` times smaller; a pixel belongs to it where any of those it covers does."""
+        if factor == 1:
+            return self
+        left, top, right, bottom = self.box
+        x, y = left // factor, top // factor
+        columns, rows = -(-right // factor) - x, -(-bottom // factor) - y
+        blocks = self.within((x * factor, y * factor, (x + columns) * factor, (y + rows) * factor))
+        small = np.logical_or.reduce(blocks.reshape(rows, factor, columns, factor), axis=(1, 3))
+        return Mask.placed(small, (x, y), (-(-self.height // factor), -(-self.width // factor)))
+
+    def overlap(self, other: "Mask") -> float:
+        """Intersection over union; 0 of masks of different pictures."""
+        if self.shape != other.shape:
+            return 0.0
+        shared = int(np.count_nonzero(self.within(self.box) & other.within(self.box)))
+        return shared / max(self.area + other.area - shared, 1)
+
+    def __or__(self, other: "Mask") -> "Mask":
+        """Pixels of either."""
+        both = [mask.box for mask in (self, other) if mask.area] or [self.box]
+        lows, highs = np.min(both, 0), np.max(both, 0)
+        box = (int(lows[0]), int(lows[1]), int(highs[2]), int(highs[3]))
+        return Mask.placed(self.within(box) | other.within(box), box[:2], self.shape)
+
+    def __sub__(self, other: "Mask") -> "Mask":
+        """Pixels of this mask alone."""
+        return Mask.placed(self.within(self.box) & ~other.within(self.box), self.box[:2], self.shape)
+
+
+@dataclass(frozen=True, init=False)
 class ObjectMasks:
     """Masks of one picture's objects; they may overlap and have several parts.
 
-    `names` are distinct and tell the same object in several pictures; by default obj_01, obj_02, ... `warnings` says
-    what was repaired when the masks were read.
+    `regions` holds them packed, `masks` gives all of them as one dense tensor. `names` are distinct and tell the same
+    object in several pictures; by default obj_01, obj_02, ... `warnings` says what was repaired when the masks were
+    read.
 
     Raises:
-        InputError: there is not one distinct name per mask.
+        InputError: there is not one distinct name per mask, or the masks are of different sizes.
     """
 
-    masks: Bool[Tensor, "N height width"]
-    names: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    regions: tuple[Mask, ...]
+    names: tuple[str, ...]
+    warnings: tuple[str, ...]
 
-    def __post_init__(self) -> None:
-        if not self.names:
-            object.__setattr__(self, "names", tuple(f"obj_{number:02d}" for number in range(1, len(self.masks) + 1)))
-        if len(self.names) != len(self.masks) or len(set(self.names)) != len(self.names):
-            raise InputError(f"Expected {len(self.masks)} distinct names, one per mask, got {', '.join(self.names)}.")
+    def __init__(
+        self,
+        regions: Sequence[Mask] | Bool[Tensor, "N height width"],
+        names: Sequence[str] = (),
+        warnings: Sequence[str] = (),
+    ) -> None:
+        """Takes masks one by one, or as a tensor, which is packed."""
+        masks = tuple(Mask.of(item) if isinstance(item, Tensor) else item for item in regions)
+        named = tuple(names) or tuple(f"obj_{number:02d}" for number in range(1, len(masks) + 1))
+        object.__setattr__(self, "regions", masks)
+        object.__setattr__(self, "names", named)
+        object.__setattr__(self, "warnings", tuple(warnings))
+        if len(named) != len(masks) or len(set(named)) != len(named):
+            raise InputError(f"Expected {len(masks)} distinct names, one per mask, got {', '.join(named)}.")
+        if len({mask.shape for mask in masks}) > 1:
+            raise InputError("Expected masks of one size, that of their picture; resize them first.")
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.regions)
 
     @property
-    def union(self) -> Bool[Tensor, "height width"]:
-        """Pixels that belong to any object."""
-        return self.masks.any(0)
+    def masks(self) -> Bool[Tensor, "N height width"]:
+        """All masks unpacked, a byte for every pixel of every one of them."""
+        return torch.stack([mask.dense() for mask in self.regions])
 
     @property
-    def exclusive(self) -> Bool[Tensor, "N height width"]:
+    def union(self) -> Mask:
+        """Pixels that belong to any object, of which there is one."""
+        return reduce(Mask.__or__, self.regions)
+
+    @property
+    def exclusive(self) -> tuple[Mask, ...]:
         """The masks without overlaps: where several meet, the last one keeps the pixel."""
-        later = self.masks.flip(0).int().cumsum(0).flip(0) - self.masks.int()
-        return self.masks & (later == 0)
+        own: list[Mask] = []
+        for index, mask in enumerate(self.regions):
+            for later in self.regions[index + 1 :]:
+                mask = mask - later
+            own.append(mask)
+        return tuple(own)
 
     def at(self, indices: Sequence[int]) -> "ObjectMasks":
         """The masks at `indices`, in that order."""
         rows = list(indices)
-        return ObjectMasks(self.masks[rows], tuple(self.names[index] for index in rows), self.warnings)
+        return ObjectMasks(
+            [self.regions[index] for index in rows], [self.names[index] for index in rows], self.warnings
+        )
 
 
 @dataclass(frozen=True)
 class View:
     """One picture of a place, with the masks of its objects and its camera where they are known.
 
-    The picture is kept as RGB, the masks on the CPU. `name` says which picture it is in messages (a file's name).
+    The picture is kept as RGB. `name` says which picture it is in messages (a file's name).
     `depth_m` is in metres, where it is known: along the camera's axis, of a panorama along the rays; 0, NaN and
     infinity are unknown. Its size may differ from the picture's.
 
@@ -265,14 +385,13 @@ class View:
         if not len(self.objects):
             raise InputError("Expected at least one object mask, got none.")
         width, height = self.image.size
-        rows, columns = self.objects.masks.shape[1:]
-        if (rows, columns) != (height, width):
-            raise InputError(f"Expected masks of the picture's {width}x{height} pixels, got {columns}x{rows}.")
-        for name, mask in zip(self.objects.names, self.objects.masks, strict=True):
-            if not bool(mask.any()):
+        for name, mask in zip(self.objects.names, self.objects.regions, strict=True):
+            if mask.shape != (height, width):
+                raise InputError(
+                    f"Expected masks of the picture's {width}x{height} pixels, got {mask.width}x{mask.height}."
+                )
+            if not mask.area:
                 raise InputError(f"Mask '{name}' is empty; drop it.")
-        if self.objects.masks.device.type != "cpu":
-            object.__setattr__(self, "objects", replace(self.objects, masks=self.objects.masks.cpu()))
 
     def at(self, indices: Sequence[int]) -> "View":
         """The same picture with the objects at `indices`, in that order."""
@@ -357,7 +476,7 @@ class SceneObject:
     parts: tuple[Mesh, ...] = ()
     splats: Gaussians | None = None
     world_from_object: Float[Tensor, "4 4"] = field(default_factory=lambda: torch.eye(4))
-    mask: Bool[Tensor, "height width"] | None = None
+    mask: Mask | None = None
     confidence: float | None = None
     role: Role = "object"
     category: str | None = None

@@ -10,8 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from scenewright.errors import InputError
-from scenewright.io.images import decode_image, encode_png, load_image, load_label_pixels, save_image
+from scenewright.errors import InputError, MissingExtraError
+from scenewright.io import images
+from scenewright.io.images import (
+    decode_image,
+    encode_png,
+    load_image,
+    load_label_pixels,
+    load_photograph,
+    save_image,
+    stored_picture,
+    working_size,
+)
 
 RED = (255, 0, 0)
 
@@ -51,7 +61,7 @@ def test_truncated(tmp_path):
 
 def test_text_and_formats_that_are_not_allowed(tmp_path):
     (tmp_path / "text.png").write_text("not a picture")
-    with pytest.raises(InputError, match="Expected a PNG, JPEG, WEBP, BMP, TIFF picture"):
+    with pytest.raises(InputError, match="Expected a PNG, JPEG, WEBP, BMP, TIFF, GIF, AVIF picture"):
         load_image(tmp_path / "text.png")
     Image.new("RGB", (16, 16)).save(tmp_path / "a.eps")
     with pytest.raises(InputError, match="Expected a PNG"):
@@ -158,3 +168,49 @@ def test_fuzzed_pictures_only_raise_input_errors(data):
     except InputError:
         return
     assert image.mode in ("RGB", "RGBA")
+
+
+@pytest.mark.parametrize("file_format", ["TIFF", "GIF", "AVIF"])
+def test_the_first_picture_of_other_formats(tmp_path, file_format):
+    pictures = [Image.new("RGB", (40, 30), colour) for colour in (RED, (0, 0, 255))]
+    pictures[0].save(tmp_path / "a.jpg", format=file_format, save_all=True, append_images=pictures[1:])
+    loaded = load_image(tmp_path / "a.jpg")
+    assert (loaded.mode, loaded.size) == ("RGB", (40, 30))
+    assert np.allclose(loaded.getpixel((20, 15)), RED, atol=4)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [(b"\0\0\0\x0cjP  \r\n", "JPEG 2000"), (b"8BPS\0\1", "Photoshop"), (b"\xff\x0a\0\0", "JPEG XL")],
+)
+def test_formats_that_are_not_read_are_named(content, kind):
+    with pytest.raises(InputError, match=f"is {kind}; save it as PNG"):
+        decode_image(content)
+
+
+def test_heic_asks_for_its_extra(monkeypatch):
+    monkeypatch.setattr(images, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"scenewright\[heic\]"):
+        decode_image(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40))
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG"])
+def test_large_photographs_come_at_their_working_size(tmp_path, file_format):
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    large = Image.new("RGB", (5200, 3900), RED)
+    large.paste((0, 0, 255), (0, 0, 2600, 3900))
+    large.save(tmp_path / "a", format=file_format, exif=exif)
+    loaded = load_photograph(tmp_path / "a")
+    assert loaded.size == (1950, 2600)
+    assert loaded.getpixel((900, 2500))[2] > 200  # its left half is below
+    assert stored_picture(loaded).upright_size == (3900, 5200)
+    assert load_image(tmp_path / "a").size == (3900, 5200)
+
+
+def test_working_sizes():
+    assert working_size(4032, 3024) == (4032, 3024)
+    assert working_size(8064, 6048) == (4032, 3024)
+    width, height = working_size(15999 // 2 * 2, 7999)
+    assert width == 2 * height
+    assert width * height <= images.WORKING_PIXELS

@@ -1,5 +1,7 @@
+from dataclasses import replace
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -9,8 +11,8 @@ from scenewright.cli.app import app
 from scenewright.errors import InputError, MissingExtraError
 from scenewright.rendering.lights import Ambient, Lights, SunLight
 from scenewright.rendering.preview import PreviewStyle, preview_still, preview_turntable, save_animation
-from scenewright.types import Gaussians, Scene, SceneObject
-from tests.rendering.shapes import box
+from scenewright.types import Gaussians, PBRMaterial, Scene, SceneObject
+from tests.rendering.shapes import box, square
 
 SCENE = Scene((SceneObject("box", (box(),)),))
 FAST = PreviewStyle(
@@ -110,3 +112,25 @@ def test_command_explains_bad_arguments(tmp_path, arguments, message):
     result = CliRunner().invoke(app, ["render", str(tmp_path / "scene.glb"), *arguments, "--size", "16"])
     assert isinstance(result.exception, InputError)
     assert message in str(result.exception)
+
+
+@pytest.mark.parametrize("size", [40, 64])
+def test_what_lies_on_the_ground_is_seen_whole(size):
+    rug = square(0.0, half=1.0, material=PBRMaterial(base_color_factor=(0.8, 0.0, 0.0, 1.0)))
+    style = replace(FAST, size=size)
+    with_ground, without = (
+        np.asarray(preview_still(Scene((SceneObject("rug", (rug,)),)), style=replace(style, has_ground=ground)))
+        for ground in (True, False)
+    )
+    red = [int((picture[..., 0] > picture[..., 1] + 40).sum()) for picture in (with_ground, without)]
+    assert red[1] > 200
+    assert red[0] == pytest.approx(red[1], rel=0.02)
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1e-6, 0.0), (1e6, 0.0), (1.0, 1e5)])
+def test_models_of_any_size_and_place_are_framed(scale, offset):
+    usual = np.asarray(preview_still(SCENE, style=FAST), dtype=float)
+    placement = torch.diag(torch.tensor([scale, scale, scale, 1.0]))
+    placement[0, 3] = offset
+    moved = Scene((SceneObject("box", (box(),), world_from_object=placement),))
+    assert np.abs(np.asarray(preview_still(moved, style=FAST), dtype=float) - usual).mean() < 2

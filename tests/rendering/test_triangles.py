@@ -49,7 +49,8 @@ def test_ground_lies_under_everything_and_is_not_counted():
     torch.testing.assert_close(grounded.bounds(), scene.bounds())
     is_ground = grounded.bank.kinds[grounded.face_material.long(), 0] == CATCHER
     assert int(is_ground.sum()) == 2
-    assert float(grounded.vertices[grounded.faces[is_ground].long()][..., 2].max()) == 2.5
+    height = float(grounded.vertices[grounded.faces[is_ground].long()][..., 2].max())
+    assert 2.49 < height < 2.5  # below, so that what lies on the floor is drawn whole
     assert grounded.face_instance[is_ground].tolist() == [0, 0]
 
 

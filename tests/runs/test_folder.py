@@ -103,7 +103,7 @@ def test_what_is_meant_for_one_photograph_is_refused(photographs: Path, tmp_path
         (("-o", photographs), "another folder than that of the photographs"),
         (("-o", tmp_path / "out", "--splats", "a.ply"), "--splats belongs to one photograph"),
         (("-o", tmp_path / "out", "-m", "a", "-m", "b"), "Expected one --masks for the folder"),
-        (("-o", tmp_path / "out", "-m", tmp_path / "none"), "a folder of masks or a COCO .json"),
+        (("-o", tmp_path / "out", "-m", tmp_path / "none"), "a folder of masks, a COCO .json"),
     ):
         with pytest.raises(InputError, match=message):
             run(photographs, "--system", "cuboid", *arguments)

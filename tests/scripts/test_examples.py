@@ -17,9 +17,11 @@ from scripts.mini_training.examples import (
 from scenewright.data.library import TrainingLibrary
 from scenewright.data.selection import Selector
 from scenewright.errors import InputError
+from scenewright.io.images import image_of
 from scenewright.systems.mini.occupancy import filled, outer_shell
 from scenewright.systems.mini.pictures import cut_out_pictures
 from scenewright.systems.mini.training_sets import EncodedShapes, open_objects
+from scenewright.types import ObjectMasks
 from tests.support.mini_measuring import f_score
 
 
@@ -120,7 +122,7 @@ def test_crops_keep_the_place_of_objects_in_the_scene() -> None:
     masks = torch.zeros(2, 60, 80, dtype=torch.bool)
     masks[0, 10:30, 10:30] = True
     masks[1, 30:50, 50:70] = True
-    pictures = cut_out_pictures(picture, masks, size=48)
+    pictures = cut_out_pictures(image_of(picture.permute(1, 2, 0)), ObjectMasks(masks), size=48)
     assert pictures.own.shape == (2, 4, 48, 48)
     assert pictures.scene.shape == (4, 48, 48)
     torch.testing.assert_close(pictures.placed.sum(0), pictures.scene, atol=1e-5, rtol=0)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from scenewright.data.probe_scenes import find_test_scenes, read_test_scene
 from scenewright.systems.mini.pictures import ScenePictures, cut_out_pictures
+from scenewright.types import Mask, ObjectMasks
 
 __all__ = ["TruePoints", "f_score", "test_objects"]
 
@@ -38,8 +39,7 @@ def test_objects(folder: Path) -> Iterable[TruePoints]:
         scene = read_test_scene(path)
         if scene.image is None or scene.camera is None:
             continue
-        pixels = torch.from_numpy(np.asarray(scene.image.convert("RGB")).copy()).permute(2, 0, 1).float() / 255
-        pictures: ScenePictures = cut_out_pictures(pixels, torch.stack(scene.masks))
+        pictures: ScenePictures = cut_out_pictures(scene.image, ObjectMasks([Mask.of(mask) for mask in scene.masks]))
         x, y = torch.nn.functional.normalize(scene.camera.cam_from_world[2, :2].double(), dim=0).tolist()
         turn = np.array([[y, -x, 0], [x, y, 0], [0, 0, 1]])
         for item, picture in zip(scene.objects, pictures.own, strict=True):

@@ -36,7 +36,7 @@ class Toy:
         (view,) = masked_views(views, self.name)
         assert view.objects is not None
         objects = []
-        for index, (name, mask) in enumerate(zip(view.objects.names, view.objects.masks, strict=True)):
+        for index, (name, mask) in enumerate(zip(view.objects.names, view.objects.regions, strict=True)):
             world_from_object = torch.eye(4)
             world_from_object[:3, 3] = torch.tensor([2.0 * index, 0.0, 0.5])
             cube = box_mesh((1.0, 1.0, 1.0), (0.5, 0.5, 0.5))

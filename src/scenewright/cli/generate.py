@@ -212,8 +212,10 @@ def generate(
         return
     from scenewright.cli.generate_folder import generate_and_report
     from scenewright.io.atomic import make_folder
-    from scenewright.runs.folder import pair_photographs
+    from scenewright.runs.folder import pair_photographs, unread_pictures
 
+    for path in unread_pictures(folder):
+        typer.echo(f"skipped: {path.name} is in no format that is read; save it as PNG or JPEG", err=True)
     photographs = pair_photographs(folder, masks[0] if masks else None)
     make_folder(out)
     if generate_and_report(photographs, settings, out, overwrite=overwrite):
@@ -230,6 +232,7 @@ def run_and_write(
 ) -> None:
     """Makes one scene with a bar, writes its files, and prints what came of it."""
     from scenewright.cli.progress import progress_bar
+    from scenewright.machine import peak_memory_bytes
     from scenewright.runs.generate import run, save_run
     from scenewright.runs.inputs import read_inputs
 
@@ -255,7 +258,7 @@ def run_and_write(
             f"deepest {deepest[0]:.3f} -> {deepest[1]:.3f}"
         )
     typer.echo("  ".join(f"{stage} {seconds:.1f} s" for stage, seconds in result.timings_s.items()))
-    typer.echo(f"peak memory {facts['peak_memory_bytes'] / 2**20:.0f} MiB, {len(scene.objects)} objects")
+    typer.echo(f"peak memory {peak_memory_bytes(settings.device) / 2**20:.0f} MiB, {len(scene.objects)} objects")
     typer.echo(f"wrote {', '.join(str(path) for path in paths)}")
 
 

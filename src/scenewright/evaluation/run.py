@@ -37,7 +37,7 @@ from scenewright.jobs import Store, choose_workers, files_stamp, key_of, run
 from scenewright.machine import machine_facts, peak_memory_bytes
 from scenewright.progress import SILENT, Progress
 from scenewright.systems.system import System
-from scenewright.types import Camera, ObjectMasks, Scene, View
+from scenewright.types import Camera, Mask, ObjectMasks, Scene, View
 
 __all__ = ["Evaluation", "evaluate_folders", "evaluate_system"]
 
@@ -250,7 +250,9 @@ def _generate(
         torch.cuda.reset_peak_memory_stats()
     started, message = time.perf_counter(), None
     try:
-        made = system.generate(View(scene.image, ObjectMasks(torch.stack(scene.masks)), camera), seed=seed)
+        made = system.generate(
+            View(scene.image, ObjectMasks([Mask.of(mask) for mask in scene.masks]), camera), seed=seed
+        )
         save_scene(name_by_masks(made, scene), path)
     except SCENE_FAILURES as error:
         message = _sentence(error)
@@ -296,11 +298,12 @@ def name_by_masks(generated: Scene, scene: SourceScene) -> Scene:
     By the object's own mask where it carries one; else by order where the counts agree; else names stay.
     """
     if any(item.mask is not None for item in generated.objects):
-        free = dict(zip(scene.mask_names, scene.masks, strict=True))
+        free = dict(zip(scene.mask_names, map(Mask.of, scene.masks), strict=True))
         renamed = []
         for item in generated.objects:
-            best = max(free, key=lambda name: _mask_iou(item.mask, free[name]), default=None)
-            if best is None or _mask_iou(item.mask, free[best]) < 0.5:
+            overlaps = {name: 0.0 if item.mask is None else item.mask.overlap(mask) for name, mask in free.items()}
+            best = max(overlaps, key=lambda name: overlaps[name], default=None)
+            if best is None or overlaps[best] < 0.5:
                 renamed.append(item)
                 continue
             renamed.append(replace(item, name=best))
@@ -310,12 +313,6 @@ def name_by_masks(generated: Scene, scene: SourceScene) -> Scene:
         pairs = zip(generated.objects, scene.mask_names, strict=True)
         return replace(generated, objects=tuple(replace(item, name=name) for item, name in pairs))
     return generated
-
-
-def _mask_iou(first: torch.Tensor | None, second: torch.Tensor | None) -> float:
-    if first is None or second is None or first.shape != second.shape:
-        return 0.0
-    return float((first & second).sum()) / max(float((first | second).sum()), 1.0)
 
 
 def _score(

@@ -170,7 +170,7 @@ def _read_files(name: str, picture: Path, masks: Path, truth: Path) -> SourceSce
     if not scene.objects:
         raise InputError(f"'{truth}' holds no object; export the true scene's meshes into it.")
     shapes = shapes_from_scene(scene, name)
-    return SourceScene(name, image, list(found.masks), found.names, scene, shapes, scene.camera)
+    return SourceScene(name, image, [mask.dense() for mask in found.regions], found.names, scene, shapes, scene.camera)
 
 
 def _first(folder: Path, stems: tuple[str, ...], suffixes: tuple[str, ...]) -> Path | None:

@@ -2,11 +2,15 @@
 
 The header is read first and refuses what is too large, so a decompression bomb is never decoded. Whatever the file's
 mode (palette, grey, 16 bit, CMYK, premultiplied), the caller gets RGB, or RGBA where the file has transparency, upright
-according to its EXIF orientation.
+according to its EXIF orientation. Photographs come at a working size (`load_photograph`), so that what is done with
+them does not grow with the camera; how a picture lay in its file is kept (`stored_picture`).
 """
 
 import io
+import math
 import warnings
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +19,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from scenewright.errors import InputError
+from scenewright.errors import InputError, MissingExtraError
 from scenewright.files import read_file, reading, spend
 from scenewright.io.atomic import atomic_path
 from scenewright.io.linear_image import LINEAR_SUFFIXES, load_linear_image, tone_mapped
@@ -23,6 +27,9 @@ from scenewright.io.linear_image import LINEAR_SUFFIXES, load_linear_image, tone
 __all__ = [
     "FORMATS",
     "MAX_PIXELS",
+    "PICTURE_SUFFIXES",
+    "WORKING_PIXELS",
+    "StoredPicture",
     "decode_image",
     "encode_png",
     "image_of",
@@ -30,27 +37,97 @@ __all__ = [
     "load_image",
     "load_label_image",
     "load_label_pixels",
+    "load_photograph",
     "pixels_of",
     "save_image",
+    "stored_picture",
+    "working_size",
 ]
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
-"""Formats that are opened; JPEG includes MPO, which phones write as .jpg with a second picture inside.
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
+"""Formats that are opened, of several pictures in a file the first; JPEG includes MPO, which phones write as .jpg with
+a second picture inside. HEIC is opened where the extra `heic` is installed.
 
 Of 16 bits per channel the upper eight are kept. OpenEXR and Radiance pictures go through `linear_image`.
 """
 
+PICTURE_SUFFIXES = (
+    *(".png", ".bmp", ".webp", ".jpg", ".jpeg", ".jfif"),
+    *(".tif", ".tiff", ".gif", ".avif", ".heic", ".heif", ".hif"),
+)
+"""Endings of the names of picture files, in lower case."""
+
 MAX_PIXELS = 1 << 27
 """Largest picture decoded: 16384 x 8192, half a gigabyte as RGBA."""
 
+WORKING_PIXELS = 3 << 22
+"""Largest photograph that is worked with at its own size: 4096 x 3072."""
+
 _MIN_SIDE_PX = 8
-_ORIENTATION = 0x0112
 _KIND, _WAY_OUT = "a picture", "save it again as PNG"
 _SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP"}
+_STORED = "scenewright_stored"  # the key of `StoredPicture` in a picture's `info`
+_ORIENTATION, _EXIF_IFD, _FOCAL_35MM = 0x0112, 0x8769, 0xA405
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+# Formats that people meet and that are refused by name: first bytes, from which byte on.
+_REFUSED = (
+    (b"\0\0\0\x0cjP  ", 0, "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", 0, "JPEG 2000"),
+    (b"\xff\x0a", 0, "JPEG XL"),
+    (b"\0\0\0\x0cJXL ", 0, "JPEG XL"),
+    (b"8BPS", 0, "Photoshop"),
+    (b"%!PS", 0, "PostScript"),
+    (b"%PDF", 0, "PDF"),
+    (b"<svg", 0, "SVG"),
+    (b"ftypcrx ", 4, "raw (CR3)"),
+)
 
 
-def load_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+@dataclass(frozen=True)
+class StoredPicture:
+    """A picture as it lies in its file: its size before it was turned or reduced, and what its EXIF data say.
+
+    Attributes:
+        orientation: EXIF's, 1 (upright) to 8; from 5 on the picture is stored on its side.
+        focal_35mm: focal length in millimetres on 35 mm film, 0 where it is not known.
+    """
+
+    width: int
+    height: int
+    orientation: int = 1
+    focal_35mm: float = 0.0
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """(width, height) as the picture is shown."""
+        return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
+
+
+def stored_picture(image: Image.Image) -> StoredPicture:
+    """The picture as it lay in its file; one that was made in memory, as it is."""
+    stored = image.info.get(_STORED)
+    return stored if isinstance(stored, StoredPicture) else StoredPicture(*image.size)
+
+
+def working_size(width: int, height: int) -> tuple[int, int]:
+    """The size at which a photograph is worked with: its own, or divided by the least whole number that suffices."""
+    divisor = math.ceil(math.sqrt(width * height / WORKING_PIXELS))
+    if divisor <= 1:
+        return width, height
+    rows = math.ceil(height / divisor)
+    return max(1, round(width * rows / height)), rows  # a panorama stays exactly twice as wide as high
+
+
+def load_photograph(path: str | Path) -> Image.Image:
+    """As `load_image`, at its `working_size`: time and memory do not grow with the camera."""
+    return load_image(path, reduce=True)
+
+
+def load_image(path: str | Path, *, max_pixels: int = MAX_PIXELS, reduce: bool = False) -> Image.Image:
     """The picture at `path`, upright, as RGB or (where the file has transparency) RGBA; linear light is tone-mapped.
+
+    Args:
+        reduce: give it at its `working_size`.
 
     Raises:
         MissingExtraError: the file holds linear light, and OpenImageIO is not installed.
@@ -60,8 +137,9 @@ def load_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image
     with reading(Path(path), _KIND, _WAY_OUT):
         if Path(path).suffix.lower() in LINEAR_SUFFIXES:
             image = Image.fromarray(tone_mapped(load_linear_image(path, max_pixels=max_pixels)).numpy())
+            image = _reduced(image, working_size(*image.size), Image.Resampling.BOX) if reduce else image
         else:
-            image = decode_image(read_file(path), name=f"'{path}'", max_pixels=max_pixels)
+            image = decode_image(read_file(path), name=f"'{path}'", max_pixels=max_pixels, reduce=reduce)
     if min(image.size) < _MIN_SIDE_PX:
         raise InputError(
             f"Expected a picture of at least {_MIN_SIDE_PX}x{_MIN_SIDE_PX} pixels, "
@@ -74,20 +152,28 @@ def load_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image
     return image
 
 
-def decode_image(content: bytes, *, name: str = "the picture", max_pixels: int = MAX_PIXELS) -> Image.Image:
+def decode_image(
+    content: bytes, *, name: str = "the picture", max_pixels: int = MAX_PIXELS, reduce: bool = False
+) -> Image.Image:
     """The picture held in `content` as upright RGB or RGBA; `name` is how error messages call it.
 
     Raises:
         InputError: not a picture of an allowed format, damaged, larger than `max_pixels`, or too much for the file
             that holds it.
+        MissingExtraError: a HEIC picture without its decoder.
     """
     with reading(name, _KIND, _WAY_OUT, size=len(content)):
-        image = _decoded(content, name, max_pixels)
+        image = _decoded(content, name, max_pixels, reduce=reduce)
+        stored = image.info.pop(_STORED)
         try:
-            if image.getexif().get(_ORIENTATION, 1) != 1:
+            image = _rgb_or_rgba(image)
+            if reduce:
+                image = _reduced(image, working_size(stored.width, stored.height), Image.Resampling.BOX)
+            if stored.orientation > 1:
                 _spend_pixels(image, image.mode, name)
-            ImageOps.exif_transpose(image, in_place=True)
-            return _rgb_or_rgba(image)
+                image = ImageOps.exif_transpose(image)
+            image.info[_STORED] = stored
+            return image
         except InputError:
             raise
         except Exception as error:
@@ -96,14 +182,28 @@ def decode_image(content: bytes, *, name: str = "the picture", max_pixels: int =
             ) from error
 
 
-def load_label_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def load_label_image(
+    path: str | Path, *, max_pixels: int = MAX_PIXELS, reduce_to: tuple[int, int] | None = None
+) -> Image.Image:
     """The label or mask picture at `path` as stored, in its own mode (palette, grey, 16 bit, colours, alpha).
+
+    Args:
+        reduce_to: (width, height) to give a picture in that no photograph is worked with, if it has that shape.
 
     Raises:
         InputError: as `load_image`, sizes and transparency apart.
     """
     with reading(Path(path), _KIND, _WAY_OUT):
-        return _decoded(read_file(path), f"'{path}'", max_pixels)
+        image = _decoded(read_file(path), f"'{path}'", max_pixels)
+    del image.info[_STORED]
+    if reduce_to is None or image.width * image.height <= WORKING_PIXELS:
+        return image
+    fitting = (
+        size
+        for size in (reduce_to, reduce_to[::-1])
+        if size[0] < image.width and abs(size[0] * image.height / (size[1] * image.width) - 1) < 0.02
+    )
+    return _reduced(image, next(fitting, working_size(*image.size)), Image.Resampling.NEAREST)
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
@@ -170,15 +270,19 @@ def pixels_of(image: Image.Image, mode: str) -> UInt8[Tensor, "height width chan
 
 
 def _opened(content: bytes, name: str, max_pixels: int) -> Image.Image:
-    """A picture whose header was read and whose pixels were not."""
+    """The first picture of a file, whose header was read and whose pixels were not."""
+    formats = (*FORMATS, "HEIF") if _opens_heic(content, name) else FORMATS
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is checked below
         try:
-            image = Image.open(io.BytesIO(content), formats=FORMATS)
+            image = Image.open(io.BytesIO(content), formats=formats)
         except Image.DecompressionBombError as error:
             raise InputError(f"The picture {name} is too large to decode; scale it down.") from error
         except Exception as error:
             known = ", ".join(FORMATS)
+            for start, at, kind in _REFUSED:
+                if content[at : at + len(start)] == start:
+                    raise InputError(f"Expected a {known} picture, but {name} is {kind}; save it as PNG.") from error
             raise InputError(f"Expected a {known} picture, but {name} is none, or is damaged.") from error
     if image.width * image.height > max_pixels:
         raise InputError(
@@ -188,14 +292,45 @@ def _opened(content: bytes, name: str, max_pixels: int) -> Image.Image:
     return image
 
 
-def _decoded(content: bytes, name: str, max_pixels: int) -> Image.Image:
+def _decoded(content: bytes, name: str, max_pixels: int, *, reduce: bool = False) -> Image.Image:
+    """The first picture in `content`, decoded, with its `StoredPicture` in `info`."""
     image = _opened(content, name, max_pixels)
+    size = image.size
+    if reduce and image.format in ("JPEG", "MPO"):
+        image.draft(None, working_size(*size))  # the decoder itself leaves out what would be thrown away
     _spend_pixels(image, image.mode, name)
     try:
         image.load()
     except Exception as error:
         raise InputError(f"The picture {name} is truncated or damaged ({error}); save it again.") from error
+    image.info[_STORED] = StoredPicture(*size, *_exif(image))
     return image
+
+
+def _opens_heic(content: bytes, name: str) -> bool:
+    """Whether the picture is HEIC, whose decoder is registered then.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    if content[4:8] != b"ftyp" or content[8:12] not in _HEIF_BRANDS or b"avif" in content[12:64]:
+        return False
+    if find_spec("pi_heif") is None:
+        raise MissingExtraError(f"Reading the HEIC picture {name}", "heic")
+    import pi_heif
+
+    pi_heif.register_heif_opener(thumbnails=False)
+    return True
+
+
+def _exif(image: Image.Image) -> tuple[int, float]:
+    """Orientation and 35 mm focal length; damaged EXIF data count as none."""
+    try:
+        data = image.getexif()
+        orientation, focal = int(data.get(_ORIENTATION, 1)), float(data.get_ifd(_EXIF_IFD).get(_FOCAL_35MM, 0))
+    except Exception:
+        return 1, 0.0
+    return orientation if 1 <= orientation <= 8 else 1, focal if 0 < focal < 1e5 else 0.0
 
 
 def _spend_pixels(image: Image.Image, mode: str, name: str) -> None:
@@ -214,3 +349,8 @@ def _rgb_or_rgba(image: Image.Image) -> Image.Image:
         return image
     _spend_pixels(image, mode, "converted")
     return image.convert(mode)
+
+
+def _reduced(image: Image.Image, size: tuple[int, int], resampling: Image.Resampling) -> Image.Image:
+    """The picture at a smaller size; the same where that is its own."""
+    return image if image.size == size else image.resize(size, resampling)

@@ -26,6 +26,7 @@ from scenewright.types import Camera, Gaussians, Scene
 __all__ = ["PreviewStyle", "preview_pictures", "preview_still", "preview_turntable", "save_animation"]
 
 Progress = Callable[[int, int], None]
+_USUAL_SIZES = (0.01, 1000.0)
 ANIMATION_SUFFIXES = (".gif", ".webp", ".mp4")
 
 
@@ -59,6 +60,7 @@ def preview_still(
         InputError: the scene has neither triangles nor splats.
     """
     if camera is None:
+        scene = _at_usual_size(scene)
         points = _points(scene)
         camera = frame_points(
             points, yaw_deg=yaw_deg, pitch_deg=pitch_deg, width=style.size, height=style.size, fov_deg=style.fov_deg
@@ -76,6 +78,7 @@ def preview_turntable(
     progress: Progress | None = None,
 ) -> list[Image.Image]:
     """Pictures of one full turn around the scene; `progress(done, total)` is called after each."""
+    scene = _at_usual_size(scene)
     cameras = turntable(
         _points(scene), frames, pitch_deg=pitch_deg, width=style.size, height=style.size, fov_deg=style.fov_deg
     )
@@ -101,7 +104,7 @@ def preview_pictures(
     packed = packed.to(device)
     shadows = shadows_of(packed, style.lights)
     options = RenderOptions(
-        supersample=style.supersample, background=style.background, near=max(1e-3 * size, 1e-6), with_channels=False
+        supersample=style.supersample, background=style.background, near=1e-3 * size or 1e-6, with_channels=False
     )
     for camera in cameras:
         yield render(packed, camera, shadows, options).image(transparent=style.background is None)
@@ -149,6 +152,30 @@ def _save_mp4(pictures: list[Image.Image], path: Path, fps: float) -> Path:
             writer.send(picture.convert("RGB").crop((0, 0, *size)).tobytes())
         writer.close()
     return path
+
+
+def _at_usual_size(scene: Scene) -> Scene:
+    """The scene, at the origin and of size 1 where it is so small, large or far that numbers would run out."""
+    seen = [
+        item.world_bounds().double().cpu()
+        for item in scene.objects
+        if any(len(part.vertices) for part in item.parts) or (item.splats is not None and len(item.splats.means))
+    ]
+    if not seen:
+        return scene
+    low, high = torch.stack([box[0] for box in seen]).amin(0), torch.stack([box[1] for box in seen]).amax(0)
+    centre, size = (low + high) / 2, float((high - low).norm())
+    is_usual = _USUAL_SIZES[0] <= size <= _USUAL_SIZES[1] and float(centre.norm()) <= _USUAL_SIZES[1] * size
+    if is_usual or not 0 < size < float("inf"):  # also what is not a number, which is refused later
+        return scene
+    here_from_world = torch.eye(4, dtype=torch.float64) / size
+    here_from_world[:3, 3] = -centre / size
+    here_from_world[3, 3] = 1
+    moved = [
+        replace(item, world_from_object=(here_from_world @ item.world_from_object.double().cpu()).float())
+        for item in scene.objects
+    ]
+    return replace(scene, objects=tuple(moved))
 
 
 def _points(scene: Scene) -> Float[Tensor, "N 3"]:

@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 ALPHA_MODES = {"OPAQUE": 0, "MASK": 1, "BLEND": 2}
+_GROUND_GAP = 2e-3  # in scene sizes: less than a pixel of most pictures, more than what depths are rounded by
 CATCHER = 3  # invisible surface that only darkens the background where it lies in shadow
 
 
@@ -138,11 +139,15 @@ def place(
 
 
 def add_ground(scene: TriangleScene) -> TriangleScene:
-    """The scene with a shadow-catching square at its lowest point, 12 scene sizes wide."""
+    """The scene with a shadow-catching square just below its lowest point, 12 scene sizes wide.
+
+    Below, so that a rug or a floor is not drawn half above it and half under it.
+    """
     low, high = scene.bounds()
-    center, half = (low + high) / 2, 0.5 * 12.0 * float((high - low).norm().clamp(min=1e-6))
+    size = float((high - low).norm()) or 1.0
+    center, half, z = (low + high) / 2, 6.0 * size, float(low[2]) - _GROUND_GAP * size
     corners = torch.tensor([[-half, -half, 0.0], [half, -half, 0.0], [half, half, 0.0], [-half, half, 0.0]])
-    offset = torch.tensor([float(center[0]), float(center[1]), float(low[2])])
+    offset = torch.tensor([float(center[0]), float(center[1]), z])
     faces = torch.tensor([[0, 1, 2], [0, 2, 3]])
     square = pack_meshes([Mesh((corners + offset), faces, material=PBRMaterial())]).to(scene.vertices.device)
     kinds = square.bank.kinds.clone()

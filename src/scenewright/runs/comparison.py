@@ -3,26 +3,54 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+from jaxtyping import Bool
 from PIL import Image
+from torch import Tensor
 
+from scenewright.encoders.masks.object_masks import resized_nearest
+from scenewright.geometry.camera.projection import scale_camera
 from scenewright.rendering.preview import preview_still
 from scenewright.rendering.sheet import mask_overlay, picture_sheet, top_view
-from scenewright.types import Scene, View
+from scenewright.types import Camera, Scene, View
 
 __all__ = ["comparison_picture"]
 
+_CELL = 384
+
 
 def comparison_picture(views: Sequence[View], scene: Scene) -> Image.Image:
-    """The picture, its masks, the scene from the same camera and from above, side by side; further views below."""
-    rows: list[list[Any]] = [[view.image] for view in views]
+    """The picture, its masks, the scene from the same camera and from above, side by side; further views below.
+
+    Nothing is drawn at more than twice the size at which it is shown.
+    """
+    widest = 2 * _CELL
+    pictures = [_reduced(view.image, widest) for view in views]
+    rows: list[list[Any]] = [[picture] for picture in pictures]
     labels = ["input"]
     if views[0].objects is not None:
         labels.append("masks")
-        for row, view in zip(rows, views, strict=True):
-            row.append(mask_overlay(view.image, [] if view.objects is None else list(view.objects.masks)))
+        for row, view, picture in zip(rows, views, pictures, strict=True):
+            row.append(mask_overlay(picture, _masks(view, picture.size)))
     cells = rows[0]
     if scene.camera is not None:
-        cells.append(preview_still(scene, camera=scene.camera))
+        cells.append(preview_still(scene, camera=_narrower(scene.camera, widest)))
         labels.append("scene, same camera")
     cells.append(top_view(scene))
-    return picture_sheet(rows, labels=(*labels, "from above"), cell=384)
+    return picture_sheet(rows, labels=(*labels, "from above"), cell=_CELL)
+
+
+def _reduced(image: Image.Image, widest: int) -> Image.Image:
+    if image.width <= widest:
+        return image
+    return image.resize((widest, max(1, round(image.height * widest / image.width))), Image.Resampling.BOX)
+
+
+def _masks(view: View, size: tuple[int, int]) -> list[Bool[Tensor, "height width"]]:
+    """The view's masks at (width, height)."""
+    regions = () if view.objects is None else view.objects.regions
+    return [torch.from_numpy(resized_nearest(mask.dense().numpy(), size[::-1])) for mask in regions]
+
+
+def _narrower(camera: Camera, widest: int) -> Camera:
+    return camera if camera.width <= widest else scale_camera(camera, widest / camera.width)

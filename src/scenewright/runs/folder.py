@@ -12,20 +12,24 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-from scenewright.encoders.masks.folder import PICTURE_SUFFIXES
 from scenewright.errors import InputError, ScenewrightError, is_out_of_memory
 from scenewright.io.atomic import check_writable
+from scenewright.io.images import PICTURE_SUFFIXES
 from scenewright.progress import SILENT, Progress
 from scenewright.runs.generate import Run, load_system, run, save_run
 from scenewright.runs.inputs import Inputs, read_inputs
 from scenewright.runs.manifest import GenerateSettings, read_manifest
 from scenewright.weights.hub import sha256_of
 
-__all__ = ["Outcome", "Photograph", "generate_folder", "pair_photographs"]
+__all__ = ["Outcome", "Photograph", "generate_folder", "pair_photographs", "unread_pictures"]
 
 _MASK_MARKS = ("_masks", "_mask")
 # In the order of preference; "" is a folder.
-_MASK_SUFFIXES = (".png", ".webp", ".bmp", ".json", "")
+_MASK_SUFFIXES = (".png", ".webp", ".bmp", ".tif", ".tiff", ".npy", ".npz", ".json", ".xml", "")
+_UNREAD_SUFFIXES = (
+    *(".jp2", ".j2k", ".jxl", ".psd", ".tga", ".svg", ".pdf", ".eps"),
+    *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"),
+)
 # Of the settings, what may differ between a scene and the run that finds it: it says how, not what.
 _IRRELEVANT = ("device", "dtype", "max_memory_bytes", "offline")
 
@@ -64,14 +68,15 @@ def pair_photographs(folder: Path, masks: str | None = None) -> list[Photograph]
     """The photographs of a folder, by name, each with its masks.
 
     Args:
-        masks: None looks beside the photograph for NAME_masks (.png, .webp, .bmp, .json or a folder). Else a folder in
-            which masks are called NAME or NAME_masks, a COCO file that annotates all photographs, or "auto".
+        masks: None looks beside the photograph for NAME_masks (a picture, .json, .xml, .npy, .npz or a folder). Else a
+            folder in which masks are called NAME or NAME_masks, a COCO or CVAT file that annotates all photographs,
+            or "auto".
 
     Raises:
         InputError: there is no photograph, two have the same name, or `masks` is none of the above.
     """
     files = [path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
-    pictures = [path for path in files if path.name[0] != "." and not path.stem.endswith(_MASK_MARKS)]
+    pictures = [path for path in files if path.name[0] != "." and not path.stem.lower().endswith(_MASK_MARKS)]
     pictures.sort(key=lambda path: (path.stem.lower(), path.name))
     if not pictures:
         raise InputError(f"Expected photographs ({', '.join(PICTURE_SUFFIXES)}) in '{folder}', found none.")
@@ -85,11 +90,17 @@ def pair_photographs(folder: Path, masks: str | None = None) -> list[Photograph]
     given = Path(masks).expanduser()
     if given.is_dir():
         return [Photograph(path, _masks_named(given, path.stem, ("", *_MASK_MARKS))) for path in pictures]
-    if given.suffix.lower() == ".json" and given.is_file():
+    if given.suffix.lower() in (".json", ".xml") and given.is_file():
         return [Photograph(path, str(given.absolute())) for path in pictures]
     raise InputError(
-        f"Expected --masks for a folder of photographs to be a folder of masks or a COCO .json, got '{masks}'."
+        "Expected --masks for a folder of photographs to be a folder of masks, a COCO .json or a CVAT .xml, "
+        f"got '{masks}'."
     )
+
+
+def unread_pictures(folder: Path) -> list[Path]:
+    """The pictures of a folder that are in no format that is read; they are left out."""
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in _UNREAD_SUFFIXES and path.name[0] != ".")
 
 
 def generate_folder(
@@ -139,10 +150,12 @@ def generate_folder(
 
 
 def _masks_named(folder: Path, name: str, marks: tuple[str, ...]) -> str | None:
+    """The masks in `folder` of the picture called `name`, whichever letters are capitals."""
+    present = {path.name.lower(): path for path in sorted(folder.iterdir(), reverse=True)}
     for suffix in _MASK_SUFFIXES:
         for mark in marks:
-            path = folder / f"{name}{mark}{suffix}"
-            if path.is_file() if suffix else path.is_dir():
+            path = present.get(f"{name}{mark}{suffix}".lower())
+            if path is not None and (path.is_file() if suffix else path.is_dir()):
                 return str(path.absolute())
     return None
 

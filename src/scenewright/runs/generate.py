@@ -7,13 +7,12 @@ placements as the manifest has them to the last bit.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from scenewright.errors import InputError
 from scenewright.geometry.mesh.finish_options import FinishOverride
@@ -164,7 +163,9 @@ def save_run(
         writers[comparison] = lambda path: save_image(picture, path)
     if splats is not None:
         writers[splats] = lambda path: save_scene(run.scene, path)
-    placed = replace(run.manifest, scene_path=str(out.absolute()))
+    # The comparison is drawn by now, so that this is the peak of the whole run.
+    facts = run.manifest.facts | {"peak_memory_bytes": peak_memory_bytes(run.manifest.settings.device)}
+    placed = replace(run.manifest, scene_path=str(out.absolute()), facts=facts)
     writers[out.with_suffix(".json")] = lambda path: write_manifest(placed, path)
     with write_together(*writers) as temporaries:
         for write, temporary in zip(writers.values(), temporaries, strict=True):
@@ -204,7 +205,7 @@ def _parent_scene(reroll: Reroll, masks: ObjectMasks) -> Scene:
     if sha256_of_bytes(content) != parent.scene_sha256:
         raise InputError(f"'{parent.scene_path}' is not the scene of the manifest any more; replay the manifest first.")
     scene = parse_glb(content, name=f"'{parent.scene_path}'")
-    mask_of: Mapping[str, Tensor] = dict(zip(masks.names, masks.masks, strict=True))
+    mask_of = dict(zip(masks.names, masks.regions, strict=True))
     return replace(
         scene,
         objects=tuple(

@@ -10,7 +10,9 @@ from PIL import Image
 from torch import Tensor
 
 from scenewright.encoders.masks import find_masks
-from scenewright.io.images import load_image
+from scenewright.geometry.camera.checks import check_camera
+from scenewright.geometry.camera.projection import scale_camera
+from scenewright.io.images import load_image, load_photograph
 from scenewright.samplers.config import SamplingOverride
 from scenewright.systems.loading import load
 from scenewright.systems.options import GenerateOptions
@@ -61,6 +63,8 @@ def generate(
         EmptyStructureError: no object was found.
     """
     views = [_view(*pair, device) for pair in ((image, masks), *further_views)]
+    if isinstance(camera, Camera):
+        camera = scale_camera(check_camera(camera), views[0].image.width / camera.width)
     views[0] = replace(views[0], camera=camera)
     options = GenerateOptions(SamplingOverride(steps, guidance), settle=settle, fit_layout=fit_layout)
     return load(system, weights, decoder=decoder, device=device).generate(views, seed=seed, options=options)
@@ -68,7 +72,10 @@ def generate(
 
 def _view(image: Picture, masks: Masks | None, device: torch.device | str) -> View:
     """A picture with its masks, both in memory."""
-    picture = image if isinstance(image, Image.Image) else load_image(image)
+    if isinstance(image, Image.Image):
+        picture = image
+    else:  # masks in memory are at the picture's own size
+        picture = load_image(image) if isinstance(masks, (Tensor, ObjectMasks)) else load_photograph(image)
     name = "" if isinstance(image, Image.Image) else Path(image).name
     if isinstance(masks, Tensor):
         masks = ObjectMasks(masks)

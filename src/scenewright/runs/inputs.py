@@ -1,20 +1,26 @@
 """Inputs of a run: pictures, masks, camera and depth, repaired and hashed."""
 
-import json
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 
 from scenewright.data.probe_scenes import read_test_scene
 from scenewright.encoders.masks import find_masks
+from scenewright.encoders.masks.object_masks import name_of
 from scenewright.errors import InputError
+from scenewright.files import read_json, reading
+from scenewright.geometry.camera.checks import check_camera
+from scenewright.geometry.camera.projection import scale_camera
+from scenewright.io.camera_file import load_camera
 from scenewright.io.depth_file import load_depth
-from scenewright.io.images import load_image
+from scenewright.io.images import load_photograph
 from scenewright.io.linear_image import LINEAR_SUFFIXES, TONE_MAPPING
-from scenewright.runs.manifest import GenerateSettings, Manifest, sha256_of_bytes
+from scenewright.runs.manifest import GenerateSettings, Manifest
 from scenewright.systems.registry import find_system
 from scenewright.systems.system import in_same_order
 from scenewright.types import Camera, ObjectMasks, PanoramaCamera, View
@@ -64,7 +70,7 @@ def read_inputs(settings: GenerateSettings) -> Inputs:
     files = [(settings.image, settings.masks), *((image, (masks,)) for image, masks in settings.further_views)]
     views = [_read_view(settings, image, masks) for image, masks in files]
     if settings.camera is not None:
-        views[0] = replace(views[0], camera=_read_camera(Path(settings.camera), views[0].image.size))
+        views[0] = replace(views[0], camera=_read_camera(Path(settings.camera), views[0].image, views[0].name))
     in_same_order(views)  # refuses views of other objects before weights are loaded
     paths = [image for image, _ in files]
     return Inputs(tuple(views), tuple(sha256_of(Path(image)) for image in paths), _notes(paths))
@@ -87,20 +93,20 @@ def check_same_inputs(wanted: Manifest, inputs: Inputs) -> None:
 
 def _read_view(settings: GenerateSettings, path: str, masks: tuple[str, ...]) -> View:
     """One picture and its objects."""
-    image = load_image(path)
+    image = load_photograph(path)
     source: str | tuple[str, ...] = masks[0] if len(masks) == 1 else masks
     options: dict[str, Any] = {} if settings.segmenter is None else {"segmenter": settings.segmenter}
     device = settings.device.partition(":")[0]
     objects = find_masks(image, source, image_name=Path(path).name, device=device, **options)
-    return View(image, objects, name=Path(path).name)
+    return View(image, objects, name=name_of(Path(path).name))
 
 
 def _read_panorama(settings: GenerateSettings) -> View:
     """A panorama and its depth, where there is a file of it."""
-    image = load_image(settings.image)
+    image = load_photograph(settings.image)
     camera = PanoramaCamera(torch.eye(4), *image.size)
     depth = None if settings.depth is None else load_depth(settings.depth)
-    return View(image, camera=camera, name=Path(settings.image).name, depth_m=depth)
+    return View(image, camera=camera, name=name_of(Path(settings.image).name), depth_m=depth)
 
 
 def _notes(paths: Sequence[str]) -> tuple[str, ...]:
@@ -108,34 +114,26 @@ def _notes(paths: Sequence[str]) -> tuple[str, ...]:
 
 
 def _masks(view: View) -> ObjectMasks:
-    return view.objects or ObjectMasks(torch.zeros(0, *view.image.size[::-1], dtype=torch.bool))
+    return view.objects or ObjectMasks(())
 
 
 def _masks_sha256(view: View) -> str:
     masks = _masks(view)
-    content = "\n".join(masks.names).encode() + b"\0" + masks.masks.numpy().tobytes()
-    return sha256_of_bytes(content + (b"" if view.depth_m is None else view.depth_m.numpy().tobytes()))
+    digest = hashlib.sha256("\n".join(masks.names).encode() + b"\0")
+    for mask in masks.regions:
+        digest.update(mask.dense().numpy().tobytes())
+    if view.depth_m is not None:
+        digest.update(view.depth_m.numpy().tobytes())
+    return digest.hexdigest()
 
 
-def _read_camera(path: Path, size: tuple[int, int]) -> Camera:
-    """A camera as JSON: `intrinsics_px` (3x3) and, where it is known, `cam_from_world` (4x4; see docs/generate.md).
-
-    The `scene.json` of a test scene serves, too.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+def _read_camera(path: Path, image: Image.Image, name: str) -> Camera:
+    """The camera of a picture from any file that `load_camera` reads, or from the `scene.json` of a test scene."""
+    if path.name == "scene.json":
+        with reading(path, "a test scene or a camera", "export it again"):
+            content = read_json(path, object)
         if isinstance(content, dict) and content.get("kind") == "single_view":
             known = read_test_scene(path.parent).camera
             assert known is not None
-            return known
-        intrinsics = torch.tensor(content["intrinsics_px"], dtype=torch.float32).reshape(3, 3)
-        # A camera at the origin stands on the floor: its place counts as unknown.
-        cam_from_world = torch.tensor(content.get("cam_from_world", torch.eye(4).tolist()), dtype=torch.float32)
-        cam_from_world = cam_from_world.reshape(4, 4)
-    except FileNotFoundError as error:
-        raise InputError(f"Camera '{path}' does not exist; check the path.") from error
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError, RecursionError) as error:
-        raise InputError(
-            f"Expected 'intrinsics_px' (3x3) and perhaps 'cam_from_world' (4x4) in the camera file '{path}' ({error})."
-        ) from error
-    return Camera(intrinsics, cam_from_world, *size)
+            return check_camera(scale_camera(known, image.width / known.width), f"The camera '{path}'")
+    return load_camera(path, image, image_name=name)

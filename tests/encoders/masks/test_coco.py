@@ -156,6 +156,20 @@ def test_polygons_without_area_and_other_tools_habits(tmp_path: Path) -> None:
     assert len(load_masks(path, (4, 4), image_name="1.jpg")) == 1
 
 
+def test_broken_annotations_are_dropped_by_name_and_the_others_kept(tmp_path: Path) -> None:
+    whole = {"id": 3, "segmentation": [[0, 0, 4, 0, 4, 4]]}
+    broken = [
+        {"id": 4, "segmentation": [[0, 0, 1, 1]]},
+        {"id": 5, "segmentation": [["a", 1, 2, 3, 4, 5]]},
+        {"id": 6, "segmentation": {"size": [4, 4], "counts": [1, 2]}},
+        {"id": [7], "segmentation": [[0, 0, 4, 0, 4, 4, 1]]},
+        None,
+    ]
+    masks = load_masks(coco(tmp_path / "a.json", [*broken, whole]), (4, 4))
+    assert len(masks) == 1
+    assert [warning.split("annotation ")[1].split()[0] for warning in masks.warnings] == ["4", "5", "6", "[7]", "5"]
+
+
 def test_annotations_without_mask_are_named(tmp_path: Path) -> None:
     path = coco(tmp_path / "a.json", [{"id": 5, "bbox": [0, 0, 2, 2]}, {"segmentation": [[0, 0, 4, 0, 4, 4]]}])
     masks = load_masks(path, (4, 4))
@@ -166,10 +180,10 @@ def test_annotations_without_mask_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "not a COCO file that can be read"),
-        ("[1, 2", "not a COCO file that can be read"),
+        ("{", "not a file of annotations that can be read"),
+        ("[1, 2", "not a file of annotations that can be read"),
         ('{"images": []}', "a list 'annotations'"),
-        ('{"annotations": [1]}', "not a COCO file that can be read"),
+        ('{"annotations": [1]}', r"annotation 1 \(object\) of 'a.json' is damaged"),
         ('{"annotations": [], "categories": [{"id": 1}]}', "categories.0.name"),
         ('{"annotations": [{"segmentation": [[1, 2, 3, 4, 5, 6, 7]]}]}', "odd number of coordinates"),
         ('{"annotations": [{"segmentation": {"size": [9, 9], "counts": [1]}}]}', "cover 1 pixels instead of 9x9"),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 
 from scenewright.systems.baselines.cuboid.system import box_mesh
-from scenewright.types import Camera, SceneObject
+from scenewright.types import Camera, Mask, SceneObject
 
 HEIGHT, WIDTH = 120, 160
 Box = tuple[tuple[float, float, float], tuple[float, float, float]]
@@ -40,5 +40,5 @@ def boxes_seen(camera: Camera, boxes: Sequence[Box] = BOXES) -> list[SceneObject
         columns = slice(max(0, round(float(u.min()))), round(float(u.max())))
         mask = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
         mask[rows, columns] = True
-        objects.append(SceneObject(f"box {index}", (mesh,), world_from_object=placement, mask=mask))
+        objects.append(SceneObject(f"box {index}", (mesh,), world_from_object=placement, mask=Mask.of(mask)))
     return objects

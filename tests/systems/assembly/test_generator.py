@@ -85,7 +85,7 @@ def test_every_mask_becomes_a_placed_object_on_the_floor(made: tuple[SceneGenera
     assert float(bounds[..., 2].min()) == pytest.approx(0, abs=1e-5)
     assert float((bounds[:, 1].amax(0) - bounds[:, 0].amin(0)).max()) == pytest.approx(1, abs=1e-5)
     for item, mask in zip(scene.objects, masks, strict=True):
-        assert torch.equal(item.mask, mask)
+        assert torch.equal(item.mask.dense(), mask)
         own = item.parts[0].vertices
         assert float((own.amax(0) - own.amin(0)).max()) == pytest.approx(1, abs=0.3)
         assert item.parts[0].material.base_color_texture is not None
@@ -257,7 +257,7 @@ def test_the_baseline_works_without_a_camera_and_says_so() -> None:
 def test_an_assumed_camera_sees_every_mask_end_on_the_floor() -> None:
     masks = torch.zeros(1, 40, 60, dtype=torch.bool)
     masks[0, 2:6, 10:20] = True  # near the top of the picture
-    camera = assumed_camera(masks)
+    camera = assumed_camera(ObjectMasks(masks))
     world_from_cam = torch.linalg.inv(camera.cam_from_world)
     ray = world_from_cam[:3, :3] @ torch.linalg.inv(camera.intrinsics_px) @ torch.tensor([15.0, 6.0, 1.0])
     assert float(ray[2]) < 0

@@ -10,7 +10,6 @@ from scenewright.systems.assembly.outline import (
     ends_above,
     is_framed,
     level_axes,
-    mask_rectangle,
     open_sides,
     outline_points,
 )
@@ -31,12 +30,6 @@ def test_level_axes_look_down_by_the_pitch() -> None:
     np.testing.assert_allclose(right, [1, 0, 0], atol=1e-12)
     np.testing.assert_allclose(forward, [0, math.cos(0.3), -math.sin(0.3)], atol=1e-12)
     np.testing.assert_allclose(np.cross(right, down), forward, atol=1e-12)
-
-
-def test_the_rectangle_has_outer_edges() -> None:
-    mask = torch.zeros(10, 12, dtype=torch.bool)
-    mask[2:5, 3:9] = True
-    assert mask_rectangle(mask) == (3, 2, 9, 5)
 
 
 @pytest.mark.parametrize("side", range(4))

@@ -156,10 +156,10 @@ def test_the_scene_is_encoded_once_and_each_picture_on_its_own() -> None:
 def test_where_masks_overlap_the_last_one_keeps_the_pixel() -> None:
     picture, masks = picture_and_masks()
     masks[0, 20:52, 8:50] = True
-    first, second = crop_objects(picture, masks[:2], ("chair", "table"), (0, 1))
+    first, second = crop_objects(picture, ObjectMasks(masks[:2], ("chair", "table")), (0, 1))
     assert not ((first.instance.sum(0) > 0) & (second.instance.sum(0) > 0)).any()
     covered = torch.stack([masks[1], masks[1]])
-    for crop in crop_objects(picture, covered, ("under", "over"), (0, 1)):
+    for crop in crop_objects(picture, ObjectMasks(covered, ("under", "over")), (0, 1)):
         assert crop.instance.sum() > 0
 
 
@@ -170,9 +170,9 @@ def test_masks_without_extent_are_named(shape: str) -> None:
     if shape == "pixel":
         masks[1, 30, 30] = True
     with pytest.raises(InputError, match="table"):
-        crop_objects(picture, masks, tuple(BOXES), (0, 1, 2))
+        list(crop_objects(picture, ObjectMasks(masks, tuple(BOXES)), (0, 1, 2)))
     with pytest.raises(InputError, match="at least one object"):
-        crop_objects(picture, masks[:0], (), ())
+        list(crop_objects(picture, ObjectMasks(()), ()))
 
 
 def test_a_conditioner_in_the_package_is_used(tmp_path: Path) -> None:
@@ -191,5 +191,6 @@ def test_transparent_pictures_are_read_as_black() -> None:
     picture, masks = picture_and_masks()
     pixels = np.array(picture.convert("RGBA"))
     pixels[:, :20, 3] = 0
-    crop = crop_objects(Image.fromarray(pixels), masks, tuple(BOXES), (0,))[0]
-    assert float(crop.instance.sum()) < float(crop_objects(picture, masks, tuple(BOXES), (0,))[0].instance.sum())
+    (crop,) = crop_objects(Image.fromarray(pixels), ObjectMasks(masks), (0,))
+    (whole,) = crop_objects(picture, ObjectMasks(masks), (0,))
+    assert float(crop.instance.sum()) < float(whole.instance.sum())

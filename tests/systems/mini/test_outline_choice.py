@@ -87,7 +87,7 @@ def test_the_shape_follows_the_masks_where_places_are_fitted(fitted: bool) -> No
     camera = orbit_camera(torch.zeros(3), 2.5, yaw_deg=0.0, pitch_deg=20.0, width=96, height=96)
     view = View(Image.new("RGB", (96, 96), "gray"), objects=ObjectMasks(masks, ("a", "b")), camera=camera)
     logits = torch.stack([logits_of(NARROW, NARROW), logits_of(WHOLE, WHOLE)])
-    pictures = cut_out_pictures(torch.full((3, 96, 96), 0.5), masks)
+    pictures = cut_out_pictures(view.image, ObjectMasks(masks))
     made = chosen_by_outline(agreed, SceneRequest((view,)), pictures, logits)
     assert len(made.coords[1]) == 0
     assert torch.equal(made.world_from_object, places)

@@ -79,7 +79,7 @@ def test_a_picture_becomes_a_scene(system: str, folder: Path) -> None:
 def test_under_a_known_camera_the_scene_is_in_its_world_in_metres(is_above: bool, folder: Path) -> None:
     generator = mini_system("scenegen", folder)
     image, masks = picture_with_masks()
-    level = assumed_camera(masks)  # 1.5 m above the floor, looking along +y
+    level = assumed_camera(ObjectMasks(masks))  # 1.5 m above the floor, looking along +y
     camera = transformed_camera(
         level, torch.tensor([[0.0, -1, 0, 2], [1, 0, 0, -3], [0, 0, 1, 0 if is_above else -9], [0, 0, 0, 1]])
     )

@@ -147,7 +147,7 @@ def test_largest_first_and_later_first_among_equals() -> None:
     masks = torch.zeros(4, 2, 10, dtype=torch.bool)
     for mask, area in zip(masks, (3, 5, 3, 1), strict=True):
         mask[0, :area] = True
-    assert largest_first(masks) == [1, 2, 0, 3]
+    assert largest_first(ObjectMasks(masks)) == [1, 2, 0, 3]
 
 
 def test_published_noise_is_one_draw_on_the_cpu(stage: SceneGenStage) -> None:
@@ -174,10 +174,12 @@ def test_more_objects_than_in_training_are_noted(stage: SceneGenStage) -> None:
 
 def test_an_object_that_cannot_be_cut_out_is_named(stage: SceneGenStage) -> None:
     shown = request()
-    shown.masks[2] = False
-    shown.masks[2, 10, 60] = True
+    masks = shown.objects.masks
+    masks[2] = False
+    masks[2, 10, 60] = True
+    view = replace(shown.views[0], objects=ObjectMasks(masks, shown.names))
     with pytest.raises(InputError, match="Object 'chair' cannot be cut out"):
-        stage.sample_structures(shown)
+        stage.sample_structures(replace(shown, views=(view,)))
 
 
 def test_a_safetensors_flow_is_as_good_and_gives_the_same(folder: Path, tmp_path: Path, stage: SceneGenStage) -> None:

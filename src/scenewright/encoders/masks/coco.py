@@ -14,12 +14,23 @@ import numpy as np
 from annotated_types import Ge, Le, Len
 from jaxtyping import Bool
 
-from scenewright.encoders.masks.object_masks import MOST_MASKS, NamedMask, nearest_indices
+from scenewright.encoders.masks.object_masks import MOST_MASKS, Frame, NamedMask, Size, nearest_indices
 from scenewright.errors import InputError
-from scenewright.files import json_value, read_file, reader, spend, work
+from scenewright.files import checked, json_value, read_file, reader, reason_of, spend, work
 from scenewright.io.images import MAX_PIXELS
+from scenewright.types import Mask
 
-__all__ = ["decode_counts", "encode_counts", "polygons_mask", "read_coco", "run_length_mask"]
+__all__ = [
+    "Coordinate",
+    "Corners",
+    "Side",
+    "decode_counts",
+    "encode_counts",
+    "polygons_mask",
+    "read_coco",
+    "run_length_mask",
+    "scaled_polygons_mask",
+]
 
 Side = Annotated[int, Ge(1), Le(MAX_PIXELS)]
 Run = Annotated[int, Ge(0), Le(MAX_PIXELS)]
@@ -65,52 +76,58 @@ class _Category:
 
 @dataclass(frozen=True)
 class _CocoFile:
-    annotations: tuple[_Annotation, ...]
+    annotations: tuple[object, ...]  # checked one by one: a broken one is dropped, and the others kept
     images: tuple[_Picture, ...] | None = None
     categories: tuple[_Category, ...] | None = None
 
 
 @reader("a COCO file", "export the annotations again as COCO JSON with a list 'annotations'")
-def read_coco(
-    path: Path, image_size: tuple[int, int] | None = None, *, image_name: str | None = None
-) -> tuple[list[NamedMask], list[str]]:
-    """The masks of one picture's annotations, named after their category, and warnings.
+def read_coco(path: Path, frame: Frame, *, image_name: str | None = None) -> tuple[list[NamedMask], list[str]]:
+    """The masks of one picture's annotations, named after their category, and warnings; broken ones are dropped.
 
     Args:
-        image_size: (height, width) of the picture, which the masks get; None takes that of the file.
+        frame: the picture, whose size the masks get; where it has none, that of the file.
         image_name: file name of the picture, needed where the file annotates several.
 
     Raises:
-        InputError: the file is not COCO, the picture is not in it, or an annotation is damaged.
+        InputError: the file is not COCO, or the picture is not in it.
     """
     content = read_file(path)
     # A bare list is one of annotations, as SAM's demo scripts write it.
     is_list = content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"["
     coco = json_value(b'{"annotations": ' + content + b"}" if is_list else content, _CocoFile)
-    picture = _picture(coco.images or (), image_name, image_size, path)
+    picture = _picture(coco.images or (), image_name, frame.whole, path)
     categories = {str(category.id): category.name for category in coco.categories or ()}
     own = [
         annotation
         for annotation in coco.annotations
-        if picture is None or annotation.image_id is None or str(annotation.image_id) == str(picture.id)
+        if picture is None or _key(annotation, "image_id") in (None, str(picture.id))
     ]
     if len(own) > MOST_MASKS:
         raise InputError(f"'{path}' has {len(own):,} annotations of the picture, more than the {MOST_MASKS:,} allowed.")
     found, notes = [], []
     for number, annotation in enumerate(own, 1):
-        name = categories.get(str(annotation.category_id), "object")
-        number_or_id = number if annotation.id is None else annotation.id
-        label = f"annotation {number_or_id} ({name}) of '{path.name}'"
+        name = categories.get(str(_key(annotation, "category_id")), "object")
+        label = f"annotation {_key(annotation, 'id') or number} ({name}) of '{path.name}'"
         stored = None if picture is None else picture.size
         try:
-            mask = _named_mask(name, annotation, stored or image_size, image_size)
-        except ValueError as error:
-            raise InputError(f"The {label} cannot be decoded: {error}.") from error
+            mask = _named_mask(name, checked(annotation, _Annotation), stored or frame.whole, frame)
+        except InputError:  # beyond the budget
+            raise
+        except (ValueError, OverflowError) as error:
+            notes.append(f"The {label} is damaged ({reason_of(error)}), so it was dropped.")
+            continue
         if mask is None:
             notes.append(f"The {label} has no segmentation that covers an area, so it was dropped; a box needs SAM.")
         else:
             found.append(mask)
     return found, notes
+
+
+def _key(annotation: object, name: str) -> str | None:
+    """A number or name of an annotation as text; None where it has none."""
+    value = annotation.get(name) if isinstance(annotation, dict) else None
+    return None if value is None else str(value)[:80]
 
 
 def run_length_mask(
@@ -236,15 +253,26 @@ def _check_size(height: int, width: int) -> None:
         raise ValueError(f"its size of {width}x{height} pixels is not possible")
 
 
-def _named_mask(
-    name: str, annotation: _Annotation, stored: tuple[int, int] | None, size: tuple[int, int] | None
-) -> NamedMask | None:
-    """The mask of an annotation at `size`; None where it marks nothing: no segmentation, or polygons without area."""
+def scaled_polygons_mask(polygons: Sequence[Corners], stored: Size, wanted: Size) -> Bool[np.ndarray, "height width"]:
+    """The union of polygons in pixels of a picture of `stored` (height, width), at the size `wanted`.
+
+    Raises:
+        ValueError: as `polygons_mask`.
+    """
+    scale = np.array([wanted[1] / stored[1], wanted[0] / stored[0]])
+    if any(len(polygon) % 2 for polygon in polygons):
+        raise ValueError("a polygon has an odd number of coordinates")
+    return polygons_mask([(np.reshape(polygon, (-1, 2)) * scale).reshape(-1) for polygon in polygons], *wanted)
+
+
+def _named_mask(name: str, annotation: _Annotation, stored: Size | None, frame: Frame) -> NamedMask | None:
+    """The mask of an annotation; None where it marks nothing: no segmentation, or polygons without area."""
     segmentation = annotation.segmentation
     if isinstance(segmentation, _RunLengths):
         counts = segmentation.counts
         runs = decode_counts(counts) if isinstance(counts, str) else counts
-        return NamedMask(name, run_length_mask(runs, *segmentation.size, size), segmentation.size)
+        mask = run_length_mask(runs, *segmentation.size, frame.fitted(segmentation.size))
+        return NamedMask(name, Mask.of(mask), segmentation.size)
     if not isinstance(segmentation, tuple):
         return None
     several = [part for part in segmentation if isinstance(part, tuple)]
@@ -254,16 +282,11 @@ def _named_mask(
         return None
     if stored is None:
         raise ValueError("its polygon needs the size of the picture, which the file does not give")
-    wanted = size or stored
-    scale = np.array([wanted[1] / stored[1], wanted[0] / stored[0]])
-    if any(len(polygon) % 2 for polygon in polygons):
-        raise ValueError("a polygon has an odd number of coordinates")
-    scaled = [(np.reshape(polygon, (-1, 2)) * scale).reshape(-1) for polygon in polygons]
-    return NamedMask(name, polygons_mask(scaled, *wanted), stored)
+    return NamedMask(name, Mask.of(scaled_polygons_mask(polygons, stored, frame.fitted(stored))), stored)
 
 
 def _picture(
-    pictures: Sequence[_Picture], image_name: str | None, image_size: tuple[int, int] | None, path: Path
+    pictures: Sequence[_Picture], image_name: str | None, image_size: Size | None, path: Path
 ) -> _Picture | None:
     """The entry of the picture in question; None where the file lists none."""
     if len(pictures) <= 1:

@@ -19,6 +19,7 @@ from scenewright.encoders.masks.sam import load_segmenter
 from scenewright.encoders.records import SAM2_LARGE
 from scenewright.errors import InputError
 from scenewright.files import read_json, reading
+from scenewright.io.images import stored_picture
 from scenewright.types import ObjectMasks
 
 __all__ = ["AUTOMATIC", "find_masks"]
@@ -49,9 +50,11 @@ def find_masks(
     if source == AUTOMATIC:
         return load_segmenter(segmenter, device=device).everything(image)
     if isinstance(source, (str, Path)) and _holds_prompts(Path(source).expanduser()):
-        prompts = read_prompts(Path(source).expanduser()).checked(image.height, image.width)
+        width, height = stored_picture(image).upright_size
+        prompts = read_prompts(Path(source).expanduser()).checked(height, width)
+        prompts = prompts.scaled(image.width / width, image.height / height)
         return load_segmenter(segmenter, device=device).from_prompts(image, prompts)
-    return load_masks(source, (image.height, image.width), image_name=image_name)
+    return load_masks(source, (image.height, image.width), image_name=image_name, stored=stored_picture(image))
 
 
 def _holds_prompts(path: Path) -> bool:

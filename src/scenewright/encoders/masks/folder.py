@@ -1,7 +1,7 @@
 """Several files, one object each: black-and-white masks or RGBA cut-outs at the picture's full frame.
 
 Understands the folder of the SceneGen demo (`scene.jpg`, `0.png`, `0_mask.png`, ...): where `_mask` files exist, they
-are the masks.
+are the masks, and where there is nothing but the scene and its `rgb_mask`, that one.
 """
 
 import re
@@ -12,16 +12,17 @@ import numpy as np
 from jaxtyping import Bool
 
 from scenewright.encoders.masks.label_map import stored_channels
-from scenewright.encoders.masks.object_masks import NamedMask, resized_nearest
+from scenewright.encoders.masks.object_masks import Frame, NamedMask, has_shape, name_of, resized_nearest
 from scenewright.errors import InputError
 from scenewright.files import inside, reading, spend
-from scenewright.io.images import load_label_image
+from scenewright.io.images import PICTURE_SUFFIXES, load_label_image
+from scenewright.types import Mask
 
-__all__ = ["PICTURE_SUFFIXES", "mask_files", "read_mask_files", "reject_cropped"]
+__all__ = ["mask_files", "read_mask_files", "reject_cropped"]
 
-PICTURE_SUFFIXES = (".png", ".bmp", ".webp", ".jpg", ".jpeg")
 _MASK_SUFFIX = "_mask"
-_WHOLE_PICTURES = ("scene", "masked_scene", "rgb_mask", "image", "input", "rgb", "photo")
+_LABEL_PICTURES = ("rgb_mask", "masks", "labels")
+_WHOLE_PICTURES = ("scene", "masked_scene", "image", "input", "rgb", "photo", *_LABEL_PICTURES)
 # The share of pixels near black or near white from which on an opaque picture counts as a mask.
 _TWO_VALUED_SHARE = 0.8
 # What one mask of a folder takes while it is read; afterwards only the mask is kept.
@@ -38,16 +39,16 @@ def mask_files(folder: Path) -> list[Path]:
     for path in pictures:
         with reading(path, "a mask in its folder", "copy it there"):
             inside(folder, path.name)
-    chosen = [path for path in pictures if path.stem.endswith(_MASK_SUFFIX) and path.stem not in _WHOLE_PICTURES]
-    chosen = chosen or [path for path in pictures if path.stem not in _WHOLE_PICTURES]
+    single = [path for path in pictures if path.stem.lower() not in _WHOLE_PICTURES]
+    chosen = [path for path in single if path.stem.lower().endswith(_MASK_SUFFIX)] or single
+    if not chosen:
+        chosen = [path for path in pictures if path.stem.lower() in _LABEL_PICTURES][:1]
     if not chosen:
         raise InputError(f"Expected mask pictures ({', '.join(PICTURE_SUFFIXES)}) in '{folder}', found none.")
     return sorted(chosen, key=_natural)
 
 
-def read_mask_files(
-    paths: Sequence[Path], image_size: tuple[int, int] | None = None
-) -> tuple[list[NamedMask], list[str]]:
+def read_mask_files(paths: Sequence[Path], frame: Frame) -> tuple[list[NamedMask], list[str]]:
     """One mask per file, named after it, and warnings of files that are no masks.
 
     Raises:
@@ -55,11 +56,11 @@ def read_mask_files(
     """
     found, notes = [], []
     for path in paths:
-        image = load_label_image(path)
+        image = load_label_image(path, reduce_to=None if frame.size is None else frame.size[::-1])
         spend(_BYTES_PER_PIXEL * image.width * image.height, f"the mask '{path.name}'")
         colour, opaque = stored_channels(image)
         if not opaque.all():
-            reject_cropped(path, opaque.shape, image_size)
+            reject_cropped(path, opaque.shape, frame)
             mask: np.ndarray | None = opaque
         else:
             mask = _thresholded(colour)
@@ -68,8 +69,9 @@ def read_mask_files(
                 f"'{path.name}' is neither black and white nor a cut-out with transparency, so it was skipped."
             )
         else:
-            name = path.stem.removesuffix(_MASK_SUFFIX) or path.stem
-            found.append(NamedMask(name, mask if image_size is None else resized_nearest(mask, image_size), mask.shape))
+            stem, size = name_of(path.stem), (image.height, image.width)
+            name = stem[: -len(_MASK_SUFFIX)] if stem.lower().endswith(_MASK_SUFFIX) else stem
+            found.append(NamedMask(name or stem, Mask.of(resized_nearest(mask, frame.fitted(size))), size))
     return found, notes
 
 
@@ -83,20 +85,18 @@ def _thresholded(colour: np.ndarray) -> Bool[np.ndarray, "height width"] | None:
     return grey > brightest / 2
 
 
-def reject_cropped(path: Path, size: tuple[int, ...], image_size: tuple[int, int] | None) -> None:
+def reject_cropped(path: Path, size: tuple[int, ...], frame: Frame) -> None:
     """Refuses a cut-out of `size` (height, width) whose shape is not the picture's.
 
     Raises:
         InputError: so it is.
     """
-    if image_size is None:
+    if frame.size is None or has_shape(size, frame.size) or frame.lies_on_its_side(size):
         return
-    ratio = size[0] * image_size[1] / (size[1] * image_size[0])
-    if abs(ratio - 1) > 0.02:
-        raise InputError(
-            f"Cut-out '{path}' has {size[1]}x{size[0]} pixels for a picture of {image_size[1]}x{image_size[0]}, so its "
-            "place in the picture is unknown; give a cut-out of the full frame, or a mask."
-        )
+    raise InputError(
+        f"Cut-out '{path}' has {size[1]}x{size[0]} pixels for a picture of {frame.size[1]}x{frame.size[0]}, so its "
+        "place in the picture is unknown; give a cut-out of the full frame, or a mask."
+    )
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

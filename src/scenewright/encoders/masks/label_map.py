@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Integer
 from PIL import Image
 
-__all__ = ["label_map", "stored_channels"]
+__all__ = ["is_opaque", "label_map", "stored_channels"]
 
 
 def label_map(pixels: Integer[np.ndarray, "height width *channels"]) -> Integer[np.ndarray, "height width"]:
@@ -29,11 +29,15 @@ def label_map(pixels: Integer[np.ndarray, "height width *channels"]) -> Integer[
 def stored_channels(
     image: Image.Image,
 ) -> tuple[Integer[np.ndarray, "height width *channels"], Bool[np.ndarray, "height width"]]:
-    """Grey levels or RGB of a mask picture as stored, and where it is opaque (alpha above one half)."""
-    if image.mode in ("1", "L", "I", "F") or image.mode.startswith("I;16"):
-        pixels = np.asarray(image).clip(0).astype(np.uint32)
-        if not image.has_transparency_data:
-            return pixels, np.ones(pixels.shape, dtype=bool)
-        return pixels, np.asarray(image.convert("RGBA"))[..., 3] > 127
-    rgba = np.asarray(image.convert("RGBA"))
-    return rgba[..., :3].astype(np.uint32), rgba[..., 3] > 127
+    """Grey levels or RGB of a mask picture as stored, and where it is opaque: alpha above half of its highest value."""
+    is_grey = image.mode in ("1", "L", "I", "F") or image.mode.startswith("I;16")
+    pixels = np.asarray(image).clip(0) if is_grey else np.asarray(image.convert("RGB"))
+    return pixels.astype(np.uint32), is_opaque(image)
+
+
+def is_opaque(image: Image.Image) -> Bool[np.ndarray, "height width"]:
+    """Where alpha is above half of its highest value, which is 255, or 1 in files of 0 and 1."""
+    if not image.has_transparency_data:
+        return np.ones((image.height, image.width), dtype=bool)
+    alpha = np.asarray(image.convert("RGBA").getchannel("A"))
+    return alpha > alpha.max() // 2

@@ -61,6 +61,12 @@ class MaskPrompts:
                 raise InputError(f"Object {index + 1} of the points has {reason}; give x, y in pixels of the picture.")
         return self
 
+    def scaled(self, across: float, down: float) -> "MaskPrompts":
+        """The prompts in a picture that is so many times as wide and as high."""
+        boxes = tuple((x0 * across, y0 * down, x1 * across, y1 * down) for x0, y0, x1, y1 in self.boxes)
+        points = tuple(tuple((x * across, y * down, is_on) for x, y, is_on in marked) for marked in self.points)
+        return MaskPrompts(boxes, points, self.names)
+
 
 @dataclass(frozen=True)
 class _PromptFile:

@@ -15,20 +15,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from scenewright.encoders.masks.object_masks import NamedMask, checked_masks
+from scenewright.encoders.masks.object_masks import Frame, NamedMask, checked_masks
 from scenewright.encoders.masks.prompts import MaskPrompts
 from scenewright.encoders.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from scenewright.encoders.preprocess.crop import image_to_tensor
 from scenewright.encoders.records import SAM2_LARGE
 from scenewright.errors import WeightsError
-from scenewright.types import ObjectMasks
+from scenewright.types import Mask, ObjectMasks
 
 __all__ = ["Segmenter", "load_segmenter"]
 
@@ -75,7 +74,7 @@ class Segmenter:
                 embeddings, is_several=len(points) == 1, input_points=places, input_labels=labels
             )
             found.append(self._named(masks[0, scores[0].argmax()], image, prompts.name(len(found))))
-        return checked_masks(found, (image.height, image.width), source="the segmented prompts")
+        return checked_masks(found, Frame((image.height, image.width)), source="the segmented prompts")
 
     @torch.no_grad()
     def everything(self, image: Image.Image, *, grid_side: int = _GRID_SIDE) -> ObjectMasks:
@@ -94,7 +93,7 @@ class Segmenter:
         kept = _whole_objects(masks > 0, scores)
         logger.info("Kept %d of %d mask proposals", len(kept), len(masks))
         found = [self._named(masks[index], image, f"object_{number}") for number, index in enumerate(kept, 1)]
-        return checked_masks(found, (image.height, image.width), source="the automatic segmentation")
+        return checked_masks(found, Frame((image.height, image.width)), source="the automatic segmentation")
 
     def _embed(self, image: Image.Image) -> list[Tensor]:
         parameter = next(self.model.parameters())
@@ -130,7 +129,7 @@ class Segmenter:
     def _named(self, logits: Float[Tensor, "h w"], image: Image.Image, name: str) -> NamedMask:
         size = (image.height, image.width)
         full = F.interpolate(logits[None, None], size, mode="bilinear", align_corners=False)[0, 0]
-        return NamedMask(name, (full > 0).numpy().astype(np.bool_))
+        return NamedMask(name, Mask.of(full > 0))
 
 
 def load_segmenter(source: str | Path = SAM2_LARGE.repository, *, device: torch.device | str = "cpu") -> Segmenter:

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from scenewright.errors import InputError
+from scenewright.types import Mask
 
 __all__ = [
     "ALPHA_THRESHOLD",
@@ -21,6 +22,7 @@ __all__ = [
     "drop_alpha",
     "has_cut_out",
     "image_to_tensor",
+    "mask_extent",
     "on_black",
     "opaque_extent",
     "rounded_box",
@@ -72,13 +74,22 @@ def opaque_extent(opaque: Bool[np.ndarray, "height width"], what: str = "The pic
     Raises:
         InputError: nothing is True, or the extent is a single pixel, which leaves no crop.
     """
-    rows, columns = np.flatnonzero(opaque.any(1)), np.flatnonzero(opaque.any(0))
-    if not len(rows):
+    return mask_extent(Mask.of(opaque), what)
+
+
+def mask_extent(mask: Mask, what: str = "The picture") -> Box:
+    """As `opaque_extent`, of a mask.
+
+    Raises:
+        InputError: it is empty or a single pixel.
+    """
+    if not mask.area:
         raise InputError(
             f"{what} has no object: no pixel is more than 80 % opaque. "
             "Give a picture without alpha to have its background removed, or repair its alpha channel."
         )
-    extent = (float(columns[0]), float(rows[0]), float(columns[-1]), float(rows[-1]))
+    left, upper, right, lower = mask.box
+    extent = (float(left), float(upper), float(right - 1), float(lower - 1))
     if max(extent[2] - extent[0], extent[3] - extent[1]) < 1:
         raise InputError(f"{what} has an object of one single pixel; give a picture with more pixels on the object.")
     return extent

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from scipy.optimize import least_squares
 
-from scenewright.systems.assembly.outline import has_geometry, level_axes, mask_rectangle, outline_points
+from scenewright.systems.assembly.outline import has_geometry, level_axes, outline_points
 from scenewright.types import Camera, SceneObject
 
 __all__ = ["fit_camera"]
@@ -42,7 +42,7 @@ def fit_camera(
         size: (height, width) of the picture the masks belong to.
         intrinsics_px: where they are known, only position and direction are fitted.
     """
-    seen = [item for item in objects if item.mask is not None and bool(item.mask.any()) and has_geometry(item)]
+    seen = [item for item in objects if item.mask is not None and item.mask.area and has_geometry(item)]
     if not seen:
         return None
     problem = _Problem(seen, size, intrinsics_px)
@@ -73,7 +73,7 @@ class _Problem:
         self.starts = np.cumsum([0, *(len(cloud) for cloud in clouds)])[:-1]
         low, high = self.points.min(0), self.points.max(0)
         self.middle, self.radius = (low + high) / 2, max(float(np.linalg.norm(high - low)) / 2, 1e-6)
-        self.rectangles = np.array([mask_rectangle(item.mask) for item in objects]) / self.width  # type: ignore[arg-type]
+        self.rectangles = np.array([item.mask.box for item in objects if item.mask is not None]) / self.width
         edge = 1.5 / self.width
         limits = np.array([self.width, self.height]) / self.width
         self.touches_low = self.rectangles[:, :2] <= edge

@@ -107,7 +107,7 @@ class SceneGenerator:
         if errors is not None and scene.camera is not None:
             # A scene that was read from a file has no masks.
             kept = [
-                replace(item, mask=request.masks[names.index(name)])
+                replace(item, mask=request.objects.regions[names.index(name)])
                 for name, item in before.items()
                 if name not in moved
             ]
@@ -146,7 +146,7 @@ class SceneGenerator:
                     structures.world_from_object[row],
                     finish,
                     name=name,
-                    mask=request.masks[index],
+                    mask=request.objects.regions[index],
                     confidence=None if structures.confidence is None else structures.confidence[row],
                     extras={"num_voxels": len(structures.coords[row]), "attempt": request.attempt(index)},
                     progress=by_fraction(within(progress, name)),

@@ -110,4 +110,4 @@ def fit_newcomers(
 
 
 def _is_seen(item: SceneObject) -> bool:
-    return has_geometry(item) and item.mask is not None and bool(item.mask.any())
+    return has_geometry(item) and item.mask is not None and item.mask.area > 0

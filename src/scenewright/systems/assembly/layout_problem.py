@@ -19,7 +19,6 @@ from scenewright.systems.assembly.outline import (
     ends_above,
     is_framed,
     level_axes,
-    mask_rectangle,
     open_sides,
     outline_points,
 )
@@ -30,6 +29,7 @@ from scenewright.types import Camera, SceneObject
 __all__ = ["CameraPose", "LayoutProblem", "camera_pose"]
 
 _MAX_POINTS = 80
+_COMPARED_PX = 1024
 # Mean and standard deviation in degrees of what people's (and the training scenes') cameras look like.
 _FOV_DEG, _PITCH_DEG = (50.0, 8.0), (22.0, 8.0)
 _YAW_SIGMA = 0.05
@@ -89,9 +89,12 @@ class LayoutProblem:
         pose = None if known is None else camera_pose(known)
         self.known_pose = pose if pose is not None and pose.eye[2] > 0 else None
         self.roll = np.eye(3) if self.known_pose is None else self.known_pose.roll
-        masks = torch.stack([item.mask for item in objects if item.mask is not None])
-        self.height, self.width = masks.shape[1:]
-        self.rectangles = np.array([mask_rectangle(mask) for mask in masks]) / self.width
+        regions = [item.mask for item in objects if item.mask is not None]
+        self.height, self.width = regions[0].shape
+        self.rectangles = np.array([mask.box for mask in regions]) / self.width
+        # Who ends at whom is looked for with margins in pixels, which fit pictures of usual size.
+        factor = max(1, max(regions[0].shape) // _COMPARED_PX)
+        masks = torch.stack([mask.shrunk(factor).dense() for mask in regions])
 
         def of_pairs(holds: Callable[[Tensor, Tensor], bool]) -> Bool[np.ndarray, "O O"]:
             places = range(len(masks))

@@ -1,4 +1,4 @@
-"""Parts of the rectangle round an object: the hull of its points, the mask's rectangle, and a level camera's axes.
+"""Parts of the rectangle round an object: the hull of its points, where its mask ends, and a level camera's axes.
 
 Legend: O objects, S outline points. Frame: world z up, camera OpenCV.
 """
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from scenewright.types import SceneObject
 
-__all__ = ["ends_above", "has_geometry", "is_framed", "level_axes", "mask_rectangle", "open_sides", "outline_points"]
+__all__ = ["ends_above", "has_geometry", "is_framed", "level_axes", "open_sides", "outline_points"]
 
 _NEIGHBOURHOOD_PX, _BORDER_PX = 3, 2
 # By how much another mask must begin above an object's lowest row to frame it, in widths of the picture.
@@ -54,12 +54,6 @@ def level_axes(yaw: float, pitch: float) -> Float[np.ndarray, "3 3"]:
     forward = np.array([math.cos(pitch) * math.cos(yaw), math.cos(pitch) * math.sin(yaw), -math.sin(pitch)])
     across = np.array([math.sin(yaw), -math.cos(yaw), 0.0])
     return np.stack([across, np.cross(forward, across), forward])
-
-
-def mask_rectangle(mask: Bool[Tensor, "H W"]) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of the mask in pixels; outer edges."""
-    rows, columns = torch.nonzero(mask.any(1)), torch.nonzero(mask.any(0))
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def open_sides(mask: Bool[Tensor, "H W"], others: Bool[Tensor, "H W"]) -> tuple[bool, bool, bool, bool]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from scenewright.errors import InputError
@@ -19,7 +19,7 @@ from scenewright.geometry.mesh.parts import select_faces
 from scenewright.geometry.mesh.surface_color import Placed
 from scenewright.geometry.rotation import compose_similarity
 from scenewright.systems.assembly.decoding import RawObject
-from scenewright.types import Camera, Gaussians, Mesh, SceneObject
+from scenewright.types import Camera, Gaussians, Mask, Mesh, SceneObject
 
 __all__ = ["centred", "moved_object", "placed_object", "scene_on_floor", "transformed_camera"]
 
@@ -50,7 +50,7 @@ def placed_object(
     finish: FinishOptions,
     *,
     name: str,
-    mask: Bool[Tensor, "H W"] | None = None,
+    mask: Mask | None = None,
     confidence: float | None = None,
     extras: Mapping[str, Any] | None = None,
     progress: StageProgress | None = None,

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor
 
 from scenewright.progress import SILENT, Progress
 from scenewright.systems.options import DEFAULT, GenerateOptions
-from scenewright.types import Camera, View
+from scenewright.types import Camera, ObjectMasks, View
 
 __all__ = [
     "LayoutErrors",
@@ -57,16 +57,15 @@ class SceneRequest:
         return self.views[0].image
 
     @property
-    def masks(self) -> Bool[Tensor, "N H W"]:
+    def objects(self) -> ObjectMasks:
         """The first view's masks."""
         assert self.views[0].objects is not None
-        return self.views[0].objects.masks
+        return self.views[0].objects
 
     @property
     def names(self) -> tuple[str, ...]:
         """The objects' names."""
-        assert self.views[0].objects is not None
-        return self.views[0].objects.names
+        return self.objects.names
 
     @property
     def camera(self) -> Camera | None:

@@ -9,15 +9,16 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
 import scenewright
+from scenewright.geometry.camera.projection import camera_center
 from scenewright.systems.assembly.generator import settled
 from scenewright.systems.options import GenerateOptions
 from scenewright.systems.system import Views, masked_views
-from scenewright.types import Camera, Scene, SceneObject
+from scenewright.types import Camera, Mask, ObjectMasks, Scene, SceneObject
 
 __all__ = ["assumed_camera", "floor_scene"]
 
@@ -28,7 +29,7 @@ _BELOW_HORIZON = math.radians(6.0)
 def floor_scene(
     system: str,
     views: Views,
-    object_of: Callable[[Image.Image, Bool[Tensor, "H W"], Camera], SceneObject],
+    object_of: Callable[[Image.Image, Mask, Camera], SceneObject],
     *,
     seed: int,
     options: GenerateOptions,
@@ -46,15 +47,19 @@ def floor_scene(
     (view,) = masked_views(views, system)
     assert view.objects is not None
     masks, known = view.objects, view.camera
-    camera = known if isinstance(known, Camera) else assumed_camera(masks.masks)
-    notes = () if known is not None else ("The camera is assumed, not known.",)
+    lens = known.intrinsics_px if isinstance(known, Camera) else None
+    is_placed = isinstance(known, Camera) and float(camera_center(known)[2]) > floor_z
+    camera = known if isinstance(known, Camera) and is_placed else assumed_camera(masks, lens)
+    notes: tuple[str, ...] = ()
+    if not is_placed:
+        notes = (f"The {'camera' if lens is None else 'place of the camera'} is assumed, not known.",)
     scene = Scene(
         tuple(
             replace(object_of(view.image, mask, camera), name=name, mask=mask)
-            for name, mask in zip(masks.names, masks.masks, strict=True)
+            for name, mask in zip(masks.names, masks.regions, strict=True)
         ),
         cameras={"camera": camera},
-        is_metric=known is not None,
+        is_metric=is_placed,
         notes=notes,
         provenance={
             "generator": f"scenewright {scenewright.__version__}",
@@ -69,19 +74,25 @@ def floor_scene(
     return settled(scene, floor_z=floor_z) if options.settle else scene
 
 
-def assumed_camera(masks: Bool[Tensor, "N H W"]) -> Camera:
-    """A level camera for a picture of which only the masks are known; every mask ends below its horizon."""
-    height, width = masks.shape[1:]
-    focal = width / 2 / math.tan(_FOV / 2)
-    bottoms = [int(mask.any(1).nonzero().max()) + 1 for mask in masks if bool(mask.any())]
+def assumed_camera(masks: ObjectMasks, intrinsics_px: Float[Tensor, "3 3"] | None = None) -> Camera:
+    """A level camera for a picture of which only the masks, and perhaps the lens, are known.
+
+    Every mask ends below its horizon.
+    """
+    height, width = masks.regions[0].shape
+    if intrinsics_px is None:
+        focal, middle = width / 2 / math.tan(_FOV / 2), height / 2
+        intrinsics_px = torch.tensor([[focal, 0, width / 2], [0, focal, middle], [0, 0, 1.0]])
+    else:
+        focal, middle = intrinsics_px[1, 1:].tolist()
+    bottoms = [mask.box[3] for mask in masks.regions if mask.area]
     highest = min(bottoms, default=height)
     # The ray through a mask's lowest pixel looks down by pitch + atan((v - cy) / f).
-    pitch = max(_PITCH, _BELOW_HORIZON - math.atan((highest - height / 2) / focal))
+    pitch = max(_PITCH, _BELOW_HORIZON - math.atan((highest - middle) / focal))
     cos, sin = math.cos(pitch), math.sin(pitch)
     # Columns are world x (right), y (ahead), z (up); rows camera right, down, ahead.
     rotation = torch.tensor([[1.0, 0.0, 0.0], [0.0, -sin, -cos], [0.0, cos, -sin]])
     cam_from_world = torch.eye(4)
     cam_from_world[:3, :3] = rotation
     cam_from_world[:3, 3] = -rotation @ torch.tensor([0.0, 0.0, _HEIGHT_M])
-    intrinsics = torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]])
-    return Camera(intrinsics, cam_from_world, width, height)
+    return Camera(intrinsics_px, cam_from_world, width, height)

@@ -147,9 +147,9 @@ def posed_capture(views: Sequence[View]) -> tuple[Capture, Extent]:
 
 def labelled_view(camera: Camera, masks: ObjectMasks) -> LabelledView:
     """Masks of one picture as labels 1, 2, ... with their names; later masks win where they overlap."""
-    labels = torch.zeros(masks.masks.shape[1:], dtype=torch.int64)
-    for number, mask in enumerate(masks.masks, 1):
-        labels[mask] = number
+    labels = torch.zeros(masks.regions[0].shape, dtype=torch.int64)
+    for number, mask in enumerate(masks.regions, 1):
+        labels[mask.dense()] = number
     names: Mapping[int, str] = dict(enumerate(masks.names, 1))
     return LabelledView(camera, labels, names)
 

@@ -6,7 +6,7 @@ Source: LuLing06/I-Scene-project iscene/trellis/pipelines/trellis_image_to_3d_sc
 Legend: N objects, S slots (instance, scene, and canonical where asked for).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -42,12 +42,16 @@ class ObjectCrops:
 
 
 def slot_pictures(
-    crops: Sequence[ObjectCrops], *, with_canonical: bool = True, size: int = 518
+    crops: Iterable[ObjectCrops], *, with_canonical: bool = True, size: int = 518
 ) -> Float[Tensor, "N S 3 size size"]:
-    """Pictures of the slots of all objects, in [0, 1]: 0 the object, 1 the scene (resized once), 2 its own crop."""
-    scene = _resized(crops[0].scene, size)
+    """Pictures of the slots of all objects, in [0, 1]: 0 the object, 1 the scene (resized once), 2 its own crop.
+
+    Crops, which are as large as the picture, are taken one at a time.
+    """
+    scene: Tensor | None = None
     objects = []
     for crop in crops:
+        scene = _resized(crop.scene, size) if scene is None else scene
         slots = [_resized(crop.instance, size), scene]
         if with_canonical:
             slots.append(_resized(crop.canonical, size))

@@ -8,12 +8,12 @@ the camera (horizontal), +z is up. Objects need no pose.
 Legend: N objects in the picture, W objects wanted, S slots (object, scene, own crop), L condition tokens, C channels.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
 
@@ -103,8 +103,14 @@ class ISceneStage:
     def sample_structures(self, request: SceneRequest, *, progress: Progress = SILENT) -> PlacedStructures:
         """Voxels of the wanted objects in the scene's cube; see `StructureStage.sample_structures`."""
         config, wanted = self.flow.scene_config, request.wanted_indices
-        crops = crop_objects(request.image, request.masks, request.names, wanted)
-        pictures = slot_pictures(crops, with_canonical=config.with_canonical, size=self.image_size)
+        instances: list[Image.Image] = []
+
+        def crops() -> Iterator[ObjectCrops]:
+            for crop in crop_objects(request.image, request.objects, wanted):
+                instances.append(_to_image(crop.instance))
+                yield crop
+
+        pictures = slot_pictures(crops(), with_canonical=config.with_canonical, size=self.image_size)
         conditions = encode_slots(pictures, self.image_encoder, self.device, advance=progress.stage("encode"))
         noise = structure_noise(config, object_generator(request.seed, "", "structure"))
         sampler, advance = self.sampler.overridden(request.options.sampling), progress.stage("structure")
@@ -125,27 +131,25 @@ class ISceneStage:
             resolution=voxels[0].resolution,
             world_from_object=torch.eye(4).repeat(len(wanted), 1, 1),
             tokens=conditions.objects[None, :, 0],
-            pictures=tuple(_to_image(crop.instance) for crop in crops),
+            pictures=tuple(instances),
         )
 
 
-def crop_objects(
-    image: Image.Image, masks: Bool[Tensor, "N H W"], names: Sequence[str], wanted: Sequence[int]
-) -> list[ObjectCrops]:
-    """Crops of the wanted objects; all masks together are the scene.
+def crop_objects(image: Image.Image, objects: ObjectMasks, wanted: Sequence[int]) -> Iterator[ObjectCrops]:
+    """Crops of the wanted objects, one by one; all masks together are the scene.
 
     Where masks overlap, the last one keeps the pixel, as in a picture of labels; a mask that would vanish stays whole.
 
     Raises:
         InputError: there is no mask or none is wanted, or a mask is empty or a single pixel.
     """
-    if not len(masks) or not wanted:
+    if not len(objects) or not wanted:
         raise InputError("Expected at least one object to generate, got none.")
-    exclusive = ObjectMasks(masks, tuple(names)).exclusive
-    is_covered = exclusive.flatten(1).sum(1) <= 1
-    kept = torch.where(is_covered[:, None, None], masks, exclusive)
-    pixels, scene_mask = image_to_tensor(drop_alpha(image)), masks.any(0)
-    return [crop_object(pixels, scene_mask, kept[index], name=f"Mask '{names[index]}'") for index in wanted]
+    exclusive = objects.exclusive
+    pixels, scene_mask = image_to_tensor(drop_alpha(image)), objects.union.dense()
+    for index in wanted:
+        mask = exclusive[index] if exclusive[index].area > 1 else objects.regions[index]
+        yield crop_object(pixels, scene_mask, mask.dense(), name=f"Mask '{objects.names[index]}'")
 
 
 def encode_slots(

@@ -59,17 +59,21 @@ def chosen_by_outline(
         return structures
     wanted = [request.wanted_indices[row] for row in surfaces]
     objects = [
-        SceneObject("", (surface,), world_from_object=structures.world_from_object[row], mask=request.masks[index])
+        SceneObject(
+            "", (surface,), world_from_object=structures.world_from_object[row], mask=request.objects.regions[index]
+        )
         for (row, surface), index in zip(surfaces.items(), wanted, strict=True)
     ]
     fitted = fit_layout(objects, structures.layout_errors, known=request.camera)
     assert fitted is not None  # all have a surface and a mask
     pixels_from_world = fitted.camera.intrinsics_px.double() @ fitted.camera.cam_from_world[:3].double()
-    occluders = occluder_pictures(request.masks)
+    occluders = occluder_pictures(request.objects)
     coords = list(structures.coords)
     samples = logits > 0
     for row, index, item in zip(surfaces, wanted, fitted.objects, strict=True):
-        crop_from_cube = crop_from_pixels(request.masks[index]) @ pixels_from_world @ item.world_from_object.double()
+        crop_from_cube = (
+            crop_from_pixels(request.objects.regions[index]) @ pixels_from_world @ item.world_from_object.double()
+        )
         fit = outline_fit(samples[:, row], crop_from_cube.float(), pictures.own[index, 3], occluders[index])
         shell = torch.from_numpy(outer_shell(agreed_solid(logits[:, row], fit))).nonzero().int()
         if surface_of_voxels(shell, structures.resolution) is not None:

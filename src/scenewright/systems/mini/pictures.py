@@ -5,25 +5,22 @@ Legend: B pictures, N objects, H/W picture size, P side of the small pictures.
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
+from PIL import Image
 from torch import Tensor
 
-from scenewright.encoders.preprocess.crop import Box, opaque_extent, rounded_box, square_box
+from scenewright.encoders.preprocess.crop import mask_extent, rounded_box, square_box
+from scenewright.types import Mask, ObjectMasks, PixelBox
 
-__all__ = [
-    "PICTURE_SIZE",
-    "ScenePictures",
-    "crop_from_pixels",
-    "cut_out_pictures",
-    "occluder_pictures",
-    "own_box",
-    "relit",
-]
+__all__ = ["PICTURE_SIZE", "ScenePictures", "crop_from_pixels", "cut_out_pictures", "occluder_pictures", "relit"]
 
 PICTURE_SIZE = 128
 _MARGIN = 1.2
+# Crops up to so many times the small pictures are resized in one step, as those of training were.
+_EXACT_SIDES = 16
 
 
 @dataclass(frozen=True)
@@ -38,41 +35,34 @@ class ScenePictures:
     scene: Float[Tensor, "4 P P"]
 
 
-def cut_out_pictures(
-    picture: Float[Tensor, "3 H W"], masks: Bool[Tensor, "N H W"], size: int = PICTURE_SIZE
-) -> ScenePictures:
-    """The small pictures of all objects of a picture in [0, 1]; crops are squares 1.2 times the longer side of a mask.
+def cut_out_pictures(image: Image.Image, objects: ObjectMasks, size: int = PICTURE_SIZE) -> ScenePictures:
+    """The small pictures of all objects of a picture; crops are squares 1.2 times the longer side of a mask.
 
     Raises:
         InputError: a mask is empty or a single pixel.
     """
-    union = masks.any(0)
-    scene_box = square_box(opaque_extent(union.cpu().numpy(), "The scene mask"), margin=_MARGIN)
+    image, union = image.convert("RGB"), objects.union
+    scene_box = _box(union, "The scene mask")
     own, placed = [], []
-    for number, mask in enumerate(masks, 1):
-        own.append(_cut_out(picture, mask, own_box(mask, f"Mask {number}"), size))
-        placed.append(_cut_out(picture, mask, scene_box, size))
-    return ScenePictures(torch.stack(own), torch.stack(placed), _cut_out(picture, union, scene_box, size))
+    for number, mask in enumerate(objects.regions, 1):
+        own.append(_cut_out(image, mask, _box(mask, f"Mask {number}"), size))
+        placed.append(_cut_out(image, mask, scene_box, size))
+    return ScenePictures(torch.stack(own), torch.stack(placed), _cut_out(image, union, scene_box, size))
 
 
-def own_box(mask: Bool[Tensor, "H W"], what: str = "The mask") -> Box:
-    """The square crop round one object.
-
-    Raises:
-        InputError: the mask is empty or a single pixel.
-    """
-    return square_box(opaque_extent(mask.cpu().numpy(), what), margin=_MARGIN)
-
-
-def occluder_pictures(masks: Bool[Tensor, "N H W"], size: int = PICTURE_SIZE) -> Float[Tensor, "N P P"]:
+def occluder_pictures(objects: ObjectMasks, size: int = PICTURE_SIZE) -> Float[Tensor, "N P P"]:
     """Share of every pixel of each object's own crop that belongs to other objects."""
-    union = masks.any(0)
-    return torch.stack([_cropped((union & ~mask)[None].float(), own_box(mask), size)[0] for mask in masks])
+    union = objects.union
+    shares = []
+    for mask in objects.regions:
+        box = _box(mask)
+        shares.append(_small(_white(union.within(box) & ~mask.within(box)), size)[0])
+    return torch.stack(shares)
 
 
-def crop_from_pixels(mask: Bool[Tensor, "H W"]) -> Float[Tensor, "3 3"]:
+def crop_from_pixels(mask: Mask) -> Float[Tensor, "3 3"]:
     """Takes homogeneous pixels of the picture to the mask's own crop, in which each axis runs from -1 to 1."""
-    left, upper, right, lower = rounded_box(own_box(mask))
+    left, upper, right, lower = _box(mask)
     width, height = right - left, lower - upper
     rows = [[2 / width, 0, -2 * left / width - 1], [0, 2 / height, -2 * upper / height - 1], [0, 0, 1]]
     return torch.tensor(rows, dtype=torch.float64)
@@ -87,12 +77,31 @@ def relit(pictures: Float[Tensor, "B 4 P P"], generator: torch.Generator) -> Flo
     return torch.cat([torch.minimum(pictures[:, :3] * gain, pictures[:, 3:]), pictures[:, 3:]], 1)
 
 
-def _cut_out(picture: Float[Tensor, "3 H W"], mask: Bool[Tensor, "H W"], box: Box, size: int) -> Float[Tensor, "4 P P"]:
-    alpha = mask[None].to(picture.dtype)
-    return _cropped(torch.cat([picture * alpha, alpha]), box, size)
+def _box(mask: Mask, what: str = "The mask") -> PixelBox:
+    """The square crop round one object, in whole pixels.
+
+    Raises:
+        InputError: the mask is empty or a single pixel.
+    """
+    return rounded_box(square_box(mask_extent(mask, what), margin=_MARGIN))
 
 
-def _cropped(picture: Float[Tensor, "C H W"], box: Box, size: int) -> Float[Tensor, "C P P"]:
-    left, upper, right, lower = rounded_box(box)
-    cut = F.pad(picture, (-left, right - picture.shape[2], -upper, lower - picture.shape[1]))
-    return F.interpolate(cut[None], (size, size), mode="bilinear", antialias=True, align_corners=False)[0].clamp(0, 1)
+def _cut_out(image: Image.Image, mask: Mask, box: PixelBox, size: int) -> Float[Tensor, "4 P P"]:
+    """The object on black, and its share of every pixel."""
+    share = _white(mask.within(box))
+    colour = Image.composite(image.crop(box), Image.new("RGB", share.size), share)
+    return torch.cat([_small(colour, size), _small(share, size)])
+
+
+def _white(pixels: Bool[np.ndarray, "rows columns"]) -> Image.Image:
+    """White where a pixel is True."""
+    return Image.fromarray(pixels.astype(np.uint8) * 255)
+
+
+def _small(picture: Image.Image, size: int) -> Float[Tensor, "C P P"]:
+    """A square picture in [0, 1] at `size`; of what is far larger, areas are averaged first."""
+    if picture.width > _EXACT_SIDES * size:
+        picture = picture.resize((_EXACT_SIDES * size // 2,) * 2, Image.Resampling.BOX)
+    pixels = torch.from_numpy(np.array(picture)).reshape(*picture.size, -1).permute(2, 0, 1).contiguous().float() / 255
+    small = F.interpolate(pixels[None], (size, size), mode="bilinear", antialias=True, align_corners=False)
+    return small[0].clamp(0, 1)

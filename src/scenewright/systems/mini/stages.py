@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from PIL import Image
@@ -66,8 +65,7 @@ class _MiniStage:
         return self.networks.device
 
     def _pictures(self, request: SceneRequest) -> ScenePictures:
-        pixels = torch.from_numpy(np.asarray(request.image).copy()).permute(2, 0, 1).float() / 255
-        return cut_out_pictures(pixels, request.masks)
+        return cut_out_pictures(request.image, request.objects)
 
     def _tokens(self, pictures: Float[Tensor, "B 4 P P"]) -> Float[Tensor, "B T C"]:
         return self.networks.conditioner(pictures.to(self.device))
@@ -104,9 +102,10 @@ class MiniSceneGenStage(_MiniStage):
             torch.cat([own, self._tokens(pictures.placed)], 1), self._tokens(pictures.scene[None])[0]
         )
         advance = progress.stage("structure")
-        by_size = request.masks.flatten(1).sum(1).argsort(stable=True, descending=True).tolist()
+        areas = torch.tensor([mask.area for mask in request.objects.regions])
+        by_size = areas.argsort(stable=True, descending=True).tolist()
         sampler = SAMPLER.overridden(request.options.sampling)
-        generators = [request.generator(index, "structure") for index in range(len(request.masks))]
+        generators = [request.generator(index, "structure") for index in range(len(request.objects))]
         shape = (flow.config.in_channels, *[flow.config.resolution] * 3)
         latents, layouts = [], []
         for number in range(NUM_SAMPLES):

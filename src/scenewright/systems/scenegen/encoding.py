@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
 
@@ -21,7 +21,7 @@ from scenewright.errors import InputError
 from scenewright.progress import Advance, ignore
 from scenewright.systems.scenegen.condition import SceneCondition, scene_condition
 from scenewright.systems.scenegen.preprocess import asset_cut_out, prepare_frame, prepare_vggt_frame
-from scenewright.types import View
+from scenewright.types import Mask, View
 
 __all__ = ["EncodedViews", "GeometryMode", "SceneEncoders", "asset_crops", "encode_views"]
 
@@ -82,7 +82,7 @@ def encode_views(
         pixels = [image_to_tensor(crop) for crop in crops]
         count = len(pixels)
         if encoders.reads_masks:
-            pixels += [prepare_frame(_mask_picture(mask), size=size) for mask in view.objects.masks]
+            pixels += [prepare_frame(_mask_picture(mask), size=size) for mask in view.objects.regions]
         if encoders.reads_scene:
             pixels.append(prepare_frame(view.image, size=size))
         encoded = []
@@ -110,9 +110,9 @@ def asset_crops(view: View, size: int) -> list[Image.Image]:
     """
     assert view.objects is not None
     crops = []
-    for name, mask in zip(view.objects.names, view.objects.masks, strict=True):
+    for name, mask in zip(view.objects.names, view.objects.regions, strict=True):
         try:
-            crops.append(prepare_object(asset_cut_out(view.image, mask), size=size))
+            crops.append(prepare_object(asset_cut_out(view.image, mask.dense()), size=size))
         except InputError as error:
             raise InputError(f"Object '{name}' cannot be cut out. {error}") from error
     return crops
@@ -134,6 +134,6 @@ def _geometry_tokens(
     return torch.cat([network(frame[None, None])[0][0] for frame in frames])
 
 
-def _mask_picture(mask: Bool[Tensor, "H W"]) -> Image.Image:
+def _mask_picture(mask: Mask) -> Image.Image:
     """White on black, as the mask files are."""
-    return Image.fromarray(mask.cpu().numpy().astype("uint8") * 255)
+    return Image.fromarray(mask.dense().numpy().astype("uint8") * 255)

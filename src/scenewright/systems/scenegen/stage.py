@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from scenewright.backbones.structure_vae import StructureDecoder, occupied_coords
@@ -26,6 +26,7 @@ from scenewright.systems.scenegen.memory import keeps_keys
 from scenewright.systems.scenegen.poses import MIN_SCALE, world_from_objects
 from scenewright.systems.scenegen.pretrained import SceneGenNetworks
 from scenewright.systems.scenegen.sampling import SceneStructures, sample_scene_structures
+from scenewright.types import ObjectMasks
 from scenewright.weights.source import WeightsSource
 
 __all__ = ["SceneGenStage", "decoded_coords", "largest_first", "scene_noise"]
@@ -75,7 +76,7 @@ class SceneGenStage:
         """
         networks = self.networks
         flow, decoder, encoders = networks.structure_flow, networks.structure_decoder, networks.encoders
-        order = largest_first(request.masks)
+        order = largest_first(request.objects)
         views = [view.at(order) for view in request.views]
         encoded = encode_views(
             views,
@@ -108,9 +109,9 @@ class SceneGenStage:
         )
 
 
-def largest_first(masks: Bool[Tensor, "N H W"]) -> list[int]:
+def largest_first(objects: ObjectMasks) -> list[int]:
     """Indices by area, largest first; the first is the query. Of equal areas the later comes first, as published."""
-    areas = masks.flatten(1).sum(1)
+    areas = torch.tensor([mask.area for mask in objects.regions])
     return areas.argsort(stable=True).flip(0).tolist()
 
 

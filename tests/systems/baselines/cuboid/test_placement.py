@@ -9,7 +9,7 @@ from PIL import Image
 from scenewright.errors import InputError
 from scenewright.geometry.camera.cameras import look_at
 from scenewright.systems.baselines.cuboid import CuboidSystem, box_from_mask
-from scenewright.types import Camera, ObjectMasks, OrientedBox, View
+from scenewright.types import Camera, Mask, ObjectMasks, OrientedBox, View
 from tests.support.meshes import world_from_unit_box
 
 
@@ -34,7 +34,7 @@ def outline(box: OrientedBox, seen: Camera) -> torch.Tensor:
 
 def test_a_box_is_found_again_from_its_outline() -> None:
     true = OrientedBox((0.0, 4.0, 0.4), (0.9, 0.9, 0.8), 0.0)
-    found = box_from_mask(outline(true, camera()), camera())
+    found = box_from_mask(Mask.of(outline(true, camera())), camera())
     assert found.centre == pytest.approx(true.centre, abs=0.15)
     assert found.size == pytest.approx(true.size, abs=0.12)
     assert found.yaw == pytest.approx(0, abs=1e-6)
@@ -55,6 +55,6 @@ def test_every_mask_becomes_a_box_in_its_colour() -> None:
 
 def test_bad_input_is_named() -> None:
     with pytest.raises(InputError, match="empty one"):
-        box_from_mask(torch.zeros(120, 160, dtype=torch.bool), camera())
+        box_from_mask(Mask.of(torch.zeros(120, 160, dtype=torch.bool)), camera())
     with pytest.raises(InputError, match="160x120"):
-        box_from_mask(torch.ones(10, 10, dtype=torch.bool), camera())
+        box_from_mask(Mask.of(torch.ones(10, 10, dtype=torch.bool)), camera())

@@ -11,7 +11,7 @@ from scenewright.errors import InputError
 from scenewright.rendering.render import RenderOptions, render
 from scenewright.systems.baselines.retrieval import RetrievalSystem, StoredModel, appearance, build_library, cut_out
 from scenewright.systems.baselines.retrieval.pack_library import pictures_of
-from scenewright.types import Mesh, ObjectMasks, Scene, SceneObject, View
+from scenewright.types import Mask, Mesh, ObjectMasks, Scene, SceneObject, View
 from tests.evaluation.small_scenes import chair
 from tests.systems.baselines.cuboid.test_placement import camera
 
@@ -46,7 +46,7 @@ def test_features_have_unit_length_blocks_and_forget_the_picture_size() -> None:
 def test_a_cut_out_is_square_and_transparent_outside_the_mask() -> None:
     mask = torch.zeros(20, 30, dtype=torch.bool)
     mask[5:15, 10:14] = True
-    picture = cut_out(Image.new("RGB", (30, 20), (9, 8, 7)), mask)
+    picture = cut_out(Image.new("RGB", (30, 20), (9, 8, 7)), Mask.of(mask))
     assert picture.width == picture.height
     assert picture.getchannel("A").getextrema() == (0, 255)
     assert picture.getpixel((picture.width // 2, picture.height // 2)) == (9, 8, 7, 255)

@@ -8,12 +8,9 @@ Frame: z-up world, camera OpenCV. Legend: H, W the picture's size.
 """
 
 import numpy as np
-import torch
-from jaxtyping import Bool
-from torch import Tensor
 
 from scenewright.errors import InputError
-from scenewright.types import Camera, OrientedBox
+from scenewright.types import Camera, Mask, OrientedBox
 
 __all__ = ["box_from_mask"]
 
@@ -22,7 +19,7 @@ _MAX_DISTANCE = 50.0
 _MIN_SIZE = 0.02
 
 
-def box_from_mask(mask: Bool[Tensor, "H W"], camera: Camera, *, floor_z: float = 0.0) -> OrientedBox:
+def box_from_mask(mask: Mask, camera: Camera, *, floor_z: float = 0.0) -> OrientedBox:
     """The box for one mask: its x runs across the view, its y along it and as long, `yaw` turns x to the view's right.
 
     A mask whose lowest pixels look above the horizon is placed at the far end of the range (50 units).
@@ -30,20 +27,19 @@ def box_from_mask(mask: Bool[Tensor, "H W"], camera: Camera, *, floor_z: float =
     Raises:
         InputError: the mask is empty, its size is not the camera's, or the camera is not above the floor.
     """
-    if tuple(mask.shape) != (camera.height, camera.width):
-        size = f"{mask.shape[1]}x{mask.shape[0]}"
+    if mask.shape != (camera.height, camera.width):
+        size = f"{mask.width}x{mask.height}"
         raise InputError(f"Expected a mask of {camera.width}x{camera.height} pixels, the camera's size, got {size}.")
-    rows, columns = torch.nonzero(mask, as_tuple=True)
-    if len(rows) == 0:
+    if not mask.area:
         raise InputError("Expected a mask with at least one pixel, got an empty one; drop it from the list.")
     cam_from_world = camera.cam_from_world.detach().double().cpu().numpy()
     origin = -cam_from_world[:3, :3].T @ cam_from_world[:3, 3]
     if origin[2] <= floor_z:
         raise InputError(f"Expected a camera above the floor (z = {floor_z:g}), got one at z = {origin[2]:g}.")
 
-    top, bottom = float(rows.min()), float(rows.max()) + 1
-    left, right = float(columns.min()), float(columns.max()) + 1
-    foot = float(columns[rows == rows.max()].double().mean()) + 0.5
+    left, top, right, bottom = (float(side) for side in mask.box)
+    lowest = mask.within((mask.box[0], mask.box[3] - 1, mask.box[2], mask.box[3]))[0]
+    foot = left + float(np.flatnonzero(lowest).mean()) + 0.5
     forward = cam_from_world[2, :3]
     heading = forward[:2] if np.hypot(*forward[:2]) > 1e-6 else -cam_from_world[1, :2]
     heading = heading / np.hypot(*heading)

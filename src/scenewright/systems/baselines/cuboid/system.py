@@ -1,7 +1,7 @@
 """The cuboid baseline: every mask becomes a box in its mean colour; what a scene looks like before any network."""
 
+import numpy as np
 import torch
-from jaxtyping import Bool
 from PIL import Image
 from torch import Tensor
 
@@ -11,7 +11,7 @@ from scenewright.systems.baselines.cuboid.placement import box_from_mask
 from scenewright.systems.baselines.floor_scene import floor_scene
 from scenewright.systems.options import DEFAULT, GenerateOptions
 from scenewright.systems.system import Views
-from scenewright.types import Camera, Mesh, OrientedBox, PBRMaterial, Scene, SceneObject
+from scenewright.types import Camera, Mask, Mesh, OrientedBox, PBRMaterial, Scene, SceneObject
 
 __all__ = ["CuboidSystem", "box_mesh", "mean_colour", "upright"]
 
@@ -40,7 +40,7 @@ class CuboidSystem:
         """There are no weights."""
         return {}
 
-    def _box(self, image: Image.Image, mask: Bool[Tensor, "H W"], camera: Camera) -> SceneObject:
+    def _box(self, image: Image.Image, mask: Mask, camera: Camera) -> SceneObject:
         box = box_from_mask(mask, camera, floor_z=self.floor_z)
         part = box_mesh(box.size, mean_colour(image, mask))
         return SceneObject("box", (part,), world_from_object=upright(box))
@@ -64,9 +64,8 @@ def upright(box: OrientedBox) -> Tensor:
     return matrix
 
 
-def mean_colour(image: Image.Image, mask: Bool[Tensor, "H W"]) -> tuple[float, float, float]:
+def mean_colour(image: Image.Image, mask: Mask) -> tuple[float, float, float]:
     """Mean linear colour of the picture inside the mask."""
-    small = image.convert("RGB").resize((mask.shape[1], mask.shape[0]))
-    pixels = torch.frombuffer(bytearray(small.tobytes()), dtype=torch.uint8).reshape(*mask.shape, 3)
-    linear = linear_from_srgb(pixels[mask].float() / 255).mean(0)
+    pixels = torch.from_numpy(np.array(image.convert("RGB").crop(mask.box))[mask.within(mask.box)])
+    linear = linear_from_srgb(pixels.float() / 255).mean(0)
     return float(linear[0]), float(linear[1]), float(linear[2])

@@ -25,7 +25,7 @@ from scenewright.rendering.lights import Lights, SunLight
 from scenewright.rendering.render import RenderOptions, render
 from scenewright.systems.baselines.retrieval.cut_out import cut_out
 from scenewright.systems.baselines.retrieval.library import FeatureFunction, ModelLibrary, StoredModel, build_library
-from scenewright.types import Mesh, Scene, SceneObject
+from scenewright.types import Mask, Mesh, Scene, SceneObject
 
 __all__ = ["library_of_pack", "pictures_of"]
 
@@ -83,7 +83,7 @@ def pictures_of(asset: Asset) -> Iterator[tuple[float, Image.Image]]:
         drawn = render(Scene((placed,)), camera, _LIGHTS, _OPTIONS).image(transparent=True)
         mask = torch.frombuffer(bytearray(drawn.getchannel("A").tobytes()), dtype=torch.uint8).reshape(_SIDE, _SIDE)
         if bool((mask > 127).any()):
-            yield yaw, cut_out(drawn, mask > 127)
+            yield yaw, cut_out(drawn, Mask.of(mask > 127))
 
 
 def _with_faces(parts: Sequence[Mesh]) -> tuple[Mesh, ...]:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Bool
 from PIL import Image
 from scipy.optimize import least_squares
 from torch import Tensor
@@ -17,7 +16,7 @@ from scenewright.systems.baselines.retrieval.cut_out import cut_out
 from scenewright.systems.baselines.retrieval.library import FeatureFunction, ModelLibrary
 from scenewright.systems.options import DEFAULT, GenerateOptions
 from scenewright.systems.system import Views
-from scenewright.types import Camera, Mesh, OrientedBox, Scene, SceneObject
+from scenewright.types import Camera, Mask, Mesh, OrientedBox, Scene, SceneObject
 
 __all__ = ["RetrievalSystem"]
 
@@ -49,7 +48,7 @@ class RetrievalSystem:
         """There are no weights."""
         return {}
 
-    def _nearest(self, image: Image.Image, mask: Bool[Tensor, "H W"], camera: Camera) -> SceneObject:
+    def _nearest(self, image: Image.Image, mask: Mask, camera: Camera) -> SceneObject:
         box = box_from_mask(mask, camera, floor_z=self.floor_z)
         model, yaw, similarity = self.library.nearest(self.features(cut_out(image, mask)))
         parts = tuple(model.load())
@@ -62,7 +61,7 @@ class RetrievalSystem:
         )
 
 
-def _fit(parts: Sequence[Mesh], box: OrientedBox, turn: float, mask: Tensor, camera: Camera, floor_z: float) -> Tensor:
+def _fit(parts: Sequence[Mesh], box: OrientedBox, turn: float, mask: Mask, camera: Camera, floor_z: float) -> Tensor:
     """`world_from_object` of a model turned by `turn`, sized and moved on the floor to fill the mask's rectangle."""
     vertices = torch.cat([part.vertices for part in parts]).double().cpu().numpy()
     c, s = np.cos(turn), np.sin(turn)
@@ -72,8 +71,7 @@ def _fit(parts: Sequence[Mesh], box: OrientedBox, turn: float, mask: Tensor, cam
     foot = np.array([(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, low[2]])
     start = np.array([box.centre[0], box.centre[1], np.log(box.size[2] / max(high[2] - low[2], 1e-6))])
     shown = turned[:: max(1, len(turned) // _FITTED_VERTICES)] - foot
-    rows, columns = torch.nonzero(mask, as_tuple=True)
-    wanted = [float(columns.min()), float(rows.min()), float(columns.max()) + 1, float(rows.max()) + 1]
+    wanted = [float(side) for side in mask.box]
     cam_from_world = camera.cam_from_world.detach().cpu().double().numpy()
     intrinsics = camera.intrinsics_px.detach().cpu().double().numpy()
 

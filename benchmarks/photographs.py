@@ -1,0 +1,87 @@
+"""Time and peak memory of `scenewright generate` for photographs of 0.2 to 134 megapixels.
+
+    uv run python benchmarks/photographs.py [--sizes 0.2 12 48 134] [--masks 7] [--system scenegen]
+
+One scene (a room of coloured boxes) is drawn at every size, as JPEG with a label picture beside it, and generated with
+the mini weights in a process of its own. The peak is the kernel's (`ru_maxrss` of the process); "reported" is what the
+command prints. The comparison picture is part of the run. Targets: 12 megapixels with 7 masks below 2.5 GB and at most
+5 s longer than the smallest; 48 and 134 megapixels below 4 GB.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from benchmarks.measure import machine
+
+
+def draw_room(folder: Path, megapixels: float, num_masks: int) -> tuple[Path, Path]:
+    """A photograph and its label picture, boxes on a floor with noise over all, 4:3 (2:1 where that is the limit)."""
+    aspect = 4 / 3 if megapixels < 130 else 2
+    height = round((megapixels * 1e6 / aspect) ** 0.5)
+    width = min(round(aspect * height), (1 << 27) // height)
+    photo, labels = Image.new("RGB", (width, height), (170, 160, 150)), Image.new("L", (width, height))
+    draw, draw_label = ImageDraw.Draw(photo), ImageDraw.Draw(labels)
+    draw.rectangle((0, height * 0.45, width, height), fill=(120, 100, 80))
+    for number in range(num_masks):
+        left = width * (0.05 + 0.9 * number / num_masks)
+        top = height * (0.40 + 0.08 * (number % 3))
+        corners = (left, top, left + 0.8 * width / num_masks, top + height * 0.3)
+        draw.rectangle(corners, fill=(200 - 20 * number, 60 + 20 * number, 90))
+        draw_label.rectangle(corners, fill=number + 1)
+    grain = Image.fromarray(np.random.default_rng(0).integers(0, 30, (512, 512, 3), dtype=np.uint8))
+    for left in range(0, width, 512):
+        for top in range(0, height, 512):
+            tile = photo.crop((left, top, left + 512, top + 512))
+            photo.paste(Image.blend(tile, grain, 0.15), (left, top))
+    paths = folder / f"{megapixels:g}.jpg", folder / f"{megapixels:g}_masks.png"
+    photo.save(paths[0], quality=90)
+    labels.save(paths[1])
+    return paths
+
+
+def measured(arguments: list[str]) -> tuple[float, float, float]:
+    """Seconds, peak of the process in MB, and the peak that it prints in MB."""
+    begin = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen([sys.executable, "-m", "scenewright", *arguments], stdout=output)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - begin
+        output.seek(0)
+        printed = output.read()
+    if status:
+        raise SystemExit(f"scenewright {' '.join(arguments)} ended with {status}")
+    found = re.search(r"peak memory (\d+) MiB", printed)
+    assert found is not None
+    return seconds, usage.ru_maxrss * 1024 / 1e6, int(found[1]) * 2**20 / 1e6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=float, nargs="+", default=[0.2, 12, 48, 134])
+    parser.add_argument("--masks", type=int, default=7)
+    parser.add_argument("--system", default="scenegen")
+    given = parser.parse_args()
+    print(machine())
+    print("| megapixels | s | longer than the smallest s | peak MB | reported MB |")
+    first: float | None = None
+    with tempfile.TemporaryDirectory() as name:
+        for size in given.sizes:
+            photo, masks = draw_room(Path(name), size, given.masks)
+            out = Path(name) / f"{size:g}.glb"
+            options = ["--system", given.system, "--weights", "mini", "--device", "cpu"]
+            seconds, peak, reported = measured(["generate", str(photo), "-m", str(masks), "-o", str(out), *options])
+            first = seconds if first is None else first
+            print(f"| {size:g} | {seconds:.1f} | {seconds - first:.1f} | {peak:.0f} | {reported:.0f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Masks in NumPy files: a map of labels, a stack of masks, or an .npz with an array per object or one for all."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from scenewright.encoders.masks.label_picture import masks_of_labels
+from scenewright.encoders.masks.object_masks import Frame, NamedMask
+from scenewright.errors import InputError
+from scenewright.io.archives import read_npy, read_npz_arrays
+from scenewright.types import Mask
+
+__all__ = ["read_mask_arrays"]
+
+
+def read_mask_arrays(path: Path, frame: Frame) -> list[NamedMask]:
+    """The masks of an .npy or .npz file, at their own size.
+
+    | array | read as |
+    |---|---|
+    | [height, width] of whole numbers | a mask per label above 0; less than 0 is background, too |
+    | [height, width] of booleans or shares | one mask: True, or above a half |
+    | [N, height, width] or [height, width, N] | N masks |
+    | several in an .npz | the masks of each, named after the arrays |
+
+    Raises:
+        InputError: the file cannot be read, or its arrays have another form.
+    """
+    arrays: Mapping[str, np.ndarray] = (
+        {path.stem: read_npy(path)} if path.suffix.lower() == ".npy" else read_npz_arrays(path)
+    )
+    arrays = {name: np.squeeze(array) for name, array in arrays.items()}
+    pictures = {name: array for name, array in arrays.items() if array.ndim in (2, 3) and array.dtype.kind in "buif"}
+    if not pictures:
+        shapes = ", ".join(f"{name} {array.shape} {array.dtype}" for name, array in arrays.items())
+        raise InputError(
+            f"Expected labels [height, width] or masks [N, height, width] in '{path}', got {shapes or 'no array'}."
+        )
+    found: list[NamedMask] = []
+    for name, array in pictures.items():
+        if array.ndim == 2:
+            found += _of_one(name, array, path, frame, is_alone=len(pictures) == 1)
+            continue
+        stack = array if array.shape[0] <= array.shape[2] else np.moveaxis(array, 2, 0)
+        start = "object" if len(pictures) == 1 else name
+        found += [NamedMask(f"{start}_{number}", Mask.of(_is_set(mask))) for number, mask in enumerate(stack, 1)]
+    return found
+
+
+def _of_one(name: str, array: np.ndarray, path: Path, frame: Frame, *, is_alone: bool) -> list[NamedMask]:
+    is_whole = array.dtype.kind in "ui" or (array.dtype.kind == "f" and bool((array == np.round(array)).all()))
+    if not is_whole or array.max(initial=0) <= 1:
+        return [NamedMask(name, Mask.of(_is_set(array)))]
+    masks = masks_of_labels(array.clip(0).astype(np.int64), path, frame)
+    if is_alone:
+        return masks
+    names = [name] if len(masks) == 1 else [f"{name}_{number}" for number in range(1, len(masks) + 1)]
+    return [replace(item, name=own) for own, item in zip(names, masks, strict=True)]
+
+
+def _is_set(array: np.ndarray) -> np.ndarray:
+    """True, above a half of shares, above 0 of whole numbers."""
+    return array > (0.5 if array.dtype.kind == "f" and array.max(initial=0) <= 1 else 0)
