@@ -8,7 +8,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from scenewright.cli.app import app
-from scenewright.errors import InputError
+from scenewright.errors import InputError, MissingExtraError
 from scenewright.io.glb import load_glb
 from scenewright.runs.captures import CaptureSettings, open_capture, run_capture, stage_folder
 from scenewright.systems.genrecon.system import GenReconSystem
@@ -30,7 +30,7 @@ def capture_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_interrupted_and_resumed_files_are_alike(capture_folder: Path, tmp_path: Path) -> None:
     settings = CaptureSettings(
-        capture_folder, masks=capture_folder / "masks", room_labels=100, metres_per_unit=2.0, seed=5
+        capture_folder, masks=str(capture_folder / "masks"), room_labels=100, metres_per_unit=2.0, seed=5
     )
     whole, again = tmp_path / "whole.glb", tmp_path / "again.glb"
     system = GenReconSystem(TinyNetworks(), OPTIONS)
@@ -56,9 +56,9 @@ def test_interrupted_and_resumed_files_are_alike(capture_folder: Path, tmp_path:
 
 def test_masks_that_fit_no_picture_are_told(capture_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="name the masks as those are"):
-        open_capture(CaptureSettings(capture_folder, masks=tmp_path), OPTIONS.plan)
-    with pytest.raises(InputError, match="lie in a folder"):
-        open_capture(CaptureSettings(capture_folder, masks=tmp_path / "nothing"), OPTIONS.plan)
+        open_capture(CaptureSettings(capture_folder, masks=str(tmp_path)), OPTIONS.plan)
+    with pytest.raises(InputError, match="are a folder with an entry"):
+        open_capture(CaptureSettings(capture_folder, masks=str(tmp_path / "nothing")), OPTIONS.plan)
 
 
 def test_the_command_reports_before_it_asks_for_weights(capture_folder: Path, tmp_path: Path) -> None:
@@ -67,3 +67,18 @@ def test_the_command_reports_before_it_asks_for_weights(capture_folder: Path, tm
     )
     assert result.exit_code != 0
     assert "4 pictures, 4000 points" in result.output
+
+
+def test_plain_photographs_need_the_word_and_their_own_folder(capture_folder: Path, tmp_path: Path) -> None:
+    photographs = tmp_path / "photographs"
+    photographs.mkdir()
+    Image.new("RGB", (60, 40)).save(photographs / "one.png")
+    runner, out = CliRunner(), str(tmp_path / "scene.glb")
+    too_few = runner.invoke(app, ["generate", str(photographs), "--capture", "-o", out])
+    assert "gives 1 pictures" in str(too_few.exception)
+    two = runner.invoke(app, ["generate", str(photographs), str(photographs), "--capture", "-o", out])
+    assert "one folder of photographs or one video" in str(two.exception)
+    video = runner.invoke(app, ["generate", str(tmp_path / "walk.mp4"), "-o", out])
+    assert isinstance(video.exception, InputError | MissingExtraError)
+    several = ["generate", str(capture_folder), "-m", "auto", "-m", "auto", "-o", out]
+    assert "one folder, one COCO" in str(runner.invoke(app, several).exception)

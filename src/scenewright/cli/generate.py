@@ -1,4 +1,4 @@
-"""`scenewright generate`: a photograph with object masks, or a folder of them, to scenes of placed objects."""
+"""`scenewright generate`: photographs with masks of objects, or many of one place, to scenes of placed objects."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -86,6 +86,9 @@ def generate(
     stages: Annotated[
         Path | None, typer.Option(help="Keep a panorama's stages in this folder, to edit them and go on from there.")
     ] = None,
+    capture: Annotated[
+        bool, typer.Option("--capture", help="Read a folder of plain photographs as one place; find their cameras.")
+    ] = False,
     segmenter: Annotated[
         str | None, typer.Option(help="Find masks from boxes, points or auto with this SAM: folder or repository.")
     ] = None,
@@ -122,20 +125,22 @@ def generate(
         "--fit-layout": fit_layout,
         "--splats": splats,
         "--camera": camera,
-        "--segmenter": segmenter,
         "--overwrite": overwrite or None,
         "--panorama": panorama or None,
         **of_panoramas,
     }
-    if len(images) == 1 and _is_capture(images[0]):
-        _refuse(of_photographs, f"'{images[0]}' is a capture, posed photographs")
+    if capture and len(images) != 1:
+        raise InputError(f"--capture reads one folder of photographs or one video, got {len(images)} files.")
+    if len(images) == 1 and (capture or _is_capture(images[0])):
+        _refuse(of_photographs, f"'{images[0]}' is a capture, photographs of one place")
         from scenewright.cli.generate_capture import generate_capture
         from scenewright.runs.captures import CaptureSettings
 
         settings_of_capture = CaptureSettings(
             images[0],
             weights=weights,
-            masks=Path(masks[0]) if masks else None,
+            masks=_one_source(masks),
+            segmenter=segmenter,
             room_labels=room_labels,
             metres_per_unit=metres_per_unit,
             camera_height_m=camera_height,
@@ -295,11 +300,17 @@ def _one_panorama(images: list[Path], masks: list[str]) -> list[tuple[str, tuple
 
 
 def _is_capture(path: Path) -> bool:
-    if not path.is_dir():
-        return False
+    """Whether the path is a capture, or a video, which can be nothing else."""
     from scenewright.systems.genrecon.captures import is_capture
+    from scenewright.systems.genrecon.registration import is_video
 
-    return is_capture(path)
+    return is_video(path) or (path.is_dir() and is_capture(path))
+
+
+def _one_source(masks: list[str] | None) -> str | None:
+    if len(masks or ()) > 1:
+        raise InputError("Masks of a capture are one folder, one COCO .json, or auto; got several --masks.")
+    return masks[0] if masks else None
 
 
 def _refuse(options: dict[str, Any], reason: str) -> None:

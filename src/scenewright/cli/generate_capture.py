@@ -6,7 +6,7 @@ import typer
 
 from scenewright.cli.progress import progress_bar
 from scenewright.io.formats import check_target
-from scenewright.runs.captures import CaptureSettings, open_capture, run_capture, stage_folder
+from scenewright.runs.captures import CaptureSettings, open_capture, placed, run_capture, stage_folder
 
 __all__ = ["generate_capture"]
 
@@ -14,7 +14,9 @@ __all__ = ["generate_capture"]
 def generate_capture(settings: CaptureSettings, out: Path, *, resume: bool) -> None:
     """Tells what the capture holds, makes its scene and says where it is."""
     check_target(out, "--out", ".glb", beside=[out.with_suffix(".json")])
-    opened = open_capture(settings)
+    with progress_bar() as progress:
+        settings = placed(settings, out, progress=progress)
+        opened = open_capture(settings, progress=progress)
     report = opened.report
     typer.echo(
         f"{report.num_pictures} pictures, {report.num_points} points, mean reprojection error "

@@ -141,7 +141,7 @@ def save_animation(pictures: list[Image.Image], path: str | Path, *, seconds: fl
 
 def _save_mp4(pictures: list[Image.Image], path: Path, fps: float) -> Path:
     try:
-        import imageio_ffmpeg  # type: ignore[import-not-found]
+        import imageio_ffmpeg
     except ImportError as error:
         raise MissingExtraError("Writing .mp4 (a .gif or .webp needs nothing more)", "video") from error
     size = (pictures[0].width // 2 * 2, pictures[0].height // 2 * 2)  # the common pixel format wants even sizes

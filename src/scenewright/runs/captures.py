@@ -1,24 +1,23 @@
 """One run from a capture folder to a scene file; results of stages are kept beside it until it is written.
 
-CaptureSettings -> open_capture -> OpenedCapture (a report to look at) -> run_capture -> scene, report
+CaptureSettings -> placed -> open_capture -> OpenedCapture (a report to look at) -> run_capture -> scene, report
+
+`placed` finds the cameras of plain photographs and videos; captures go through it as they are.
 """
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from scenewright.encoders.masks import find_masks
-from scenewright.errors import InputError
 from scenewright.geometry.mesh.finish_options import FinishOverride
 from scenewright.io.atomic import write_together
 from scenewright.io.glb import glb_bytes
-from scenewright.io.images import load_label_image
 from scenewright.jobs.store import to_json
 from scenewright.machine import choose_device, choose_dtype
 from scenewright.progress import SILENT, Progress
+from scenewright.runs.capture_masks import labelled_views
 from scenewright.samplers.config import SamplingOverride
 from scenewright.systems.assembly.memory import parse_bytes
 from scenewright.systems.genrecon.capture_report import CaptureReport, report_capture
@@ -26,18 +25,27 @@ from scenewright.systems.genrecon.captures import (
     CAMERA_HEIGHT_M,
     Alignment,
     Capture,
-    PosedPicture,
     aligned,
+    is_capture,
     read_capture,
 )
 from scenewright.systems.genrecon.instances import LabelledView
-from scenewright.systems.genrecon.scene_plan import PlanOptions, plan_scene
-from scenewright.systems.genrecon.system import GenReconSystem, labelled_view
+from scenewright.systems.genrecon.registration import capture_from_photographs
+from scenewright.systems.genrecon.scene_plan import PlanOptions, ScenePlan, plan_scene
+from scenewright.systems.genrecon.system import GenReconSystem
 from scenewright.systems.loading import load
 from scenewright.systems.options import GenerateOptions
 from scenewright.types import Scene
 
-__all__ = ["CaptureSettings", "OpenedCapture", "open_capture", "run_capture", "stage_folder"]
+__all__ = [
+    "CaptureSettings",
+    "OpenedCapture",
+    "open_capture",
+    "placed",
+    "placed_folder",
+    "run_capture",
+    "stage_folder",
+]
 
 
 @dataclass(frozen=True)
@@ -45,16 +53,21 @@ class CaptureSettings:
     """The choices of one run; None keeps published or measured values.
 
     Attributes:
-        masks: folder with masks of some pictures, under the pictures' names: grey levels, the same for an object in
-            all pictures, or any form that `find_masks` reads.
+        folder: a capture; plain photographs of a place or a video of it before `placed`.
+        photographs: the folder they lay in, where `placed` made the capture from them.
+        masks: "auto", a folder with masks of some pictures under the pictures' names, or a COCO file; see
+            `runs.capture_masks`.
         room_labels: grey levels from this on are the room, not objects.
+        segmenter: folder or hub repository of the SAM that finds masks.
         max_memory: such as "6GB".
     """
 
     folder: Path
     weights: str | None = None
-    masks: Path | None = None
+    photographs: Path | None = None
+    masks: str | None = None
     room_labels: int | None = None
+    segmenter: str | None = None
     metres_per_unit: float | None = None
     camera_height_m: float | None = None
     seed: int = 0
@@ -77,15 +90,31 @@ class CaptureSettings:
 
 @dataclass(frozen=True)
 class OpenedCapture:
-    """The capture upright and in metres, what it is good for, and the pictures that have masks."""
+    """The capture upright and in metres, how it is divided, what it is good for, and the pictures that have masks."""
 
     capture: Capture
+    plan: ScenePlan
     report: CaptureReport
     labelled: tuple[LabelledView, ...]
 
 
-def open_capture(settings: CaptureSettings, plan_options: PlanOptions | None = None) -> OpenedCapture:
-    """The capture of the settings, before any network is loaded.
+def placed(settings: CaptureSettings, out: Path, *, progress: Progress = SILENT) -> CaptureSettings:
+    """The settings with a capture for their folder; cameras of photographs and videos are found, once, beside `out`.
+
+    Raises:
+        MissingExtraError: pycolmap is not installed.
+        InputError: there are no photographs, or they do not fit together.
+    """
+    if is_capture(settings.folder):
+        return settings
+    made = capture_from_photographs(settings.folder, placed_folder(out), seed=settings.seed, progress=progress)
+    return replace(settings, folder=made, photographs=settings.folder if settings.folder.is_dir() else None)
+
+
+def open_capture(
+    settings: CaptureSettings, plan_options: PlanOptions | None = None, *, progress: Progress = SILENT
+) -> OpenedCapture:
+    """The capture of the settings, before any network of the system is loaded.
 
     Raises:
         InputError: the folder is no capture, or cannot be used.
@@ -96,7 +125,20 @@ def open_capture(settings: CaptureSettings, plan_options: PlanOptions | None = N
     )
     capture = aligned(read_capture(settings.folder), alignment)
     plan = plan_scene(capture, plan_options or PlanOptions(), seed=settings.seed)
-    return OpenedCapture(capture, report_capture(capture, plan.chunks), _labelled(settings, capture))
+    report = report_capture(capture, plan.chunks)
+    if settings.masks is None:
+        return OpenedCapture(capture, plan, report, ())
+    labelled = labelled_views(
+        capture.pictures,
+        settings.masks,
+        chosen=plan.pictures,
+        photographs=settings.photographs,
+        room_labels=settings.room_labels,
+        segmenter=settings.segmenter,
+        device=choose_device(settings.device),
+        progress=progress,
+    )
+    return OpenedCapture(capture, plan, report, labelled)
 
 
 def run_capture(
@@ -117,7 +159,7 @@ def run_capture(
         ScenewrightError: capture or weights cannot be used, or nothing was found.
     """
     system = system or _load(settings, progress)
-    opened = opened or open_capture(settings, system.options.plan)
+    opened = opened or open_capture(settings, system.options.plan, progress=progress)
     kept = stage_folder(out)
     if kept.exists() and not resume:
         shutil.rmtree(kept)
@@ -144,6 +186,11 @@ def stage_folder(out: Path) -> Path:
     return out.with_name(f"{out.stem}_stages")
 
 
+def placed_folder(out: Path) -> Path:
+    """Where the capture of plain photographs or a video lies, beside the scene; it is kept."""
+    return out.with_name(f"{out.stem}_capture")
+
+
 def _load(settings: CaptureSettings, progress: Progress) -> GenReconSystem:
     device = choose_device(settings.device)
     dtype: torch.dtype | None = None if settings.dtype == "auto" else choose_dtype(settings.dtype, device)
@@ -151,47 +198,3 @@ def _load(settings: CaptureSettings, progress: Progress) -> GenReconSystem:
     if not isinstance(system, GenReconSystem):
         raise TypeError(f"Expected GenRecon's system, got {type(system).__name__}.")
     return system
-
-
-def _labelled(settings: CaptureSettings, capture: Capture) -> tuple[LabelledView, ...]:
-    """The pictures that have masks, with them."""
-    masks = settings.masks
-    if masks is None:
-        return ()
-    if not masks.is_dir():
-        raise InputError(f"Masks of a capture lie in a folder, under the names of its pictures; '{masks}' is none.")
-    files = {path.stem: path for path in sorted(masks.iterdir())}
-    found = []
-    for picture in capture.pictures:
-        path = files.get(Path(picture.name).stem)
-        if path is not None:
-            found.append(_labels_in(path, picture, settings.room_labels))
-    if not found:
-        raise InputError(f"No file in '{masks}' has the name of a picture of the capture; name the masks as those are.")
-    return tuple(found)
-
-
-def _labels_in(path: Path, picture: PosedPicture, room_labels: int | None) -> LabelledView:
-    """Instances of one picture: grey levels are objects, 0 is none; other files as `find_masks` reads them."""
-    grey = _grey_levels(path)
-    if grey is None:
-        return labelled_view(picture.camera, find_masks(picture.read(), path, image_name=Path(picture.name).name))
-    wanted = picture.camera.height, picture.camera.width
-    if grey.shape != wanted:
-        raise InputError(
-            f"Masks '{path}' have {grey.shape[1]}x{grey.shape[0]} pixels, their picture {wanted[1]}x{wanted[0]}; "
-            "save them at the picture's size."
-        )
-    if room_labels is not None:
-        grey = np.where(grey >= room_labels, 0, grey)
-    names = {int(value): f"object_{value}" for value in np.unique(grey) if value > 0}
-    return LabelledView(picture.camera, torch.from_numpy(grey.astype(np.int64)), names)
-
-
-def _grey_levels(path: Path) -> np.ndarray | None:
-    """The values of a grey or palette picture; None for colours, other files and folders."""
-    try:
-        image = load_label_image(path)
-    except InputError:
-        return None
-    return np.asarray(image) if image.mode in ("L", "P", "I", "I;16") else None

@@ -10,7 +10,9 @@ Legend: N points. Coordinates are normalised (z = 1) unless a name ends in _px.
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
+
+from scenewright.errors import InputError
 
 __all__ = [
     "PINHOLE",
@@ -18,6 +20,7 @@ __all__ = [
     "UndistortedCamera",
     "distorted",
     "remapped",
+    "remapped_labels",
     "undistorted_camera",
     "undistorted_points",
 ]
@@ -98,8 +101,16 @@ def undistorted_camera(
     """The largest pinhole whose every pixel the distorted picture shows, cropped to whole pixels.
 
     Border pixels count at their index (0 .. width - 1), as in OpenCV.
+
+    Raises:
+        InputError: the coefficients fold the picture over itself, so that no pinhole fits inside.
     """
     low, high = _inner_rectangle(intrinsics_px, lens, width, height)
+    if not (high > low).all():
+        raise InputError(
+            f"A lens of {lens} folds a picture of {width}x{height} pixels over itself, so it cannot be undone; "
+            "calibrate the camera again, or undistort the pictures first."
+        )
     focal = (np.array([width, height]) - 1) / (high - low)
     centre = -focal * low
     full = np.array([[focal[0], 0.0, centre[0]], [0.0, focal[1], centre[1]], [0.0, 0.0, 1.0]])
@@ -122,16 +133,37 @@ def remapped(
     """The undistorted picture of `camera`, bilinear; what lies outside the distorted picture is black."""
     from scipy.ndimage import map_coordinates
 
+    place = _seen_from(intrinsics_px, lens, camera)
+    channels = [
+        map_coordinates(pixels[..., c].astype(np.float32), place, order=1, mode="grid-constant") for c in range(3)
+    ]
+    return np.rint(np.stack(channels, -1)).clip(0, 255).astype(np.uint8)
+
+
+def remapped_labels(
+    labels: Int[np.ndarray, "height width"],
+    intrinsics_px: Float[np.ndarray, "3 3"],
+    lens: Distortion,
+    camera: UndistortedCamera,
+) -> Int[np.ndarray, "new_height new_width"]:
+    """The same for labels: the nearest pixel's; 0 outside the distorted picture."""
+    rows, columns = (np.rint(values).astype(int) for values in _seen_from(intrinsics_px, lens, camera))
+    height, width = labels.shape
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    return np.where(inside, labels[rows.clip(0, height - 1), columns.clip(0, width - 1)], 0)
+
+
+def _seen_from(
+    intrinsics_px: Float[np.ndarray, "3 3"], lens: Distortion, camera: UndistortedCamera
+) -> tuple[Float[np.ndarray, "height width"], Float[np.ndarray, "height width"]]:
+    """Row and column of the distorted picture that each pixel of the undistorted one shows."""
     rows, columns = np.mgrid[0 : camera.height, 0 : camera.width].astype(np.float64)
     k = camera.intrinsics_px
     ideal = np.stack([(columns - k[0, 2]) / k[0, 0], (rows - k[1, 2]) / k[1, 1]], -1)
     seen = distorted(ideal, lens)
     x = seen[..., 0] * intrinsics_px[0, 0] + intrinsics_px[0, 2]
     y = seen[..., 1] * intrinsics_px[1, 1] + intrinsics_px[1, 2]
-    channels = [
-        map_coordinates(pixels[..., c].astype(np.float32), (y, x), order=1, mode="grid-constant") for c in range(3)
-    ]
-    return np.rint(np.stack(channels, -1)).clip(0, 255).astype(np.uint8)
+    return y, x
 
 
 def _inner_rectangle(

@@ -30,6 +30,7 @@ class CaptureReport:
 
     num_pictures: int
     num_missing: int
+    num_unplaced: int
     num_points: int
     mean_error_px: float
     median_track_length: float
@@ -52,6 +53,7 @@ def report_capture(capture: Capture, chunks: Chunks) -> CaptureReport:
     report = CaptureReport(
         num_pictures=len(capture.pictures),
         num_missing=len(capture.missing),
+        num_unplaced=len(capture.unplaced),
         num_points=len(capture.points),
         mean_error_px=error,
         median_track_length=float(np.median(capture.track_length)) if len(capture.points) else 0.0,
@@ -76,6 +78,16 @@ def _warnings(capture: Capture, chunks: Chunks, views: Sequence[int], error: flo
     lines = []
     if capture.missing:
         lines.append(f"{len(capture.missing)} pictures of the model are not in the folder.")
+    if capture.unplaced:
+        there = len(capture.unplaced) + len(capture.pictures)
+        lines.append(
+            f"{len(capture.unplaced)} of {there} pictures have no camera (the first is '{capture.unplaced[0]}')"
+            + (
+                "; most of the place is not reconstructed: take pictures closer to each other."
+                if len(capture.unplaced) > len(capture.pictures)
+                else "."
+            )
+        )
     if error > _HIGH_ERROR_PX:
         lines.append(f"The mean reprojection error is {error:.1f} pixels; poses may be inexact.")
     if len(capture.pictures) < _FEW_VIEWS:

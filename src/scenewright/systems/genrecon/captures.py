@@ -26,7 +26,7 @@ from jaxtyping import Float, Int
 from PIL import Image
 
 from scenewright.errors import InputError
-from scenewright.geometry.camera.distortion import PINHOLE, Distortion, remapped, undistorted_camera
+from scenewright.geometry.camera.distortion import PINHOLE, Distortion, remapped, remapped_labels, undistorted_camera
 from scenewright.io.colmap import ColmapPoints, is_colmap_folder, read_colmap
 from scenewright.io.images import image_size, load_label_image
 from scenewright.io.transforms_json import SCANNETPP_WORLD, TransformsFrame, read_transforms_json
@@ -42,6 +42,7 @@ CAMERA_HEIGHT_M = 1.6
 _FLOOR_PERCENTILE = 2.0
 _MODEL_FOLDERS = ("", "sparse/0", "sparse", "colmap/sparse/0", "colmap/sparse", "colmap")
 _PICTURE_FOLDERS = ("images", "rgb", "input", ".")
+_PICTURE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 # Two directions of the cameras' right axes have to differ by this much to fix a horizontal plane.
 _MIN_SPREAD = 0.02
 
@@ -80,6 +81,30 @@ class PosedPicture:
         pixels = remapped(np.asarray(picture.convert("RGB")), self.distorted_intrinsics_px, self.lens, flat)
         return Image.fromarray(pixels)
 
+    def labels_as_seen(self, labels: Int[np.ndarray, "height width"]) -> Int[np.ndarray, "new_height new_width"]:
+        """Labels drawn on the photograph, as the camera of `read` sees them; 0 where the lens showed nothing.
+
+        Raises:
+            InputError: the labels have another shape than the picture (a larger or smaller size is scaled).
+        """
+        size = (self.camera.width, self.camera.height) if self.image is not None else image_size(self.path)
+        if labels.shape != size[::-1]:
+            factor = labels.shape[1] / size[0]
+            if abs(labels.shape[0] - factor * size[1]) > 1 + 0.01 * labels.shape[0]:
+                raise InputError(
+                    f"they have {labels.shape[1]}x{labels.shape[0]} pixels, their picture {size[0]}x{size[1]}; save "
+                    "them at the picture's size."
+                )
+            rows, columns = (
+                ((np.arange(wanted) + 0.5) * given / wanted).astype(int)
+                for wanted, given in zip(size[::-1], labels.shape, strict=True)
+            )
+            labels = labels[rows[:, None], columns]
+        if self.image is not None or self.lens.is_none:
+            return labels
+        flat = undistorted_camera(self.distorted_intrinsics_px, self.lens, *size)
+        return remapped_labels(labels, self.distorted_intrinsics_px, self.lens, flat)
+
     @property
     def centre(self) -> Float[np.ndarray, " 3"]:
         """Where the camera stood, in the capture's frame."""
@@ -93,6 +118,7 @@ class Capture:
 
     Attributes:
         missing: names of pictures that the model lists and the folder lacks.
+        unplaced: names of pictures beside those that the model lists: registration found no camera for them.
         world_from_capture: similarity from the frame of the files to the frame of everything here.
     """
 
@@ -102,6 +128,7 @@ class Capture:
     track_length: Int[np.ndarray, " N"]
     kind: CaptureKind
     missing: tuple[str, ...] = ()
+    unplaced: tuple[str, ...] = ()
     world_from_capture: Float[np.ndarray, "4 4"] | None = None
 
     @property
@@ -266,7 +293,9 @@ def _from_colmap(model_folder: Path, pictures_folder: Path, kind: CaptureKind) -
                 image.cam_from_world,
             )
         )
-    return _capture(found, missing, model.points, kind, pictures_folder)
+    capture = _capture(found, missing, model.points, kind, pictures_folder)
+    # Phone captures of ScanNet++ register some frames of a video; own captures were meant to have all.
+    return replace(capture, unplaced=_unplaced(found, pictures_folder)) if kind == "own" else capture
 
 
 def _from_frames(
@@ -340,8 +369,15 @@ def _picture_path(folder: Path, name: str) -> Path | None:
 
 
 def _has_pictures(folder: Path) -> bool:
-    endings = {".jpg", ".jpeg", ".png", ".webp"}
-    return folder.is_dir() and any(path.suffix.lower() in endings for path in folder.iterdir())
+    return folder.is_dir() and any(path.suffix.lower() in _PICTURE_ENDINGS for path in folder.iterdir())
+
+
+def _unplaced(found: Sequence[PosedPicture], folder: Path) -> tuple[str, ...]:
+    """Pictures in the folders that hold those of the model, but not among them."""
+    used = {picture.path.resolve() for picture in found}
+    folders = {folder, *(picture.path.parent for picture in found)}
+    others = (path for place in sorted(folders) for path in sorted(place.iterdir()) if path.resolve() not in used)
+    return tuple(path.name for path in others if path.suffix.lower() in _PICTURE_ENDINGS)
 
 
 def _wrong_size(path: Path, actual: tuple[int, int], wanted: tuple[int, int]) -> str:

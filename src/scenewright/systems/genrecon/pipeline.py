@@ -405,7 +405,7 @@ def reconstruction_key(
     capture: Capture, plan: ScenePlan, networks: SceneNetworks, options: ReconstructOptions, seed: int
 ) -> str:
     """Key of everything that the result depends on; pictures by name, size and time of change."""
-    used = [capture.pictures[index] for index in sorted({view.picture for view in plan.views})]
+    used = [capture.pictures[index] for index in plan.pictures]
     pictures = [
         (picture.name, files_stamp(picture.path))
         if picture.image is None

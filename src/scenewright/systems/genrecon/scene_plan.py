@@ -78,6 +78,11 @@ class ScenePlan:
     views: tuple[SquareView, ...]
     chunk_views: tuple[int, ...]
 
+    @property
+    def pictures(self) -> list[int]:
+        """Indices of the capture's pictures that the scene is made from, ascending."""
+        return sorted({view.picture for view in self.views})
+
 
 def plan_scene(capture: Capture, options: PlanOptions = PlanOptions(), *, seed: int = 0) -> ScenePlan:
     """The plan of an upright capture.

@@ -105,10 +105,9 @@ class GenReconSystem:
             if capture.world_from_capture is None
             else np.asarray(capture.world_from_capture).tolist(),
         }
-        chosen = sorted({view.picture for view in plan.views})
         return Scene(
             objects,
-            cameras={capture.pictures[index].name: capture.pictures[index].camera for index in chosen},
+            cameras={capture.pictures[index].name: capture.pictures[index].camera for index in plan.pictures},
             is_metric=True,
             notes=report.warnings,
             provenance=provenance,

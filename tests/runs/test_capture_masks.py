@@ -1,0 +1,108 @@
+"""Masks of a capture's pictures in every form, as the undistorted cameras see them."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from scenewright.errors import InputError
+from scenewright.geometry.camera.distortion import Distortion, undistorted_camera
+from scenewright.runs import capture_masks
+from scenewright.runs.capture_masks import labelled_views
+from scenewright.systems.genrecon.captures import PosedPicture, read_capture
+from scenewright.types import ObjectMasks
+from tests.systems.genrecon.tiny_capture import FOCAL, TALL, WIDTH, write_capture
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> tuple[PosedPicture, ...]:
+    return read_capture(write_capture(tmp_path_factory.mktemp("capture"), count=3)).pictures
+
+
+def square(value: int = 255) -> np.ndarray:
+    labels = np.zeros((TALL, WIDTH), np.uint8)
+    labels[20:50, 30:60] = value
+    return labels
+
+
+def test_a_folder_of_masks_per_picture_and_grey_pictures(pictures: tuple[PosedPicture, ...], tmp_path: Path) -> None:
+    own = tmp_path / "picture 00"
+    own.mkdir()
+    Image.fromarray(square()).save(own / "sofa.png")
+    Image.fromarray(np.roll(square(), 30, 1)).save(own / "lamp.png")
+    # Twice the size of the picture, with a level that is the room's.
+    large = np.kron(square(7), np.ones((2, 2), np.uint8))
+    large[:20] = 200
+    Image.fromarray(large).save(tmp_path / "picture 02.png")
+    first, last = labelled_views(pictures, tmp_path, room_labels=100)
+    assert set((first.names or {}).values()) == {"sofa", "lamp"}
+    assert last.names == {7: "object_7"}
+    assert np.array_equal(last.labels.numpy() == 7, square() > 0)
+
+
+def test_coco_of_all_pictures_is_matched_by_what_it_shows(pictures: tuple[PosedPicture, ...], tmp_path: Path) -> None:
+    path = tmp_path / "masks.json"
+    images = [{"id": n, "file_name": f"picture {n:02d}.png", "width": WIDTH, "height": TALL} for n in range(2)]
+    box = [30, 20, 60, 20, 60, 50, 30, 50]
+    annotations = [{"id": n, "image_id": n, "category_id": 1, "segmentation": [box]} for n in range(2)]
+    path.write_text(
+        json.dumps({"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "chair"}]})
+    )
+    views = labelled_views(pictures, path)
+    assert len(views) == 2
+    assert all(view.names is None for view in views)
+    assert (views[0].labels.numpy() > 0).sum() == pytest.approx((square() > 0).sum(), rel=0.1)
+    path.write_text("{}")
+    with pytest.raises(InputError, match="lists no pictures"):
+        labelled_views(pictures, path)
+
+
+def test_sam_looks_at_the_pictures_of_the_scene(
+    pictures: tuple[PosedPicture, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Sam:
+        def everything(self, image: Image.Image) -> ObjectMasks:
+            if np.asarray(image)[0, 0, 1] > 70:  # the last picture's stripes
+                raise InputError("nothing")
+            return ObjectMasks(torch.from_numpy(square() > 0)[None])
+
+    monkeypatch.setattr(capture_masks, "load_segmenter", lambda source, device: Sam())
+    (view,) = labelled_views(pictures, "auto", chosen=[0, 2])
+    assert view.camera is pictures[0].camera
+    assert view.names is None
+    with pytest.raises(InputError, match="no object in any picture"):
+        labelled_views(pictures, "auto", chosen=[2])
+
+
+def test_labels_follow_the_lens(pictures: tuple[PosedPicture, ...]) -> None:
+    lens = Distortion(k1=-0.05)
+    picture = pictures[0]
+    flat = undistorted_camera(picture.distorted_intrinsics_px, lens, WIDTH, TALL)
+    camera = replace(
+        picture.camera, intrinsics_px=torch.from_numpy(flat.intrinsics_px), width=flat.width, height=flat.height
+    )
+    bent = replace(picture, lens=lens, camera=camera)
+    # A picture that is bright where the labels are shows the same after undistortion.
+    labels = square(9).astype(np.int64)
+    seen = bent.labels_as_seen(labels)
+    assert seen.shape == (flat.height, flat.width)
+    assert set(np.unique(seen)) == {0, 9}
+    rows, columns = np.nonzero(seen)
+    middle = np.array([columns.mean() + 0.5, rows.mean() + 0.5])
+    k = flat.intrinsics_px
+    ideal = (middle - k[:2, 2]) / k[[0, 1], [0, 1]]
+    assert np.abs(ideal - (np.array([45.0, 35.0]) - [WIDTH / 2, TALL / 2]) / FOCAL).max() < 0.02
+    with pytest.raises(InputError, match="folds a picture"):
+        undistorted_camera(picture.distorted_intrinsics_px, Distortion(k1=-0.2), WIDTH, TALL)
+    with pytest.raises(InputError, match="save them at the picture's size"):
+        bent.labels_as_seen(np.zeros((50, 50), np.int64))
+
+
+def test_masks_without_a_picture_are_told(pictures: tuple[PosedPicture, ...], tmp_path: Path) -> None:
+    Image.fromarray(square()).save(tmp_path / "other.png")
+    with pytest.raises(InputError, match="name the masks as those are"):
+        labelled_views(pictures, tmp_path)
