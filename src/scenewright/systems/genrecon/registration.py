@@ -3,7 +3,7 @@
     photographs or video -> capture_from_photographs -> a capture folder: images/, sparse/0/
 
 Pictures are copied upright and at most 1600 pixels long, so that the folder can be read like any other capture. One
-seed, one thread where the order of sums matters: the same pictures give the same model on the same machine.
+seed, one thread where order matters: the same pictures give the same model on the same machine.
 Source: COLMAP (Schönberger and Frahm 2016), BSD.
 
 Frame: the model's own; `captures.aligned` turns it upright and to metres.
@@ -264,6 +264,7 @@ def _extract(colmap: Any, database: Path, images: Path, pictures: Sequence[_Pict
     """Features of all pictures; pictures of one size, camera and focal length share their intrinsics."""
     options = colmap.FeatureExtractionOptions()
     options.use_gpu = False
+    options.num_threads = 1  # pictures get their numbers in the order in which they are done
     options.sift.peak_threshold = _PEAK_THRESHOLD
     groups: dict[tuple[Any, ...], list[str]] = defaultdict(list)
     for picture in pictures:
