@@ -77,8 +77,8 @@ def test_photographs_that_do_not_fit_are_told(tmp_path: Path) -> None:
     folder.mkdir()
     with pytest.raises(InputError, match="holds no photograph"):
         capture_from_photographs(folder, tmp_path / "capture")
-    (folder / "notes.heic").write_bytes(b"")
-    with pytest.raises(InputError, match=r"end in \.heic; save them as JPEG"):
+    (folder / "notes.cr2").write_bytes(b"")
+    with pytest.raises(InputError, match=r"end in \.cr2; save them as JPEG"):
         capture_from_photographs(folder, tmp_path / "capture")
     rng = np.random.default_rng(0)
     for index in range(3):
