@@ -43,17 +43,23 @@ __all__ = [
     "SceneObject",
     "SparseVoxels",
     "View",
+    "Wrap",
     "merged_mesh",
 ]
+
+
+Wrap = Literal["repeat", "clamp", "mirror"]
+"""Continuation of a texture outside [0, 1]."""
 
 
 @dataclass(frozen=True)
 class PBRMaterial:
     """A metallic-roughness material, as glTF 2.0 defines it.
 
-    Factors are linear; `base_color_texture` is sRGB encoded (RGB or RGBA), the other textures are linear data.
-    `metallic_roughness_texture` keeps roughness in channel 1 and metallic in channel 2 (channel 0 unused).
-    `normal_texture` is tangent space, +Y up. A texture multiplies its factor.
+    Factors are linear; `base_color_texture` (RGB or RGBA) and `emissive_texture` are sRGB encoded, the other textures
+    are linear data. `metallic_roughness_texture` keeps roughness in channel 1 and metallic in channel 2 (channel 0
+    unused). `normal_texture` is tangent space, +Y up. A texture multiplies its factor. `wrap` says how all textures
+    continue outside [0, 1], along u and v.
     """
 
     base_color_factor: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
@@ -63,10 +69,17 @@ class PBRMaterial:
     base_color_texture: UInt8[Tensor, "height width channels"] | None = None
     metallic_roughness_texture: UInt8[Tensor, "height2 width2 3"] | None = None
     normal_texture: UInt8[Tensor, "height3 width3 3"] | None = None
+    emissive_texture: UInt8[Tensor, "height4 width4 3"] | None = None
+    wrap: tuple[Wrap, Wrap] = ("repeat", "repeat")
     alpha_mode: Literal["OPAQUE", "MASK", "BLEND"] = "OPAQUE"
     alpha_cutoff: float = 0.5
     double_sided: bool = False
     name: str = ""
+
+    @property
+    def textures(self) -> tuple[UInt8[Tensor, "_ _ _"] | None, ...]:
+        """Base colour, metallic and roughness, normals, emission."""
+        return self.base_color_texture, self.metallic_roughness_texture, self.normal_texture, self.emissive_texture
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def test_what_cannot_be_converted_is_named(tmp_path, source, target, message):
         CliRunner().invoke(app, ["convert", source, str(tmp_path / target)], catch_exceptions=False)
 
 
-def test_a_thin_textured_rod_is_kept_but_for_the_published_conversion(tmp_path):
+def test_a_thin_textured_rod_is_kept_when_asked_for(tmp_path):
     """An orange rod stands between the grid's lines, so that it makes no voxel by itself."""
     image = torch.zeros(8, 8, 3, dtype=torch.uint8)
     image[:] = torch.tensor([250, 120, 10])
@@ -59,8 +59,8 @@ def test_a_thin_textured_rod_is_kept_but_for_the_published_conversion(tmp_path):
     )
     save_glb(Scene((SceneObject("pin", (floor, rod)),)), tmp_path / "pin.glb")
     as_published, kept = tmp_path / "published.vxz", tmp_path / "kept.vxz"
-    run(tmp_path / "pin.glb", as_published, "--resolution", 16, "--published")
-    run(tmp_path / "pin.glb", kept, "--resolution", 16)
+    run(tmp_path / "pin.glb", as_published, "--resolution", 16)
+    run(tmp_path / "pin.glb", kept, "--resolution", 16, "--faithful")
     # As published there is the floor alone; what stands two voxels above it is the rod.
     flat, standing = load_ovoxel(as_published), load_ovoxel(kept)
     above = int(flat.grid.coords[:, 2].max()) + 2

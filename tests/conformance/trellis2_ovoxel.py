@@ -138,7 +138,7 @@ def golden_material(case: Case, index: int) -> SurfaceMaterial:
         alpha_mode=("OPAQUE", "MASK", "BLEND")[config.get("am", 0)],
         alpha_cutoff=config.get("ac", 0.5),
         filter=list(FILTERS)[config.get("filt", 1)],
-        wrap=list(WRAPS)[config.get("wrap", 0)],
+        wrap=(list(WRAPS)[config.get("wrap", 0)],) * 2,
         base_color_texture=texture("bct"),
         **{f"{name}_texture": None if image is None else (image, 0) for name, image in scalars.items()},
     )

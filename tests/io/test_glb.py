@@ -299,8 +299,10 @@ BAD_DOCUMENTS = {
             {"bufferView": 0, "byteOffset": 12, "componentType": 5125, "count": 3, "type": "SCALAR"},
         ],
     ),
-    "draco": triangle_document(extensionsRequired=["KHR_draco_mesh_compression"]),
-    "strips": triangle_document(meshes=[{"primitives": [{"attributes": {"POSITION": 0}, "mode": 5}]}]),
+    "unknown extension": triangle_document(extensionsRequired=["EXT_of_nobody"]),
+    "no Draco mesh": triangle_document(
+        meshes=[{"primitives": [{"attributes": {"POSITION": 0}, "extensions": {"KHR_draco_mesh_compression": {}}}]}]
+    ),
     "texture transform": triangle_document(
         meshes=[{"primitives": [{"attributes": {"POSITION": 0}, "material": 0}]}],
         materials=[

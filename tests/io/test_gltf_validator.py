@@ -19,7 +19,7 @@ from scenewright.backbones.trellis2.decoding import object_surface
 from scenewright.backbones.trellis2.texture_vae import MATERIAL_CHANNELS
 from scenewright.geometry.mesh.finish import finish_mesh
 from scenewright.geometry.mesh.surface_color import VoxelField
-from scenewright.geometry.ovoxel.voxelize_object import object_to_ovoxel, ovoxel_to_mesh
+from scenewright.geometry.ovoxel.voxelize_object import object_to_ovoxel, ovoxel_to_parts
 from scenewright.io.glb import glb_bytes, load_glb
 from scenewright.types import Mesh, OVoxel, PBRMaterial, Scene, SceneObject, SparseVoxels
 from tests.io.scenes import camera, picture, placed, rich_scene, tetrahedron
@@ -109,7 +109,7 @@ SCENES = {
     "rgba texture": lambda: textured(4, "BLEND"),
     "degenerate": degenerate,
     "finished object": finished_object,
-    "converted voxels": lambda: plain(ovoxel_to_mesh(furniture_voxels())),
+    "converted voxels": lambda: plain(ovoxel_to_parts(furniture_voxels())[0]),
     "many vertices": lambda: plain(Mesh(torch.rand(70_000, 3), torch.arange(69_999).reshape(-1, 3))),
     "names beyond ASCII": lambda: Scene(
         (SceneObject("große Küche 椅子", (tetrahedron(),), extras={"ü": [1, {"x": None}]}),)

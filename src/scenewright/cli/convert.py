@@ -13,9 +13,9 @@ def convert(
     target: Annotated[Path, typer.Argument(help="The file to write; its suffix chooses the format.")],
     resolution: Annotated[int, typer.Option(min=8, max=4096, help="Voxels per side, from meshes to voxels.")] = 512,
     compression: Annotated[str, typer.Option(help="Of .vxz files: none, deflate, lzma or zstd.")] = "lzma",
-    published: Annotated[
+    faithful: Annotated[
         bool,
-        typer.Option("--published", help="As training data was made: faster, but thin parts are lost or displaced."),
+        typer.Option("--faithful", help="Voxels keep thin parts that the published conversion loses; much slower."),
     ] = False,
 ) -> None:
     """Convert between file formats. Voxels hold the scene as one object fitted to a unit cube, without its size."""
@@ -26,6 +26,6 @@ def convert(
     check_writable(target)
     with progress_bar() as progress:
         written = convert_file(
-            source, target, resolution=resolution, published=published, compression=compression, progress=progress
+            source, target, resolution=resolution, faithful=faithful, compression=compression, progress=progress
         )
     typer.echo(f"wrote {written}")

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import torch
@@ -59,6 +60,9 @@ class _ArchiveFiles:
         return self.get(name)
 
     def get(self, name: str) -> bytes:
+        return self.files[self._key(name)]
+
+    def _key(self, name: str) -> str:
         try:
             path = archive_path(self.folder, name)
         except InputError:
@@ -69,7 +73,18 @@ class _ArchiveFiles:
         if key is None:
             self.missing.append(name)
             raise KeyError(name)
-        return self.files[key]
+        return key
+
+    def file(self, uri: str) -> bytes:
+        """Content of the file that a glTF names.
+
+        Raises:
+            InputError: the archive does not have it.
+        """
+        try:
+            return self.files[self._key(unquote(uri))]
+        except KeyError:
+            raise InputError(f"it refers to '{uri}', which is not there") from None
 
     def keys(self) -> list[str]:
         return list(self.files)
@@ -94,7 +109,7 @@ def read_model(name: str, files: Mapping[str, bytes]) -> tuple[tuple[Mesh, ...],
     suffix = posixpath.splitext(name)[1].lower()
     if suffix not in MODEL_SUFFIXES:
         raise InputError(f"Expected a model ending in {', '.join(MODEL_SUFFIXES)}, got '{name}'; convert it first.")
-    parts, flags = _read_obj(name, files) if suffix == ".obj" else (_read_gltf(name, files[name]), frozenset())
+    parts, flags = _read_obj(name, files) if suffix == ".obj" else (_read_gltf(name, files), frozenset())
     num_faces = sum(len(part.faces) for part in parts)
     if not num_faces:
         raise InputError(f"Expected a model with faces, got none in '{name}'; export it again with geometry.")
@@ -106,9 +121,10 @@ def read_model(name: str, files: Mapping[str, bytes]) -> tuple[tuple[Mesh, ...],
     return parts, flags
 
 
-def _read_gltf(name: str, content: bytes) -> tuple[Mesh, ...]:
+def _read_gltf(name: str, files: Mapping[str, bytes]) -> tuple[Mesh, ...]:
+    beside = _ArchiveFiles(posixpath.dirname(name), files)
     parts = []
-    for item in parse_glb(content, name=f"'{name}'").objects:
+    for item in parse_glb(files[name], name=f"'{name}'", read=beside.file).objects:
         matrix = item.world_from_object
         turn = matrix[:3, :3] / matrix[:3, :3].det().abs().clamp_min(1e-30) ** (1 / 3)
         for part in item.parts:

@@ -73,13 +73,12 @@ def contents(scene: Scene) -> frozenset[Content]:
     """The contents of a scene, in the words of `Format.holds`."""
     parts = [part for item in scene.objects for part in item.parts]
     materials = [part.material for part in parts if part.material is not None]
-    textures = [(m.base_color_texture, m.metallic_roughness_texture, m.normal_texture) for m in materials]
     has: dict[Content, bool] = {
         "meshes": bool(parts),
         "splats": any(item.splats is not None for item in scene.objects),
         "objects": len(scene.objects) > 1,
         "materials": any(material != PBRMaterial(name=material.name) for material in materials),
-        "textures": any(texture is not None for row in textures for texture in row),
+        "textures": any(texture is not None for material in materials for texture in material.textures),
         "colors": any(part.vertex_colors is not None for part in parts),
         "cameras": bool(scene.cameras),
     }

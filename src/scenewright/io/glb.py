@@ -6,23 +6,23 @@ files in its own folder, never outside it and never to the network.
 
 import json
 import struct
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
 from scenewright.errors import InputError
+from scenewright.files import inside, json_value, read_file, reading
 from scenewright.io.atomic import write_bytes, write_together
 from scenewright.io.format import Content, Format
-from scenewright.io.gltf_accessors import whole
+from scenewright.io.gltf_data import table, whole
 from scenewright.io.gltf_export import export_document
 from scenewright.io.gltf_import import import_document, read_data_uri
 from scenewright.types import Scene
 
-__all__ = ["GLB", "GLTF", "MAX_BYTES", "glb_bytes", "load_glb", "parse_glb", "read_beside", "save_glb", "save_gltf"]
+__all__ = ["GLB", "GLTF", "glb_bytes", "load_glb", "parse_glb", "read_beside", "save_glb", "save_gltf"]
 
-MAX_BYTES = 1 << 31
-"""Largest file read."""
-
+_KIND = ("well-formed glTF", "export it again")
 _MAGIC, _VERSION = 0x46546C67, 2
 _JSON_CHUNK, _BINARY_CHUNK = 0x4E4F534A, 0x004E4942
 
@@ -87,36 +87,28 @@ def load_glb(path: str | Path) -> Scene:
         InputError: the file is missing, damaged, too large, or uses what is not supported; the message says which.
     """
     path = Path(path)
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise InputError(f"'{path}' has {size:,} bytes, more than the {MAX_BYTES:,} allowed.")
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise InputError(f"Scene '{path}' does not exist; check the path.") from error
-    except OSError as error:
-        raise InputError(f"Scene '{path}' cannot be read: {error.strerror}.") from error
-    return parse_glb(content, name=f"'{path}'", folder=path.parent)
+    with reading(path, *_KIND):
+        return parse_glb(read_file(path), name=f"'{path}'", read=lambda uri: read_beside(path.parent, unquote(uri)))
 
 
-def parse_glb(content: bytes, *, name: str = "the scene", folder: Path | None = None) -> Scene:
-    """The scene held in the bytes of a `.glb` or `.gltf` file; files it names are read from `folder` only.
+def _no_file(uri: str) -> bytes:
+    raise InputError(f"it refers to '{uri}', but nothing beside it can be read; export it as one .glb file")
+
+
+def parse_glb(content: bytes, *, name: str = "the scene", read: Callable[[str], bytes] = _no_file) -> Scene:
+    """The scene held in the bytes of a `.glb` or `.gltf` file; `read` gives the content of files that it names.
 
     Raises:
         InputError: as `load_glb`.
     """
     if not content:
         raise InputError(f"Scene {name} is empty (0 bytes); export it again.")
-    try:
-        document, binary = _split(content)
-        buffers = _buffers(document, binary, folder)
-        return import_document(document, buffers, lambda uri: _read_beside(folder, uri))
-    except InputError as error:
-        raise InputError(f"Cannot read {name}: {str(error).rstrip('.')}.") from error
-    except Exception as error:  # a malformed document breaks expectations in ways too many to name
-        raise InputError(
-            f"Cannot read {name}: it is not well-formed glTF ({type(error).__name__}: {error})."
-        ) from error
+    with reading(name, *_KIND, size=len(content)):
+        try:
+            document, binary = _split(content)
+            return import_document(document, _buffers(document, binary, read), read)
+        except InputError as error:
+            raise InputError(f"Cannot read {name}: {str(error).rstrip('.')}.") from error
 
 
 def _split(content: bytes) -> tuple[dict[str, Any], bytes | None]:
@@ -139,10 +131,10 @@ def _split(content: bytes) -> tuple[dict[str, Any], bytes | None]:
     else:
         text = content
     try:
-        document = json.loads(text.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
+        document = json_value(text, dict)
+    except ValueError as error:
         raise InputError("it is neither GLB nor glTF JSON") from error
-    if not isinstance(document, dict) or not isinstance(document.get("asset"), dict):
+    if not isinstance(document.get("asset"), dict):
         raise InputError("it is not a glTF document: it has no 'asset'")
     if not str(document["asset"].get("version", "")).startswith("2."):
         raise InputError(f"it is glTF version {document['asset'].get('version')!r}; version 2 is supported")
@@ -160,44 +152,33 @@ def _chunks(content: bytes, length: int) -> list[tuple[int, bytes]]:
     return chunks
 
 
-def _buffers(document: dict[str, Any], binary: bytes | None, folder: Path | None) -> list[bytes]:
+def _buffers(document: dict[str, Any], binary: bytes | None, read: Callable[[str], bytes]) -> list[bytes]:
     entries = document.get("buffers", [])
     if not isinstance(entries, list) or len(entries) > 1024:
         raise InputError("its list of buffers is malformed")
     buffers = []
     for index, entry in enumerate(entries):
         length = whole(entry.get("byteLength"), "a buffer's byteLength")
+        if any(name.endswith("meshopt_compression") for name in table(entry.get("extensions"))) and "uri" not in entry:
+            buffers.append(b"")  # a stand-in that only readers without this extension would look for
+            continue
         if "uri" not in entry and index == 0 and binary is not None:
             content = binary
         else:
-            content = read_data_uri(entry.get("uri"), lambda uri: _read_beside(folder, uri))
+            content = read_data_uri(entry.get("uri"), read)
         if len(content) < length:
             raise InputError(f"buffer {index} has {len(content):,} bytes instead of {length:,}; the file is truncated")
         buffers.append(content)
     return buffers
 
 
-def _read_beside(folder: Path | None, uri: str) -> bytes:
-    return read_beside(folder, unquote(uri))
-
-
-def read_beside(folder: Path | None, name: str) -> bytes:
+def read_beside(folder: Path, name: str) -> bytes:
     """Content of a file that another names by a relative path, which must lie in that file's own folder.
 
     Raises:
         InputError: it lies elsewhere, is missing or too large.
     """
-    uri, relative = name, PurePosixPath(name)
-    if folder is None or ":" in uri or "\\" in uri or relative.is_absolute():
-        raise InputError(f"it refers to '{uri}', but only files beside it may be read; export it as one .glb file")
-    target = (folder / relative).resolve()
-    if not target.is_relative_to(folder.resolve()):
-        raise InputError(f"it refers to '{uri}' outside its own folder, which is not read")
-    if not target.is_file():
-        raise InputError(f"it refers to '{uri}', which is not there")
-    if target.stat().st_size > MAX_BYTES:
-        raise InputError(f"it refers to '{uri}', which has more than the {MAX_BYTES:,} bytes allowed")
-    return target.read_bytes()
+    return read_file(inside(folder, name))
 
 
 _HOLDS: frozenset[Content] = frozenset({"meshes", "objects", "materials", "textures", "colors", "cameras"})

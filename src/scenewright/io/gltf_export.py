@@ -25,13 +25,16 @@ from scenewright.geometry.mesh.tangents import vertex_tangents
 from scenewright.geometry.rotation import decompose_similarity, matrix_to_quaternion_wxyz
 from scenewright.io.images import encode_png
 from scenewright.io.scene_facts import object_json, room_json
-from scenewright.types import Camera, Mesh, PanoramaCamera, PBRMaterial, Scene, SceneObject
+from scenewright.types import Camera, Mesh, PanoramaCamera, PBRMaterial, Scene, SceneObject, Wrap
 
-__all__ = ["export_document"]
+__all__ = ["WRAP_MODES", "export_document"]
 
 _FLOAT, _UINT16, _UINT32 = 5126, 5123, 5125
 _VERTEX_DATA, _INDEX_DATA = 34962, 34963
 _Z_NEAR = 0.01
+_EMISSIVE_STRENGTH = "KHR_materials_emissive_strength"
+WRAP_MODES: dict[Wrap, int] = {"repeat": 10497, "clamp": 33071, "mirror": 33648}
+"""Continuation of a texture, as glTF numbers it."""
 
 
 def export_document(scene: Scene) -> tuple[dict[str, Any], bytes]:
@@ -148,19 +151,22 @@ class _Writer:
         self._images: list[dict[str, Any]] = []
         self._mesh_of: dict[tuple[int, ...], int] = {}
         self._material_of: dict[int, int] = {}
+        self._samplers: list[dict[str, Any]] = []
         self._image_of: dict[str, int] = {}
+        self._texture_of: dict[tuple[int, int], int] = {}
+        self._extensions: set[str] = set()
 
-    def tables(self) -> list[tuple[str, list[dict[str, Any]]]]:
-        samplers = [{"magFilter": 9729, "minFilter": 9987}] if self._textures else []  # linear, mip-mapped
+    def tables(self) -> list[tuple[str, list[Any]]]:
         return [
             ("meshes", self._meshes),
             ("materials", self._materials),
             ("textures", self._textures),
-            ("samplers", samplers),
+            ("samplers", self._samplers),
             ("images", self._images),
             ("accessors", self._accessors),
             ("bufferViews", self._views),
             ("buffers", [{"byteLength": len(self.binary)}] if self.binary else []),
+            ("extensionsUsed", sorted(self._extensions)),
         ]
 
     def object_node(self, scene_object: SceneObject) -> dict[str, Any]:
@@ -258,14 +264,21 @@ class _Writer:
         described: dict[str, Any] = {"pbrMetallicRoughness": surface}
         if material.name:
             described["name"] = material.name
-        if has_uv and material.base_color_texture is not None:
-            surface["baseColorTexture"] = {"index": self._texture(material.base_color_texture)}
-        if has_uv and material.metallic_roughness_texture is not None:
-            surface["metallicRoughnessTexture"] = {"index": self._texture(material.metallic_roughness_texture)}
-        if has_uv and material.normal_texture is not None:
-            described["normalTexture"] = {"index": self._texture(material.normal_texture)}
+        slots = (
+            (surface, "baseColorTexture"),
+            (surface, "metallicRoughnessTexture"),
+            (described, "normalTexture"),
+            (described, "emissiveTexture"),
+        )
+        for (table, key), pixels in zip(slots, material.textures, strict=True):
+            if has_uv and pixels is not None:
+                table[key] = {"index": self._texture(pixels, material.wrap)}
         if any(material.emissive_factor):
-            described["emissiveFactor"] = list(material.emissive_factor)
+            strength = max(1.0, *material.emissive_factor)
+            described["emissiveFactor"] = [value / strength for value in material.emissive_factor]
+            if strength > 1:
+                self._extensions.add(_EMISSIVE_STRENGTH)
+                described["extensions"] = {_EMISSIVE_STRENGTH: {"emissiveStrength": strength}}
         if material.alpha_mode != "OPAQUE":
             described["alphaMode"] = material.alpha_mode
         if material.alpha_mode == "MASK":
@@ -274,14 +287,26 @@ class _Writer:
             described["doubleSided"] = True
         return described
 
-    def _texture(self, pixels: Tensor) -> int:
+    def _texture(self, pixels: Tensor, wrap: tuple[Wrap, Wrap]) -> int:
         content = encode_png(pixels)
         digest = hashlib.sha256(content).hexdigest()
         if digest not in self._image_of:
             self._images.append({"bufferView": self._view(content), "mimeType": "image/png"})
-            self._textures.append({"sampler": 0, "source": len(self._images) - 1})
             self._image_of[digest] = len(self._images) - 1
-        return self._image_of[digest]
+        key = (self._sampler(wrap), self._image_of[digest])
+        if key not in self._texture_of:
+            self._textures.append({"sampler": key[0], "source": key[1]})
+            self._texture_of[key] = len(self._textures) - 1
+        return self._texture_of[key]
+
+    def _sampler(self, wrap: tuple[Wrap, Wrap]) -> int:
+        sampler: dict[str, Any] = {"magFilter": 9729, "minFilter": 9987}  # linear, mip-mapped
+        for key, side in zip(("wrapS", "wrapT"), wrap, strict=True):
+            if side != "repeat":
+                sampler[key] = WRAP_MODES[side]
+        if sampler not in self._samplers:
+            self._samplers.append(sampler)
+        return self._samplers.index(sampler)
 
 
 def _unit(normals: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:

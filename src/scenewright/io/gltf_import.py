@@ -1,8 +1,8 @@
 """A glTF document and its buffers become a `Scene`: every mesh node an object, every triangle primitive a part.
 
 Reading is defensive: nodes are visited once, without recursion, up to `MAX_NODES`; every reference and range is
-checked; images are decoded under a pixel limit; compressed or transformed data that would be misread is refused with
-a sentence. Skins, animations and morph targets are ignored (the rest pose is read); points and lines are skipped.
+checked; what numbers and pictures take is spent from the file's budget. Skins stand as their joints do in the file,
+morph targets have their default weights, animations are ignored; points and lines are skipped.
 
 Frame: glTF is y up and its front +z; (x, y, z) becomes (x, -z, y) (docs/conventions.md).
 """
@@ -11,37 +11,52 @@ import base64
 import binascii
 import logging
 import math
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 
 from scenewright.errors import InputError
+from scenewright.files import spend
 from scenewright.geometry.frames import CVCAM_FROM_GLTFCAM, ZUP_FROM_YUP, zup_from_yup
 from scenewright.geometry.rotation import compose_similarity, decompose_similarity, quaternion_wxyz_to_matrix
-from scenewright.io.gltf_accessors import item, read_accessor, view_bytes, whole
-from scenewright.io.images import decode_image, pixels_of
+from scenewright.io.gltf_data import Document, GltfData, item, numbers, table, whole
+from scenewright.io.gltf_geometry import Skin, read_primitive
+from scenewright.io.gltf_materials import MaterialReader
 from scenewright.io.scene_facts import object_facts, read_matrix, read_room
-from scenewright.types import Camera, Mesh, PanoramaCamera, PBRMaterial, Scene, SceneObject
+from scenewright.types import Camera, Mesh, PanoramaCamera, Scene, SceneObject
 
 __all__ = ["MAX_NODES", "import_document", "read_data_uri"]
 
 logger = logging.getLogger(__name__)
 
 MAX_NODES = 100_000
-_MAX_IMAGES = 4096
-_MAX_IMAGE_PIXELS = 1 << 26
-_MAX_TOTAL_PIXELS = 1 << 29
-_MAX_TOTAL_NUMBERS = 1 << 29
-_TRIANGLES = 4
-# Extensions that change nothing we read, or only add quality we do not keep.
-_HARMLESS = {"KHR_mesh_quantization", "KHR_materials_unlit", "KHR_lights_punctual", "KHR_node_visibility"}
+# An object brings its transform, names and extras.
+_BYTES_PER_NODE, _BYTES_PER_NUMBER = 2048, 16
+# Extensions that are read, change nothing that is read, or fall back to what glTF alone says.
+_READ = {
+    "EXT_mesh_gpu_instancing",
+    "EXT_meshopt_compression",
+    "EXT_texture_avif",
+    "EXT_texture_webp",
+    "KHR_draco_mesh_compression",
+    "KHR_lights_punctual",
+    "KHR_mesh_quantization",
+    "KHR_meshopt_compression",
+    "KHR_node_visibility",
+    "KHR_texture_basisu",
+    "KHR_texture_transform",
+    "KHR_xmp_json_ld",
+}
+_MATERIAL = re.compile(r"[A-Z]+_materials_\w+")
+_EXACT = {"KHR_materials_unlit", "KHR_materials_emissive_strength", "KHR_materials_pbrSpecularGlossiness"}
 
-Document = Mapping[str, Any]
 ReadUri = Callable[[str], bytes]
 
 
@@ -57,18 +72,22 @@ def import_document(document: Document, buffers: Sequence[bytes], read_uri: Read
     """
     required = document.get("extensionsRequired", [])
     for extension in required if isinstance(required, list) else []:
-        if extension not in _HARMLESS:
+        if _MATERIAL.fullmatch(str(extension)):
+            if extension not in _EXACT:
+                logger.warning("%s is not kept; materials look as they do without it.", extension)
+        elif extension not in _READ:
             raise InputError(f"it needs the extension {extension}, which is not supported; export it without")
-    reader = _Reader(document, buffers, read_uri)
+    placed = _placed_nodes(document)
+    reader = _Reader(document, buffers, read_uri, {index: matrix for index, _, matrix in placed})
     objects: list[SceneObject] = []
     cameras: dict[str, Camera | PanoramaCamera] = {}
-    for node, yup_from_node in _placed_nodes(document):
+    for _, node, yup_from_node in placed:
         if "mesh" in node:
-            objects.append(reader.scene_object(node, yup_from_node, len(objects)))
+            objects += reader.objects(node, yup_from_node, len(objects))
         if (camera := _camera(document, node, yup_from_node)) is not None:
             cameras[_free_name(str(node.get("name") or "camera"), cameras)] = camera
-    ours = _dict(_dict(_dict(document.get("asset")).get("extras")).get("scenewright"))
-    provenance = _dict(ours.get("provenance"))
+    ours = table(table(table(document.get("asset")).get("extras")).get("scenewright"))
+    provenance = table(ours.get("provenance"))
     notes = provenance.get("notes")
     return Scene(
         objects=tuple(objects),
@@ -88,19 +107,15 @@ def _free_name(name: str, taken: Collection[str]) -> str:
     return free
 
 
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _placed_nodes(document: Document) -> list[tuple[dict[str, Any], Float[Tensor, "4 4"]]]:
-    """Nodes of the default scene in file order of a depth-first walk, with their matrices to the y-up world."""
+def _placed_nodes(document: Document) -> list[tuple[int, dict[str, Any], Float[Tensor, "4 4"]]]:
+    """Nodes of the default scene, in order of a depth-first walk: index, content, and matrix to the y-up world."""
     nodes = document.get("nodes") or []
     if not isinstance(nodes, list) or len(nodes) > MAX_NODES:
         raise InputError(f"it has more than the {MAX_NODES:,} nodes allowed, or none readable")
     if document.get("scenes"):
         roots = item(document, "scenes", document.get("scene", 0)).get("nodes", [])
     else:
-        children = {child for node in nodes for child in _dict(node).get("children", [])}
+        children = {child for node in nodes for child in table(node).get("children", [])}
         roots = [index for index in range(len(nodes)) if index not in children]
     placed, seen = [], set()
     stack = [(index, torch.eye(4, dtype=torch.float64)) for index in reversed(roots)]
@@ -113,31 +128,25 @@ def _placed_nodes(document: Document) -> list[tuple[dict[str, Any], Float[Tensor
         yup_from_node = yup_from_parent @ _local_matrix(node)
         if not bool(yup_from_node.isfinite().all()):
             raise InputError(f"node {index} has a transform that is not finite")
-        placed.append((node, yup_from_node))
+        spend(_BYTES_PER_NODE, "its nodes")
+        placed.append((index, node, yup_from_node))
         stack.extend((child, yup_from_node) for child in reversed(node.get("children", [])))
     return placed
 
 
-def _numbers(value: Any, count: int, what: str) -> list[float]:
-    numeric = isinstance(value, list) and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in value)
-    if not numeric or len(value) != count or not all(math.isfinite(v) for v in value):
-        raise InputError(f"{what} is not a list of {count} finite numbers")
-    return [float(v) for v in value]
-
-
 def _local_matrix(node: Mapping[str, Any]) -> Float[Tensor, "4 4"]:
     if "matrix" in node:
-        return torch.tensor(_numbers(node["matrix"], 16, "a node's matrix"), dtype=torch.float64).reshape(4, 4).T
+        return torch.tensor(numbers(node["matrix"], 16, "a node's matrix"), dtype=torch.float64).reshape(4, 4).T
     matrix = torch.eye(4, dtype=torch.float64)
     if "rotation" in node:
-        x, y, z, w = _numbers(node["rotation"], 4, "a node's rotation")
+        x, y, z, w = numbers(node["rotation"], 4, "a node's rotation")
         if x * x + y * y + z * z + w * w < 1e-12:
             raise InputError("a node's rotation has no length")
         matrix[:3, :3] = quaternion_wxyz_to_matrix(torch.tensor([w, x, y, z], dtype=torch.float64))
     if "scale" in node:
-        matrix[:3, :3] *= torch.tensor(_numbers(node["scale"], 3, "a node's scale"), dtype=torch.float64)
+        matrix[:3, :3] *= torch.tensor(numbers(node["scale"], 3, "a node's scale"), dtype=torch.float64)
     if "translation" in node:
-        matrix[:3, 3] = torch.tensor(_numbers(node["translation"], 3, "a node's translation"), dtype=torch.float64)
+        matrix[:3, 3] = torch.tensor(numbers(node["translation"], 3, "a node's translation"), dtype=torch.float64)
     return matrix
 
 
@@ -145,7 +154,7 @@ def _camera(
     document: Document, node: Mapping[str, Any], yup_from_node: Float[Tensor, "4 4"]
 ) -> Camera | PanoramaCamera | None:
     """A node's camera, if it has one; panoramas are known by our own extras."""
-    panorama = _dict(_dict(_dict(node.get("extras")).get("scenewright")).get("panorama"))
+    panorama = table(table(table(node.get("extras")).get("scenewright")).get("panorama"))
     lens = _lens(item(document, "cameras", node["camera"])) if "camera" in node else None
     if lens is None and not panorama:
         return None
@@ -166,16 +175,16 @@ def _lens(camera: Mapping[str, Any]) -> tuple[Float[Tensor, "3 3"], int, int] | 
     perspective = camera.get("perspective")
     if not isinstance(perspective, dict):
         return None
-    ours = _dict(_dict(camera.get("extras")).get("scenewright"))
+    ours = table(table(camera.get("extras")).get("scenewright"))
     if "intrinsics_px" in ours:
         width, height = whole(ours.get("width"), "a camera's width"), whole(ours.get("height"), "a camera's height")
         rows = ours["intrinsics_px"] if isinstance(ours["intrinsics_px"], list) else []
         flat = [value for row in rows for value in (row if isinstance(row, list) else [row])]
-        intrinsics = torch.tensor(_numbers(flat, 9, "a camera's intrinsics_px")).reshape(3, 3)
+        intrinsics = torch.tensor(numbers(flat, 9, "a camera's intrinsics_px")).reshape(3, 3)
         if min(width, height, float(intrinsics[0, 0]), float(intrinsics[1, 1])) <= 0 or max(width, height) > 1 << 16:
             raise InputError("a camera's size or focal length is out of range")
     else:
-        yfov, aspect = _numbers([perspective.get("yfov"), perspective.get("aspectRatio", 1.0)], 2, "a camera's lens")
+        yfov, aspect = numbers([perspective.get("yfov"), perspective.get("aspectRatio", 1.0)], 2, "a camera's lens")
         if not 0 < yfov < math.pi or aspect <= 0:
             raise InputError("a camera's field of view or aspect ratio is out of range")
         height = 1024
@@ -186,189 +195,125 @@ def _lens(camera: Mapping[str, Any]) -> tuple[Float[Tensor, "3 3"], int, int] | 
 
 
 class _Reader:
-    """Reads meshes, materials and images of one document; each is read once, however often it is used."""
+    """Reads the meshes of one document; each is read once in each pose, however often it is used."""
 
-    def __init__(self, document: Document, buffers: Sequence[bytes], read_uri: ReadUri) -> None:
-        self._document, self._buffers, self._read_uri = document, buffers, read_uri
-        self._meshes: dict[int, tuple[Mesh, ...]] = {}
-        self._materials: dict[int, tuple[PBRMaterial, int]] = {}
-        self._images: dict[tuple[int, str], Tensor] = {}
-        self._pixels_left, self._numbers_left = _MAX_TOTAL_PIXELS, _MAX_TOTAL_NUMBERS
+    def __init__(
+        self,
+        document: Document,
+        buffers: Sequence[bytes],
+        read_uri: ReadUri,
+        yup_from_node: Mapping[int, Float[Tensor, "4 4"]],
+    ) -> None:
+        self._document, self._yup_from_node = document, yup_from_node
+        self._data = GltfData(document, buffers)
+        self._materials = MaterialReader(self._data, lambda uri: read_data_uri(uri, read_uri))
+        self._parts: dict[tuple[Any, ...], tuple[Mesh, ...]] = {}
 
-    def scene_object(self, node: Mapping[str, Any], yup_from_node: Float[Tensor, "4 4"], number: int) -> SceneObject:
-        """The node's mesh as an object; what a similarity cannot express is baked into the vertices."""
-        index = node["mesh"]
-        mesh = item(self._document, "meshes", index)
-        if index not in self._meshes:
-            self._meshes[index] = self._parts(mesh)
-        parts = self._meshes[index]
+    def objects(self, node: Mapping[str, Any], yup_from_node: Float[Tensor, "4 4"], first: int) -> list[SceneObject]:
+        """The node's mesh as an object, or as one for each of its instances; `first` numbers those without names."""
+        mesh = item(self._document, "meshes", node["mesh"])
+        weights = node.get("weights") or mesh.get("weights") or []
+        weights = numbers(weights, len(weights), "a mesh's weights") if isinstance(weights, list) else []
+        skin = None if "skin" not in node else self._skin(node["skin"])
+        # A skinned mesh stands where its joints are; its own node's place does not count (glTF 2.0, section 3.7.3.3).
+        placement = torch.eye(4, dtype=torch.float64) if skin is not None else yup_from_node
+        key = (node["mesh"], tuple(weights), node.get("skin"))
+        name = str(node.get("name") or mesh.get("name") or f"object_{first:02d}")
+        if key not in self._parts:
+            self._parts[key] = self._mesh(mesh, name, weights, skin)
+        extras = dict(table(node.get("extras")))
+        facts = object_facts(table(extras.pop("scenewright", None)))
+        instancing = table(node.get("extensions")).get("EXT_mesh_gpu_instancing")
+        if instancing is None:
+            parts, world_from_object = self._placed(self._parts[key], placement)
+            return [SceneObject(name, parts, world_from_object=world_from_object, extras=extras, **facts)]
+        result = []
+        for number, matrix in enumerate(self._instances(table(table(instancing).get("attributes")))):
+            parts, world_from_object = self._placed(self._parts[key], placement @ matrix)
+            result.append(
+                SceneObject(f"{name}_{number}", parts, world_from_object=world_from_object, extras=extras, **facts)
+            )
+        return result
+
+    def _placed(
+        self, parts: tuple[Mesh, ...], yup_from_node: Float[Tensor, "4 4"]
+    ) -> tuple[tuple[Mesh, ...], Float[Tensor, "4 4"]]:
+        """The parts and their placement; what a similarity cannot express is baked into the vertices."""
+        # Every instance becomes geometry of its own wherever a scene is drawn, measured or converted.
+        spend(_BYTES_PER_NUMBER * sum(part.vertices.numel() + part.faces.numel() for part in parts), "its instances")
         world_from_object = ZUP_FROM_YUP @ yup_from_node @ ZUP_FROM_YUP.T
         try:
             decompose_similarity(world_from_object, tolerance=1e-5)
         except ValueError:
-            self._spend(sum(part.vertices.numel() + part.faces.numel() for part in parts))
             baked = SceneObject("", parts, world_from_object=world_from_object).placed_parts(torch.float64)
-            parts = tuple(_single_precision(part) for part in baked)
-            world_from_object = torch.eye(4, dtype=torch.float64)
-        extras = dict(_dict(node.get("extras")))
-        facts = object_facts(_dict(extras.pop("scenewright", None)))
-        name = node.get("name") or mesh.get("name") or f"object_{number:02d}"
-        return SceneObject(
-            name=str(name),
-            parts=parts,
-            world_from_object=world_from_object.float(),
-            extras=extras,
-            **facts,
-        )
+            return tuple(_single_precision(part) for part in baked), torch.eye(4)
+        return parts, world_from_object.float()
 
-    def _parts(self, mesh: Mapping[str, Any]) -> tuple[Mesh, ...]:
+    def _mesh(
+        self, mesh: Mapping[str, Any], name: str, weights: Sequence[float], skin: Skin | None
+    ) -> tuple[Mesh, ...]:
         primitives = mesh.get("primitives")
         if not isinstance(primitives, list):
             raise InputError("a mesh has no list of primitives")
         parts = []
-        for primitive in primitives:
-            mode = primitive.get("mode", _TRIANGLES)
-            if mode in (5, 6):
-                raise InputError("it uses triangle strips or fans, which are not supported; export plain triangles")
-            if mode != _TRIANGLES:
-                logger.warning("A primitive of points or lines was skipped.")
+        for described in primitives:
+            primitive = read_primitive(self._data, described, f"Mesh '{name}'", weights, skin)
+            if primitive is None:
                 continue
-            parts.append(self._part(primitive))
+            material, uv = None, None if 0 not in primitive.uv else torch.from_numpy(primitive.uv[0])
+            if "material" in described:
+                material, uv = self._materials.fitted(described["material"], primitive)
+            normals, colors = primitive.normals, primitive.colors
+            parts.append(
+                Mesh(
+                    vertices=zup_from_yup(torch.from_numpy(primitive.positions)),
+                    faces=torch.from_numpy(primitive.faces),
+                    vertex_normals=None if normals is None else zup_from_yup(torch.from_numpy(normals)),
+                    vertex_colors=None if colors is None else torch.from_numpy(colors),
+                    uv=uv,
+                    material=material,
+                )
+            )
         return tuple(parts)
 
-    def _part(self, primitive: Mapping[str, Any]) -> Mesh:
-        if "KHR_draco_mesh_compression" in _dict(primitive.get("extensions")):
-            raise InputError("its meshes are Draco-compressed, which is not supported; export it uncompressed")
-        attributes = primitive.get("attributes")
-        if not isinstance(attributes, dict) or "POSITION" not in attributes:
-            raise InputError("a primitive has no POSITION")
-        positions = self._floats(attributes["POSITION"], 3)
-        if "indices" in primitive:
-            faces = self._read(primitive["indices"], 1)
-            if faces.dtype.kind not in "iu":
-                raise InputError("a primitive's indices are not whole numbers")
-            faces = faces.astype(np.int64).reshape(-1)
-        else:
-            faces = np.arange(len(positions))
-        if len(faces) % 3 or (len(faces) and (faces.max() >= len(positions) or faces.min() < 0)):
-            raise InputError("a primitive's triangles refer to vertices that do not exist")
-        material, uv_set = self._material(primitive["material"]) if "material" in primitive else (None, 0)
-        normals = self._optional(attributes, "NORMAL", 3, len(positions))
-        return Mesh(
-            vertices=zup_from_yup(torch.from_numpy(positions)),
-            faces=torch.from_numpy(faces.reshape(-1, 3)),
-            vertex_normals=None if normals is None else zup_from_yup(normals),
-            vertex_colors=self._colors(attributes, len(positions)),
-            uv=self._optional(attributes, f"TEXCOORD_{uv_set}", 2, len(positions)),
-            material=material,
-        )
+    def _skin(self, index: Any) -> Skin:
+        skin = item(self._document, "skins", index)
+        joints = skin.get("joints")
+        if not isinstance(joints, list) or not joints or not all(joint in self._yup_from_node for joint in joints):
+            raise InputError(f"skin {index} has joints that are not in the scene")
+        world = np.stack([self._yup_from_node[joint].numpy() for joint in joints])
+        if "inverseBindMatrices" not in skin:
+            return Skin(world)
+        bind = self._data.accessor(skin["inverseBindMatrices"], 16).astype(np.float64)
+        if len(bind) < len(joints) or not np.isfinite(bind).all():
+            raise InputError(f"skin {index} has matrices that are missing or not finite")
+        return Skin(world @ bind[: len(joints)].reshape(-1, 4, 4).transpose(0, 2, 1))
 
-    def _spend(self, count: int) -> None:
-        """Many small entries may refer to the same bytes; what they add up to in memory is bounded here."""
-        self._numbers_left -= count
-        if self._numbers_left < 0:
-            raise InputError(f"it unfolds to more than the {_MAX_TOTAL_NUMBERS:,} numbers allowed")
-
-    def _read(self, accessor: Any, width: int) -> np.ndarray:
-        values = read_accessor(self._document, self._buffers, accessor, width)
-        self._spend(values.size)
-        return values
-
-    def _floats(self, accessor: Any, width: int) -> np.ndarray:
-        values = self._read(accessor, width).astype(np.float32)
-        if not np.isfinite(values).all():
-            raise InputError("it holds numbers that are not finite")
-        return values
-
-    def _optional(
-        self, attributes: Mapping[str, Any], name: str, width: int, count: int
-    ) -> Float[Tensor, "V width"] | None:
-        if name not in attributes:
-            return None
-        values = self._floats(attributes[name], width)
-        if len(values) != count:
-            raise InputError(f"{name} has {len(values)} entries for {count} vertices")
-        return torch.from_numpy(values)
-
-    def _colors(self, attributes: Mapping[str, Any], count: int) -> Float[Tensor, "V 4"] | None:
-        if "COLOR_0" not in attributes:
-            return None
-        width = 3 if item(self._document, "accessors", attributes["COLOR_0"]).get("type") == "VEC3" else 4
-        colors = self._optional(attributes, "COLOR_0", width, count)
-        if colors is None or width == 4:
-            return colors
-        return torch.cat([colors, torch.ones(count, 1)], dim=1)
-
-    def _material(self, index: Any) -> tuple[PBRMaterial, int]:
-        """The material and the number of the texture coordinates that all its textures use."""
-        source = item(self._document, "materials", index)
-        if index in self._materials:
-            return self._materials[index]
-        surface = _dict(source.get("pbrMetallicRoughness"))
-        slots = (surface.get("baseColorTexture"), surface.get("metallicRoughnessTexture"), source.get("normalTexture"))
-        used = [slot for slot in slots if isinstance(slot, dict)]
-        uv_sets = {whole(slot.get("texCoord", 0), "a texture's texCoord") for slot in used}
-        if len(uv_sets) > 1:
-            raise InputError(f"material {index} uses two sets of texture coordinates; bake it to one and export again")
-        if any("KHR_texture_transform" in _dict(slot.get("extensions")) for slot in used):
-            raise InputError(f"material {index} moves its texture (KHR_texture_transform); apply that and export again")
-        if "emissiveTexture" in source or "occlusionTexture" in source:
-            logger.warning("Emissive and occlusion textures are not kept (material %s).", index)
-        alpha_mode: Literal["OPAQUE", "MASK", "BLEND"] = (
-            source["alphaMode"] if source.get("alphaMode") in ("OPAQUE", "MASK", "BLEND") else "OPAQUE"
-        )
-        color = _numbers(surface.get("baseColorFactor", [1, 1, 1, 1]), 4, "a material's baseColorFactor")
-        emission = _numbers(source.get("emissiveFactor", [0, 0, 0]), 3, "a material's emissiveFactor")
-        factors = [surface.get("metallicFactor", 1), surface.get("roughnessFactor", 1), source.get("alphaCutoff", 0.5)]
-        metallic, roughness, cutoff = _numbers(factors, 3, "a material's factors")
-        material = PBRMaterial(
-            base_color_factor=(color[0], color[1], color[2], color[3]),
-            metallic_factor=metallic,
-            roughness_factor=roughness,
-            emissive_factor=(emission[0], emission[1], emission[2]),
-            base_color_texture=self._texture(slots[0], None),
-            metallic_roughness_texture=self._texture(slots[1], "RGB"),
-            normal_texture=self._texture(slots[2], "RGB"),
-            alpha_mode=alpha_mode,
-            alpha_cutoff=cutoff,
-            double_sided=source.get("doubleSided") is True,
-            name=str(source.get("name", "")),
-        )
-        self._materials[index] = (material, uv_sets.pop() if uv_sets else 0)
-        return self._materials[index]
-
-    def _texture(self, slot: Any, mode: str | None) -> UInt8[Tensor, "height width channels"] | None:
-        if not isinstance(slot, dict):
-            return None
-        texture = item(self._document, "textures", slot.get("index"))
-        if "source" not in texture:
-            raise InputError("a texture has no PNG or JPEG source; export its images as one of these")
-        key = (whole(texture["source"], "a texture's source"), mode or "")
-        if key not in self._images:
-            if len(self._images) >= _MAX_IMAGES:
-                raise InputError(f"it has more than the {_MAX_IMAGES} images allowed")
-            image = item(self._document, "images", key[0])
-            content = self._image_bytes(image)
-            limit = min(_MAX_IMAGE_PIXELS, self._pixels_left)
-            picture = decode_image(content, name=f"in image {key[0]}", max_pixels=limit)
-            self._pixels_left -= picture.width * picture.height
-            self._images[key] = pixels_of(picture, mode or picture.mode)
-        return self._images[key]
-
-    def _image_bytes(self, image: Mapping[str, Any]) -> bytes:
-        if "bufferView" in image:
-            return bytes(view_bytes(self._document, self._buffers, image["bufferView"]))
-        return read_data_uri(image.get("uri"), self._read_uri)
+    def _instances(self, attributes: Mapping[str, Any]) -> list[Float[Tensor, "4 4"]]:
+        """Matrices of EXT_mesh_gpu_instancing."""
+        columns: dict[str, list[list[float]]] = {}
+        for name, width in (("TRANSLATION", 3), ("ROTATION", 4), ("SCALE", 3)):
+            if name in attributes:
+                columns[name.lower()] = self._data.accessor(attributes[name], width).astype(np.float64).tolist()
+        counts = {len(rows) for rows in columns.values()}
+        if len(counts) > 1 or (counts and max(counts) > MAX_NODES):
+            raise InputError(f"a node has {max(counts):,} instances, more than allowed, or of different numbers")
+        spend(_BYTES_PER_NODE * max(counts, default=0), "its instances")
+        return [_local_matrix(dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
 
 
 def read_data_uri(uri: Any, read_uri: ReadUri) -> bytes:
-    """Content of a `data:` URI (base64), or of a relative one through `read_uri`."""
+    """Content of a `data:` URI, or of a relative one through `read_uri`."""
     if not isinstance(uri, str):
         raise InputError("a buffer or image has neither data nor a URI")
     if not uri.startswith("data:"):
         return read_uri(uri)
+    kind, _, content = uri.partition(",")
+    spend(len(content), "a data URI")
+    if not kind.endswith(";base64"):
+        return unquote_to_bytes(content)
     try:
-        return base64.b64decode(uri.partition(",")[2], validate=True)
+        return base64.b64decode(unquote_to_bytes(content), validate=True)
     except (binascii.Error, ValueError) as error:
         raise InputError("a data URI is not valid base64") from error
 

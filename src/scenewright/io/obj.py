@@ -107,12 +107,15 @@ def _material_lines(material: PBRMaterial, name: str, path: Path, files: dict[Pa
         f"Pr {material.roughness_factor:.6g}",
         f"Pm {material.metallic_factor:.6g}",
     ]
+    if any(material.emissive_factor):
+        lines.append(f"Ke {' '.join(f'{value:.6g}' for value in material.emissive_factor)}")
     packed = material.metallic_roughness_texture
     maps = {
         "map_Kd": material.base_color_texture,
         "map_Pr": None if packed is None else packed[..., 1],
         "map_Pm": None if packed is None else packed[..., 2],
         "norm": material.normal_texture,
+        "map_Ke": material.emissive_texture,
     }
     for key, pixels in maps.items():
         if pixels is not None:
@@ -233,14 +236,17 @@ class _Library:
         (roughness,), (metallic,) = _numbers(table, "pr", [1.0]), _numbers(table, "pm", [0.0])
         base = self._picture(table, "map_kd", path)
         rough, metal = (self._picture(table, key, path) for key in ("map_pr", "map_pm"))
-        normal = self._picture(table, "norm", path)
+        normal, glow = (self._picture(table, key, path) for key in ("norm", "map_ke"))
+        red, green, blue = _numbers(table, "ke", [0.0, 0.0, 0.0] if glow is None else [1.0, 1.0, 1.0])
         return PBRMaterial(
             base_color_factor=(color[0], color[1], color[2], alpha),
             metallic_factor=metallic,
             roughness_factor=roughness,
+            emissive_factor=(red, green, blue),
             base_color_texture=None if base is None else pixels_of(base, base.mode),
             metallic_roughness_texture=_packed(rough, metal),
             normal_texture=None if normal is None else pixels_of(normal, "RGB"),
+            emissive_texture=None if glow is None else pixels_of(glow, "RGB"),
             alpha_mode="BLEND" if alpha < 1 or (base is not None and base.mode == "RGBA") else "OPAQUE",
             name=name,
         )

@@ -21,7 +21,7 @@ from scenewright.types import OVoxel, Scene, SceneObject, SparseVoxels
 
 __all__ = ["VOXEL_NPZ", "VXZ", "load_ovoxel", "read_npz", "save_ovoxel", "write_npz"]
 
-_MATERIALS = {"base_color": 3, "metallic": 1, "roughness": 1, "alpha": 1}
+_MATERIALS = {"base_color": 3, "metallic": 1, "roughness": 1, "alpha": 1, "emissive": 3}
 
 
 def load_ovoxel(path: str | Path) -> OVoxel:
@@ -114,16 +114,16 @@ def read_npz(path: str | Path) -> SparseVoxels:
 
 
 def _load(path: Path) -> Scene:
-    from scenewright.geometry.ovoxel.voxelize_object import ovoxel_to_mesh  # compiled kernels: slow to import
+    from scenewright.geometry.ovoxel.voxelize_object import ovoxel_to_parts  # compiled kernels: slow to import
 
-    return Scene((SceneObject(path.stem, (ovoxel_to_mesh(load_ovoxel(path)),)),))
+    return Scene((SceneObject(path.stem, ovoxel_to_parts(load_ovoxel(path))),))
 
 
 def _save(scene: Scene, path: Path) -> Path:
     from scenewright.geometry.ovoxel.voxelize_object import object_to_ovoxel
 
     parts = [part for item in scene.objects for part in item.placed_parts()]
-    return save_ovoxel(object_to_ovoxel(parts, DEFAULT_RESOLUTION, faithful=True), path)
+    return save_ovoxel(object_to_ovoxel(parts, DEFAULT_RESOLUTION), path)
 
 
 DEFAULT_RESOLUTION = 512

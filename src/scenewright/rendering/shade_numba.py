@@ -210,6 +210,9 @@ def shade_rows(face, bary, center, mesh, bank, lights, radius, aux, interleave, 
             lost = 0.0
             received = 0.0
             out_r, out_g, out_b = float(factor[6]), float(factor[7]), float(factor[8])
+            if kinds[material, 4] >= 0:
+                tr, tg, tb = fetch(textures, texels, kinds[material, 4], u, v, SRGB_TABLE)
+                out_r, out_g, out_b = out_r * tr, out_g * tg, out_b * tb
             for s in range(suns.shape[0]):
                 lx, ly, lz = suns[s, 0], suns[s, 1], suns[s, 2]
                 nl, specular, power = brdf(nx, ny, nz, vx, vy, vz, lx, ly, lz, nv, rough)

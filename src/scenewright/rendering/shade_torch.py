@@ -68,7 +68,7 @@ def _shade(
     rough, nv = roughness.clamp(min=0.09), (normal * view).sum(1).clamp(min=1e-3)
     diffuse = (1 - metallic)[:, None] * base
     f0 = 0.04 + (base - 0.04) * metallic[:, None]
-    color = factor[:, 6:9].clone()
+    color = factor[:, 6:9] * fetch(scene.bank, kind[:, 4], uv, is_srgb=True)[:, :3]
     received, lost = torch.zeros_like(nv), torch.zeros_like(nv)
     for direction, strength, lit in _lights(lights, position, geometric):
         nl, specular, power = _brdf(normal, view, direction, nv, rough)

@@ -1,4 +1,4 @@
-"""Texture lookup for the CPU rasteriser: bilinear, repeating, texel centres at half integers, v down (glTF).
+"""Texture lookup for the CPU rasteriser: bilinear, texel centres at half integers, v down (glTF).
 
 8-bit values become numbers through a table of 256 entries: `SRGB_TABLE` for base colour, `LINEAR_TABLE` for data.
 """
@@ -19,28 +19,39 @@ SRGB_TABLE = linear_from_srgb_array(np.arange(256) / 255).astype(np.float32)
 
 @njit(cache=True, nogil=True)
 @no_type_check
-def texel_taps(u, v, height, width):
-    """Indices (within the texture) and weights of the four texels around (u, v)."""
-    x = (u - math.floor(u)) * width - 0.5
-    y = (v - math.floor(v)) * height - 0.5
-    x0, y0 = math.floor(x), math.floor(y)
-    fx, fy = x - x0, y - y0
-    x1, y1 = x0 + 1, y0 + 1
-    x0 = x0 + width if x0 < 0 else x0
-    y0 = y0 + height if y0 < 0 else y0
-    x1 = x1 - width if x1 >= width else x1
-    y1 = y1 - height if y1 >= height else y1
-    return y0 * width + x0, y0 * width + x1, y1 * width + x0, y1 * width + x1, fx, fy
+def texel_pair(u, size, wrap):
+    """The two texels around a coordinate along one side, and the weight of the second; `wrap` as in `WRAPS`."""
+    if wrap == 1:
+        u = min(max(u, 0.0), 1.0)
+    elif wrap == 2:
+        u = abs(u - 2 * math.floor(0.5 * u + 0.5))
+    else:
+        u -= math.floor(u)
+    x = u * size - 0.5
+    first = math.floor(x)
+    weight, second = x - first, first + 1
+    if wrap == 0:
+        return first + size if first < 0 else first, second - size if second >= size else second, weight
+    return max(first, 0), min(second, size - 1), weight
+
+
+@njit(cache=True, nogil=True)
+@no_type_check
+def texel_taps(u, v, texture):
+    """Indices and weights of the four texels around (u, v); `texture` is its row in `MaterialBank.textures`."""
+    start, height, width = texture[0], texture[1], texture[2]
+    x0, x1, fx = texel_pair(u, width, texture[3])
+    y0, y1, fy = texel_pair(v, height, texture[4])
+    y0, y1 = start + y0 * width, start + y1 * width
+    return y0 + x0, y0 + x1, y1 + x0, y1 + x1, fx, fy
 
 
 @njit(cache=True, nogil=True)
 @no_type_check
 def fetch(textures, texels, index, u, v, table):
     """The first three channels of texture `index` at (u, v), decoded through `table` before filtering."""
-    start = textures[index, 0]
-    a, b, c, d, fx, fy = texel_taps(u, v, textures[index, 1], textures[index, 2])
+    a, b, c, d, fx, fy = texel_taps(u, v, textures[index])
     wa, wb, wc, wd = (1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy
-    a, b, c, d = start + a, start + b, start + c, start + d
     red = wa * table[texels[a, 0]] + wb * table[texels[b, 0]] + wc * table[texels[c, 0]] + wd * table[texels[d, 0]]
     green = wa * table[texels[a, 1]] + wb * table[texels[b, 1]] + wc * table[texels[c, 1]] + wd * table[texels[d, 1]]
     blue = wa * table[texels[a, 2]] + wb * table[texels[b, 2]] + wc * table[texels[c, 2]] + wd * table[texels[d, 2]]
@@ -50,10 +61,9 @@ def fetch(textures, texels, index, u, v, table):
 @njit(cache=True, nogil=True)
 @no_type_check
 def fetch_alpha(textures, texels, index, u, v):
-    start = textures[index, 0]
-    a, b, c, d, fx, fy = texel_taps(u, v, textures[index, 1], textures[index, 2])
-    top = (1 - fx) * texels[start + a, 3] + fx * texels[start + b, 3]
-    bottom = (1 - fx) * texels[start + c, 3] + fx * texels[start + d, 3]
+    a, b, c, d, fx, fy = texel_taps(u, v, textures[index])
+    top = (1 - fx) * texels[a, 3] + fx * texels[b, 3]
+    bottom = (1 - fx) * texels[c, 3] + fx * texels[d, 3]
     return ((1 - fy) * top + fy * bottom) / 255.0
 
 

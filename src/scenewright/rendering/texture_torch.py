@@ -1,4 +1,4 @@
-"""Texture lookup on whole arrays: bilinear, repeating, texel centres at half integers, v down (glTF).
+"""Texture lookup on whole arrays: bilinear, texel centres at half integers, v down (glTF).
 
 The twin of `texture_numba`. Legend: P points.
 """
@@ -28,13 +28,16 @@ def fetch(
     used = torch.nonzero(index >= 0).squeeze(1)
     if not len(used):
         return result
-    start, height, width = bank.textures[index[used].long()].unbind(1)
-    size = torch.stack([width, height], 1)
-    position = (uv[used] - uv[used].floor()) * size - 0.5
+    start, height, width, *wraps = bank.textures[index[used].long()].unbind(1)
+    size, wrap = torch.stack([width, height], 1), torch.stack(wraps, 1)
+    place = uv[used]
+    mirrored = (place - 2 * (0.5 * place + 0.5).floor()).abs()
+    place = torch.where(wrap == 0, place - place.floor(), torch.where(wrap == 1, place.clamp(0, 1), mirrored))
+    position = place * size - 0.5
     low = position.floor()
     fraction = position - low
-    x0, y0 = torch.remainder(low.long(), size).unbind(1)
-    x1, y1 = torch.remainder(low.long() + 1, size).unbind(1)
+    x0, y0 = _continued(low.long(), size, wrap).unbind(1)
+    x1, y1 = _continued(low.long() + 1, size, wrap).unbind(1)
 
     def texel(x: Tensor, y: Tensor) -> Tensor:
         value = bank.texels[start + y * width + x].float() / 255
@@ -44,6 +47,10 @@ def fetch(
     top = (1 - fx) * texel(x0, y0) + fx * texel(x1, y0)
     result[used] = (1 - fy) * top + fy * ((1 - fx) * texel(x0, y1) + fx * texel(x1, y1))
     return result
+
+
+def _continued(texel: Int[Tensor, "P 2"], size: Int[Tensor, "P 2"], wrap: Int[Tensor, "P 2"]) -> Int[Tensor, "P 2"]:
+    return torch.where(wrap == 0, torch.remainder(texel, size), texel.clamp(min=0).minimum(size - 1))
 
 
 def face_alpha(

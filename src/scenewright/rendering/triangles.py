@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from scenewright.types import Mesh, PBRMaterial, Scene, SceneObject
+from scenewright.types import Mesh, PBRMaterial, Scene, SceneObject, Wrap
 
 __all__ = [
     "CATCHER",
@@ -28,6 +28,7 @@ __all__ = [
 
 ALPHA_MODES = {"OPAQUE": 0, "MASK": 1, "BLEND": 2}
 _GROUND_GAP = 2e-3  # in scene sizes: less than a pixel of most pictures, more than what depths are rounded by
+WRAPS = {"repeat": 0, "clamp": 1, "mirror": 2}
 CATCHER = 3  # invisible surface that only darkens the background where it lies in shadow
 
 
@@ -36,13 +37,14 @@ class MaterialBank:
     """Materials as arrays.
 
     `factors`: linear base colour RGBA, metallic, roughness, emissive RGB, alpha cutoff. `kinds`: alpha mode (0 opaque,
-    1 mask, 2 blend, 3 shadow catcher), then texture rows for base colour, metallic-roughness, normal (-1: none).
-    `textures`: first texel, height, width of each texture in `texels` (RGBA).
+    1 mask, 2 blend, 3 shadow catcher), then texture rows for base colour, metallic-roughness, normal, emission (-1:
+    none). `textures`: first texel, height, width, and continuation along u and v (`WRAPS`) of each texture in `texels`
+    (RGBA).
     """
 
     factors: Float[Tensor, "M 10"]
-    kinds: Int[Tensor, "M 4"]
-    textures: Int[Tensor, "T 3"]
+    kinds: Int[Tensor, "M 5"]
+    textures: Int[Tensor, "T 5"]
     texels: UInt8[Tensor, "X 4"]
 
     def to(self, device: torch.device | str) -> "MaterialBank":
@@ -71,12 +73,15 @@ class TriangleScene:
         return TriangleScene(**{name: getattr(self, name).to(device) for name in _ARRAYS}, bank=self.bank.to(device))
 
     def bounds(self) -> Float[Tensor, "2 3"]:
-        """Low and high corner of everything but shadow catchers; zeros if there is nothing."""
+        """Low and high corner of all that has an area, but shadow catchers; zeros if there is nothing."""
         is_used = torch.zeros(len(self.vertices), dtype=torch.bool, device=self.vertices.device)
         faces = self.faces
         if bool((self.bank.kinds[:, 0] == CATCHER).any()):
             faces = faces[self.bank.kinds[:, 0][self.face_material.long()] != CATCHER]
-        is_used[faces.flatten()] = True
+        corners = self.vertices[faces.long()]
+        edges = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+        has_area = (torch.linalg.cross(*edges) != 0).any(1)
+        is_used[(faces[has_area] if bool(has_area.any()) else faces).flatten()] = True
         used = self.vertices[is_used]
         return torch.stack([used.amin(0), used.amax(0)]) if len(used) else self.vertices.new_zeros(2, 3)
 
@@ -193,22 +198,25 @@ def _pack_parts(parts: Sequence[Mesh], rows: Sequence[int], bank: MaterialBank) 
 def _pack_materials(materials: Sequence[PBRMaterial | None]) -> tuple[MaterialBank, list[int]]:
     """The bank of distinct materials (by identity) and the row of each given material."""
     row_of: dict[int, int] = {}
-    texture_of: dict[int, int] = {}
+    first_texel_of: dict[int, int] = {}
+    texture_of: dict[tuple[int, Wrap, Wrap], int] = {}
     factors: list[tuple[float, ...]] = []
     kinds: list[tuple[int, ...]] = []
-    textures: list[tuple[int, int, int]] = []
+    textures: list[tuple[int, int, int, int, int]] = []
     texels: list[Tensor] = []
     default = PBRMaterial()
 
-    def texture_row(image: Tensor | None) -> int:
+    def texture_row(image: Tensor | None, wrap: tuple[Wrap, Wrap]) -> int:
         if image is None:
             return -1
-        if id(image) not in texture_of:
-            texture_of[id(image)] = len(textures)
-            start = sum(len(block) for block in texels)
-            textures.append((start, image.shape[0], image.shape[1]))
+        if id(image) not in first_texel_of:
+            first_texel_of[id(image)] = sum(len(block) for block in texels)
             texels.append(_rgba(image))
-        return texture_of[id(image)]
+        if (id(image), *wrap) not in texture_of:
+            texture_of[id(image), *wrap] = len(textures)
+            size, continued = image.shape[:2], (WRAPS[wrap[0]], WRAPS[wrap[1]])
+            textures.append((first_texel_of[id(image)], size[0], size[1], *continued))
+        return texture_of[id(image), *wrap]
 
     rows = []
     for material in materials:
@@ -217,13 +225,13 @@ def _pack_materials(materials: Sequence[PBRMaterial | None]) -> tuple[MaterialBa
             row_of[id(material)] = len(factors)
             shading = (material.metallic_factor, material.roughness_factor, *material.emissive_factor)
             factors.append((*material.base_color_factor, *shading, material.alpha_cutoff))
-            images = (material.base_color_texture, material.metallic_roughness_texture, material.normal_texture)
-            kinds.append((ALPHA_MODES[material.alpha_mode], *(texture_row(image) for image in images)))
+            rows_of_images = (texture_row(image, material.wrap) for image in material.textures)
+            kinds.append((ALPHA_MODES[material.alpha_mode], *rows_of_images))
         rows.append(row_of[id(material)])
     bank = MaterialBank(
         torch.tensor(factors, dtype=torch.float32).reshape(-1, 10),
-        torch.tensor(kinds, dtype=torch.int32).reshape(-1, 4),
-        torch.tensor(textures, dtype=torch.int64).reshape(-1, 3),
+        torch.tensor(kinds, dtype=torch.int32).reshape(-1, 5),
+        torch.tensor(textures, dtype=torch.int64).reshape(-1, 5),
         torch.cat(texels) if texels else torch.zeros(0, 4, dtype=torch.uint8),
     )
     return bank, rows
@@ -244,7 +252,7 @@ def _join_banks(banks: Sequence[MaterialBank]) -> MaterialBank:
         moved = bank.kinds.clone()
         moved[:, 1:] += torch.where(moved[:, 1:] >= 0, texture_offset, 0).to(moved.dtype)
         kinds.append(moved)
-        textures.append(bank.textures + torch.tensor([texel_offset, 0, 0], device=bank.textures.device))
+        textures.append(bank.textures + torch.tensor([texel_offset, 0, 0, 0, 0], device=bank.textures.device))
         texture_offset += len(bank.textures)
         texel_offset += len(bank.texels)
     return MaterialBank(

@@ -113,7 +113,7 @@ def test_wrap_modes_by_hand(wrap, positions):
     row = np.array([10, 60, 110, 160], np.uint8)
     buffer, table = pack_textures([np.tile(row[None, :, None], (4, 1, 1))])
     for texel, expected in positions.items():
-        value = lookup(buffer, table[0], 0, (texel + 0.5) / 4, 0.4, False, WRAPS[wrap], 0.0)
+        value = lookup(buffer, table[0], 0, (texel + 0.5) / 4, 0.4, False, WRAPS[wrap], 0, 0.0)
         assert value * 255 == pytest.approx(row[expected])
 
 
@@ -123,7 +123,7 @@ def test_linear_filter_blends_texels_and_levels():
     assert buffer.tolist() == [0, 100, 0, 100, 50]
 
     def read(u, level):
-        return 255 * lookup(buffer, table[0], 0, u, 0.5, True, WRAPS["clamp"], level)
+        return 255 * lookup(buffer, table[0], 0, u, 0.5, True, WRAPS["clamp"], WRAPS["clamp"], level)
 
     assert [read(u, 0.0) for u in (0.25, 0.5, 0.75)] == pytest.approx([0, 50, 100])
     assert [read(0.25, level) for level in (-3.0, 0.5, 1.0, 7.0, np.nan)] == pytest.approx([0, 25, 50, 50, 0])

@@ -5,7 +5,7 @@ import torch
 
 from scenewright.errors import InputError
 from scenewright.geometry.color import srgb_from_linear
-from scenewright.geometry.ovoxel.voxelize_object import object_to_ovoxel, ovoxel_to_mesh
+from scenewright.geometry.ovoxel.voxelize_object import object_to_ovoxel, ovoxel_to_parts
 from scenewright.io.glb import load_glb
 from scenewright.io.voxel_file import load_ovoxel, save_ovoxel
 from scenewright.types import DualGrid, Mesh, OVoxel, PBRMaterial
@@ -18,7 +18,7 @@ def test_an_object_of_flat_colour_keeps_it_there_and_back():
     material = PBRMaterial((0.5, 0.1, 0.0, 1.0), metallic_factor=0.2, roughness_factor=0.6)
     part = square(material)
     scaled = Mesh(part.vertices * 40 + 7, part.faces, material=material)
-    mesh = ovoxel_to_mesh(object_to_ovoxel([scaled], 32))
+    (mesh,) = ovoxel_to_parts(object_to_ovoxel([scaled], 32))
     assert mesh.material is not None
     assert mesh.material.double_sided
     assert mesh.material.alpha_mode == "OPAQUE"
@@ -57,7 +57,7 @@ def test_a_smooth_texture_comes_back_within_quantisation(tmp_path):
     error = (voxels.materials["base_color"].float() - expected)[inside].abs()
     assert len(error) > 3000
     assert float(error.max()) < 1.7  # half a step for the texel, one for the voxel, 0.2 for the square's side of 0.801
-    mesh = ovoxel_to_mesh(voxels)
+    (mesh,) = ovoxel_to_parts(voxels)
     assert float((srgb_from_linear(mesh.vertex_colors[:, :3]) * 255).max()) <= 231
 
 
@@ -88,7 +88,7 @@ def test_objects_that_make_no_voxels_and_foreign_voxels_are_refused():
         object_to_ovoxel([line], 16)
     single = DualGrid(torch.tensor([[0, 0, 0]]), torch.full((1, 3), 0.5), torch.ones(1, 3, dtype=torch.bool), 4)
     with pytest.raises(InputError, match="no surface"):
-        ovoxel_to_mesh(OVoxel(single))
+        ovoxel_to_parts(OVoxel(single))
 
 
 def rod(position: tuple[float, float], material: PBRMaterial, thickness: float = 0.002) -> Mesh:
@@ -116,8 +116,8 @@ def test_thin_parts_are_kept_on_demand_with_their_own_colours():
         assert torch.equal(kept.materials[name][row], published.materials[name]), name
     is_added = torch.ones(len(kept.grid.coords), dtype=torch.bool)
     is_added[row] = False
-    mesh = ovoxel_to_mesh(kept)
-    assert float(mesh.vertices[:, 2].max()) > float(ovoxel_to_mesh(published).vertices[:, 2].max()) + 0.2
+    (mesh,) = ovoxel_to_parts(kept)
+    assert float(mesh.vertices[:, 2].max()) > float(ovoxel_to_parts(published)[0].vertices[:, 2].max()) + 0.2
     height = (kept.grid.coords[:, 2] + kept.grid.dual_vertices[:, 2]) / 16 - 0.5
     color = kept.materials["base_color"].int()
     # The rod reaches from -0.46 to 0.46 of the cube; colours blend at its middle and ends, and at the square (0.125).

@@ -2,16 +2,17 @@
 
 Voxels are exactly those of the dual grid of the same mesh, and carry base colour, metallic, roughness and alpha of
 the surface near them. Base colour is display encoded (sRGB) throughout, as in published data; the other channels are
-linear.
+linear. What glows also carries `emissive` [N, 3], display encoded, which published data drops. Normal maps are left
+out.
 
-Legend: T triangles, N voxels. Frame: grid space, see docs/conventions.md#grid. Source: O-Voxel of TRELLIS.2; sheet
-section 3.2. Left out: emission and normal maps, which published training data drops.
+Legend: T triangles, N voxels. Frame: grid space, see docs/conventions.md#grid. Source: O-Voxel of TRELLIS.2
+(microsoft/TRELLIS.2 o-voxel/src/convert/volumetic_attr.cpp).
 """
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -27,12 +28,13 @@ from scenewright.geometry.ovoxel.volumetric_attributes_kernels import slab_attri
 from scenewright.geometry.ovoxel.volumetric_attributes_texture import FILTERS, WRAPS, pack_textures
 from scenewright.geometry.ovoxel.voxelize import Lattice, check_surface
 from scenewright.machine import available_cores
-from scenewright.types import Mesh
+from scenewright.types import Mesh, PBRMaterial, Wrap
 
 __all__ = [
     "SurfaceMaterial",
     "TexturedTriangles",
     "attribute_bytes",
+    "emissive_triangles",
     "pack_materials",
     "textured_triangles",
     "voxelize_textured_triangles",
@@ -59,7 +61,7 @@ class SurfaceMaterial:
     alpha_mode: Literal["OPAQUE", "MASK", "BLEND"] = "OPAQUE"
     alpha_cutoff: float = 0.5
     filter: Literal["nearest", "linear"] = "linear"
-    wrap: Literal["repeat", "clamp", "mirror"] = "repeat"
+    wrap: tuple[Wrap, Wrap] = ("repeat", "repeat")
     base_color_texture: UInt8[Tensor, "side side channels"] | None = None
     metallic_texture: tuple[UInt8[Tensor, "side2 side2 channels2"], int] | None = None
     roughness_texture: tuple[UInt8[Tensor, "side3 side3 channels3"], int] | None = None
@@ -139,7 +141,7 @@ def voxelize_textured_triangles(
 def pack_materials(materials: Sequence[SurfaceMaterial]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Materials as the kernels read them: factors, choices, and the textures' buffer and table (see there)."""
     textures: list[Tensor] = []
-    factors, choices = np.zeros((len(materials), 7)), np.zeros((len(materials), 10), np.int64)
+    factors, choices = np.zeros((len(materials), 7)), np.zeros((len(materials), 11), np.int64)
     for index, material in enumerate(materials):
         factors[index] = (
             *material.base_color_factor,
@@ -148,19 +150,20 @@ def pack_materials(materials: Sequence[SurfaceMaterial]) -> tuple[np.ndarray, np
             material.alpha_factor,
             material.alpha_cutoff,
         )
-        choices[index, :3] = _ALPHA_MODES[material.alpha_mode], FILTERS[material.filter], WRAPS[material.wrap]
+        wrap = [WRAPS[side] for side in material.wrap]
+        choices[index, :4] = _ALPHA_MODES[material.alpha_mode], FILTERS[material.filter], *wrap
         base = None if material.base_color_texture is None else (material.base_color_texture, 0)
         slots = (base, material.metallic_texture, material.roughness_texture, material.alpha_texture)
         for slot, texture in enumerate(slots):
-            choices[index, 3 + slot] = -1
+            choices[index, 4 + slot] = -1
             if texture is not None:
                 image, channel = texture
                 last = 2 if slot == 0 else channel
                 if image.shape[2] <= last:
                     raise InputError(f"Expected a texture with at least {last + 1} channels, got {tuple(image.shape)}.")
-                choices[index, 3 + slot] = _position(textures, image)
+                choices[index, 4 + slot] = _position(textures, image)
                 if slot:
-                    choices[index, 6 + slot] = channel
+                    choices[index, 7 + slot] = channel
     return factors, choices, *pack_textures([texture.cpu().numpy() for texture in textures])
 
 
@@ -215,6 +218,26 @@ def textured_triangles(parts: Sequence[Mesh]) -> TexturedTriangles:
     return triangles
 
 
+def emissive_triangles(parts: Sequence[Mesh], triangles: TexturedTriangles) -> TexturedTriangles | None:
+    """The same triangles with their emission as their base colour; None where nothing glows.
+
+    Args:
+        triangles: `textured_triangles` of the parts.
+    """
+    if not any(part.material is not None and any(part.material.emissive_factor) for part in parts):
+        return None
+    return replace(triangles, materials=tuple(_glow(part) for part in parts), colors=None)
+
+
+def _glow(part: Mesh) -> SurfaceMaterial:
+    material = part.material or PBRMaterial()
+    texture = material.emissive_texture if part.uv is not None else None
+    red, green, blue = srgb_from_linear(
+        torch.tensor(material.emissive_factor, dtype=torch.float64).clamp(max=1)
+    ).tolist()
+    return SurfaceMaterial((red, green, blue), wrap=material.wrap, base_color_texture=_power_of_two(texture))
+
+
 def attribute_bytes(
     values: Mapping[str, Float[Tensor, "N _channels"]],
 ) -> dict[str, UInt8[Tensor, "N _channels"]]:
@@ -239,6 +262,7 @@ def _surface_material(part: Mesh) -> SurfaceMaterial:
         alpha_factor=material.base_color_factor[3],
         alpha_mode=material.alpha_mode,
         alpha_cutoff=material.alpha_cutoff,
+        wrap=material.wrap,
         base_color_texture=base,
         metallic_texture=None if packed is None else (packed, 2),
         roughness_texture=None if packed is None else (packed, 1),

@@ -7,8 +7,8 @@ nearly equally.
 
 Legend: P packed attributes per voxel = (weight, base colour 3, metallic, roughness, alpha, normal 3). Slabs and the
 brick index: see dual_grid_kernels. Materials: `factors` float64 [M, 7] = base colour 3, metallic, roughness, alpha,
-cutoff; `choices` int64 [M, 10] = alpha mode, filter, wrap, four textures (-1: none) and the channel read by each of
-the last three. Source: microsoft/TRELLIS.2 o-voxel/src/convert/volumetic_attr.cpp.
+cutoff; `choices` int64 [M, 11] = alpha mode, filter, wrap along u and v, four textures (-1: none) and the channel read
+by each of the last three. Source: microsoft/TRELLIS.2 o-voxel/src/convert/volumetic_attr.cpp.
 """
 
 from typing import no_type_check
@@ -40,17 +40,19 @@ def _room(sums, owner, used, spare):
 
 @njit(cache=True, nogil=True)
 @no_type_check
-def read_material(factors, choices, buffer, table, levels, u, v, out):
-    """Fill `out` [6] with base colour, metallic, roughness and alpha at (u, v)."""
-    is_linear, wrap = choices[1] == 1, choices[2]
+def read_material(factors, choices, buffer, table, levels, u, v, tint, out):
+    """Fill `out` [6] with base colour, metallic, roughness and alpha at (u, v), times the surface's `tint` RGBA."""
+    is_linear = choices[1] == 1
     for channel in range(6):
         slot = max(channel - 2, 0)
-        texture = choices[3 + slot]
+        texture = choices[4 + slot]
         value = factors[channel]
         if texture >= 0:
-            source = channel if slot == 0 else choices[6 + slot]
-            value *= lookup(buffer, table[texture], source, u, v, is_linear, wrap, levels[slot])
+            source = channel if slot == 0 else choices[7 + slot]
+            value *= lookup(buffer, table[texture], source, u, v, is_linear, choices[2], choices[3], levels[slot])
         out[channel] = value
+    for channel in range(4):
+        out[channel if channel < 3 else 5] *= tint[channel]
     if choices[0] == 0:
         out[5] = 1.0
     elif choices[0] == 1:
@@ -84,7 +86,7 @@ def slab_attributes(
     sums, owner = np.zeros((4096, _CHANNELS)), np.full(4096, -1, np.int64)
     triangle, t, uv = np.empty((3, 3)), np.empty((3, 3)), np.empty((3, 2))
     heights = np.empty(max(cells[0], cells[1], cells[2]))
-    voxel, levels, values = np.empty(3, np.int64), np.empty(4), np.empty(6)
+    voxel, levels, values, tint = np.empty(3, np.int64), np.empty(4), np.empty(6), np.ones(4)
     largest = max(size[0], size[1], size[2])
     for at in range(ids.shape[0]):
         f = ids[at]
@@ -99,7 +101,7 @@ def slab_attributes(
             continue
         nx, ny, nz = nx / doubled, ny / doubled, nz / doubled
         for slot in range(4):
-            texture = choices[material, 3 + slot]
+            texture = choices[material, 4 + slot]
             if texture >= 0:
                 levels[slot] = mip_level(triangle, uv, largest, table[texture, 3], mip_offset)
         for a2 in range(3):
@@ -138,13 +140,13 @@ def slab_attributes(
                         b0 = 1.0 - b1 - b2
                         u = b0 * uv[0, 0] + b1 * uv[1, 0] + b2 * uv[2, 0]
                         v = b0 * uv[0, 1] + b1 * uv[1, 1] + b2 * uv[2, 1]
-                        read_material(factors[material], choices[material], buffer, table, levels, u, v, values)
                         if colors.shape[0]:
                             for channel in range(4):
-                                tint = (
+                                tinted = (
                                     b0 * colors[f, 0, channel] + b1 * colors[f, 1, channel] + b2 * colors[f, 2, channel]
                                 )
-                                values[channel if channel < 3 else 5] *= min(max(tint, 0.0), 1.0)
+                                tint[channel] = min(max(tinted, 0.0), 1.0)
+                        read_material(factors[material], choices[material], buffer, table, levels, u, v, tint, values)
                         weight = 1.0 - distance
                         sums[row, 0] += weight
                         for channel in range(6):

@@ -41,22 +41,22 @@ def attributes_at_points(
     def per_corner(values: Tensor) -> np.ndarray:
         return np.ascontiguousarray(values.detach().cpu()[rows].to(torch.float32).numpy())
 
+    tints = np.ones((len(face), 4))
+    if triangles.colors is not None:
+        corners = torch.from_numpy(per_corner(triangles.colors)[face]).double()
+        tints = (barycentric.detach().cpu().double()[..., None] * corners).sum(1).clamp(0, 1).numpy()
     values = _values_at(
         per_corner(triangles.corners),
         per_corner(triangles.uvs),
+        tints,
         np.ascontiguousarray(triangles.material_ids.cpu()[rows].to(torch.int64).numpy()),
         *pack_materials(triangles.materials),
         face,
         np.ascontiguousarray(barycentric.detach().cpu().to(torch.float64).numpy()),
         float(voxel_size),
     )
-    read = torch.from_numpy(values)
-    if triangles.colors is not None:
-        corners = torch.from_numpy(per_corner(triangles.colors)[face]).double()
-        tint = (barycentric.detach().cpu().double()[..., None] * corners).sum(1).clamp(0, 1)
-        read = torch.cat([read[:, :3] * tint[:, :3], read[:, 3:5], read[:, 5:] * tint[:, 3:]], 1)
     widths = {"base_color": 3, "metallic": 1, "roughness": 1, "alpha": 1}
-    columns = read.float().to(faces.device).split(list(widths.values()), 1)
+    columns = torch.from_numpy(values).float().to(faces.device).split(list(widths.values()), 1)
     return dict(zip(widths, columns, strict=True))
 
 
@@ -74,7 +74,7 @@ def _lowest_height(triangle):
 
 @njit(cache=True, nogil=True)
 @no_type_check
-def _values_at(corners, uvs, material_ids, factors, choices, buffer, table, faces, barycentric, voxel_size):
+def _values_at(corners, uvs, tints, material_ids, factors, choices, buffer, table, faces, barycentric, voxel_size):
     """Base colour, metallic, roughness and alpha [M, 6] at points of triangles."""
     result = np.empty((faces.shape[0], 6))
     levels, triangle, uv = np.zeros(4), np.empty((3, 3)), np.empty((3, 2))
@@ -85,10 +85,10 @@ def _values_at(corners, uvs, material_ids, factors, choices, buffer, table, face
         material = material_ids[f]
         size = min(voxel_size, _lowest_height(triangle))
         for slot in range(4):
-            texture = choices[material, 3 + slot]
+            texture = choices[material, 4 + slot]
             if texture >= 0:
                 levels[slot] = mip_level(triangle, uv, size, table[texture, 3], 0.0)
         u = barycentric[n, 0] * uv[0, 0] + barycentric[n, 1] * uv[1, 0] + barycentric[n, 2] * uv[2, 0]
         v = barycentric[n, 0] * uv[0, 1] + barycentric[n, 1] * uv[1, 1] + barycentric[n, 2] * uv[2, 1]
-        read_material(factors[material], choices[material], buffer, table, levels, u, v, result[n])
+        read_material(factors[material], choices[material], buffer, table, levels, u, v, tints[n], result[n])
     return result

@@ -90,12 +90,12 @@ def _wrapped(index, side, wrap):
 
 @njit(cache=True, nogil=True)
 @no_type_check
-def _bilinear(buffer, offset, side, channels, channel, u, v, wrap):
+def _bilinear(buffer, offset, side, channels, channel, u, v, wrap_u, wrap_v):
     x, y = u * side - 0.5, (1.0 - v) * side - 0.5
     x_floor, y_floor = np.floor(x), np.floor(y)
     x_part, y_part = x - x_floor, y - y_floor
-    x0, x1 = _wrapped(np.int64(x_floor), side, wrap), _wrapped(np.int64(x_floor) + 1, side, wrap)
-    y0, y1 = _wrapped(np.int64(y_floor), side, wrap), _wrapped(np.int64(y_floor) + 1, side, wrap)
+    x0, x1 = _wrapped(np.int64(x_floor), side, wrap_u), _wrapped(np.int64(x_floor) + 1, side, wrap_u)
+    y0, y1 = _wrapped(np.int64(y_floor), side, wrap_v), _wrapped(np.int64(y_floor) + 1, side, wrap_v)
     top = offset + y0 * side * channels + channel
     bottom = offset + y1 * side * channels + channel
     upper = buffer[top + x0 * channels] * (1.0 - x_part) + buffer[top + x1 * channels] * x_part
@@ -105,20 +105,20 @@ def _bilinear(buffer, offset, side, channels, channel, u, v, wrap):
 
 @njit(cache=True, nogil=True)
 @no_type_check
-def lookup(buffer, row, channel, u, v, is_linear, wrap, level):
+def lookup(buffer, row, channel, u, v, is_linear, wrap_u, wrap_v, level):
     """Value in [0, 1] of one channel at (u, v); `row` is the texture's row of the table."""
     channels, last, side = row[0], row[1] - 1, row[3]
     if not (abs(u) < 1e9 and abs(v) < 1e9):
         u = v = 0.0
     if not is_linear:
-        x = _wrapped(np.int64(np.floor(u * side)), side, wrap)
-        y = _wrapped(np.int64(np.floor((1.0 - v) * side)), side, wrap)
+        x = _wrapped(np.int64(np.floor(u * side)), side, wrap_u)
+        y = _wrapped(np.int64(np.floor((1.0 - v) * side)), side, wrap_v)
         return buffer[row[2] + (y * side + x) * channels + channel] / 255.0
     if not np.isfinite(level) or level <= 0.0 or last == 0:
-        return _bilinear(buffer, row[2], side, channels, channel, u, v, wrap) / 255.0
+        return _bilinear(buffer, row[2], side, channels, channel, u, v, wrap_u, wrap_v) / 255.0
     if level >= last:
-        return _bilinear(buffer, row[2 + 2 * last], row[3 + 2 * last], channels, channel, u, v, wrap) / 255.0
+        return _bilinear(buffer, row[2 + 2 * last], row[3 + 2 * last], channels, channel, u, v, wrap_u, wrap_v) / 255.0
     low = np.int64(level)
-    fine = _bilinear(buffer, row[2 + 2 * low], row[3 + 2 * low], channels, channel, u, v, wrap)
-    coarse = _bilinear(buffer, row[4 + 2 * low], row[5 + 2 * low], channels, channel, u, v, wrap)
+    fine = _bilinear(buffer, row[2 + 2 * low], row[3 + 2 * low], channels, channel, u, v, wrap_u, wrap_v)
+    coarse = _bilinear(buffer, row[4 + 2 * low], row[5 + 2 * low], channels, channel, u, v, wrap_u, wrap_v)
     return (fine + (coarse - fine) * (level - low)) / 255.0

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from scenewright.errors import InputError
 from scenewright.geometry.color import linear_from_srgb
+from scenewright.geometry.mesh.parts import face_areas, select_faces
 from scenewright.geometry.mesh.triangle_tree import TriangleTree
 from scenewright.geometry.ovoxel.dual_grid import DualGridConfig, mesh_to_dual_grid
 from scenewright.geometry.ovoxel.dual_grid_mesh import dual_grid_to_mesh
@@ -22,18 +23,21 @@ from scenewright.geometry.ovoxel.faithful.fidelity import faithful_dual_grid
 from scenewright.geometry.ovoxel.volumetric_attributes import (
     TexturedTriangles,
     attribute_bytes,
+    emissive_triangles,
     textured_triangles,
     voxelize_textured_triangles,
 )
 from scenewright.geometry.ovoxel.volumetric_attributes_points import attributes_at_points
-from scenewright.geometry.ovoxel.voxelize import Lattice, fit_unit_cube
+from scenewright.geometry.ovoxel.voxelize import Lattice, check_surface, fit_unit_cube
 from scenewright.sparse.hashing import coord_keys
 from scenewright.types import DualGrid, Mesh, OVoxel, PBRMaterial, merged_mesh
 
-__all__ = ["object_to_ovoxel", "ovoxel_to_mesh"]
+__all__ = ["object_to_ovoxel", "ovoxel_to_parts"]
 
 # Below this (of 255) a voxel counts as see-through; sampling leaves opaque surfaces at 254 or 255.
 _OPAQUE_BYTE = 250
+# Emission up to this (display encoded) counts as none: filtering leaks a little across the borders of lamps.
+_DARK = 0.05
 
 
 def object_to_ovoxel(
@@ -60,10 +64,10 @@ def object_to_ovoxel(
     parts = [part for part in parts if len(part.faces)]
     if not parts:
         raise InputError("Expected an object with at least one triangle, got none; check that the file holds geometry.")
-    fitted, _, _ = fit_unit_cube(torch.cat([part.vertices.float() for part in parts]))
-    pieces = fitted.split([len(part.vertices) for part in parts])
-    parts = [replace(part, vertices=piece) for part, piece in zip(parts, pieces, strict=True)]
-    mesh, num_stages = Mesh(fitted, merged_mesh(parts).faces), 3 if faithful else 2
+    parts = _with_area([replace(part, vertices=part.vertices.float()) for part in parts])
+    _, centre, scale = fit_unit_cube(torch.cat([part.vertices for part in parts]))
+    parts = [replace(part, vertices=(part.vertices - centre) * scale) for part in parts]
+    mesh, num_stages = merged_mesh([Mesh(part.vertices, part.faces) for part in parts]), 3 if faithful else 2
 
     def stage(number: int) -> Callable[[float], None]:
         def report(done: float) -> None:
@@ -82,18 +86,42 @@ def object_to_ovoxel(
     # Both scans make the same voxels by construction: same triangles, same arithmetic, same order.
     if not torch.equal(grid.coords, coords):
         raise RuntimeError(f"The two scans of one surface made {len(grid.coords)} and {len(coords)} voxels.")
+    glowing = emissive_triangles(parts, triangles)
+    if glowing is not None:
+        _, glow = voxelize_textured_triangles(glowing, Lattice.cube(resolution), num_threads=config.num_threads)
+        values["emissive"] = glow["base_color"]
     if faithful:
         whole = faithful_dual_grid(grid, mesh, num_threads=config.num_threads, progress=stage(2))
         if not len(whole.coords):
             raise InputError("The object has no surface: all of its triangles are without area.")
-        values = _with_changed(values, grid, whole, mesh, triangles)
+        values = _with_changed(values, grid, whole, mesh, triangles, glowing)
         grid = whole
     stored = dequantize_dual_grid(grid.coords, *quantize_dual_grid(grid), resolution)
     return OVoxel(stored, attribute_bytes(values))
 
 
+def _with_area(parts: Sequence[Mesh]) -> list[Mesh]:
+    """The parts without triangles of no area, which must not change the size; as they are where no other is left.
+
+    Raises:
+        InputError: vertices that are not finite, or faces that name missing ones.
+    """
+    kept = []
+    for part in parts:
+        check_surface(part)
+        solid = face_areas(part) > 0
+        if bool(solid.any()):
+            kept.append(part if bool(solid.all()) else select_faces(part, solid))
+    return kept or list(parts)
+
+
 def _with_changed(
-    values: dict[str, Tensor], grid: DualGrid, whole: DualGrid, mesh: Mesh, triangles: TexturedTriangles
+    values: dict[str, Tensor],
+    grid: DualGrid,
+    whole: DualGrid,
+    mesh: Mesh,
+    triangles: TexturedTriangles,
+    glowing: TexturedTriangles | None,
 ) -> dict[str, Tensor]:
     """Attributes of `grid`'s voxels, and of those that are new or moved in `whole`, in the order of `whole`."""
     whole_keys, known_keys = (coord_keys(torch.nn.functional.pad(g.coords.long(), (1, 0))) for g in (whole, grid))
@@ -108,7 +136,10 @@ def _with_changed(
     # A triangle without area makes no voxel, so it colours none either.
     solid = (doubled != 0).any(1).nonzero()[:, 0]
     nearest = TriangleTree(Mesh(mesh.vertices, mesh.faces[solid])).query(position)
-    found = attributes_at_points(triangles, solid[nearest.faces], nearest.barycentric, 1 / whole.resolution)
+    points = (solid[nearest.faces], nearest.barycentric, 1 / whole.resolution)
+    found = attributes_at_points(triangles, *points)
+    if glowing is not None:
+        found["emissive"] = attributes_at_points(glowing, *points)["base_color"]
     merged = {}
     for name, known in values.items():
         merged[name] = known.new_empty(len(is_changed), known.shape[1])
@@ -117,11 +148,12 @@ def _with_changed(
     return merged
 
 
-def ovoxel_to_mesh(voxels: OVoxel) -> Mesh:
+def ovoxel_to_parts(voxels: OVoxel) -> tuple[Mesh, ...]:
     """The surface stored in voxels, with vertex colours where they hold `base_color`; unoriented, so double-sided.
 
     Each vertex takes the colour and alpha of its voxel; metallic and roughness become the object's medians, since a
-    material has one of each. Vertices that no face uses are dropped.
+    material has one of each. Where voxels glow, a second part follows: the faces between glowing voxels, with the
+    medians of their emission. Vertices that no face uses are dropped.
 
     Raises:
         InputError: the voxels hold no surface.
@@ -143,4 +175,13 @@ def ovoxel_to_mesh(voxels: OVoxel) -> Mesh:
         alpha_mode="BLEND" if is_blended else "OPAQUE",
         double_sided=True,
     )
-    return Mesh(mesh.vertices[used], faces.reshape(-1, 3), vertex_colors=colors, material=material)
+    whole = Mesh(mesh.vertices[used], faces.reshape(-1, 3), vertex_colors=colors, material=material)
+    if "emissive" not in values:
+        return (whole,)
+    glow = values["emissive"].float() / 255
+    glows = (glow.amax(1) > _DARK)[whole.faces].all(1)
+    if not bool(glows.any()):
+        return (whole,)
+    red, green, blue = linear_from_srgb(glow[whole.faces[glows].unique()].median(0).values).tolist()
+    lit = replace(select_faces(whole, glows), material=replace(material, emissive_factor=(red, green, blue)))
+    return (lit,) if bool(glows.all()) else (select_faces(whole, ~glows), lit)
