@@ -1,11 +1,11 @@
-"""Compiled kernels with threads of their own beside torch."""
+"""The number of torch's threads: kept round compiled kernels, and one for work that threads only slow down."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
-__all__ = ["torch_threads_kept"]
+__all__ = ["one_torch_thread", "torch_threads_kept"]
 
 
 @contextmanager
@@ -19,3 +19,15 @@ def torch_threads_kept() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(kept)
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """For networks of so few channels that sharing an operation between threads costs more than it brings.
+
+    Threads that wait for each other after every operation spin; beside other load, one of them is always late, and the
+    work takes ten times as long. The bytes of the result do not depend on the machine's cores, either.
+    """
+    with torch_threads_kept():
+        torch.set_num_threads(1)
+        yield

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from scenewright.backbones.structure_vae import StructureDecoder
-from scenewright.errors import WeightsError
+from scenewright.errors import EmptyStructureError, OutOfMemoryBudgetError, WeightsError
 from scenewright.geometry.mesh.finish_options import FinishOverride
 from scenewright.geometry.mesh.surface_color import VoxelField
 from scenewright.samplers.config import SamplingOverride
@@ -73,6 +73,32 @@ def test_a_picture_becomes_a_scene(system: str, folder: Path) -> None:
     assert [item.name for item in scene.objects] == ["obj_01", "obj_02"]
     assert scene.provenance["system"] == system
     assert all(len(item.parts[0].faces) for item in scene.objects)
+
+
+def test_it_computes_on_one_thread_whatever_torch_would_use(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator, (image, masks), seen = mini_system("scenegen", folder), picture_with_masks(), []
+
+    def stopped(*arguments: object, **options: object) -> None:
+        seen.append(torch.get_num_threads())
+        raise EmptyStructureError("Stopped.")
+
+    monkeypatch.setattr(generator.stage, "sample_structures", stopped)
+    torch.set_num_threads(2)
+    try:
+        for call in (generator.generate, generator.generate):
+            with pytest.raises(EmptyStructureError):
+                call(View(image, ObjectMasks(masks)))
+        assert (seen, torch.get_num_threads()) == ([1, 1], 2)
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_a_ceiling_that_is_too_low_is_refused_before_work(folder: Path) -> None:
+    image, masks = picture_with_masks()
+    with pytest.raises(OutOfMemoryBudgetError, match=r"for 2 objects, more than the 100\.0 MB of --max-memory"):
+        mini_system("scenegen", folder).generate(
+            View(image, ObjectMasks(masks)), options=GenerateOptions(max_memory_bytes=100 * 10**6)
+        )
 
 
 @pytest.mark.parametrize("is_above", [True, False])
