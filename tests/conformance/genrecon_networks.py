@@ -101,7 +101,7 @@ def latent_flow(case: Case) -> Outputs:
     condition = torch.cat(rows)
     x, concat = SparseTensor(given["x"], coords), given.get("concat_cond")
     # Projections made for every block anew give the same as kept ones.
-    context = scene_context(flow, given["img_feats"][:, 0], condition, projection_bytes=0)
+    context = scene_context(flow, given["img_feats"][:, 0], condition, kept_bytes=0)
     return {
         "cond_3D": condition,
         "v_cond": flow(x, given["t"], context, concat).feats,

@@ -35,7 +35,9 @@ def test_interrupted_and_resumed_files_are_alike(capture_folder: Path, tmp_path:
     whole, again = tmp_path / "whole.glb", tmp_path / "again.glb"
     system = GenReconSystem(TinyNetworks(), OPTIONS)
     scene, paths = run_capture(settings, whole, system=system)
-    assert paths == [whole, tmp_path / "whole.json"]
+    assert paths == [whole, tmp_path / "whole_report.png", tmp_path / "whole.json"]
+    with Image.open(paths[1]) as picture:
+        assert min(picture.size) > 500
     assert "object_3" in [item.name for item in scene.objects]
 
     class Interrupted(TinyNetworks):

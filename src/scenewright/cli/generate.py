@@ -97,6 +97,9 @@ def generate(
     room_labels: Annotated[
         int | None, typer.Option(help="Grey levels of a capture's masks from this on are the room.", min=1)
     ] = None,
+    published: Annotated[
+        bool, typer.Option("--published", help="Assemble a capture's scene as GenRecon's authors do.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run of a capture.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Make a folder's scenes again.")] = False,
     device: Device = "auto",
@@ -107,6 +110,7 @@ def generate(
     of_captures = {
         "--metres-per-unit": metres_per_unit,
         "--room-labels": room_labels,
+        "--published": published or None,
         "--resume": resume or None,
     }
     of_panoramas = {
@@ -141,6 +145,7 @@ def generate(
             weights=weights,
             masks=_one_source(masks),
             segmenter=segmenter,
+            published=published,
             room_labels=room_labels,
             metres_per_unit=metres_per_unit,
             camera_height_m=camera_height,

@@ -6,14 +6,14 @@ import typer
 
 from scenewright.cli.progress import progress_bar
 from scenewright.io.formats import check_target
-from scenewright.runs.captures import CaptureSettings, open_capture, placed, run_capture, stage_folder
+from scenewright.runs.captures import CaptureSettings, open_capture, picture_path, placed, run_capture, stage_folder
 
 __all__ = ["generate_capture"]
 
 
 def generate_capture(settings: CaptureSettings, out: Path, *, resume: bool) -> None:
     """Tells what the capture holds, makes its scene and says where it is."""
-    check_target(out, "--out", ".glb", beside=[out.with_suffix(".json")])
+    check_target(out, "--out", ".glb", beside=[picture_path(out), out.with_suffix(".json")])
     with progress_bar() as progress:
         settings = placed(settings, out, progress=progress)
         opened = open_capture(settings, progress=progress)
@@ -26,7 +26,7 @@ def generate_capture(settings: CaptureSettings, out: Path, *, resume: bool) -> N
         typer.echo(f"warning: {line}", err=True)
     if stage_folder(out).exists() and not resume:
         typer.echo("Results of an interrupted run are deleted; --resume would have gone on from them.")
-    with progress_bar() as progress:
+    with progress_bar(f"{len(report.views_per_chunk)} chunks:") as progress:
         scene, written = run_capture(settings, out, opened=opened, resume=resume, progress=progress)
     names = ", ".join(item.name for item in scene.objects)
     typer.echo(f"{len(scene.objects)} objects: {names}")

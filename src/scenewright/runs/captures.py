@@ -14,10 +14,12 @@ import torch
 from scenewright.geometry.mesh.finish_options import FinishOverride
 from scenewright.io.atomic import write_together
 from scenewright.io.glb import glb_bytes
+from scenewright.io.images import encode_png, pixels_of
 from scenewright.jobs.store import to_json
 from scenewright.machine import choose_device, choose_dtype
 from scenewright.progress import SILENT, Progress
 from scenewright.runs.capture_masks import labelled_views
+from scenewright.runs.capture_picture import capture_picture
 from scenewright.samplers.config import SamplingOverride
 from scenewright.systems.assembly.memory import parse_bytes
 from scenewright.systems.genrecon.capture_report import CaptureReport, report_capture
@@ -31,6 +33,7 @@ from scenewright.systems.genrecon.captures import (
 )
 from scenewright.systems.genrecon.instances import LabelledView
 from scenewright.systems.genrecon.registration import capture_from_photographs
+from scenewright.systems.genrecon.scene_pieces import PUBLISHED_FINISH
 from scenewright.systems.genrecon.scene_plan import PlanOptions, ScenePlan, plan_scene
 from scenewright.systems.genrecon.system import GenReconSystem
 from scenewright.systems.loading import load
@@ -41,6 +44,7 @@ __all__ = [
     "CaptureSettings",
     "OpenedCapture",
     "open_capture",
+    "picture_path",
     "placed",
     "placed_folder",
     "run_capture",
@@ -59,6 +63,7 @@ class CaptureSettings:
             `runs.capture_masks`.
         room_labels: grey levels from this on are the room, not objects.
         segmenter: folder or hub repository of the SAM that finds masks.
+        published: assemble and bake as published; see `scene_objects`.
         max_memory: such as "6GB".
     """
 
@@ -68,6 +73,7 @@ class CaptureSettings:
     masks: str | None = None
     room_labels: int | None = None
     segmenter: str | None = None
+    published: bool = False
     metres_per_unit: float | None = None
     camera_height_m: float | None = None
     seed: int = 0
@@ -159,6 +165,9 @@ def run_capture(
         ScenewrightError: capture or weights cannot be used, or nothing was found.
     """
     system = system or _load(settings, progress)
+    if settings.published:
+        options = replace(system.options, published_assembly=True, finish=PUBLISHED_FINISH)
+        system = GenReconSystem(system.networks, options)
     opened = opened or open_capture(settings, system.options.plan, progress=progress)
     kept = stage_folder(out)
     if kept.exists() and not resume:
@@ -172,8 +181,10 @@ def run_capture(
         progress=progress,
     )
     progress.stage("write")(0, 1)
-    paths = [out, out.with_suffix(".json")]
-    contents = glb_bytes(scene), to_json(scene.provenance)
+    plan = plan_scene(opened.capture, system.options.plan, seed=settings.seed)
+    picture = capture_picture(opened.capture, plan, scene)
+    paths = [out, picture_path(out), out.with_suffix(".json")]
+    contents = glb_bytes(scene), encode_png(pixels_of(picture, "RGB")), to_json(scene.provenance)
     with write_together(*paths) as temporaries:
         for temporary, content in zip(temporaries, contents, strict=True):
             temporary.write_bytes(content)
@@ -184,6 +195,11 @@ def run_capture(
 def stage_folder(out: Path) -> Path:
     """Where the results of stages of a run lie until its scene is written."""
     return out.with_name(f"{out.stem}_stages")
+
+
+def picture_path(out: Path) -> Path:
+    """Where the picture report of a scene lies, beside it."""
+    return out.with_name(f"{out.stem}_report.png")
 
 
 def placed_folder(out: Path) -> Path:

@@ -1,6 +1,7 @@
 """Captures are recognised, turned upright and measured; what is wrong with them is told."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from scenewright.errors import InputError
 from scenewright.systems.genrecon.capture_report import report_capture
 from scenewright.systems.genrecon.captures import Alignment, aligned, is_capture, read_capture
 from scenewright.systems.genrecon.points import point_extent
+from scenewright.systems.genrecon.scene_plan import PlanOptions, plan_scene
 from scenewright.systems.genrecon.tiling import tile_chunks
-from tests.systems.genrecon.tiny_capture import HEIGHT, ROOM, camera_poses, write_capture
+from tests.systems.genrecon.tiny_capture import FOCAL, HEIGHT, ROOM, TALL, WIDTH, camera_poses, write_capture
 
 
 def test_own_capture_becomes_upright_and_metric(tmp_path: Path) -> None:
@@ -90,6 +92,48 @@ def test_other_folders_are_no_captures(tmp_path: Path) -> None:
         read_capture(tmp_path)
     with pytest.raises(InputError, match="not a folder"):
         read_capture(tmp_path / "nothing")
+
+
+def test_large_places_and_halls_are_told_or_refused(tmp_path: Path) -> None:
+    capture = aligned(read_capture(write_capture(tmp_path, count=2)))
+    corridor = replace(capture, points=capture.points * [100 / ROOM[0], 1, 1])
+    options = PlanOptions(min_points_per_chunk=1)
+    plan = plan_scene(corridor, options)
+    told = " ".join(report_capture(corridor, plan.chunks).warnings)
+    assert f"needs {len(plan.chunks.centres)} chunks: {len(plan.chunks.centres) / 4:.0f} times the time" in told
+    with pytest.raises(InputError, match=r"at most 20 are made.*divide the capture"):
+        plan_scene(corridor, replace(options, max_chunks=20))
+    with pytest.raises(InputError, match=r"would need \d+ x \d+ chunks"):
+        plan_scene(replace(capture, points=capture.points * [1000, 1000, 1]), options)
+    hall = aligned(read_capture(tmp_path), Alignment(metres_per_unit=2.0 * 6 / ROOM[2]))
+    plan = plan_scene(hall, options)
+    assert plan.chunks.size == pytest.approx(6 * 1.11, rel=0.02)
+    assert "Chunks are 6.7 m high" in " ".join(report_capture(hall, plan.chunks).warnings)
+
+
+def test_bad_poses_and_lenses_are_told(tmp_path: Path) -> None:
+    folder = write_capture(tmp_path, count=3)
+    images, cameras = folder / "sparse/0/images.txt", folder / "sparse/0/cameras.txt"
+    text = images.read_text()
+    lines = text.splitlines()
+    # The pose of the first picture for the second, too.
+    second = lines[2].split(maxsplit=9)
+    images.write_text(
+        "\n".join([lines[0], "", " ".join([second[0], *lines[0].split()[1:8], *second[8:]]), "", *lines[4:]])
+    )
+    capture = aligned(read_capture(folder))
+    told = report_capture(capture, plan_scene(capture).chunks).warnings
+    assert any("share one camera position" in line for line in told)
+    images.write_text(text.replace(lines[0].split()[5], "nan"))
+    with pytest.raises(InputError, match="no valid pose"):
+        read_capture(folder)
+    images.write_text(text)
+    cameras.write_text(f"1 OPENCV_FISHEYE {WIDTH} {TALL} {FOCAL} {FOCAL} 48 36 0.1 0 0 0\n")
+    with pytest.raises(InputError, match="OPENCV_FISHEYE are not supported; undistort"):
+        read_capture(folder)
+    cameras.write_text(f"1 RADIAL {WIDTH} {TALL} {FOCAL} 48 36 -0.4 0\n")
+    with pytest.raises(InputError, match="folds a picture"):
+        read_capture(folder)
 
 
 def test_report_warns(tmp_path: Path) -> None:

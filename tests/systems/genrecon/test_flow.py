@@ -26,7 +26,7 @@ def test_kept_and_remade_projections_agree() -> None:
     flow = structure_flow()
     x, t, tokens, condition = inputs()
     kept = flow(x, t, scene_context(flow, tokens, condition))
-    remade = flow(x, t, scene_context(flow, tokens, condition, projection_bytes=0))
+    remade = flow(x, t, scene_context(flow, tokens, condition, kept_bytes=0))
     torch.testing.assert_close(kept, remade, rtol=0, atol=0)
 
 

@@ -7,12 +7,15 @@ import pytest
 import torch
 
 from scenewright.errors import InputError
+from scenewright.geometry.mesh.edges import edge_table
 from scenewright.geometry.mesh.finish_options import FinishOptions
 from scenewright.samplers.config import SamplerConfig
 from scenewright.systems.genrecon.captures import Capture, aligned, read_capture
 from scenewright.systems.genrecon.instances import LabelledView
+from scenewright.systems.genrecon.lattice import ChunkLattice
 from scenewright.systems.genrecon.pipeline import KeptStages, ReconstructOptions, reconstruct
 from scenewright.systems.genrecon.scene_assembly import scene_objects
+from scenewright.systems.genrecon.scene_pieces import published_shell
 from scenewright.systems.genrecon.scene_plan import PlanOptions, ScenePlan, plan_scene
 from tests.systems.genrecon.tiny import TinyNetworks
 from tests.systems.genrecon.tiny_capture import write_capture
@@ -134,3 +137,21 @@ def test_scene_of_chunks_and_of_objects(planned: tuple[Capture, ScenePlan], tmp_
         for item, same in zip(objects, again, strict=True)
         for mine, other in zip(item.parts, same.parts, strict=True)
     )
+
+
+def test_the_published_assembly_is_a_closed_shell_by_chunk(planned: tuple[Capture, ScenePlan]) -> None:
+    capture, plan = planned
+    surface = reconstruct(capture, plan, TinyNetworks(), OPTIONS)
+    finish = replace(OPTIONS.finish, max_faces=400)
+    pieces = scene_objects(surface, plan, finish=finish, published=True)
+    assert [item.name for item in pieces] == [f"chunk_{k:03d}" for k in range(len(plan.chunks.centres))]
+    assert all(part.material is not None and len(part.faces) <= 450 for item in pieces for part in item.parts)
+    lattice = ChunkLattice.from_translations(plan.chunks.relative_translation.float(), surface.voxels.voxels_per_side)
+    shell = published_shell(surface.mesh, lattice, plan.chunks.size)
+    assert (edge_table(shell.faces).count % 2 == 0).all()  # no border
+    voxel = 1 / surface.voxels.voxels_per_side
+    assert (shell.vertices.amin(0) > surface.mesh.vertices.amin(0) - 2 * voxel).all()
+    assert (shell.vertices.amax(0) < surface.mesh.vertices.amax(0) + 2 * voxel).all()
+    labels = torch.zeros(capture.pictures[0].camera.height, capture.pictures[0].camera.width, dtype=torch.long)
+    with pytest.raises(InputError, match="leave the masks out"):
+        scene_objects(surface, plan, published=True, labelled=[LabelledView(capture.pictures[0].camera, labels)])

@@ -25,7 +25,15 @@ from scenewright.nn.embed import grid_coords
 from scenewright.nn.rope import rotary_phases
 from scenewright.sparse.attention import Sequences
 
-__all__ = ["CAMERA_CHANNELS", "AggregatorConfig", "MultiViewAggregator", "Pairs", "finest_of_children", "seen_pairs"]
+__all__ = [
+    "CAMERA_CHANNELS",
+    "AggregatorConfig",
+    "MultiViewAggregator",
+    "Pairs",
+    "TokenTerms",
+    "finest_of_children",
+    "seen_pairs",
+]
 
 CAMERA_CHANNELS = 5
 _ATTENTION_HEADS = 4
@@ -58,6 +66,14 @@ class Pairs:
     camera: Float[Tensor, "Q 5"] | None = None
 
 
+@dataclass(frozen=True)
+class TokenTerms:
+    """The tokens behind the first layers of both branches, which do not depend on the voxel."""
+
+    feature: Float[Tensor, "M D"]
+    weight: Float[Tensor, "M D"]
+
+
 class MultiViewAggregator(nn.Module):
     """Parameters carry the published names; the last layer of each branch starts at zero, so the start is the mean."""
 
@@ -83,27 +99,44 @@ class MultiViewAggregator(nn.Module):
             for parameter in module.parameters():
                 nn.init.zeros_(parameter)
 
-    def forward(self, tokens: Float[Tensor, "M D"], pairs: Pairs) -> Float[Tensor, "S D"]:
-        """One row per voxel. Work per pair is one D x D product; memory about five rows of D per pair."""
+    def token_terms(self, tokens: Float[Tensor, "M D"]) -> TokenTerms:
+        """The part of the first layers that is linear in the token, to be made once for all voxels."""
+        first_f, first_w = self.feature_mlp[0], self.weight_mlp[0]
+        assert isinstance(first_f, nn.Linear)
+        assert isinstance(first_w, nn.Linear)
+        width, tokens = self.config.channels, tokens.to(first_f.weight.dtype)
+        return TokenTerms(tokens @ first_f.weight[:, :width].T, tokens @ first_w.weight[:, :width].T)
+
+    def forward(
+        self, tokens: Float[Tensor, "M D"], pairs: Pairs, terms: TokenTerms | None = None
+    ) -> Float[Tensor, "S D"]:
+        """One row per voxel. Work per pair is one D x D product; memory about five rows of D per pair.
+
+        Args:
+            terms: `token_terms(tokens)`, where several calls share the tokens; else made of the tokens in use.
+        """
         width = self.config.channels
         first_f, middle, last = (layer for layer in self.feature_mlp if isinstance(layer, nn.Linear))
         first_w, score = (layer for layer in self.weight_mlp if isinstance(layer, nn.Linear))
-        # Voxels next to each other share tokens: the first layers see each of the tokens in use once.
-        used, token = pairs.token.unique(return_inverse=True)
-        in_use = tokens[used].to(first_f.weight.dtype)
-        mean, variance, count = _statistics(in_use, token, pairs)
+        token = pairs.token
+        if terms is None:
+            # Voxels next to each other share tokens: the first layers see each of the tokens in use once.
+            used, token = token.unique(return_inverse=True)
+            tokens = tokens[used]
+            terms = self.token_terms(tokens)
+        mean, variance, count = _statistics(tokens.to(first_f.weight.dtype), token, pairs)
         per_voxel = torch.cat([mean, variance], 1)
 
-        def hidden(layer: nn.Linear) -> Float[Tensor, "Q D"]:
-            of_token = in_use @ layer.weight[:, :width].T
+        def hidden(layer: nn.Linear, of_token: Float[Tensor, "M D"]) -> Float[Tensor, "Q D"]:
             of_voxel = F.linear(per_voxel, layer.weight[:, width : 3 * width], layer.bias)
-            summed = of_token[token] + of_voxel[pairs.voxel]
+            # In place: rows of pairs are the memory and the traffic of all this.
+            summed = of_token[token].add_(of_voxel[pairs.voxel])
             if pairs.camera is not None:
                 summed = summed + pairs.camera @ layer.weight[:, 3 * width :].T
-            return summed.relu()
+            return summed.relu_()
 
-        share = _softmax_per_voxel(score(hidden(first_w))[:, 0], pairs)
-        votes = middle(hidden(first_f)).relu() * share[:, None]
+        share = _softmax_per_voxel(score(hidden(first_w, terms.weight))[:, 0], pairs)
+        votes = middle(hidden(first_f, terms.feature)).relu_() * share[:, None]
         summed = votes.new_zeros(pairs.num_voxels, width).index_add(0, pairs.voxel, votes)
         return (mean + last(summed)) * (count > 0)[:, None]
 

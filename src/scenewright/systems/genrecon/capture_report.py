@@ -22,6 +22,7 @@ _SEES_PART = 0.1
 _TALL_M, _LOW_M = 4.0, 1.8
 _WIDE_M = 40.0
 _CROWDED_CHUNKS = 25
+_ROOM_CHUNKS = 4
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,12 @@ def _warnings(capture: Capture, chunks: Chunks, views: Sequence[int], error: flo
         lines.append(
             f"Chunks are {chunks.size:.1f} m high; the networks know rooms of 2.7 m. Check the scale, or expect less."
         )
-    if len(views) > _CROWDED_CHUNKS or float(np.ptp(chunks.centres[:, :2].numpy(), axis=0).max()) > _WIDE_M:
-        lines.append(f"The place needs {len(views)} chunks; time and memory grow with their number.")
+    low, high = (chunks.centres[:, :2].amin(0), chunks.centres[:, :2].amax(0))
+    width, depth = (high - low + chunks.size).tolist()
+    if len(views) > _CROWDED_CHUNKS or max(width, depth) > _WIDE_M:
+        lines.append(
+            f"The place is {width:.0f} x {depth:.0f} m and needs {len(views)} chunks: "
+            f"{len(views) / _ROOM_CHUNKS:.0f} times the time, files and memory of the surface that a room of "
+            f"{_ROOM_CHUNKS} needs."
+        )
     return lines

@@ -1,7 +1,8 @@
 """The condition of every voxel of a scene from all pictures: projection into each view, then the multi-view aggregator.
 
 Each distinct cell of the scene is conditioned once and copied to the chunks that hold it. Voxels are taken in blocks
-under a memory ceiling, which does not change the result; geometry is fp32 whatever the features are.
+that stay in a processor's caches and under a memory ceiling, which does not change the result; geometry is fp32
+whatever the features are.
 Source: GenRecon, `genrecon/pipelines/full_scene_images_to_3d.py`.
 
 Legend: N views, T tokens of a view, S voxels, D channels. Frame: the joint frame (local frame of the first chunk).
@@ -28,6 +29,8 @@ MEMORY_BYTES = 1 << 30
 _ROWS_PER_PAIR = 6
 # Bytes of geometry a voxel needs per view: camera coordinates, image coordinates, patch, flag.
 _GEOMETRY_BYTES = 96
+# Rows of this many pairs stay in the caches of a processor.
+_PAIRS_IN_CACHE = 1024
 
 
 @dataclass(frozen=True)
@@ -77,19 +80,29 @@ def condition_points(
     tokens, patches = views.tokens.flatten(0, 1), views.patches
     result = points.new_empty(len(points), width, dtype=tokens.dtype)
     pair_limit = max(1, memory_bytes // (_ROWS_PER_PAIR * width * 4))
+    if points.device.type == "cpu":
+        pair_limit = min(pair_limit, _PAIRS_IN_CACHE)
     block = max(1, memory_bytes // (4 * _GEOMETRY_BYTES * max(count, 1)))
     first_patch = torch.arange(count, device=points.device) * views.tokens.shape[1] + views.num_global
     for begin in range(0, len(points), block):
         part = points[begin : begin + block]
         patch, seen = patch_of_points(part, views.cam_from_joint, views.intrinsics_unit, patches)
-        token = (patch + first_patch[:, None]).T
+        used, token = (patch + first_patch[:, None])[seen].unique(return_inverse=True)
+        # Both terms of a token, once for all voxels, where they fit.
+        shared = tokens[used] if 3 * used.numel() * width * 4 <= memory_bytes else None
+        terms = None if shared is None else aggregator.token_terms(shared)
+        numbered = torch.zeros_like(patch)
+        numbered[seen] = token if shared is not None else used[token]
+        token = numbered.T
         for rows in _voxel_blocks(seen.sum(0), pair_limit):
             voxel, view = seen.T[rows].nonzero().unbind(1)
             camera = None
             if aggregator.config.has_camera:
                 camera = camera_embedding(part[rows], views.cam_from_joint)[view, voxel]
             pairs = Pairs(token[rows][voxel, view], voxel, rows.stop - rows.start, camera)
-            result[begin + rows.start : begin + rows.stop] = aggregator(tokens, pairs)
+            result[begin + rows.start : begin + rows.stop] = aggregator(
+                tokens if shared is None else shared, pairs, terms
+            )
     return result
 
 

@@ -19,7 +19,7 @@ from scenewright.backbones.trellis2.config import FlowConfig
 from scenewright.backbones.trellis2.latent_flow import LatentFlow
 from scenewright.backbones.trellis2.structure_flow import StructureFlow
 from scenewright.nn.blocks import BlockContext
-from scenewright.nn.flow_context import FlowContext, OnDemand
+from scenewright.nn.flow_context import FlowContext, OnDemand, project_context
 from scenewright.nn.precision import torso_dtype
 from scenewright.systems.genrecon.aggregator import AggregatorConfig, MultiViewAggregator
 from scenewright.weights.checkpoint import Checkpoint
@@ -39,7 +39,7 @@ __all__ = [
 ADAPTER_ALPHA = 16.0
 """Strength of the published adapters, whose rank is 8."""
 PROJECTION_BYTES = 1 << 30
-"""Projected conditions up to this size are kept over all steps; larger ones are made anew for every block."""
+"""The projected conditions of all chunks are kept over all steps up to this size, else made anew each time."""
 
 
 class ProjectedStructureFlow(StructureFlow):
@@ -74,19 +74,25 @@ def scene_context(
     tokens: Float[Tensor, "B L D"],
     condition: Float[Tensor, "T D"],
     *,
-    projection_bytes: int = PROJECTION_BYTES,
+    kept_bytes: int = PROJECTION_BYTES,
 ) -> FlowContext:
     """The condition of the blocks: one picture's tokens per sample, and the aggregated condition of every voxel.
 
     Args:
         condition: rows of all samples, packed.
-        projection_bytes: from here on projections are not kept, at about 3 % more work per step.
+        kept_bytes: keys, values and projections are kept while they are smaller, keys and values alone while those
+            are, at about 3 % more work per step; else nothing is, at about 5 %.
     """
     dtype = torso_dtype(flow.torso)
     rows = condition.to(dtype)
-    size = len(flow.blocks) * len(rows) * flow.config.model_channels * rows.element_size()
+    item = rows.element_size()
+    width, blocks = flow.config.model_channels, len(flow.blocks)
+    pictures_bytes = blocks * tokens.shape[0] * tokens.shape[1] * 2 * width * item
+    if pictures_bytes > kept_bytes:
+        parts = zip(flow.blocks, flow.proj_linears, strict=True)
+        return FlowContext(OnDemand([partial(_block_context, block, tokens, linear, rows) for block, linear in parts]))
     contexts = list(flow.project_context(tokens).blocks)
-    if size <= projection_bytes:
+    if pictures_bytes + blocks * len(rows) * width * item <= kept_bytes:
         return FlowContext([
             replace(context, added=linear(rows)) for context, linear in zip(contexts, flow.proj_linears, strict=True)
         ])  # fmt: skip
@@ -117,3 +123,9 @@ def _conditioning(config: FlowConfig, aggregator: AggregatorConfig | None) -> tu
 def _with_added(context: BlockContext, linear: nn.Module, rows: Float[Tensor, "T D"]) -> BlockContext:
     added: torch.Tensor = linear(rows)
     return replace(context, added=added)
+
+
+def _block_context(
+    block: nn.Module, tokens: Float[Tensor, "B L D"], linear: nn.Module, rows: Float[Tensor, "T D"]
+) -> BlockContext:
+    return _with_added(project_context([block], tokens).blocks[0], linear, rows)

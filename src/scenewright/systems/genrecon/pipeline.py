@@ -126,6 +126,7 @@ class ReconstructOptions:
         image_size: of the squares given to the encoder.
         memory_bytes: ceiling of the working memory of the conditioning.
         max_cells, margin_cells: of a part of the joint decoding.
+        published_assembly: pieces of chunks as published; see `scene_objects`.
     """
 
     plan: PlanOptions = field(default_factory=PlanOptions)
@@ -140,6 +141,7 @@ class ReconstructOptions:
     max_cells: int = MAX_CELLS
     margin_cells: int = MARGIN_CELLS
     finish: FinishOptions = SCENE_FINISH
+    published_assembly: bool = False
 
 
 @dataclass(frozen=True)
@@ -412,7 +414,7 @@ def reconstruction_key(
         else (picture.name, hashlib.sha256(picture.image.tobytes()).hexdigest())
         for picture in used
     ]
-    settings = asdict(replace(options, finish=SCENE_FINISH))
+    settings = asdict(replace(options, finish=SCENE_FINISH, published_assembly=False))
     return key_of(
         pictures=pictures,
         views=[(view.crop, view.intrinsics_unit.tolist(), view.cam_from_joint.tolist()) for view in plan.views],

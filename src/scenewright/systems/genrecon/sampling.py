@@ -25,6 +25,8 @@ from scenewright.samplers.guidance import Velocity, dense_deviation, packed_devi
 from scenewright.samplers.multidiffusion import Overlap, interior_rows, synchronised
 from scenewright.sparse.tensor import SparseTensor, VoxelSet
 from scenewright.systems.genrecon.flow import (
+    PROJECTION_BYTES,
+    ProjectedFlow,
     ProjectedLatentFlow,
     ProjectedStructureFlow,
     scene_context,
@@ -81,9 +83,7 @@ def sample_structures(
     start = torch.stack([lattice.cut(noise, chunk).movedim(-1, 0) for chunk in range(count)]).to(device)
     overlap = Overlap.of_chunks([lattice.scene_cells(chunk, cells) for chunk in range(count)]).to(device)
     batches = _batches(count, chunks_at_once)
-    contexts = [
-        scene_context(flow, conditions.tokens[batch], torch.cat(list(conditions.voxels[batch]))) for batch in batches
-    ]
+    contexts = _contexts(flow, conditions, batches)
 
     def velocity_given(contexts: Sequence[FlowContext]) -> Velocity:
         def velocity(x: Tensor, t: float, step: int) -> Tensor:
@@ -138,9 +138,7 @@ def sample_latents(
     batches = _batches(len(chunk_cells), chunks_at_once)
     voxels = [_packed(chunk_cells[batch], device) for batch in batches]
     rows_of = [slice(ends[batch.start], ends[batch.stop]) for batch in batches]
-    contexts = [
-        scene_context(flow, conditions.tokens[batch], torch.cat(list(conditions.voxels[batch]))) for batch in batches
-    ]
+    contexts = _contexts(flow, conditions, batches)
 
     def velocity_given(contexts: Sequence[FlowContext]) -> Velocity:
         def velocity(x: Tensor, t: float, step: int) -> Tensor:
@@ -158,6 +156,15 @@ def sample_latents(
     without = [unconditional_context(flow)] * len(batches)
     velocity = config.guided(velocity_given(contexts), velocity_given(without), deviation)
     return _integrated(synchronised(velocity, overlap.to(device)), start, config, advance)
+
+
+def _contexts(flow: ProjectedFlow, conditions: ChunkConditions, batches: Sequence[slice]) -> list[FlowContext]:
+    """The condition of every batch; what is kept over the steps does not grow with their number."""
+    share = PROJECTION_BYTES // max(len(batches), 1)
+    return [
+        scene_context(flow, conditions.tokens[batch], torch.cat(list(conditions.voxels[batch])), kept_bytes=share)
+        for batch in batches
+    ]
 
 
 def _batches(count: int, size: int) -> list[slice]:

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from scenewright.errors import EmptyStructureError, InputError
 from scenewright.geometry.mesh.finish_options import FinishOptions
 from scenewright.geometry.rotation import compose_similarity
 from scenewright.jobs.store import key_of
@@ -23,12 +24,15 @@ from scenewright.systems.genrecon.instances import (
     shell_part_of_faces,
     vote_instances,
 )
+from scenewright.systems.genrecon.lattice import ChunkLattice
 from scenewright.systems.genrecon.pipeline import KEEP_NOTHING, KeptStages, SceneSurface
 from scenewright.systems.genrecon.scene_pieces import (
     SCENE_FINISH,
     WholeSurface,
     baked_piece,
     faces_by_label,
+    published_piece,
+    published_shell,
     whole_surface,
 )
 from scenewright.systems.genrecon.scene_plan import ScenePlan
@@ -57,19 +61,27 @@ def scene_objects(
     *,
     labelled: Sequence[LabelledView] = (),
     finish: FinishOptions = SCENE_FINISH,
+    published: bool = False,
     stages: KeptStages = KEEP_NOTHING,
     progress: Progress = SILENT,
 ) -> tuple[SceneObject, ...]:
     """Placed, textured objects of the scene.
 
     Args:
+        published: the published assembly, one piece per chunk: a double shell whose chunks are finished apart. Ours
+            simplifies the scene as one and gives pieces common normals, so that they meet.
         labelled: pictures with instances; without any, the scene is cut by chunk alone.
         stages: keeps every textured piece.
 
     Raises:
         EmptyStructureError: the surface has no face.
+        InputError: instances are given with the published assembly, which knows none.
     """
     chunks = plan.chunks
+    if published:
+        if labelled:
+            raise InputError("The published assembly makes pieces of chunks, no objects; leave the masks out.")
+        return _published_objects(surface, plan, finish, stages, progress)
     progress.stage("clean")(0, 1)
     whole = whole_surface(surface.mesh, finish, len(chunks.centres))
     in_world = _world_mesh(whole.coarse, chunks)
@@ -89,6 +101,31 @@ def scene_objects(
         advance(index + 1, len(pieces))
     first = {piece.name: piece for piece in reversed(pieces)}
     return tuple(_placed(name, first[name], meshes, chunks) for name, meshes in parts.items())
+
+
+def _published_objects(
+    surface: SceneSurface, plan: ScenePlan, finish: FinishOptions, stages: KeptStages, progress: Progress
+) -> tuple[SceneObject, ...]:
+    chunks = plan.chunks
+    progress.stage("clean")(0, 1)
+    if len(surface.mesh.faces) == 0:
+        raise EmptyStructureError("The decoder found no surface anywhere in the scene; try another seed.")
+    translations = chunks.relative_translation.float()
+    lattice = ChunkLattice.from_translations(translations, surface.voxels.voxels_per_side)
+    stages = replace(stages, key=key_of(surface=stages.key, finish=asdict(finish)))
+    shell = stages.kept("shell", Mesh, lambda: published_shell(surface.mesh, lattice, chunks.size))
+    advance, objects = progress.stage("texture"), []
+    labels = faces_by_label(assign_faces(_world_mesh(shell, chunks), chunks.centres))
+    for done, (number, faces) in enumerate(labels, 1):
+
+        def build(faces: Int[Tensor, " F"] = faces) -> Mesh:
+            return published_piece(shell, faces, surface.voxels, finish, chunks.size)
+
+        piece = _Piece(f"chunk_{number:03d}", faces, "shell")
+        mesh = stages.kept(f"published_{number:03d}", Mesh, build)
+        objects.append(_placed(piece.name, piece, [mesh], chunks))
+        advance(done, len(labels))
+    return tuple(objects)
 
 
 def _pieces(whole: WholeSurface, in_world: Mesh, plan: ScenePlan, instances: Instances | None) -> Iterator[_Piece]:

@@ -16,23 +16,46 @@ from torch import Tensor
 
 from scenewright.backbones.trellis2.texture_vae import material_attributes
 from scenewright.errors import EmptyStructureError, InputError
-from scenewright.geometry.mesh.finish import bake_material, clean_surface, reduce_surface
+from scenewright.geometry.mesh.finish import bake_material, clean_surface, finish_mesh, reduce_surface
 from scenewright.geometry.mesh.finish_options import FinishOptions
 from scenewright.geometry.mesh.holes import fill_holes
 from scenewright.geometry.mesh.normal_map import smooth_vertex_normals
-from scenewright.geometry.mesh.parts import select_faces
+from scenewright.geometry.mesh.parts import select_faces, weld_vertices
+from scenewright.geometry.mesh.remesh import remesh_narrow_band
 from scenewright.geometry.mesh.surface_color import Placed, VoxelField
 from scenewright.geometry.mesh.uv import unwrap
 from scenewright.geometry.rotation import compose_similarity
+from scenewright.systems.genrecon.assembly import faces_of, halving_friendly
 from scenewright.systems.genrecon.lattice import ChunkLattice
 from scenewright.types import Mesh, SparseVoxels
 
-__all__ = ["SCENE_FINISH", "SceneVoxels", "WholeSurface", "baked_piece", "faces_by_label", "whole_surface"]
+__all__ = [
+    "PUBLISHED_FINISH",
+    "SCENE_FINISH",
+    "SceneVoxels",
+    "WholeSurface",
+    "baked_piece",
+    "faces_by_label",
+    "published_piece",
+    "published_shell",
+    "whole_surface",
+]
 
 SCENE_FINISH = FinishOptions(
     max_faces=200_000, texture_size=2048, max_hole_perimeter=0.03, orient=True, double_sided=True, alpha_mode="OPAQUE"
 )
 """Per chunk: a budget of faces and a texture each (the published budget is 2,000,000 faces and 4096 texels)."""
+PUBLISHED_FINISH = FinishOptions(
+    max_faces=2_000_000,
+    texture_size=4096,
+    max_hole_perimeter=0.03,
+    min_floater_area=1e-5,
+    orient=True,
+    double_sided=True,
+    alpha_mode="OPAQUE",
+)
+"""Per chunk, of the published assembly; its holes are measured in metres."""
+_PUBLISHED_HOLE_M, _PUBLISHED_PROJECTION = 1.0, 0.9
 # How far round a piece its voxels and its fine surface are looked for, in chunk sides.
 _MARGIN = 8 / 512
 
@@ -121,6 +144,36 @@ def baked_piece(
     fine = select_faces(surface.fine, around)
     unwrapped = unwrap(piece, texture_size=finish.texture_size, padding=finish.uv_padding, method=finish.unwrap_method)
     return bake_material(unwrapped, fine if len(fine.faces) else piece, field, finish, progress)
+
+
+def published_shell(surface: Mesh, lattice: ChunkLattice, chunk_size_m: float) -> Mesh:
+    """The surface with holes of up to a metre closed, rebuilt as the published assembly does: a thin closed shell.
+
+    Every sheet becomes two that nearly touch, because the distance that is contoured has no sign.
+
+    Args:
+        lattice: of the fine voxels of the scene, whose box is widened to numbers that can be halved.
+    """
+    closed = fill_holes(weld_vertices(surface), max_perimeter=0.03)
+    closed = fill_holes(closed, max_perimeter=_PUBLISHED_HOLE_M / chunk_size_m)
+    counts = torch.tensor([halving_friendly(count) for count in lattice.size])
+    resolution, side = int(counts.max()), 1 / lattice.resolution
+    x, y, z = (lattice.low.float() - 0.5 + counts * side / 2).tolist()
+    scale = (resolution + 3) * side
+    return remesh_narrow_band(
+        closed, resolution=resolution, project_back=_PUBLISHED_PROJECTION, center=(x, y, z), scale=scale
+    )
+
+
+def published_piece(
+    shell: Mesh, chosen: Int[Tensor, " F"], voxels: SceneVoxels, finish: FinishOptions, chunk_size_m: float
+) -> Mesh:
+    """The faces of one chunk, cleaned, simplified, unwrapped and baked on their own; borders of chunks may crack."""
+    keep = torch.zeros(len(shell.faces), dtype=torch.bool)
+    keep[chosen] = True
+    piece = faces_of(shell, keep)
+    field = voxels.near(piece.vertices.amin(0), piece.vertices.amax(0))
+    return finish_mesh(piece, field, replace(finish, max_hole_perimeter=finish.max_hole_perimeter / chunk_size_m))
 
 
 def faces_by_label(labels: Int[Tensor, " F"]) -> Sequence[tuple[int, Int[Tensor, " _"]]]:

@@ -18,6 +18,7 @@ from scenewright.systems.genrecon.square_views import SquareCrop, centre_crop, c
 from scenewright.systems.genrecon.tiling import (
     CHUNK_SIZE_FACTOR,
     LATTICE_CELLS,
+    MAX_CHUNKS,
     MIN_OVERLAP_CELLS,
     MIN_POINTS_PER_CHUNK,
     Chunks,
@@ -46,6 +47,7 @@ class PlanOptions:
         max_views: pictures that the scene is made from.
         crops_centre: one square round the principal point instead of two at the ends of the longer edge.
         lattice_cells: cells of the structure latent along a chunk side; chunks stand whole cells apart.
+        max_chunks: larger places are refused.
         extent: of the room, where the points do not tell it.
     """
 
@@ -56,6 +58,7 @@ class PlanOptions:
     min_overlap_cells: int = MIN_OVERLAP_CELLS
     min_points_per_chunk: int = MIN_POINTS_PER_CHUNK
     lattice_cells: int = LATTICE_CELLS
+    max_chunks: int = MAX_CHUNKS
     extent: Extent | None = None
 
 
@@ -88,7 +91,8 @@ def plan_scene(capture: Capture, options: PlanOptions = PlanOptions(), *, seed: 
     """The plan of an upright capture.
 
     Raises:
-        InputError: the capture is not upright, there are no usable points, or no chunk holds enough of them.
+        InputError: the capture is not upright, there are no usable points, no chunk holds enough of them, or the place
+            needs too many chunks.
     """
     if not capture.is_upright:
         raise InputError("The capture is in the frame of its files; turn it upright first (`aligned`).")
@@ -97,6 +101,12 @@ def plan_scene(capture: Capture, options: PlanOptions = PlanOptions(), *, seed: 
     chunks = tile_chunks(extent, size, min_overlap_cells=options.min_overlap_cells, lattice_cells=options.lattice_cells)
     if points is not None:
         chunks = chunks_with_points(chunks, points, min_points=options.min_points_per_chunk)
+    if len(chunks.centres) > options.max_chunks:
+        raise InputError(
+            f"The place is {extent.x_max - extent.x_min:.0f} x {extent.y_max - extent.y_min:.0f} m and needs "
+            f"{len(chunks.centres)} chunks of {size:.2f} m, of which at most {options.max_chunks} are made at a time; "
+            "divide the capture into parts, or check its scale (--metres-per-unit, --camera-height)."
+        )
     world_from_chunk = chunks.world_from_chunk
     cameras = [picture.camera for picture in capture.pictures]
     poses = torch.stack([camera.cam_from_world.double() for camera in cameras])

@@ -93,12 +93,21 @@ class GenReconSystem:
         report = report_capture(capture, plan.chunks)
         surface = reconstruct(capture, plan, self.networks, own, seed=seed, keep_in=keep_in, progress=progress)
         stages = KeptStages(keep_in, reconstruction_key(capture, plan, self.networks, own, seed))
-        objects = scene_objects(surface, plan, labelled=labelled, finish=own.finish, stages=stages, progress=progress)
+        objects = scene_objects(
+            surface,
+            plan,
+            labelled=labelled,
+            finish=own.finish,
+            published=own.published_assembly,
+            stages=stages,
+            progress=progress,
+        )
         provenance = {
             "generator": f"scenewright {scenewright.__version__}",
             "system": self.name,
             "weights_sha256": dict(self.weights_sha256()),
             "seed": seed,
+            "published_assembly": own.published_assembly,
             "capture": dict(report.as_json()),
             "chunks": {"centres": plan.chunks.centres.tolist(), "size_m": plan.chunks.size},
             "world_from_capture": None

@@ -16,7 +16,15 @@ from torch import Tensor
 
 from scenewright.errors import InputError
 
-__all__ = ["CHUNK_SIZE_FACTOR", "Chunks", "Extent", "chunk_centres_along", "chunks_with_points", "tile_chunks"]
+__all__ = [
+    "CHUNK_SIZE_FACTOR",
+    "MAX_CHUNKS",
+    "Chunks",
+    "Extent",
+    "chunk_centres_along",
+    "chunks_with_points",
+    "tile_chunks",
+]
 
 CHUNK_SIZE_FACTOR = 1.11
 """Chunk side over the height from floor to ceiling."""
@@ -26,6 +34,9 @@ LATTICE_CELLS = 16
 _PADDING_CELLS = 3.5
 MIN_OVERLAP_CELLS = 4
 MIN_POINTS_PER_CHUNK = 500
+MAX_CHUNKS = 1024
+"""More than a hall of 70 x 70 m; memory for the surface of a larger place has no bound here."""
+_MAX_TILES = 100_000
 _TOLERANCE = 1e-9
 
 
@@ -103,6 +114,11 @@ def tile_chunks(
         ]
         for low, high in ((extent.x_min, extent.x_max), (extent.y_min, extent.y_max))
     )
+    if len(xs) * len(ys) > _MAX_TILES:
+        raise InputError(
+            f"{extent.x_max - extent.x_min:.0f} x {extent.y_max - extent.y_min:.0f} m would need {len(xs)} x {len(ys)} "
+            f"chunks of {size:.2f} m; check the points' scale and outliers, or reconstruct a part of the place."
+        )
     z = extent.z_floor + size / 2
     return Chunks(torch.tensor([[x, y, z] for y in ys for x in xs], dtype=torch.float64), size)
 
