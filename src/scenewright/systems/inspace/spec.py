@@ -25,4 +25,10 @@ SPEC = SystemSpec(
         "trellis2/texture_decoder",
     ),
     takes=frozenset({"decoder_weights", "dtype", "guidance", "max_faces", "steps", "texture_size"}),
+    tasks={
+        "inspace_structure": "scenewright.systems.inspace.tasks:structure",
+        "inspace_boxes": "scenewright.systems.inspace.tasks:boxes",
+        "inspace_shape": "scenewright.systems.inspace.tasks:detail",
+        "inspace_texture": "scenewright.systems.inspace.tasks:detail",
+    },
 )

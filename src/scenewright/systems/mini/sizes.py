@@ -6,6 +6,7 @@ from scenewright.backbones.structure_vae import StructureVAEConfig
 from scenewright.backbones.trellis1.config import StructureFlowConfig
 from scenewright.backbones.trellis2.config import FlowConfig, SparseUNetConfig
 from scenewright.samplers.config import SamplerConfig
+from scenewright.systems.inspace.box_network import BoxNetworkConfig
 from scenewright.systems.iscene.config import SceneContextConfig
 from scenewright.systems.scenegen.config import SceneFlowConfig
 
@@ -16,6 +17,10 @@ __all__ = [
     "NUM_TOKENS",
     "OBJECT_FLOW",
     "RESOLUTION",
+    "ROOM_BOXES",
+    "ROOM_FACE_SIZE",
+    "ROOM_FLOW",
+    "ROOM_RESOLUTION",
     "SAMPLER",
     "SCENEGEN",
     "SHAPE_DECODER",
@@ -110,3 +115,15 @@ SHAPE_START = 0.85
 """Flow time at which the shape latent starts, as the voxels' surface mixed with noise; 1 would be pure noise."""
 
 TEXTURE_SAMPLER = SamplerConfig(steps=2, guidance_strength=0.0, rescale_t=1.0)
+
+ROOM_RESOLUTION = 32
+"""Coarse cells of a whole room, on the structure autoencoder's latent of 8^3."""
+
+ROOM_FACE_SIZE = 128
+"""Side of the cube faces, in pixels; 64 tokens each."""
+
+ROOM_FLOW = dataclasses.replace(SHAPE_FLOW, in_channels=8, out_channels=8, num_blocks=4)
+"""InSpace's coarse flow, in the shape of the shape flow, whose blocks it starts from."""
+
+ROOM_BOXES = BoxNetworkConfig(resolution=ROOM_RESOLUTION, base_channels=8)
+"""InSpace's box network on the coarse cells."""

@@ -1,0 +1,101 @@
+"""Training shards of mini's InSpace networks from made rooms (`systems.inspace.made_rooms`).
+
+    FOLDER/rooms/rooms-*.npz -> FOLDER/structure/{train,validation}/   latent, partial, tokens, camera
+                                FOLDER/boxes/{train,validation}/       occupancy, seen, boxes
+
+Every room is encoded under all four quarter turns, every other one mirrored. Every tenth file is for validation. Shards
+that exist are left alone.
+
+Legend: S face side, T tokens per face, R grid side.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+
+from scenewright.backbones.structure_vae import StructureEncoder
+from scenewright.data.shards import is_whole
+from scenewright.data.tensor_shards import write_tensor_shard
+from scenewright.geometry.camera.cubemap import wide_cube_faces
+from scenewright.progress import Advance, ignore
+from scenewright.systems.inspace.made_rooms import MadeRoom, read_rooms
+from scenewright.systems.inspace.room_sets import quarter_turned
+from scenewright.systems.mini.conditioner import PictureConditioner
+from scenewright.systems.mini.encoding import relit
+from scenewright.systems.mini.sizes import ROOM_FACE_SIZE, ROOM_RESOLUTION
+
+__all__ = ["coarsened", "encode_rooms", "face_tokens"]
+
+_VALIDATION_EVERY = 10
+
+
+def encode_rooms(
+    folder: Path, conditioner: PictureConditioner, encoder: StructureEncoder, progress: Advance = ignore
+) -> None:
+    """Shards of all files of rooms in `folder` that have none yet."""
+    files = sorted((folder / "rooms").glob("rooms-*.npz"))
+    for number, path in enumerate(files):
+        split = "validation" if number % _VALIDATION_EVERY == _VALIDATION_EVERY - 1 else "train"
+        generator = torch.Generator().manual_seed(number)
+        structures, boxes = (folder / kind / split for kind in ("structure", "boxes"))
+        if not is_whole(boxes, number):
+            structures.mkdir(parents=True, exist_ok=True)
+            boxes.mkdir(parents=True, exist_ok=True)
+            rooms = read_rooms(path)
+            samples = [sample for room in rooms for sample in _structure_samples(room, conditioner, encoder, generator)]
+            write_tensor_shard(structures, number, [(f"{k:05d}", sample) for k, sample in enumerate(samples)])
+            write_tensor_shard(boxes, number, [(f"{k:05d}", _box_sample(room)) for k, room in enumerate(rooms)])
+        progress(number + 1, len(files))
+
+
+@torch.no_grad()
+def _structure_samples(
+    room: MadeRoom, conditioner: PictureConditioner, encoder: StructureEncoder, generator: torch.Generator
+) -> Iterator[dict[str, Tensor]]:
+    whole, seen = (coarsened(torch.from_numpy(grid)) for grid in (room.room, room.seen))
+    place = torch.zeros(1, 7)
+    place[0, :3] = torch.from_numpy(room.camera)
+    for quarters in range(4):
+        mirrored = quarters % 2 == 1
+        rgb = torch.from_numpy(room.rgb)
+        if mirrored:
+            rgb = rgb.flip(1)
+        rgb = rgb.roll(-quarters * rgb.shape[1] // 4, 1)
+        turned = [quarter_turned(grid, place, quarters, is_mirrored=mirrored) for grid in (whole, seen)]
+        latents = encoder(torch.stack([grid for grid, _ in turned])[:, None].float())[0].half()
+        faces = wide_cube_faces(rgb.float(), ROOM_FACE_SIZE).round().clamp(0, 255).byte()
+        yield {
+            "latent": latents[0],
+            "partial": latents[1],
+            "tokens": face_tokens(conditioner, faces, generator).half(),
+            "camera": turned[0][1][0, :3],
+        }
+
+
+def _box_sample(room: MadeRoom) -> dict[str, Tensor]:
+    return {
+        "occupancy": coarsened(torch.from_numpy(room.room)),
+        "seen": coarsened(torch.from_numpy(room.seen)),
+        "boxes": torch.from_numpy(room.boxes),
+    }
+
+
+def coarsened(occupied: Bool[Tensor, "fine fine fine"]) -> Bool[Tensor, "R R R"]:
+    """Mini's coarse grid: cells that hold an occupied one."""
+    factor = len(occupied) // ROOM_RESOLUTION
+    return torch.nn.functional.max_pool3d(occupied[None, None].float(), factor)[0, 0] > 0
+
+
+@torch.no_grad()
+def face_tokens(
+    conditioner: PictureConditioner, faces: UInt8[Tensor, "6 S S 3"], generator: torch.Generator | None = None
+) -> Float[Tensor, "6 T C"]:
+    """Condition tokens of the cube faces; with a generator, in random light, the same for all faces."""
+    pictures = torch.cat([faces.permute(0, 3, 1, 2).float() / 255, torch.ones(6, 1, *faces.shape[1:3])], 1)
+    if generator is not None:
+        strip = pictures.permute(1, 0, 2, 3).flatten(1, 2)
+        pictures = relit(strip[None], generator)[0].unflatten(1, (6, -1)).permute(1, 0, 2, 3)
+    return conditioner(pictures.to(conditioner.mean.device))
