@@ -12,6 +12,9 @@ as soon as FOLDER/structure_vae.safetensors is there (the autoencoder's weights,
                                                      samples of the latent flows: FOLDER/latents/{shape,texture}
     python -m scripts.mini_data export FOLDER [--scenegen W] [--iscene W] [--out src/scenewright/assets/mini]
     python -m scripts.mini_data export-latents FOLDER --shape RUN --texture RUN --shape-flow RUN --texture-flow RUN
+    python -m scripts.mini_data rooms FOLDER PACK.zip [PACK2.zip] --count 1000 --workers 2    FOLDER/rooms
+    python -m scripts.mini_data encode-rooms FOLDER  FOLDER/structure and FOLDER/boxes, with the shipped encoders
+    python -m scripts.mini_data export-rooms RUN     of mini_inspace_structure
     python -m scripts.mini_data unpack FOLDER        the shipped encoder and autoencoders, to train flows for them
                                                      (FOLDER/shape and FOLDER/texture are runs for `latents`)
 """
@@ -34,17 +37,20 @@ from scenewright.data.library import TrainingLibrary
 from scenewright.data.parametric.families import OWN_CREDIT
 from scenewright.data.selection import Selector
 from scenewright.jobs import run
+from scenewright.systems.inspace.made_rooms import write_rooms
 from scenewright.systems.mini.conditioner import PictureConditioner
-from scenewright.systems.mini.networks import mini_folder
+from scenewright.systems.mini.networks import RoomNetworks, mini_folder
 from scenewright.systems.mini.sizes import RESOLUTION, SHAPE_ENCODER, STRUCTURE_VAE, TEXTURE_ENCODER
 from scenewright.systems.single_object.latent_preparation import read_statistics, write_statistics
 from scripts.mini_training.encoding import encode_pictures, encode_shapes, fit_conditioner
 from scripts.mini_training.examples import write_examples
 from scripts.mini_training.latent_examples import LatentEncoders, write_latent_examples
 from scripts.mini_training.lite0 import folded_weights
+from scripts.mini_training.panorama_examples import encode_rooms
 
 SEED = 20261121
 CHUNK = 50
+ROOMS = 20
 PARAMETRIC_SHARE = 0.25
 ATTRIBUTION = "ATTRIBUTION.csv"
 LATENT_RUNS = {
@@ -197,6 +203,24 @@ def save_half(weights: dict[str, torch.Tensor], target: Path) -> None:
     print(target.stem, f"{target.stat().st_size / 1e6:.1f} MB")
 
 
+def make_rooms(job: tuple[tuple[Path, ...], Path, int, int]) -> None:
+    packs, folder, start, count = job
+    write_rooms(selector(packs), folder / "rooms", seed=SEED + 2, start=start, count=count)
+
+
+def rooms(folder: Path, packs: Sequence[Path], count: int, workers: int) -> None:
+    write_attribution(folder, packs)
+    jobs = [(tuple(packs), folder, start, min(ROOMS, count - start)) for start in range(0, count, ROOMS)]
+    run(make_rooms, jobs, workers=workers, progress=show)
+
+
+def encode_made_rooms(folder: Path) -> None:
+    networks = RoomNetworks.load()
+    conditioner = PictureConditioner()
+    conditioner.load_state_dict(shipped("conditioner"))
+    encode_rooms(folder, conditioner, networks.structure_encoder, show)
+
+
 def unpack(folder: Path) -> None:
     """Files that `encode` and `latents` need, from the shipped ones: tokens and latents then fit the shipped flows."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -234,6 +258,16 @@ def main() -> None:
     command.add_argument("--texture", type=Path, required=True, help="run of mini_texture_vae")
     command.add_argument("--chunks", type=int, default=20)
     command.add_argument("--workers", type=int, default=1)
+    command = commands.add_parser("rooms")
+    command.add_argument("folder", type=Path)
+    command.add_argument("packs", type=Path, nargs="+")
+    command.add_argument("--count", type=int, default=1000)
+    command.add_argument("--workers", type=int, default=1)
+    command = commands.add_parser("encode-rooms")
+    command.add_argument("folder", type=Path)
+    command = commands.add_parser("export-rooms")
+    command.add_argument("run", type=Path)
+    command.add_argument("--out", type=Path, default=mini_folder())
     command = commands.add_parser("scale")
     command.add_argument("run", type=Path)
     command.add_argument("folder", type=Path)
@@ -256,6 +290,12 @@ def main() -> None:
         encode(given.folder, given.lite0, given.device)
     elif given.command == "latents":
         latents(given.folder, given.packs, given.shape, given.texture, given.chunks, given.workers)
+    elif given.command == "rooms":
+        rooms(given.folder, given.packs, given.count, given.workers)
+    elif given.command == "encode-rooms":
+        encode_made_rooms(given.folder)
+    elif given.command == "export-rooms":
+        write_half(given.run / "network.safetensors", given.out / "room_flow.safetensors")
     elif given.command == "scale":
         scale(given.run, given.folder)
     elif given.command == "export-latents":

@@ -17,6 +17,10 @@ from tests.recipes.tiny import SAMPLES, tiny_model, write_samples
 
 RECIPES = [name for name in recipe_names() if find_recipe(name).task in SAMPLES and not name.startswith("mini")]
 PARAMETERS = {
+    "inspace_boxes": 12_451_839,
+    "inspace_shape_flow": 1_294_631_456,
+    "inspace_structure": 1_292_179_976,
+    "inspace_texture_flow": 1_294_680_608,
     "shape_flow_512": 1.29e9,
     "scenegen_structure": 0.909e9,
     "structure_flow_trellis1": 0.556e9,
@@ -45,7 +49,8 @@ def test_recipe_takes_steps_at_a_tiny_size(name: str, tmp_path: Path):
     result = trainer_of(recipe, data, tmp_path / "run", device="cpu").fit()
     rows = read_metrics(tmp_path / "run/metrics.jsonl")
     assert len(rows) == 3
-    assert all(0 < row["loss"] < 10 for row in rows)
+    # The box loss is a sum of six terms.
+    assert all(0 < row["loss"] < (60 if recipe.task == "inspace_boxes" else 10) for row in rows)
     assert result.weights[0].is_file()
 
 

@@ -58,6 +58,34 @@ def latent(generator: torch.Generator) -> dict[str, Tensor]:
     }
 
 
+def room(generator: torch.Generator) -> dict[str, Tensor]:
+    return {
+        "latent": torch.randn(8, 4, 4, 4, generator=generator),
+        "tokens": torch.randn(6, 5, 16, generator=generator),
+        "camera": torch.tensor([0.1, -0.2, 0.0]),
+    }
+
+
+def room_boxes(generator: torch.Generator) -> dict[str, Tensor]:
+    boxes = torch.tensor([[0.2, 0.1, 0.0, 0.3, 0.2, 0.4, 0.5], [-0.25, -0.1, 0.1, 0.2, 0.3, 0.2, -1.0]])
+    count = 1 + int(torch.randint(2, (), generator=generator))
+    return {"occupancy": torch.rand(16, 16, 16, generator=generator) < 0.2, "boxes": boxes[:count]}
+
+
+def room_parts(generator: torch.Generator) -> dict[str, Tensor]:
+    lengths = torch.tensor([6, 0, 3]) if torch.rand((), generator=generator) < 0.5 else torch.tensor([6, 4, 3])
+    total = int(lengths.sum())
+    return {
+        "coords": torch.randint(4, (total, 3), generator=generator),
+        "latent": torch.randn(total, 4, generator=generator),
+        "shape_latent": torch.randn(total, 4, generator=generator),
+        "lengths": lengths,
+        "boxes": torch.tensor([[0.2, 0.1, 0.0, 0.3, 0.2, 0.4, 0.5]]),
+        "tokens": torch.randn(6, 9, 16, generator=generator),
+        "camera": torch.tensor([0.1, -0.2, 0.0]),
+    }
+
+
 SAMPLES: dict[str, Callable[[torch.Generator], dict[str, Tensor]]] = {
     "structure_vae": structure,
     "structure_flow": structure_latent,
@@ -65,9 +93,14 @@ SAMPLES: dict[str, Callable[[torch.Generator], dict[str, Tensor]]] = {
     "texture_vae": dual_grid,
     "shape_flow": latent,
     "texture_flow": latent,
+    "inspace_structure": room,
+    "inspace_boxes": room_boxes,
+    "inspace_shape": lambda generator: {k: v for k, v in room_parts(generator).items() if k != "shape_latent"},
+    "inspace_texture": room_parts,
 }
 _STRUCTURE_FLOW = {"resolution": 4, **_FLOW2}
 _LATENT_FLOW = {"resolution": 4, "out_channels": 4, **_FLOW2}
+_FACES = {"image_size": 32, "patch_size": 16, "num_special": 5}
 MODELS: dict[str, dict[str, Any]] = {
     "structure_vae": {"network": {"channels": [4, 8], "num_res_blocks": 1, "num_res_blocks_middle": 1}},
     "structure_flow": {"network": _STRUCTURE_FLOW},
@@ -75,6 +108,10 @@ MODELS: dict[str, dict[str, Any]] = {
     "texture_vae": {"encoder": _ENCODER, "decoder": _DECODER | {"io_channels": 6, "predicts_subdivision": False}},
     "shape_flow": {"network": {"in_channels": 4, **_LATENT_FLOW}},
     "texture_flow": {"network": {"in_channels": 8, **_LATENT_FLOW}},
+    "inspace_structure": {"network": _STRUCTURE_FLOW},
+    "inspace_boxes": {"network": {"resolution": 16, "base_channels": 2}},
+    "inspace_shape": {"network": {"in_channels": 4, **_LATENT_FLOW}, "faces": _FACES},
+    "inspace_texture": {"network": {"in_channels": 8, **_LATENT_FLOW}, "faces": _FACES},
 }
 
 

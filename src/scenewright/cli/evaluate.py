@@ -49,6 +49,7 @@ def evaluate(
         typer.Option(help="Measure this on rendered views, too: psnr, ssim, lpips, clip, dino or fid; repeatable."),
     ] = None,
     pictures: Annotated[bool, typer.Option(help="Draw pictures for the report.")] = True,
+    depth: Annotated[bool, typer.Option(help="Hand true distances to a system that reads panoramas.")] = True,
     list_all: Annotated[bool, typer.Option("--list", help="List protocols and systems.")] = False,
 ) -> None:
     """Score scenes under a named protocol: F-scores in percent, collision rates in [0, 1], 95 % intervals."""
@@ -58,6 +59,7 @@ def evaluate(
     from scenewright.evaluation.compare import compare_results, failures_of_gate, left_out, read_result
     from scenewright.evaluation.evaluating import evaluate as evaluate_scenes
     from scenewright.evaluation.report import save_report
+    from scenewright.evaluation.room_scoring import ROOM_PROTOCOLS
     from scenewright.evaluation.systems import camera_knowledge
     from scenewright.evaluation.views import measure_views
     from scenewright.io.atomic import check_writable, make_folder, write_bytes
@@ -69,6 +71,8 @@ def evaluate(
         return
     if (predictions is not None and ground_truth is not None) == (scenes is not None and system is not None):
         raise InputError("Give either --predictions and --ground-truth, or --scenes and --system.")
+    if any(name in ROOM_PROTOCOLS for name in protocol or ()) and (report or gate or view_metrics):
+        raise InputError("Protocols of rooms give --json only; leave --report, --gate and --view-metrics out.")
     for path in (json, report):
         if path is not None:
             make_folder(path.parent)
@@ -89,6 +93,7 @@ def evaluate(
             work=work or _default_work(json, report),
             pictures=pictures,
             workers=workers,
+            with_depth=depth,
             progress=progress,
         )
     for result in results:

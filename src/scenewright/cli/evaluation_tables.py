@@ -8,6 +8,7 @@ from rich.table import Table
 from scenewright.evaluation.compare import Difference
 from scenewright.evaluation.protocols import PROTOCOLS
 from scenewright.evaluation.report import LABELS
+from scenewright.evaluation.room_scoring import ROOM_PROTOCOLS, RoomProtocol
 from scenewright.evaluation.run import Evaluation
 from scenewright.systems.registry import usable_systems
 
@@ -23,15 +24,24 @@ def print_summary(results: Sequence[Evaluation]) -> None:
         failed = sum(record["status"] == "failed" for record in result.records)
         counts = f"{len(result.records)} scenes" + (f", {failed} failed" if failed else "")
         table.add_column(f"{result.protocol.name} ({counts})", justify="right")
-    for name, label in LABELS.items():
-        cells = [
-            f"{_number(r.mean[name])}  [dim]{_number(r.ci95[name][0])} .. {_number(r.ci95[name][1])}" for r in results
-        ]
-        table.add_row(label, *cells)
+    # Protocols of rooms have measures of their own.
+    names = dict.fromkeys(
+        name for r in results for name in (r.mean if isinstance(r.protocol, RoomProtocol) else LABELS)
+    )
+    for name in names:
+        table.add_row(LABELS.get(name, name), *(_cell(result, name) for result in results))
     console.print(table)
     for record in results[0].records:
         for warning in record["warnings"]:
             console.print(f"{record['name']}: {warning}", style="yellow", markup=False)
+
+
+def _cell(result: Evaluation, name: str) -> str:
+    """Mean and interval; nothing where the protocol does not measure it."""
+    if name not in result.mean:
+        return ""
+    low, high = result.ci95[name]
+    return f"{_number(result.mean[name])}  [dim]{_number(low)} .. {_number(high)}"
 
 
 def print_comparison(first: str, second: str, differences: Sequence[Difference], num_scenes: int) -> None:
@@ -64,7 +74,7 @@ def print_views(protocol: str, views: Mapping[str, float]) -> None:
 
 def print_list() -> None:
     console = Console()
-    console.print("Protocols:", *PROTOCOLS, sep="\n  ")
+    console.print("Protocols:", *PROTOCOLS, *ROOM_PROTOCOLS, sep="\n  ")
     lines = []
     for spec in usable_systems():
         weights = spec.weights_help or ("mini, published or FOLDER" if spec.published is not None else "")

@@ -8,6 +8,8 @@ import torch
 
 from scenewright.errors import InputError
 from scenewright.evaluation.protocols import find_protocol
+from scenewright.evaluation.room_scoring import ROOM_PROTOCOLS
+from scenewright.evaluation.rooms import TRUE_BOXES, evaluate_rooms
 from scenewright.evaluation.run import Evaluation, evaluate_folders, evaluate_system
 from scenewright.evaluation.systems import CameraKnowledge, open_for_evaluation
 from scenewright.progress import SILENT, Progress, within
@@ -36,6 +38,7 @@ def evaluate(
     work: str | Path = "scenewright_evaluation",
     pictures: bool = True,
     workers: int = 0,
+    with_depth: bool = True,
     progress: Progress = SILENT,
 ) -> list[Evaluation]:
     """Scores under every protocol; interrupted work goes on where it was.
@@ -49,6 +52,7 @@ def evaluate(
         work: folder for records, generated scenes and pictures.
         pictures: draws pictures for a report.
         workers: processes that score; 0 chooses. The numbers do not depend on it.
+        with_depth: hand true distances to a system that reads panoramas.
 
     Raises:
         InputError: neither pair of arguments is complete, there is no such protocol, or a folder holds no scene.
@@ -59,6 +63,20 @@ def evaluate(
             "Expected either predictions and their ground truth, or test scenes and a system that generates them."
         )
     base, results = Path(work), []
+    rooms = [ROOM_PROTOCOLS[name] for name in protocols if name in ROOM_PROTOCOLS]
+    if rooms:
+        if len(rooms) < len(protocols):
+            raise InputError("Protocols of rooms and of single views cannot be mixed; run evaluate once for each kind.")
+        truths = ground_truth if scenes is None else scenes
+        assert truths is not None
+        maker = _room_maker(predictions, system, weights, str(device), Path(truths), progress)
+        return [
+            evaluate_rooms(
+                maker, truths, rule, work=base, seed=seed, weights=weights, with_depth=with_depth,
+                progress=within(progress, rule.name),
+            )
+            for rule in rooms
+        ]  # fmt: skip
     chosen = [find_protocol(name) for name in protocols]
     if isinstance(system, str) and scenes is not None:
         system = open_for_evaluation(
@@ -86,3 +104,20 @@ def evaluate(
                 )
             )
     return results
+
+
+def _room_maker(
+    predictions: str | Path | None,
+    system: str | System | None,
+    weights: str | None,
+    device: str,
+    scenes: Path,
+    progress: Progress,
+) -> System | Path | str:
+    """Whatever makes the rooms: a folder, the baseline, or a system that reads panoramas."""
+    if predictions is not None:
+        return Path(predictions)
+    assert system is not None
+    if isinstance(system, str) and system != TRUE_BOXES:
+        return open_for_evaluation(system, weights, reads="panorama", device=device, scenes=scenes, progress=progress)
+    return system

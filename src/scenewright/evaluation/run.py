@@ -25,6 +25,7 @@ from scenewright.evaluation.folders import ScenePair, find_pairs
 from scenewright.evaluation.pictures import save_pictures
 from scenewright.evaluation.protocols import EvaluationProtocol
 from scenewright.evaluation.records import record_of
+from scenewright.evaluation.room_scoring import RoomProtocol
 from scenewright.evaluation.scoring import SceneScore, failed_scene, score_scene, unscored_scene
 from scenewright.evaluation.shapes import ShapeScene, shapes_from_scene
 from scenewright.evaluation.sources import SceneSource, SourceScene, find_sources
@@ -66,7 +67,7 @@ class Evaluation:
     """Everything a run found; `records` are plain JSON data, one per scene."""
 
     system: str
-    protocol: EvaluationProtocol
+    protocol: EvaluationProtocol | RoomProtocol
     records: tuple[dict[str, Any], ...]
     mean: dict[str, float]
     ci95: dict[str, list[float]]

@@ -10,6 +10,7 @@ from scenewright.errors import InputError
 from scenewright.progress import SILENT, Progress
 from scenewright.systems.loading import load
 from scenewright.systems.registry import find_system
+from scenewright.systems.spec import Reads
 from scenewright.systems.system import System
 from scenewright.types import Camera
 
@@ -42,23 +43,26 @@ def open_for_evaluation(
     name: str,
     weights: str | None = None,
     *,
+    reads: Reads = "masks",
     device: str = "cpu",
     scenes: Path | None = None,
     work: Path | None = None,
     progress: Progress = SILENT,
 ) -> System:
-    """The system of that name, ready to generate test scenes, which are pictures with masks.
+    """The system of that name, ready to generate test scenes.
 
     Args:
         weights: as given with --weights.
+        reads: the kind of pictures that the scenes hold.
         scenes: the test scenes' folder.
         work: a folder to keep things in.
 
     Raises:
-        InputError: there is no such system, or it does not read pictures with masks.
+        InputError: there is no such system, or it reads another kind of pictures.
         WeightsError: there are no weights, or they cannot be read.
     """
     spec = find_system(name)
-    if spec.reads != "masks":
-        raise InputError(f"'{name}' reads {spec.reads} pictures, but test scenes are pictures with masks.")
+    if spec.reads != reads:
+        wanted = "panoramas" if reads == "panorama" else "pictures with masks"
+        raise InputError(f"'{name}' reads {spec.reads} pictures, but the protocol is for {wanted}.")
     return load(name, weights, device=device, scenes=scenes, work=work, progress=progress)

@@ -7,6 +7,7 @@ comes out is a `Scene` whose floor lies at z = 0.
 Legend: A assets, F faces. Frames: cube; world z up, metres, floor at 0, the panorama looks along +y.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -78,7 +79,9 @@ def compose_room(
         lift[2, 3] = room.camera_height_m
         wanted = planes if layout == "planes" else [part for part in planes if part[0] == "ceiling"]
         objects += [SceneObject(name, (mesh,), world_from_object=lift, role="shell") for name, mesh in wanted]
-    pose = torch.tensor([[1.0, 0, 0, 0], [0, 0, -1, room.camera_height_m], [0, 1, 0, 0], [0, 0, 0, 1]])
+    # The picture as it was given looks along another direction than the one turned to the walls.
+    c, s = math.cos(room.heading), math.sin(room.heading)
+    pose = torch.tensor([[c, -s, 0.0, 0.0], [0, 0, -1, room.camera_height_m], [s, c, 0, 0], [0, 0, 0, 1]])
     height, width = room.panorama.rgb.shape[:2]
     walls = Room(torch.from_numpy(polygon).float(), top) if len(polygon) >= 4 else None
     return Scene(

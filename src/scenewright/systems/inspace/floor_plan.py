@@ -25,6 +25,7 @@ __all__ = ["evened", "outline", "plane_meshes", "seen_polygon", "snapped_to_wall
 
 _GRID_M = 0.05
 _MIN_STEP_M = 0.25
+_BLENDED_TEXELS = 2
 _HIDDEN_SHARE = 0.97
 """A texel is hidden where the distance seen along its ray is less than this share of its own."""
 
@@ -206,6 +207,8 @@ def _plane(
     s, t = ((torch.arange(n, dtype=torch.float64) + 0.5) / n for n in size)
     texels = origin + s[None, :, None] * u + t[:, None, None] * v
     color, seen = _looked_up(texels, panorama)
+    # The rim of what hides a plane blends into the pixels beside it.
+    seen = torch.from_numpy(ndimage.binary_erosion(seen.numpy(), iterations=_BLENDED_TEXELS, border_value=1))
     if bool(seen.any()) and not bool(seen.all()):
         nearest = ndimage.distance_transform_edt(~seen.numpy(), return_distances=False, return_indices=True)
         color = color[torch.from_numpy(nearest[0]), torch.from_numpy(nearest[1])]

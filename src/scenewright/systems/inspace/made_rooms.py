@@ -2,15 +2,15 @@
 
     compose_room -> made_room -> MadeRoom; write_rooms: a .npz file per chunk of rooms, read by read_rooms
 
-The frame of a room is the one that `room_input` finds from its distances, as in use; walls lie along the axes, in one of
-four headings. Occupancy and boxes are exact, also where the camera sees nothing.
+The frame of a room is the one that `room_input` finds from its distances, as in use; walls lie along the axes, in
+one of four headings. Occupancy and boxes are exact, also where the camera sees nothing.
 
 Legend: H, W panorama size, N objects, P points of each, R coarse resolution. Frame: cube (`room_frame`).
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from scenewright.data.composition import ComposedScene
 from scenewright.data.ground_truth import prepare_scene
+from scenewright.data.room_shell import polygon_contains
 from scenewright.data.rooms import compose_room
 from scenewright.data.selection import Selector
 from scenewright.data.viewpoints import level_pose
@@ -27,6 +28,7 @@ from scenewright.errors import InputError
 from scenewright.io.atomic import atomic_path
 from scenewright.systems.inspace.panorama import Panorama, PanoramaSettings, room_input
 from scenewright.systems.inspace.partial_geometry import COARSE_RESOLUTION, PointFilters, occupied_cells
+from scenewright.systems.options import RoomOverride
 from scenewright.types import Mesh
 
 __all__ = ["MadeRoom", "made_room", "read_rooms", "write_rooms"]
@@ -72,7 +74,7 @@ def made_room(selector: Selector, rng: np.random.Generator, *, height: int = PAN
     picture = prepare_scene(scene, shadow_size=256).panorama(
         level_pose(tuple(position.tolist()), heading), height, supersample=1
     )
-    settings = PanoramaSettings(heading=0.0, filters=PointFilters(), face_size=16)
+    settings = PanoramaSettings(known=RoomOverride(heading=0.0), filters=PointFilters(), face_size=16)
     try:
         found = room_input(Panorama(picture.rgb, picture.depth_m), settings)
     except InputError:
@@ -101,7 +103,9 @@ def made_room(selector: Selector, rng: np.random.Generator, *, height: int = PAN
         cube = found.frame.to_cube(torch.from_numpy(centre))[0].tolist()
         yaw = (placed.yaw + turn + math.pi) % (2 * math.pi) - math.pi
         boxes.append([*cube, *(side * found.frame.scale for side in placed.size_m), yaw])
-    polygon = around_camera(np.column_stack([scene.layout["floor_polygon_xy"], np.zeros(len(scene.layout["floor_polygon_xy"]))]))
+    polygon = around_camera(
+        np.column_stack([scene.layout["floor_polygon_xy"], np.zeros(len(scene.layout["floor_polygon_xy"]))])
+    )
     kept = [points[rng.integers(len(points), size=NUM_POINTS)] for points in objects]
     in_cube = [found.frame.to_cube(torch.from_numpy(around_camera(points))).numpy() for points in kept]
     return MadeRoom(
@@ -156,8 +160,6 @@ def _sampled(triangles: Float[np.ndarray, "T 3 3"], rng: np.random.Generator) ->
 
 def _distance_outside(points: Float[np.ndarray, "M 2"], corners: Float[np.ndarray, "C 2"]) -> Float[np.ndarray, " M"]:
     """Distance to an axis-parallel polygon, 0 inside (largest of both axes)."""
-    from scenewright.data.room_shell import polygon_contains
-
     outside = ~polygon_contains(corners, points)
     distance = np.zeros(len(points))
     rest = points[outside]
@@ -195,9 +197,8 @@ def write_rooms(selector: Selector, folder: Path, *, seed: int, start: int, coun
         arrays[name], arrays[f"{name}_count"] = np.concatenate(values), np.array([len(value) for value in values])
     arrays["points"] = arrays["points"].astype(np.float16)
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, **arrays)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
     return path
 
 

@@ -4,10 +4,10 @@
 |---|---|
 | structure | `latent` [C, R, R, R], `tokens` [6, T, D], `camera` [3], optional `partial` as `latent` |
 | boxes | `occupancy` [R, R, R], optional `seen` of the same size, `boxes` [N, 7] |
-| detail | `coords` [M, 3], `latent` [M, C], optional `shape_latent`, `lengths` [P], `boxes` [A, 7], `tokens`, `camera` |
+| detail | `coords` [M, 3], `latent` [M, C], optional `shape_latent`, `lengths` [P], `boxes`, `tokens`, `camera` |
 
-Parts of a detail sample lie one after another: the room, the layout, then the assets; `lengths` are their cells (0 for a
-layout that is missing). Latents are normalised already.
+Parts of a detail sample lie one after another: the room, the layout, then the assets; `lengths` are their cells (0 for
+a layout that is missing). Latents are normalised already.
 
 Legend: B rooms, N boxes, R grid side.
 """

@@ -5,6 +5,7 @@
     scenegen.safetensors, iscene.safetensors
     shape_encoder.safetensors
     {shape,texture}_{decoder,flow}.safetensors, latent_statistics.json
+    room_flow.safetensors, structure_encoder.safetensors: InSpace's coarse stage
 
 They ship in fp16 with the package (assets/mini) and run in fp32.
 """
@@ -18,15 +19,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from scenewright.backbones.structure_vae import StructureDecoder
+from scenewright.backbones.structure_vae import StructureDecoder, StructureEncoder
 from scenewright.backbones.trellis2.latent_flow import LatentFlow
 from scenewright.backbones.trellis2.shape_vae import ShapeDecoder, ShapeEncoder
+from scenewright.backbones.trellis2.structure_flow import StructureFlow
 from scenewright.backbones.trellis2.texture_vae import TextureDecoder
 from scenewright.errors import WeightsError
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
 from scenewright.systems.mini.conditioner import PictureConditioner
 from scenewright.systems.mini.sizes import (
     ISCENE,
+    ROOM_FLOW,
     SCENEGEN,
     SHAPE_DECODER,
     SHAPE_ENCODER,
@@ -40,13 +43,15 @@ from scenewright.systems.single_object.latent_preparation import read_statistics
 from scenewright.weights.load import load_weights
 from scenewright.weights.record import LatentStatistics
 
-__all__ = ["LATENT_NETWORKS", "LatentNetworks", "MiniNetworks", "has_weights", "mini_folder"]
+__all__ = ["LATENT_NETWORKS", "LatentNetworks", "MiniNetworks", "RoomNetworks", "has_weights", "mini_folder"]
 
 _STATISTICS = "latent_statistics.json"
 _FLOWS: dict[str, Callable[[], nn.Module]] = {
     "scenegen": partial(SceneStructureFlow, SCENEGEN),
     "iscene": partial(SceneContextFlow, ISCENE),
 }
+_OBJECT_FLOW_OF = {"inspace": "iscene"}
+"""Systems whose objects another system's flow makes."""
 LATENT_NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "shape_encoder": partial(ShapeEncoder, SHAPE_ENCODER),
     "shape_decoder": partial(ShapeDecoder, SHAPE_DECODER),
@@ -65,7 +70,12 @@ def mini_folder() -> Path:
 def has_weights(system: str, folder: Path | None = None) -> bool:
     """Whether a system's weights are there."""
     place = folder or mini_folder()
-    needed = [*_files(system, place).values(), *(place / f"{name}.safetensors" for name in LATENT_NETWORKS)]
+    rooms = _room_files(place).values() if system == "inspace" else ()
+    needed = [
+        *_files(_OBJECT_FLOW_OF.get(system, system), place).values(),
+        *rooms,
+        *(place / f"{name}.safetensors" for name in LATENT_NETWORKS),
+    ]
     return all(path.is_file() for path in [*needed, place / _STATISTICS])
 
 
@@ -132,6 +142,34 @@ class LatentNetworks:
         _check_files(files | {"statistics": place / _STATISTICS})
         networks = {name: _loaded(files, device, build, name) for name, build in LATENT_NETWORKS.items()}
         return cls(**networks, statistics=read_statistics(place / _STATISTICS), files=files)
+
+
+@dataclass(frozen=True)
+class RoomNetworks:
+    """InSpace's coarse flow and the encoder of partial geometry."""
+
+    flow: StructureFlow
+    structure_encoder: StructureEncoder
+    files: Mapping[str, Path]
+
+    @classmethod
+    def load(cls, folder: Path | None = None, *, device: torch.device | str = "cpu") -> "RoomNetworks":
+        """The networks of whole rooms.
+
+        Raises:
+            WeightsError: a file is missing, damaged, or of other sizes.
+        """
+        files = _room_files(folder or mini_folder())
+        _check_files(files)
+        return cls(
+            flow=_loaded(files, device, partial(StructureFlow, ROOM_FLOW), "room_flow"),
+            structure_encoder=_loaded(files, device, partial(StructureEncoder, STRUCTURE_VAE), "structure_encoder"),
+            files=files,
+        )
+
+
+def _room_files(folder: Path) -> dict[str, Path]:
+    return {name: folder / f"{name}.safetensors" for name in ("room_flow", "structure_encoder")}
 
 
 def _check_files(files: Mapping[str, Path]) -> None:

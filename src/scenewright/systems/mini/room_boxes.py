@@ -1,7 +1,7 @@
 """Boxes of furniture from distances alone, without a network: what hangs together in front of floor and walls.
 
-Neighbouring pixels belong together where their points are near; a piece's box is the upright one of least area around its
-points, reaches down to the floor where it nearly does, and back to a wall that it nearly touches.
+Neighbouring pixels belong together where their points are near; a piece's box is the upright one of least area around
+its points, reaches down to the floor where it nearly does, and back to a wall that it nearly touches.
 
 Legend: H, W panorama size, N points, C corners of the floor. Frame: world around the camera, z up, metres.
 """

@@ -30,7 +30,7 @@ from scenewright.systems.inspace.room_frame import depth_points
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
 from scenewright.systems.mini.pictures import PICTURE_SIZE
 
-__all__ = ["ObjectCrop", "object_crop", "sampled_shapes", "shape_of"]
+__all__ = ["ObjectCrop", "looked_up", "object_crop", "sampled_shapes", "shape_of"]
 
 _MARGIN = 1.2
 _GROWN_M = 0.04
@@ -106,7 +106,7 @@ def _evidence(
     if panorama.distance_m is not None:
         side = float(world_from_cube[:3, 0].norm())
         distance = world.norm(dim=1)
-        hit = _looked_up(panorama.distance_m, world)
+        hit = looked_up(panorama.distance_m, world)
         hidden &= ~(hit > distance + _PASSED * side / resolution)
         points = depth_points(panorama.distance_m).flatten(0, 1)
         points = points[_shown(points, box, floor_m) & (panorama.distance_m.flatten() > 0)]
@@ -118,7 +118,7 @@ def _evidence(
     return seen.view(shape), (hidden & ~seen).view(shape)
 
 
-def _looked_up(distance_m: Float[Tensor, "h w"], world: Float[Tensor, "N 3"]) -> Float[Tensor, " N"]:
+def looked_up(distance_m: Float[Tensor, "h w"], world: Float[Tensor, "N 3"]) -> Float[Tensor, " N"]:
     """Distance seen along the rays of points, of the nearest pixel; infinite where nothing is hit."""
     height, width = distance_m.shape
     azimuth = torch.atan2(world[:, 0], world[:, 1])
@@ -149,7 +149,7 @@ def _picture(
     if panorama.distance_m is None:
         alpha = _box_outline(seen[:, :2] / ahead[:, None] / half, size)
         return torch.cat([rgb * alpha, alpha[None]]), size**2
-    distance = _looked_up(panorama.distance_m, rays.flatten(0, 1)).view(size, size)
+    distance = looked_up(panorama.distance_m, rays.flatten(0, 1)).view(size, size)
     points = rays * torch.where(distance.isfinite(), distance, 0.0)[..., None]
     alpha = (_shown(points, box, floor_m) & distance.isfinite()).float()
     cropped = torch.cat([rgb * alpha, alpha[None]])
@@ -208,9 +208,7 @@ def sampled_shapes(
     return decoder(sampled[:, -1])[:, 0].sigmoid()
 
 
-def shape_of(
-    crop: ObjectCrop, likely: Float[Tensor, "R R R"] | None, threshold: float
-) -> Bool[Tensor, "R R R"]:
+def shape_of(crop: ObjectCrop, likely: Float[Tensor, "R R R"] | None, threshold: float) -> Bool[Tensor, "R R R"]:
     """What is seen, and what is hidden and likely (all that is hidden where nothing is known of it)."""
     if likely is None:
         return crop.seen | crop.hidden

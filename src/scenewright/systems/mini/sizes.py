@@ -21,6 +21,7 @@ __all__ = [
     "ROOM_FACE_SIZE",
     "ROOM_FLOW",
     "ROOM_RESOLUTION",
+    "ROOM_SAMPLER",
     "SAMPLER",
     "SCENEGEN",
     "SHAPE_DECODER",
@@ -127,3 +128,6 @@ ROOM_FLOW = dataclasses.replace(SHAPE_FLOW, in_channels=8, out_channels=8, num_b
 
 ROOM_BOXES = BoxNetworkConfig(resolution=ROOM_RESOLUTION, base_channels=8)
 """InSpace's box network on the coarse cells."""
+
+ROOM_SAMPLER = SamplerConfig(steps=12, guidance_strength=1.0, guidance_interval=(0.3, 1.0), rescale_t=3.0)
+"""Of the coarse flow."""

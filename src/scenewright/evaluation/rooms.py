@@ -1,0 +1,169 @@
+"""Evaluates rooms made from panoramas: a system, a folder of scene files, or the baseline of true boxes. Resumable."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from scenewright import __version__
+from scenewright.data.probe_scenes import find_test_scenes
+from scenewright.evaluation.room_scoring import (
+    AP_THRESHOLDS,
+    RoomProtocol,
+    RoomTruth,
+    read_room_truth,
+    score_room,
+    true_boxes,
+)
+from scenewright.evaluation.run import SCENE_FAILURES, Evaluation
+from scenewright.io.scene_file import load_scene, save_scene
+from scenewright.jobs import Store, files_stamp, key_of
+from scenewright.machine import machine_facts, peak_memory_bytes
+from scenewright.metrics.boxes import average_precision
+from scenewright.progress import SILENT, Progress
+from scenewright.systems.system import System
+from scenewright.types import PanoramaCamera, Scene, View
+
+__all__ = ["TRUE_BOXES", "evaluate_rooms", "room_means"]
+
+logger = logging.getLogger(__name__)
+
+TRUE_BOXES = "true_boxes"
+"""Name of the baseline: the true room, each true box as a cuboid."""
+
+
+def evaluate_rooms(
+    maker: System | Path | str,
+    scenes: str | Path,
+    protocol: RoomProtocol,
+    *,
+    work: str | Path,
+    seed: int = 0,
+    weights: str | None = None,
+    with_depth: bool = True,
+    progress: Progress = SILENT,
+) -> Evaluation:
+    """Scores the rooms of all panoramas below `scenes`.
+
+    Args:
+        maker: a system that reads panoramas, a folder of `NAME.glb`, or `TRUE_BOXES`.
+        work: folder for records and generated rooms (`generated/NAME.glb`); reused to resume.
+        with_depth: hand the true distances to the system.
+
+    Raises:
+        InputError: there is no panorama below `scenes`.
+    """
+    folders, root = find_test_scenes(scenes), Path(scenes)
+    store = Store(Path(work) / protocol.name)
+    made_in = Path(work) / "generated"
+    name = maker if isinstance(maker, str) else maker.name
+    facts: dict[str, Any] = {"maker": name, "seed": seed, "version": __version__, "depth": with_depth}
+    if not isinstance(maker, str | Path):
+        facts["weights"] = maker.weights_sha256()
+    records = []
+    for number, folder in enumerate(folders):
+        label = folder.relative_to(root).as_posix() if folder != root else folder.name
+        progress.stage(label)(number, len(folders))
+        given = [maker / f"{label}.glb"] if isinstance(maker, Path) else []
+        key = key_of(
+            protocol=repr(protocol), files=files_stamp(folder, *[path for path in given if path.exists()]), **facts
+        )
+        record = store.read(label, key)
+        if record is None:
+            record = _record(maker, folder, label, protocol, made_in, seed, with_depth)
+            store.write(label, key, record)
+        records.append(record)
+    mean, interval = _summary(records, protocol)
+    title = name if weights is None else f"{name} ({weights})"
+    return Evaluation(
+        title if with_depth or isinstance(maker, str | Path) else f"{title}, without depth",
+        protocol,
+        tuple(records),
+        mean,
+        interval,
+        machine_facts(),
+        store.folder,
+        datetime.now(UTC).date().isoformat(),
+    )
+
+
+def _record(
+    maker: System | Path | str,
+    folder: Path,
+    label: str,
+    protocol: RoomProtocol,
+    made_in: Path,
+    seed: int,
+    with_depth: bool,
+) -> dict[str, Any]:
+    record: dict[str, Any] = {"name": label, "status": "scored", "error": None, "warnings": [], "metrics": {}}
+    record |= {"detections": [], "num_truths": 0, "seconds": {}, "peak_memory_mb": {}}
+    try:
+        truth = read_room_truth(folder, label)
+        record["num_truths"] = len(truth.boxes)
+        started = time.perf_counter()
+        scene = _made(maker, truth, seed, with_depth)
+        if not isinstance(maker, str | Path):
+            record["seconds"]["generate"] = time.perf_counter() - started
+            record["peak_memory_mb"]["cpu"] = round((peak_memory_bytes() or 0) / 2**20, 1)
+            (made_in / label).parent.mkdir(parents=True, exist_ok=True)
+            save_scene(scene, made_in / f"{label}.glb")
+        score = score_room(scene, truth, protocol)
+        record |= {"metrics": score.metrics, "detections": [[c, list(flags)] for c, flags in score.detections]}
+        record["warnings"] = list(scene.notes)
+    except SCENE_FAILURES as error:
+        record |= {"status": "failed", "error": str(error)}
+        logger.warning("Scene '%s' is scored as failed: %s", label, error)
+    return record
+
+
+def _made(maker: System | Path | str, truth: RoomTruth, seed: int, with_depth: bool) -> Scene:
+    if isinstance(maker, str):
+        return true_boxes(truth)
+    if isinstance(maker, Path):
+        return load_scene(maker / f"{truth.name}.glb")
+    height, width = truth.rgb.shape[:2]
+    camera = PanoramaCamera(torch.eye(4), width, height)
+    image = Image.fromarray(truth.rgb.numpy())
+    return maker.generate(View(image, camera=camera, depth_m=truth.distance_m if with_depth else None), seed=seed)
+
+
+def room_means(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Mean of every number over the rooms that have it (a room that failed counts as 0 where more is better), and AP of
+    all boxes together where boxes were scored."""
+    names = sorted({name for record in records for name in record["metrics"]})
+    means = {}
+    for name in names:
+        values = [record["metrics"].get(name, np.nan if name.endswith(("cd", "psnr")) else 0.0) for record in records]
+        means[name] = float(np.nanmean(values))
+    rows = [row for record in records for row in record["detections"]]
+    if rows:
+        confidence = np.array([row[0] for row in rows])
+        total = sum(record["num_truths"] for record in records)
+        for level, threshold in enumerate(AP_THRESHOLDS):
+            hits = np.array([row[1][level] for row in rows])
+            means[f"box_ap_{round(100 * threshold)}"] = average_precision(hits, confidence, total)
+    return means
+
+
+def _summary(
+    records: Sequence[Mapping[str, Any]], protocol: RoomProtocol
+) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """Means, and percentile bootstrap intervals over rooms."""
+    rng = np.random.default_rng(protocol.seed)
+    draws = [
+        room_means([records[k] for k in rng.integers(len(records), size=len(records))])
+        for _ in range(protocol.num_bootstrap)
+    ]
+    means, tail = room_means(records), (1 - protocol.confidence_level) / 2
+    intervals = {}
+    for name in means:
+        values = [draw[name] for draw in draws if name in draw]
+        intervals[name] = [float(q) for q in np.nanquantile(values, [tail, 1 - tail])]
+    return means, intervals
