@@ -9,7 +9,7 @@ import torch
 from scenewright.errors import InputError
 from scenewright.evaluation.protocols import find_protocol
 from scenewright.evaluation.room_scoring import ROOM_PROTOCOLS
-from scenewright.evaluation.rooms import TRUE_BOXES, evaluate_rooms
+from scenewright.evaluation.rooms import TRUE_BOXES, MadeScene, evaluate_rooms
 from scenewright.evaluation.run import Evaluation, evaluate_folders, evaluate_system
 from scenewright.evaluation.systems import CameraKnowledge, open_for_evaluation
 from scenewright.progress import SILENT, Progress, within
@@ -70,13 +70,21 @@ def evaluate(
         truths = ground_truth if scenes is None else scenes
         assert truths is not None
         maker = _room_maker(predictions, system, weights, str(device), Path(truths), progress)
+        made: dict[str, MadeScene] = {}
         return [
             evaluate_rooms(
-                maker, truths, rule, work=base, seed=seed, weights=weights, with_depth=with_depth,
+                maker,
+                truths,
+                rule,
+                work=base,
+                seed=seed,
+                weights=weights,
+                with_depth=with_depth,
+                made=made,
                 progress=within(progress, rule.name),
             )
             for rule in rooms
-        ]  # fmt: skip
+        ]
     chosen = [find_protocol(name) for name in protocols]
     if isinstance(system, str) and scenes is not None:
         system = open_for_evaluation(

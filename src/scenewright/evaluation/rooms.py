@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,12 +31,21 @@ from scenewright.progress import SILENT, Progress
 from scenewright.systems.system import System
 from scenewright.types import PanoramaCamera, Scene, View
 
-__all__ = ["TRUE_BOXES", "evaluate_rooms", "room_means"]
+__all__ = ["TRUE_BOXES", "MadeScene", "evaluate_rooms", "room_means"]
 
 logger = logging.getLogger(__name__)
 
 TRUE_BOXES = "true_boxes"
 """Name of the baseline: the true room, each true box as a cuboid."""
+
+
+@dataclass(frozen=True)
+class MadeScene:
+    """A scene, how long it took, and the largest memory of the process until then."""
+
+    scene: Scene
+    seconds: float
+    peak_memory_bytes: int
 
 
 def evaluate_rooms(
@@ -47,6 +57,7 @@ def evaluate_rooms(
     seed: int = 0,
     weights: str | None = None,
     with_depth: bool = True,
+    made: dict[str, MadeScene] | None = None,
     progress: Progress = SILENT,
 ) -> Evaluation:
     """Scores the rooms of all panoramas below `scenes`.
@@ -55,6 +66,7 @@ def evaluate_rooms(
         maker: a system that reads panoramas, a folder of `NAME.glb`, or `TRUE_BOXES`.
         work: folder for records and generated rooms (`generated/NAME.glb`); reused to resume.
         with_depth: hand the true distances to the system.
+        made: scenes of this run by name, which are not generated again for another protocol.
 
     Raises:
         InputError: there is no panorama below `scenes`.
@@ -76,7 +88,7 @@ def evaluate_rooms(
         )
         record = store.read(label, key)
         if record is None:
-            record = _record(maker, folder, label, protocol, made_in, seed, with_depth)
+            record = _record(maker, folder, label, protocol, made_in, seed, with_depth, {} if made is None else made)
             store.write(label, key, record)
         records.append(record)
     mean, interval = _summary(records, protocol)
@@ -101,19 +113,24 @@ def _record(
     made_in: Path,
     seed: int,
     with_depth: bool,
+    made: dict[str, MadeScene],
 ) -> dict[str, Any]:
     record: dict[str, Any] = {"name": label, "status": "scored", "error": None, "warnings": [], "metrics": {}}
     record |= {"detections": [], "num_truths": 0, "seconds": {}, "peak_memory_mb": {}}
     try:
         truth = read_room_truth(folder, label)
         record["num_truths"] = len(truth.boxes)
-        started = time.perf_counter()
-        scene = _made(maker, truth, seed, with_depth)
+        if label not in made:
+            started = time.perf_counter()
+            scene = _made(maker, truth, seed, with_depth)
+            made[label] = MadeScene(scene, time.perf_counter() - started, peak_memory_bytes() or 0)
+            if not isinstance(maker, str | Path):
+                (made_in / label).parent.mkdir(parents=True, exist_ok=True)
+                save_scene(scene, made_in / f"{label}.glb")
+        scene = made[label].scene
         if not isinstance(maker, str | Path):
-            record["seconds"]["generate"] = time.perf_counter() - started
-            record["peak_memory_mb"]["cpu"] = round((peak_memory_bytes() or 0) / 2**20, 1)
-            (made_in / label).parent.mkdir(parents=True, exist_ok=True)
-            save_scene(scene, made_in / f"{label}.glb")
+            record["seconds"]["generate"] = made[label].seconds
+            record["peak_memory_mb"]["cpu"] = round(made[label].peak_memory_bytes / 2**20, 1)
         score = score_room(scene, truth, protocol)
         record |= {"metrics": score.metrics, "detections": [[c, list(flags)] for c, flags in score.detections]}
         record["warnings"] = list(scene.notes)

@@ -25,7 +25,7 @@ SPEC = SystemSpec(
         "trellis2/texture_decoder",
     ),
     takes=frozenset({"decoder_weights", "dtype", "guidance", "max_faces", "steps", "texture_size"}),
-    mini="scenewright.systems.mini.room_system:open_inspace",
+    mini="scenewright.systems.mini.panorama_system:open_inspace",
     tasks={
         "inspace_structure": "scenewright.systems.inspace.tasks:structure",
         "inspace_boxes": "scenewright.systems.inspace.tasks:boxes",

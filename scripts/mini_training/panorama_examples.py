@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 
 from scenewright.backbones.structure_vae import StructureEncoder
@@ -24,10 +24,11 @@ from scenewright.progress import Advance, ignore
 from scenewright.systems.inspace.made_rooms import MadeRoom, read_rooms
 from scenewright.systems.inspace.room_sets import quarter_turned
 from scenewright.systems.mini.conditioner import PictureConditioner
-from scenewright.systems.mini.encoding import relit
-from scenewright.systems.mini.sizes import ROOM_FACE_SIZE, ROOM_RESOLUTION
+from scenewright.systems.mini.panorama_system import coarsened, face_pictures
+from scenewright.systems.mini.sizes import ROOM_FACE_SIZE
+from scripts.mini_training.encoding import relit
 
-__all__ = ["coarsened", "encode_rooms", "face_tokens"]
+__all__ = ["encode_rooms"]
 
 _VALIDATION_EVERY = 10
 
@@ -70,7 +71,7 @@ def _structure_samples(
         yield {
             "latent": latents[0],
             "partial": latents[1],
-            "tokens": face_tokens(conditioner, faces, generator).half(),
+            "tokens": conditioner(_relit(face_pictures(faces), generator)).half(),
             "camera": turned[0][1][0, :3],
         }
 
@@ -83,19 +84,7 @@ def _box_sample(room: MadeRoom) -> dict[str, Tensor]:
     }
 
 
-def coarsened(occupied: Bool[Tensor, "fine fine fine"]) -> Bool[Tensor, "R R R"]:
-    """Mini's coarse grid: cells that hold an occupied one."""
-    factor = len(occupied) // ROOM_RESOLUTION
-    return torch.nn.functional.max_pool3d(occupied[None, None].float(), factor)[0, 0] > 0
-
-
-@torch.no_grad()
-def face_tokens(
-    conditioner: PictureConditioner, faces: UInt8[Tensor, "6 S S 3"], generator: torch.Generator | None = None
-) -> Float[Tensor, "6 T C"]:
-    """Condition tokens of the cube faces; with a generator, in random light, the same for all faces."""
-    pictures = torch.cat([faces.permute(0, 3, 1, 2).float() / 255, torch.ones(6, 1, *faces.shape[1:3])], 1)
-    if generator is not None:
-        strip = pictures.permute(1, 0, 2, 3).flatten(1, 2)
-        pictures = relit(strip[None], generator)[0].unflatten(1, (6, -1)).permute(1, 0, 2, 3)
-    return conditioner(pictures.to(conditioner.mean.device))
+def _relit(pictures: Float[Tensor, "6 4 S S"], generator: torch.Generator) -> Float[Tensor, "6 4 S S"]:
+    """Random light, the same for all faces."""
+    strip = pictures.permute(1, 0, 2, 3).flatten(1, 2)
+    return relit(strip[None], generator)[0].unflatten(1, (6, -1)).permute(1, 0, 2, 3)

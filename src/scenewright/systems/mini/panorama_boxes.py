@@ -37,8 +37,8 @@ class PieceSettings:
     floor: float = 0.03
     ceiling: float = 0.08
     wall: float = 0.06
-    gap: float = 0.03
-    gap_pixels: float = 3.0
+    gap: float = 0.05
+    gap_pixels: float = 4.0
     reach: float = 0.15
     overlap: float = 0.6
     min_pixels: int = 40

@@ -1,8 +1,8 @@
 """InSpace with the mini weights: a panorama, as a rule with distances, to a furnished room.
 
     room_input -> coarse cells (what is seen, and what the coarse flow puts where nothing is seen) -> floor polygon
-               -> boxes (`room_boxes`) -> structures in cubes of their own (`room_objects`) -> surfaces and materials
-               -> planes in the panorama's colours, composed
+               -> boxes (`panorama_boxes`) -> structures in cubes of their own (`panorama_objects`)
+               -> surfaces and materials -> planes in the panorama's colours, composed
 
 Small networks cannot see a whole room as finely as its distances tell it, so distances decide wherever they reach: the
 coarse flow fills what is hidden, boxes come from what hangs together, and I-Scene's flow completes each object's hidden
@@ -19,7 +19,7 @@ from typing import cast
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 from torch import Tensor
 
@@ -44,16 +44,24 @@ from scenewright.systems.iscene.structure_flow import SceneContextFlow
 from scenewright.systems.loading import OpenOptions
 from scenewright.systems.mini.latent_decoder import LatentDecoder
 from scenewright.systems.mini.networks import LatentNetworks, MiniNetworks, RoomNetworks
-from scenewright.systems.mini.room_boxes import PieceSettings, pieces
-from scenewright.systems.mini.room_examples import coarsened, face_tokens
-from scenewright.systems.mini.room_objects import ObjectCrop, looked_up, object_crop, sampled_shapes, shape_of
+from scenewright.systems.mini.occupancy import outer_shell
+from scenewright.systems.mini.panorama_boxes import PieceSettings, pieces
+from scenewright.systems.mini.panorama_objects import ObjectCrop, looked_up, object_crop, sampled_shapes, shape_of
 from scenewright.systems.mini.sizes import ROOM_FACE_SIZE, ROOM_RESOLUTION, ROOM_SAMPLER
 from scenewright.systems.options import DEFAULT, GenerateOptions
 from scenewright.systems.system import Views
 from scenewright.types import Mesh, Scene, View
 from scenewright.weights.hub import sha256_of
 
-__all__ = ["MiniInSpace", "MiniRoomSettings", "distance_of_cells", "mini_rooms", "open_inspace"]
+__all__ = [
+    "MiniInSpace",
+    "MiniRoomSettings",
+    "coarsened",
+    "distance_of_cells",
+    "face_pictures",
+    "mini_rooms",
+    "open_inspace",
+]
 
 _PSEUDO_HEIGHT = 128
 
@@ -66,7 +74,7 @@ class MiniRoomSettings:
         use_distances: let distances decide (False: the coarse flow starts from noise though there are any).
         samples: of every object's structure, averaged.
         likely: share of the samples that must hold a hidden cell for occupied.
-        object_start: flow time at which an object's structure starts, as what is seen of it mixed with noise.
+        object_start: flow time at which an object's structure starts, as what is seen or hidden of it mixed with noise.
         max_assets: boxes beyond are left out, smallest first.
     """
 
@@ -81,8 +89,8 @@ class MiniRoomSettings:
     pieces: PieceSettings = field(default_factory=PieceSettings)
     use_distances: bool = True
     samples: int = 2
-    likely: float = 0.35
-    object_start: float = 0.85
+    likely: float = 0.5
+    object_start: float = 0.7
     object_sampler: SamplerConfig = field(
         default_factory=lambda: SamplerConfig(steps=3, guidance_strength=0.0, rescale_t=3.0)
     )
@@ -199,7 +207,7 @@ class MiniInSpace:
 
         def make() -> CoarseCells:
             progress.stage("encode")
-            tokens = face_tokens(self.objects.conditioner, room.faces)
+            tokens = self.objects.conditioner(face_pictures(room.faces))
             seen, partial = _seen_grid(room), None
             if seen is not None:
                 partial = encode_partial_geometry(self.rooms.structure_encoder, seen.nonzero().int(), ROOM_RESOLUTION)
@@ -266,14 +274,14 @@ class MiniInSpace:
 
     @torch.no_grad()
     def _likely(self, crops: Sequence[ObjectCrop], rows: Sequence[int], seed: int) -> Float[Tensor, "A R R R"]:
-        """Likelihood of every cell, by samples that start from what is seen."""
+        """Likelihood of every cell, by samples that start from the shell of what is seen or hidden."""
         settings, flow = self.settings, cast(SceneContextFlow, self.objects.flow)
         tokens = self.objects.conditioner(torch.stack([crop.picture for crop in crops]))
-        seen = torch.stack([crop.seen for crop in crops])[:, None].float()
-        partial = self.rooms.structure_encoder(seen)[0]
+        shells = [torch.from_numpy(outer_shell((crop.seen | crop.hidden).numpy())) for crop in crops]
+        partial = self.rooms.structure_encoder(torch.stack(shells)[:, None].float())[0]
         generators = [object_generator(seed, str(row), "structure") for row in rows]
         shape = (flow.scene_config.num_slots, *partial.shape[1:])
-        total = torch.zeros(len(crops), *seen.shape[2:])
+        total = torch.zeros(len(crops), *shells[0].shape)
         for _ in range(settings.samples):
             noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
             total += sampled_shapes(
@@ -322,6 +330,17 @@ class MiniInSpace:
 
         kept = self.stages.kept("assets", (structures, room.frame, self.settings.finish, seed), tuple, make)
         return [RoomMesh("asset", mesh, row) for row, mesh in kept]
+
+
+def coarsened(occupied: Bool[Tensor, "fine fine fine"]) -> Bool[Tensor, "R R R"]:
+    """Mini's coarse grid: cells that hold an occupied one."""
+    factor = len(occupied) // ROOM_RESOLUTION
+    return torch.nn.functional.max_pool3d(occupied[None, None].float(), factor)[0, 0] > 0
+
+
+def face_pictures(faces: UInt8[Tensor, "6 S S 3"]) -> Float[Tensor, "6 4 S S"]:
+    """Cube faces as mini's conditioner reads pictures: nothing of them is cut out."""
+    return torch.cat([faces.permute(0, 3, 1, 2).float() / 255, torch.ones(6, 1, *faces.shape[1:3])], 1)
 
 
 def _image(picture: Float[Tensor, "4 P P"]) -> Image.Image:
