@@ -46,7 +46,7 @@ def generate(
         typer.Option(
             "--masks",
             "-m",
-            help="Masks of the objects: a label picture, folder, COCO or prompt .json, or auto; one per photograph.",
+            help="Masks of the objects: label picture, folder, COCO, LabelMe, CVAT, .npy, prompts or auto.",
         ),
     ] = None,
     out: Annotated[Path | None, out_option("Write the scene here (scene.glb), or a folder's scenes (scenes).")] = None,
@@ -75,7 +75,9 @@ def generate(
     faces: Faces = None,
     texture_size: TextureSize = None,
     splats: Annotated[Path | None, typer.Option(help="Write all Gaussians to this .ply, too.")] = None,
-    camera: Annotated[Path | None, typer.Option(help="The picture's camera as .json, where it is known.")] = None,
+    camera: Annotated[
+        Path | None, typer.Option(help="The picture's camera: .json, transforms.json, or a photograph with EXIF.")
+    ] = None,
     panorama: Annotated[
         bool, typer.Option("--panorama", help="Read the picture as a 2:1 panorama; one without masks is recognised.")
     ] = False,
