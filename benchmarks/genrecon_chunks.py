@@ -1,6 +1,6 @@
 """Time and memory of GenRecon over the number of chunks, with random weights of small size.
 
-    uv run python -m benchmarks.genrecon_chunks [--chunks 1 4 9 16]
+    uv run python -m benchmarks.genrecon_chunks [--chunks 1 4 9 16] [--steps 12]
 
 Every number of chunks runs in a process of its own. Printed are processor seconds of making the raw surface (encoding,
 three sampling stages, decoding) and of assembling it (cleaning, simplifying, unwrapping, baking), and the peak of
@@ -33,7 +33,7 @@ from scenewright.geometry.camera.cameras import look_at
 from scenewright.geometry.mesh.finish_options import FinishOptions
 from scenewright.systems.genrecon.captures import Capture, PosedPicture
 from scenewright.systems.genrecon.flow import ProjectedLatentFlow, ProjectedStructureFlow
-from scenewright.systems.genrecon.pipeline import KeptStages, ReconstructOptions, reconstruct
+from scenewright.systems.genrecon.pipeline import AS_PUBLISHED, KeptStages, reconstruct
 from scenewright.systems.genrecon.scene_assembly import scene_objects
 from scenewright.systems.genrecon.scene_plan import PlanOptions, ScenePlan, plan_scene
 from scenewright.systems.genrecon.tiling import Chunks
@@ -152,9 +152,14 @@ def square_of_chunks(count: int, options: PlanOptions) -> tuple[Capture, ScenePl
     return capture, replace(plan, chunks=chunks, chunk_views=tuple(k % len(plan.views) for k in range(count)))
 
 
-def measure(count: int) -> dict[str, float]:
+def measure(count: int, steps: int) -> dict[str, float]:
     """One number of chunks, in this process."""
-    options = ReconstructOptions(
+    options = AS_PUBLISHED
+    options = replace(
+        options,
+        structure_sampler=replace(options.structure_sampler, steps=steps),
+        shape_sampler=replace(options.shape_sampler, steps=steps),
+        texture_sampler=replace(options.texture_sampler, steps=steps),
         plan=PlanOptions(min_points_per_chunk=1, lattice_cells=CELLS // 2),
         image_size=128,
         max_cells=4000,
@@ -186,16 +191,18 @@ def timed(work: Callable[[], Any]) -> tuple[Any, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--chunks", type=int, nargs="+", default=[1, 4, 9, 16])
+    parser.add_argument("--steps", type=int, default=12, help="of each of the three sampling stages")
     parser.add_argument("--here", action="store_true", help="measure the first number in this process, print JSON")
     arguments = parser.parse_args()
     if arguments.here:
         torch.set_num_threads(1)
-        measure(1)  # compiles what is compiled
-        print(json.dumps(measure(arguments.chunks[0])))
+        measure(1, 1)  # compiles what is compiled
+        print(json.dumps(measure(arguments.chunks[0], arguments.steps)))
         return
     print("chunks  generation s (per chunk)  assembly s (of generation)  peak MiB: generation, with assembly   faces")
     for count in arguments.chunks:
         command = [sys.executable, "-m", "benchmarks.genrecon_chunks", "--here", "--chunks", str(count)]
+        command += ["--steps", str(arguments.steps)]
         done = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
         made, assembled = done["generation_s"], done["assembly_s"]
         print(

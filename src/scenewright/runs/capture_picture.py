@@ -25,7 +25,7 @@ _MAX_POINTS = 30_000
 _MARGIN = 0.05
 _PAPER, _INK, _USED, _UNUSED = (250, 250, 250), (40, 40, 40), (20, 90, 200), (150, 150, 150)
 # Even light: photographs hold the light of the place in the colours that were baked from them.
-_LIGHT = Lights(ambient=Ambient((1.0,) * 3, (0.75,) * 3))
+_LIGHT = Lights(ambient=Ambient((0.85,) * 3, (0.5,) * 3))
 # Shown without what lies above this share of the room's height, so that one looks into it.
 _CUT = 0.75
 
