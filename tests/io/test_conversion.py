@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from scenewright.errors import InputError
 from scenewright.io.conversion import convert
@@ -103,7 +104,7 @@ def test_an_obj_keeps_normals_colours_and_parts(tmp_path: Path) -> None:
     assert sorted(part.vertex_colors[:, :3].sum(1).tolist()) == [0.0, 1.0, 1.0, 1.0]
 
 
-def test_an_obj_cannot_make_us_read_elsewhere(tmp_path: Path) -> None:
+def test_an_obj_cannot_make_us_read_elsewhere(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = tmp_path / "inside"
     folder.mkdir()
     (tmp_path / "secret.mtl").write_text("newmtl x\nKd 1 0 0\n")
@@ -114,8 +115,11 @@ def test_an_obj_cannot_make_us_read_elsewhere(tmp_path: Path) -> None:
     assert part.vertices.tolist() == [[0, 0, 1], [1, 0, 0], [0, -1, 0]]  # y up
     (folder / "b.obj").write_text("mtllib b.mtl\n" + triangle)
     (folder / "b.mtl").write_text("newmtl x\nmap_Kd ../picture.png\n")
-    with pytest.raises(InputError, match="outside its own folder"):
-        load_scene(folder / "b.obj")
+    Image.new("RGB", (8, 8)).save(tmp_path / "picture.png")
+    (part,) = load_scene(folder / "b.obj").objects[0].parts
+    assert part.material is not None
+    assert part.material.base_color_texture is None
+    assert "'../picture.png' outside its own folder, which is not read" in caplog.text
 
 
 @pytest.mark.parametrize("content", [b"", b"v 0 0 0\n", b"\x00\xff\xfe garbage", b"v a b c\nf 1 2 3\n", b"f 1 2 9\n"])

@@ -11,14 +11,17 @@ import numpy as np
 import torch
 
 from scenewright.errors import InputError
+from scenewright.files import read_file, reading, spend
 from scenewright.geometry.color import linear_from_srgb, srgb_from_linear
 from scenewright.io.atomic import write_bytes
 from scenewright.io.format import Format
 from scenewright.types import Mesh, Scene, SceneObject, merged_mesh
 
-__all__ = ["MAX_BYTES", "PLY", "STL", "load_mesh", "read_bounded", "save_mesh"]
+__all__ = ["MAX_BYTES", "PLY", "STL", "load_mesh", "save_mesh"]
 
 MAX_BYTES = 1 << 30
+# A parser's lists and copies of a mesh in text.
+_BYTES_PER_BYTE = 24
 
 
 def load_mesh(path: str | Path) -> Mesh:
@@ -27,11 +30,17 @@ def load_mesh(path: str | Path) -> Mesh:
     Raises:
         InputError: missing, damaged, too large, of another format, or without triangles.
     """
-    import trimesh
-
     path = Path(path)
     suffix = _suffix(path)
-    content = read_bounded(path)
+    with reading(path, f"a {suffix[1:].upper()} mesh", "export it again"):
+        content = read_file(path, max_bytes=MAX_BYTES)
+        spend(_BYTES_PER_BYTE * len(content), "its geometry")
+        return _mesh_of(content, path, suffix)
+
+
+def _mesh_of(content: bytes, path: Path, suffix: str) -> Mesh:
+    import trimesh
+
     try:
         loaded = trimesh.load_mesh(io.BytesIO(content), file_type=suffix[1:], process=False)
         vertices, faces = np.asarray(loaded.vertices, np.float32), np.asarray(loaded.faces, np.int64)
@@ -50,23 +59,6 @@ def load_mesh(path: str | Path) -> Mesh:
         encoded = torch.from_numpy(rgba / 255)
         colors = torch.cat([linear_from_srgb(encoded[:, :3]), encoded[:, 3:]], dim=1)
     return Mesh(torch.from_numpy(vertices), torch.from_numpy(faces), vertex_colors=colors)
-
-
-def read_bounded(path: Path) -> bytes:
-    """Content of a mesh file of at most `MAX_BYTES`.
-
-    Raises:
-        InputError: it is missing, too large or cannot be read.
-    """
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise InputError(f"'{path}' has {size:,} bytes, more than the {MAX_BYTES:,} allowed.")
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise InputError(f"Mesh '{path}' does not exist; check the path.") from error
-    except OSError as error:
-        raise InputError(f"Mesh '{path}' cannot be read: {error.strerror}.") from error
 
 
 def save_mesh(mesh: Mesh, path: str | Path) -> Path:

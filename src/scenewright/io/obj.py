@@ -1,13 +1,14 @@
 """Wavefront OBJ with its materials (.mtl) and textures beside it: named objects, placed in the world.
 
-Materials are Kd (sRGB encoded), d, Pr, Pm (the PBR extension of the format) and the maps map_Kd, map_Pr, map_Pm and
-norm; vertex colours follow the positions. OBJ does not say which axis is up; by custom it is y. trimesh parses the
-faces; files that an OBJ names are read from its own folder only.
+Materials are Kd (sRGB encoded), d, Ke, Pr, Pm (the PBR extension of the format; else Ns) and the maps map_Kd, map_Pr,
+map_Pm, map_Ke and norm; vertex colours follow the positions. OBJ does not say which axis is up; by custom it is y.
+trimesh parses the faces; files that an OBJ names are read from its own folder only.
 """
 
 import io
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,22 @@ from PIL import Image
 from torch import Tensor
 
 from scenewright.errors import InputError
+from scenewright.files import read_file, reading, spend
 from scenewright.geometry.color import linear_from_srgb, srgb_from_linear
 from scenewright.geometry.frames import yup_from_zup, zup_from_yup
 from scenewright.io.atomic import write_together
 from scenewright.io.format import Format
 from scenewright.io.glb import read_beside
 from scenewright.io.images import decode_image, encode_png, pixels_of
-from scenewright.io.mesh_file import read_bounded
+from scenewright.io.mesh_file import MAX_BYTES
 from scenewright.types import Mesh, PBRMaterial, Scene, SceneObject
 
-__all__ = ["OBJ", "load_obj", "save_obj"]
+__all__ = ["OBJ", "load_obj", "parse_obj", "save_obj"]
+
+logger = logging.getLogger(__name__)
+
+# The lists and copies of a parser of text.
+_BYTES_PER_BYTE = 24
 
 
 def save_obj(scene: Scene, path: str | Path) -> Path:
@@ -126,33 +133,63 @@ def _material_lines(material: PBRMaterial, name: str, path: Path, files: dict[Pa
 
 
 def load_obj(path: str | Path) -> Scene:
-    """The objects of an OBJ file, one part per material, z up; without `o` lines one object named after the file.
+    """The objects of an OBJ file, one part per material, z up; without `o` lines by its groups, else one object.
+
+    Materials and textures that are damaged, or not in the file's folder, are left out with a warning.
 
     Raises:
-        InputError: missing, damaged, too large, without triangles, or a texture that cannot be read.
+        InputError: missing, damaged, too large, or without triangles.
+    """
+    path = Path(path)
+    with reading(path, "an OBJ mesh", "export it again"):
+        scene, problems = parse_obj(
+            read_file(path, max_bytes=MAX_BYTES), path.stem, lambda name: read_beside(path.parent, name)
+        )
+    for problem in problems:
+        logger.warning("'%s': %s.", path, problem.rstrip("."))
+    return scene
+
+
+def parse_obj(content: bytes, name: str, read: Callable[[str], bytes]) -> tuple[Scene, tuple[str, ...]]:
+    """The scene in the bytes of an OBJ file, and a sentence on each material file or texture that cannot be read.
+
+    Args:
+        name: of the object where the file names none.
+        read: content of a file that this one names; raises `InputError` where there is none.
+
+    Raises:
+        InputError: no triangles, or more memory needed than the file may take.
+        Exception: of the parser's, for a damaged file.
     """
     import trimesh
 
-    path = Path(path)
-    content = read_bounded(path)
-    library = _Library(path.parent)
-    try:
-        loaded = trimesh.load(io.BytesIO(content), file_type="obj", resolver=library, process=False, split_objects=True)
-        geometries = loaded.geometry if isinstance(loaded, trimesh.Scene) else {path.stem: loaded}
-        found = {name: _Raw.of(geometry, b"\nvn " in content) for name, geometry in geometries.items()}
-    except Exception as error:  # trimesh raises many kinds for damaged files
-        raise InputError(f"'{path}' is not a readable OBJ mesh ({error}); export it again.") from error
+    spend(_BYTES_PER_BYTE * len(content), "its geometry")
+    text = trimesh.util.decode_text(content)
+    names = dict.fromkeys(match.strip() for match in re.findall(r"^o[ \t]+(\S.*)$", text, re.MULTILINE))
+    by_group = not names
+    if by_group:
+        names = dict.fromkeys(match.strip() for match in re.findall(r"^g[ \t]+(\S.*)$", text, re.MULTILINE))
+    library = _Library(read, frozenset(re.findall(r"^mtllib[ \t]+(.*\S)", text, re.MULTILINE)))
+    loaded = trimesh.load(
+        io.BytesIO(text.encode()),
+        file_type="obj",
+        resolver=library,
+        process=False,
+        split_objects=not by_group,
+        split_groups=by_group,
+    )
+    geometries = loaded.geometry if isinstance(loaded, trimesh.Scene) else {name: loaded}
+    has_normals = re.search(r"^vn\s", text, re.MULTILINE) is not None
+    found = {key: _Raw.of(geometry, has_normals) for key, geometry in geometries.items()}
     if not any(len(raw.faces) for raw in found.values()):
-        raise InputError(f"'{path}' holds no triangles; export a mesh with faces.")
+        raise InputError("it holds no triangles; export a mesh with faces")
     # Geometries are named "object_material": the object is the longest name that begins it.
-    names = [match.decode(errors="replace").strip() for match in re.findall(rb"^o[ \t]+(.+)$", content, re.MULTILINE)]
-    names = list(dict.fromkeys(names)) or [path.stem]
-    parts: dict[str, list[Mesh]] = {name: [] for name in names}
+    parts: dict[str, list[Mesh]] = {known: [] for known in names or [name]}
     for key in sorted(found):
-        owners = [name for name in names if key == name or key.startswith(f"{name}_")]
-        parts[max(owners, key=len, default=names[0])].append(library.part(found[key], path))
-    objects = tuple(SceneObject(name, tuple(own)) for name, own in parts.items() if own)
-    return Scene(objects)
+        owners = [known for known in parts if key == known or key.startswith(f"{known}_")]
+        parts[max(owners, key=len, default=next(iter(parts)))].append(library.part(found[key]))
+    objects = tuple(SceneObject(known, tuple(own)) for known, own in parts.items() if own)
+    return Scene(objects), tuple(library.problems)
 
 
 class _Raw:
@@ -186,25 +223,33 @@ class _Raw:
 
 
 class _Library:
-    """The materials of one OBJ, from the one .mtl that trimesh asks for; it is given no other file."""
+    """The materials of one OBJ, from the .mtl files that trimesh asks for; it is given no other file.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    `Pr` marks a file whose materials are metallic-roughness, where a texture multiplies its factor. In others a texture
+    replaces `Kd`, as catalogues and Blender have it, and the exponent `Ns` tells the roughness.
+    """
+
+    def __init__(self, read: Callable[[str], bytes], names: frozenset[str]) -> None:
+        self._read, self._names = read, names
         self._tables: dict[str, dict[str, str]] = {}
         self._materials: dict[str, PBRMaterial] = {}
+        self._pictures: dict[str, Image.Image | None] = {}
+        self.problems: list[str] = []
 
     def __getitem__(self, name: str) -> bytes:
         return self.get(name)
 
     def get(self, name: str) -> bytes:
-        if self._tables or not name.lower().endswith(".mtl"):
+        if name not in self._names:
             raise KeyError(name)
         try:
-            content = read_beside(self._folder, name)
+            content = self._read(name.replace("\\", "/"))
         except InputError as error:
+            self.problems.append(str(error))
             raise KeyError(name) from error
+        spend(_BYTES_PER_BYTE * len(content), "its materials")
         table: dict[str, str] = {}
-        for line in content.decode(errors="replace").splitlines():
+        for line in content.decode("utf-8-sig", errors="replace").splitlines():
             key, _, value = line.strip().partition(" ")
             if key == "newmtl":
                 table = self._tables.setdefault(value.strip(), {})
@@ -212,11 +257,11 @@ class _Library:
                 table[key.lower()] = value.strip()
         return content
 
-    def part(self, raw: _Raw, path: Path) -> Mesh:
+    def part(self, raw: _Raw) -> Mesh:
         material = None
         if raw.material in self._tables:
             if raw.material not in self._materials:
-                self._materials[raw.material] = self._read(raw.material, path)
+                self._materials[raw.material] = self._material(raw.material)
             material = self._materials[raw.material]
         colors, uv = None, None
         if raw.rgb is not None:
@@ -229,14 +274,20 @@ class _Library:
             zup_from_yup(torch.from_numpy(raw.vertices)), torch.from_numpy(raw.faces), normals, colors, uv, material
         )
 
-    def _read(self, name: str, path: Path) -> PBRMaterial:
+    def _material(self, name: str) -> PBRMaterial:
         table = self._tables[name]
-        color = linear_from_srgb(torch.tensor(_numbers(table, "kd", [1.0, 1.0, 1.0]), dtype=torch.float64)).tolist()
-        (alpha,) = _numbers(table, "d", [1.0])
-        (roughness,), (metallic,) = _numbers(table, "pr", [1.0]), _numbers(table, "pm", [0.0])
-        base = self._picture(table, "map_kd", path)
-        rough, metal = (self._picture(table, key, path) for key in ("map_pr", "map_pm"))
-        normal, glow = (self._picture(table, key, path) for key in ("norm", "map_ke"))
+        base, rough, metal, normal, glow = (
+            self._picture(table, key) for key in ("map_kd", "map_pr", "map_pm", "norm", "map_ke")
+        )
+        (exponent,) = _numbers(table, "ns", [0.0], most=1000.0)
+        plain_roughness = min(max(1 - exponent / 500, 0.2), 0.9)
+        is_pbr = "pr" in table or "pm" in table
+        (roughness,) = _numbers(table, "pr", [1.0 if is_pbr else plain_roughness])
+        (metallic,) = _numbers(table, "pm", [0.0])
+        kd = [1.0, 1.0, 1.0] if base is not None and not is_pbr else _numbers(table, "kd", [1.0, 1.0, 1.0])
+        color = linear_from_srgb(torch.tensor(kd, dtype=torch.float64)).tolist()
+        (clearness,) = _numbers(table, "tr", [0.0])
+        (alpha,) = _numbers(table, "d", [1 - clearness])
         red, green, blue = _numbers(table, "ke", [0.0, 0.0, 0.0] if glow is None else [1.0, 1.0, 1.0])
         return PBRMaterial(
             base_color_factor=(color[0], color[1], color[2], alpha),
@@ -251,19 +302,23 @@ class _Library:
             name=name,
         )
 
-    def _picture(self, table: Mapping[str, str], key: str, path: Path) -> Image.Image | None:
+    def _picture(self, table: Mapping[str, str], key: str) -> Image.Image | None:
         if key not in table:
             return None
         file = table[key].split()[-1] if table[key].startswith("-") else table[key]
-        try:
-            return decode_image(read_beside(self._folder, file.replace("\\", "/")), name=f"'{file}'")
-        except InputError as error:
-            raise InputError(f"Cannot read the textures of '{path}': {str(error).rstrip('.')}.") from error
+        file = file.replace("\\", "/")
+        if file not in self._pictures:
+            try:
+                self._pictures[file] = decode_image(self._read(file), name=f"'{file}'")
+            except InputError as error:
+                self.problems.append(str(error))
+                self._pictures[file] = None
+        return self._pictures[file]
 
 
-def _numbers(table: Mapping[str, str], key: str, default: list[float]) -> list[float]:
+def _numbers(table: Mapping[str, str], key: str, default: list[float], most: float = 1.0) -> list[float]:
     try:
-        numbers = [min(max(float(word), 0.0), 1.0) for word in table[key].split()]
+        numbers = [min(max(float(word), 0.0), most) for word in table[key].split()]
     except (KeyError, ValueError):
         return default
     return numbers if len(numbers) == len(default) else default
