@@ -105,6 +105,18 @@ def test_a_kill_at_any_step_leaves_no_torn_or_mixed_set_and_the_next_run_tidies_
     assert number > 20
 
 
+def test_what_a_killed_process_left_is_removed_with_what_lies_in_it(tmp_path):
+    target = tmp_path / "a.bin"
+    with atomic_path(target) as temporary:
+        temporary.touch()
+    names = [temporary.parent.name, f"{temporary.parent.name}1"]
+    for name in names:
+        (tmp_path / name / "a folder of a library").mkdir(parents=True)
+        (tmp_path / name / "a.bin").write_bytes(b"half")
+    write_bytes(target, b"whole")
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
 def test_two_that_write_the_same_place_do_not_touch_each_others_temporaries(tmp_path):
     target = tmp_path / "a.bin"
     with atomic_path(target) as first:

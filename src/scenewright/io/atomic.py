@@ -179,7 +179,10 @@ def _taken(target: Path, slot: int) -> _Draft | None:
         # Between opening and locking its process may have finished, and another one begun.
         if status.st_uid == os.getuid() and folder.stat().st_ino == status.st_ino:
             for path in folder.iterdir():
-                path.unlink()
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
             return _Draft(folder, target.name, handle)
     except OSError:
         pass  # locked, or a file system without locks
