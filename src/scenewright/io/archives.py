@@ -68,7 +68,7 @@ def _exactly(file: Stream, size: int) -> bytearray:
 
 
 def inflate(content: bytes) -> bytes:
-    """What zlib packed, taken piece by piece, each of which is counted.
+    """Bytes that zlib packed, taken piece by piece, each of which is counted.
 
     Raises:
         InputError: it is too large for its file.
