@@ -6,9 +6,9 @@ from scenewright.backbones.registry import BACKBONES, backbone, check_options, c
 from scenewright.backbones.spec import BackboneSpec
 from scenewright.backbones.trellis2.config import SHAPE_SAMPLER
 from scenewright.backbones.trellis2.plans import plan_named
-from scenewright.cli.catalogue import all_records
 from scenewright.errors import InputError
 from scenewright.samplers.config import SamplerConfig
+from scenewright.systems.catalogue import all_records
 
 
 @pytest.mark.parametrize("spec", BACKBONES, ids=lambda spec: spec.name)

@@ -97,8 +97,8 @@ def test_a_reader_that_stops_listening_ends_it_quietly():
 
 
 def test_list_names_every_record_and_its_licence(capsys):
-    from scenewright.cli.catalogue import all_records
     from scenewright.cli.list_weights import list_weights
+    from scenewright.systems.catalogue import all_records
 
     list_weights()
     printed = capsys.readouterr().out

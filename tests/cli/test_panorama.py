@@ -43,7 +43,7 @@ def test_what_the_system_sees(room: Path, tmp_path: Path) -> None:
     assert sorted(path.stem for path in (tmp_path / "faces").iterdir()) == sorted(
         ["front", "right", "back", "left", "top", "bottom"]
     )
-    assert Image.open(tmp_path / "plan.png").size == (512, 512)
+    assert Image.open(tmp_path / "plan.png").size == (768, 384)
     facts = json.loads(run(*arguments, "--json", "-"))
     assert facts["ceiling_m"] == pytest.approx(2.6, abs=0.03)
     with pytest.raises(InputError, match="add --depth"):

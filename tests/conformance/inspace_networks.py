@@ -63,7 +63,8 @@ def detail_flow(case: Case) -> Outputs:
     ids, t, cond, concat = part_ids(rooms), inputs["t"], inputs["cond"], inputs.get("concat_cond")
 
     def velocity(sets: list[KeySets]) -> Tensor:
-        return flow.velocity_of_parts(x, ids, t, project_views(flow, cond, key_set_readings(sets)), concat).feats
+        readings = key_set_readings(sets, tokens.per_face)
+        return flow.velocity_of_parts(x, ids, t, project_views(flow, cond, readings), concat).feats
 
     outputs = {
         "part_ids": ids,

@@ -7,7 +7,6 @@ import pytest
 from typer.testing import CliRunner
 
 from scenewright.cli.app import app
-from scenewright.cli.catalogue import needs
 from scenewright.errors import InputError
 from scenewright.evaluation.run import evaluate_system
 from scenewright.evaluation.systems import open_for_evaluation
@@ -15,6 +14,7 @@ from scenewright.io.glb import load_glb
 from scenewright.recipes.running import find_recipe, trainer_of
 from scenewright.runs.manifest import read_manifest
 from scenewright.systems import registry
+from scenewright.systems.catalogue import needs
 from scenewright.systems.loading import load
 from scenewright.systems.spec import imported
 from scenewright.systems.system import System

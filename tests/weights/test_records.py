@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from scenewright.cli.catalogue import all_records, needs
 from scenewright.errors import WeightsError
+from scenewright.systems.catalogue import all_records, needs
 from scenewright.weights.hub import verify
 from scenewright.weights.record import LatentStatistics
 

@@ -7,7 +7,9 @@ import typer
 
 from scenewright.cli.options import (
     CameraHeight,
+    Commercial,
     Depth,
+    DepthModel,
     Device,
     Extent,
     Faces,
@@ -82,6 +84,7 @@ def generate(
         bool, typer.Option("--panorama", help="Read the picture as a 2:1 panorama; one without masks is recognised.")
     ] = False,
     depth: Depth = None,
+    depth_model: DepthModel = None,
     heading: Heading = None,
     floor: Floor = None,
     extent: Extent = None,
@@ -91,6 +94,9 @@ def generate(
     capture: Annotated[
         bool, typer.Option("--capture", help="Read a folder of plain photographs as one place; find their cameras.")
     ] = False,
+    preset: Annotated[
+        str | None, typer.Option(help="Named options of a system; inspace: published, published_fixed or refined.")
+    ] = None,
     segmenter: Annotated[
         str | None, typer.Option(help="Find masks from boxes, points or auto with this SAM: folder or repository.")
     ] = None,
@@ -107,6 +113,7 @@ def generate(
     device: Device = "auto",
     dtype: Precision = "auto",
     offline: Offline = False,
+    commercial: Commercial = False,
 ) -> None:
     """Turn a photograph with masks, a folder of them, or a capture into 3D scenes of separate, placed objects."""
     of_captures = {
@@ -117,6 +124,7 @@ def generate(
     }
     of_panoramas = {
         "--depth": depth,
+        "--depth-model": depth_model,
         "--heading": heading,
         "--floor": floor,
         "--extent": extent,
@@ -131,6 +139,7 @@ def generate(
         "--fit-layout": fit_layout,
         "--splats": splats,
         "--camera": camera,
+        "--preset": preset,
         "--overwrite": overwrite or None,
         "--panorama": panorama or None,
         **of_panoramas,
@@ -159,6 +168,7 @@ def generate(
             device=device,
             dtype=dtype,
             offline=offline,
+            commercial=commercial,
         )
         generate_capture(settings_of_capture, out or Path("scene.glb"), resume=resume)
         return
@@ -172,18 +182,24 @@ def generate(
         if overwrite:
             raise InputError("--overwrite is for a folder of photographs; a single scene is always written.")
     from scenewright.machine import choose_device, choose_dtype
+    from scenewright.runs.inputs import ChosenDepth, choose_depth
     from scenewright.runs.manifest import GenerateSettings
     from scenewright.systems.assembly.memory import parse_bytes
-    from scenewright.systems.loading import choose_weights, refuse_ignored
+    from scenewright.systems.loading import choose_weights, refuse_ignored, refuse_uncleared_choice
 
     torch_device = choose_device(device)
+    distances = ChosenDepth()
     if panorama or (not masks and folder is None and _is_panorama(images)):
         system = _panorama_system(system)
         pairs = _one_panorama(images, list(masks or ()))
+        distances = choose_depth(depth, depth_model)
     else:
         _refuse({**of_panoramas, "--camera-height": camera_height}, "The picture is no panorama")
         pairs = [("", ())] if folder is not None else _pairs_of_views(images, list(masks or ()), system)
     chosen = choose_weights(system, weights)
+    if commercial:
+        places = (decoder_weights, distances.model, segmenter)
+        refuse_uncleared_choice(system, chosen.weights, decoder=decoder, places=places)
     changes: dict[str, Any] = {
         "decoder": decoder,
         "decoder_weights": decoder_weights,
@@ -196,6 +212,9 @@ def generate(
         "fit_layout": fit_layout,
         "dtype": None if dtype == "auto" else str(choose_dtype(dtype, torch_device)).removeprefix("torch."),
     }
+    if preset is not None and preset not in find_system(system).presets:
+        presets = ", ".join(find_system(system).presets) or "none"
+        raise InputError(f"{system} has no preset '{preset}'; it has {presets}.")
     refuse_ignored(system, chosen.weights, {**changes, "settle": settle or None})
     settings = GenerateSettings(
         image=pairs[0][0],
@@ -205,7 +224,8 @@ def generate(
         weights=chosen.weights,
         segmenter=segmenter,
         camera=None if camera is None else str(camera.absolute()),
-        depth=None if depth is None else str(depth.absolute()),
+        depth=distances.file,
+        depth_model=distances.model,
         stages=None if stages is None else str(stages.absolute()),
         heading_deg=heading,
         camera_height_m=camera_height,
@@ -215,6 +235,8 @@ def generate(
         settle=settle,
         device=str(torch_device),
         offline=offline,
+        commercial=commercial,
+        preset=preset,
         **changes,
     )
     if chosen.notice:

@@ -11,7 +11,7 @@ __all__ = ["list_weights"]
 
 def list_weights(json: Json = None) -> None:
     """Print the table of published weights."""
-    from scenewright.cli.catalogue import all_records
+    from scenewright.systems.catalogue import all_records
 
     records = all_records()
 

@@ -52,7 +52,7 @@ def describe_machine() -> dict[str, Any]:
 
 def _weights() -> dict[str, Any]:
     import scenewright
-    from scenewright.cli.catalogue import all_records
+    from scenewright.systems.catalogue import all_records
     from scenewright.weights.hub import cached_file, hub_cache
     from scenewright.weights.trust import trusted_hashes
 
@@ -70,7 +70,7 @@ def _weights() -> dict[str, Any]:
 
 def _systems(devices: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Per system: its networks that are here or missing, and the memory of its weights on each device."""
-    from scenewright.cli.catalogue import needs
+    from scenewright.systems.catalogue import needs
 
     present = _weights()["published"]
     rows = []

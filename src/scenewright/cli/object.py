@@ -8,7 +8,7 @@ import typer
 
 from scenewright.backbones.registry import BACKBONES, backbone, check_options, check_pictures
 from scenewright.backbones.spec import BackboneSpec
-from scenewright.cli.options import Device, Offline, Precision, Seed, out_option
+from scenewright.cli.options import Commercial, Device, Offline, Precision, Seed, out_option
 from scenewright.errors import InputError
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ def object_command(
     device: Device = "auto",
     dtype: Precision = "auto",
     offline: Offline = False,
+    commercial: Commercial = False,
 ) -> None:
     """Make a textured 3D object from a picture (TRELLIS or TRELLIS.2)."""
     spec = backbone(backbone_name)
@@ -116,6 +117,7 @@ def object_command(
             multi_image=multi_image,
             device=chosen,
             dtype=None if dtype == "auto" else choose_dtype(dtype, chosen),
+            commercial=commercial,
         )
         options = GenerateOptions(
             sampling=SamplingOverride(steps, guidance), finish=FinishOverride(faces, texture_size)

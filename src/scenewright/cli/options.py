@@ -10,7 +10,9 @@ import typer
 
 __all__ = [
     "CameraHeight",
+    "Commercial",
     "Depth",
+    "DepthModel",
     "Device",
     "Extent",
     "Faces",
@@ -60,8 +62,20 @@ TextureSize = Annotated[
     int | None, typer.Option("--texture-size", min=16, max=8192, help="Side of each object's texture in texels.")
 ]
 
+Commercial = Annotated[
+    bool, typer.Option("--commercial", help="Refuse weights that are not cleared for commercial use.")
+]
 Depth = Annotated[
-    Path | None, typer.Option("--depth", help="Distances of a panorama: .npy or .exr in metres, .png in millimetres.")
+    str | None,
+    typer.Option(
+        "--depth",
+        help="Distances of a panorama: .npy or .exr in metres, .png in millimetres, auto (a network estimates them) "
+        "or none; by default auto where the network is on this machine already.",
+    ),
+]
+DepthModel = Annotated[
+    str | None,
+    typer.Option(help="Estimate distances with this network: metric (the default), relative, a folder or repository."),
 ]
 Heading = Annotated[
     float | None,

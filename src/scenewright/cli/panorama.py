@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scenewright.cli.options import CameraHeight, Depth, Extent, Floor, Heading, Json
+from scenewright.cli.options import CameraHeight, Depth, DepthModel, Device, Extent, Floor, Heading, Json, Offline
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from scenewright.systems.inspace.panorama import RoomInput
 
 __all__ = ["panorama"]
@@ -17,47 +19,69 @@ def panorama(
     picture: Annotated[Path, typer.Argument(metavar="PANORAMA", help="A 2:1 equirectangular picture.")],
     faces: Annotated[Path | None, typer.Option(help="Folder for the six cube faces of 120 degrees.")] = None,
     depth: Depth = None,
-    plan: Annotated[Path | None, typer.Option(help="Write the occupied cells seen from above here (.png).")] = None,
+    depth_model: DepthModel = None,
+    plan: Annotated[
+        Path | None, typer.Option(help="Write the occupied cells from above and level here (.png).")
+    ] = None,
+    distances: Annotated[
+        Path | None, typer.Option(help="Write the distances of the turned panorama here: .npy, or .png as a picture.")
+    ] = None,
+    points: Annotated[Path | None, typer.Option(help="Write coloured points in metres here (.ply).")] = None,
     size: Annotated[int, typer.Option(help="Side of the faces in pixels.", min=16, max=4096)] = 512,
     heading: Heading = None,
     camera_height: CameraHeight = None,
     floor: Floor = None,
     extent: Extent = None,
+    device: Device = "auto",
+    offline: Offline = False,
     json_path: Json = None,
 ) -> None:
     """Look at a panorama as InSpace does: turned to its walls, cut into faces, its room put to scale."""
     import math
+    from dataclasses import replace
 
-    import numpy as np
     from PIL import Image
 
     from scenewright.cli.options import write_json
+    from scenewright.cli.progress import progress_bar
     from scenewright.errors import InputError
-    from scenewright.io.atomic import make_folder
+    from scenewright.io.atomic import make_folder, write_bytes
     from scenewright.io.depth_file import load_depth
     from scenewright.io.images import load_image, save_image
-    from scenewright.systems.inspace.panorama import PanoramaSettings, room_input
+    from scenewright.machine import choose_device
+    from scenewright.runs.inputs import ChosenDepth, choose_depth
+    from scenewright.systems.inspace import panorama_depth
+    from scenewright.systems.inspace.panorama import PanoramaSettings, colored_points, room_input
     from scenewright.systems.inspace.room_frame import FACE_NAMES
+    from scenewright.systems.inspace.stage_pictures import cell_picture
     from scenewright.systems.inspace.system import panorama_of
     from scenewright.systems.options import RoomOverride
     from scenewright.types import View
 
-    if plan is not None and depth is None:
-        raise InputError("A plan needs the distances of the panorama; add --depth FILE.")
-    view = View(load_image(picture), name=picture.name, depth_m=None if depth is None else load_depth(depth))
+    chosen = choose_depth(depth, depth_model)
+    if chosen == ChosenDepth() and (wanted := [path for path in (plan, distances, points) if path is not None]):
+        raise InputError(f"'{wanted[0]}' needs the distances of the panorama; add --depth FILE, or --depth auto.")
+    depth_m = None if chosen.file is None else load_depth(chosen.file)
+    given = panorama_of(View(load_image(picture), name=picture.name, depth_m=depth_m))
+    if chosen.model is not None:
+        network = panorama_depth.DepthModel(chosen.model, choose_device(device), offline).load()
+        with progress_bar() as progress:
+            found = panorama_depth.estimated_distance(network, given.rgb, advance=progress.stage("depth"))
+        given = replace(given, distance_m=found.distance_m, has_scale=found.is_metric)
     known = RoomOverride(None if heading is None else math.radians(heading), camera_height, floor, extent)
-    room = room_input(panorama_of(view), PanoramaSettings(known, face_size=size))
+    room = room_input(given, PanoramaSettings(known, face_size=size))
     written = []
     if faces is not None:
         make_folder(faces)
         for name, pixels in zip(FACE_NAMES, room.faces.numpy(), strict=True):
             written.append(save_image(Image.fromarray(pixels), faces / f"{name}.png"))
     if plan is not None and room.voxels is not None:
-        counts = np.zeros((64, 64))
-        np.add.at(counts, tuple(room.voxels[:, :2].numpy().T), 1)
-        shade = 255 - (255 * np.sqrt(counts / counts.max())).astype(np.uint8)
-        # North up: rows are -y, columns x.
-        written.append(save_image(Image.fromarray(shade.T[::-1]).resize((512, 512), Image.Resampling.NEAREST), plan))
+        written.append(save_image(cell_picture(room.voxels, 64), plan))
+    if room.panorama.distance_m is not None:
+        if distances is not None:
+            written.append(_write_distances(room.panorama.distance_m, distances))
+        if points is not None:
+            written.append(write_bytes(points, colored_points(room)))
     facts = room.facts | {"notes": list(room.notes)}
     if json_path is not None:
         write_json(facts, json_path)
@@ -69,6 +93,19 @@ def panorama(
             typer.echo(f"note: {note}")
         if written:
             typer.echo(f"wrote {', '.join(str(path) for path in written)}")
+
+
+def _write_distances(distance_m: "Tensor", path: Path) -> Path:
+    """Distances as numbers (.npy), or as a picture that is brightest nearby."""
+    from scenewright.io.depth_file import save_depth
+    from scenewright.io.images import save_image
+    from scenewright.systems.inspace.stage_pictures import distance_picture
+
+    return (
+        save_depth(distance_m, path)
+        if path.suffix.lower() == ".npy"
+        else save_image(distance_picture(distance_m), path)
+    )
 
 
 def _origin(room: "RoomInput", fact: str) -> str:

@@ -3,7 +3,16 @@
 from scenewright.weights.keymap import KeyMap
 from scenewright.weights.record import ImageStatistics, WeightsRecord, imagenet_statistics
 
-__all__ = ["DINOV2_VITL14_REG", "DINOV3_VITL16", "RECORDS", "SAM2_LARGE", "SAM3", "VGGT_1B"]
+__all__ = [
+    "DEPTH_ANYTHING_METRIC",
+    "DEPTH_ANYTHING_RELATIVE",
+    "DINOV2_VITL14_REG",
+    "DINOV3_VITL16",
+    "RECORDS",
+    "SAM2_LARGE",
+    "SAM3",
+    "VGGT_1B",
+]
 
 DINOV2_VITL14_REG = WeightsRecord(
     name="dinov2-vitl14-reg",
@@ -64,4 +73,33 @@ SAM3 = WeightsRecord(
     image=ImageStatistics(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), size_px=1008),
     is_gated=True,
 )
-RECORDS = (DINOV2_VITL14_REG, DINOV3_VITL16, VGGT_1B, SAM2_LARGE, SAM3)
+# Of Depth Anything V2 the small networks are Apache-2.0; the larger relative ones forbid commercial use.
+DEPTH_ANYTHING_RELATIVE = WeightsRecord(
+    name="depth-anything-v2-small",
+    repository="depth-anything/Depth-Anything-V2-Small-hf",
+    file="model.safetensors",
+    architecture="DepthAnythingForDepthEstimation",
+    licence="Apache-2.0",
+    paper="arXiv:2406.09414",
+    stored_dtype="float32",
+    image=imagenet_statistics(518),
+)
+DEPTH_ANYTHING_METRIC = WeightsRecord(
+    name="depth-anything-v2-metric-indoor-small",
+    repository="depth-anything/Depth-Anything-V2-Metric-Indoor-Small-hf",
+    file="model.safetensors",
+    architecture="DepthAnythingForDepthEstimation",
+    licence="Apache-2.0",
+    paper="arXiv:2406.09414",
+    stored_dtype="float32",
+    image=imagenet_statistics(518),
+)
+RECORDS = (
+    DINOV2_VITL14_REG,
+    DINOV3_VITL16,
+    VGGT_1B,
+    SAM2_LARGE,
+    SAM3,
+    DEPTH_ANYTHING_RELATIVE,
+    DEPTH_ANYTHING_METRIC,
+)

@@ -65,6 +65,7 @@ class CaptureSettings:
         segmenter: folder or hub repository of the SAM that finds masks.
         published: assemble and bake as published; see `scene_objects`.
         max_memory: such as "6GB".
+        commercial: refuse weights that are not cleared for commercial use.
     """
 
     folder: Path
@@ -84,6 +85,7 @@ class CaptureSettings:
     device: str = "auto"
     dtype: str = "auto"
     offline: bool = False
+    commercial: bool = False
 
     @property
     def options(self) -> GenerateOptions:
@@ -210,7 +212,15 @@ def placed_folder(out: Path) -> Path:
 def _load(settings: CaptureSettings, progress: Progress) -> GenReconSystem:
     device = choose_device(settings.device)
     dtype: torch.dtype | None = None if settings.dtype == "auto" else choose_dtype(settings.dtype, device)
-    system = load("genrecon", settings.weights, device=device, dtype=dtype, offline=settings.offline, progress=progress)
+    system = load(
+        "genrecon",
+        settings.weights,
+        device=device,
+        dtype=dtype,
+        offline=settings.offline,
+        progress=progress,
+        commercial=settings.commercial,
+    )
     if not isinstance(system, GenReconSystem):
         raise TypeError(f"Expected GenRecon's system, got {type(system).__name__}.")
     return system

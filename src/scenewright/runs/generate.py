@@ -86,6 +86,8 @@ def load_system(settings: GenerateSettings, progress: Progress = SILENT) -> Syst
         offline=settings.offline,
         progress=progress,
         work=None if settings.stages is None else Path(settings.stages),
+        depth_model=settings.depth_model,
+        commercial=settings.commercial,
     )
 
 
@@ -183,6 +185,7 @@ def _generated(
         fit_layout=settings.fit_layout,
         finish=FinishOverride(settings.max_faces, settings.texture_size),
         room=settings.room,
+        preset=settings.preset,
     )
     if reroll is None:
         return system.generate(inputs.views, seed=settings.seed, options=options, progress=progress)

@@ -12,6 +12,7 @@ from PIL import Image
 from scenewright.data.probe_scenes import read_test_scene
 from scenewright.encoders.masks import find_masks
 from scenewright.encoders.masks.object_masks import name_of
+from scenewright.encoders.records import DEPTH_ANYTHING_METRIC, DEPTH_ANYTHING_RELATIVE
 from scenewright.errors import InputError
 from scenewright.files import read_json, reading
 from scenewright.geometry.camera.checks import check_camera
@@ -24,9 +25,20 @@ from scenewright.runs.manifest import GenerateSettings, Manifest
 from scenewright.systems.registry import find_system
 from scenewright.systems.system import in_same_order
 from scenewright.types import Camera, ObjectMasks, PanoramaCamera, View
-from scenewright.weights.hub import sha256_of
+from scenewright.weights.hub import cached_file, sha256_of
 
-__all__ = ["Inputs", "check_same_inputs", "read_inputs"]
+__all__ = ["ChosenDepth", "Inputs", "check_same_inputs", "choose_depth", "read_inputs"]
+
+
+_DEPTH_MODELS = {"metric": DEPTH_ANYTHING_METRIC.repository, "relative": DEPTH_ANYTHING_RELATIVE.repository}
+
+
+@dataclass(frozen=True)
+class ChosenDepth:
+    """Where a panorama's distances come from: a file, a network, or nowhere."""
+
+    file: str | None = None
+    model: str | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +86,27 @@ def read_inputs(settings: GenerateSettings) -> Inputs:
     in_same_order(views)  # refuses views of other objects before weights are loaded
     paths = [image for image, _ in files]
     return Inputs(tuple(views), tuple(sha256_of(Path(image)) for image in paths), _notes(paths))
+
+
+def choose_depth(depth: str | Path | None = None, model: str | None = None) -> ChosenDepth:
+    """The source of distances that the words of a user mean.
+
+    Args:
+        depth: a file, "auto" (a network, downloaded if need be) or "none"; None is "auto" where a model is named or the
+            default one is on this machine already, else "none".
+        model: "metric", "relative", a folder or a repository; None is "metric".
+
+    Raises:
+        InputError: a network is named that would not be used.
+    """
+    place = _DEPTH_MODELS.get(model or "metric", model)
+    if depth is None and model is None and cached_file(str(place), DEPTH_ANYTHING_METRIC.file) is None:
+        return ChosenDepth()
+    if depth is None or str(depth) == "auto":
+        return ChosenDepth(model=place)
+    if model is not None:
+        raise InputError(f"The distances are '{depth}', so the network '{model}' would change nothing; leave it out.")
+    return ChosenDepth() if str(depth) == "none" else ChosenDepth(file=str(Path(depth).absolute()))
 
 
 def check_same_inputs(wanted: Manifest, inputs: Inputs) -> None:

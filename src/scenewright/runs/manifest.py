@@ -30,6 +30,7 @@ class GenerateSettings:
     `further_views` are (picture, masks) of every view after the first; a panorama has no masks. `stages` is the folder
     where a system that can keeps what its stages made. `offline` forbids downloads. What is known of a panorama's room
     stands in `heading_deg` (counter-clockwise), `camera_height_m`, `floor_m` and `extent_m` (`options.RoomOverride`).
+    `depth` is a file; `depth_model` estimates it where there is none. `commercial` refuses weights not cleared for it.
     """
 
     image: str
@@ -59,6 +60,9 @@ class GenerateSettings:
     camera_height_m: float | None = None
     floor_m: float | None = None
     extent_m: tuple[float, float, float, float] | None = None
+    depth_model: str | None = None
+    commercial: bool = False
+    preset: str | None = None
 
     @property
     def room(self) -> RoomOverride:

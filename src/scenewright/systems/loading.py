@@ -8,21 +8,31 @@
 | None | published weights if they are on this machine already, else mini |
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
+from scenewright.backbones.registry import backbone
 from scenewright.errors import InputError, WeightsError
 from scenewright.progress import SILENT, Progress
 from scenewright.systems import registry
+from scenewright.systems.catalogue import refuse_uncleared
 from scenewright.systems.spec import SystemSpec, imported
 from scenewright.systems.system import System
 from scenewright.weights.hub import cached_file
 from scenewright.weights.source import WeightsSource
 
-__all__ = ["Chosen", "OpenOptions", "choose_weights", "load", "refuse_ignored", "shipped_systems"]
+__all__ = [
+    "Chosen",
+    "OpenOptions",
+    "choose_weights",
+    "load",
+    "refuse_ignored",
+    "refuse_uncleared_choice",
+    "shipped_systems",
+]
 
 
 MINI_HAS_ITS_OWN = frozenset({"decoder", "decoder_weights", "resolution", "dtype"})
@@ -45,6 +55,7 @@ class OpenOptions:
         progress: what is being loaded is a stage.
         scenes: the test scenes that the system is opened for, if any; what it needs may lie beside them.
         work: a folder to keep things in, if any.
+        depth_model: folder or repository of the network that estimates a panorama's distances; None estimates none.
     """
 
     weights: str
@@ -57,6 +68,7 @@ class OpenOptions:
     progress: Progress = SILENT
     scenes: Path | None = None
     work: Path | None = None
+    depth_model: str | None = None
 
     def half(self, dtype: torch.dtype) -> torch.dtype:
         """`dtype`, a half precision, on CUDA; float32 elsewhere."""
@@ -122,6 +134,8 @@ def load(
     progress: Progress = SILENT,
     scenes: Path | None = None,
     work: Path | None = None,
+    depth_model: str | None = None,
+    commercial: bool = False,
 ) -> System:
     """A scene system with its decoder, ready to `generate`.
 
@@ -129,15 +143,19 @@ def load(
         system: one of `registry.SPECS`.
         weights: see the table above.
         decoder: "trellis1" (what I-Scene and SceneGen were published with) or "trellis2" (PBR materials).
-        decoder_weights, resolution, dtype, progress, scenes, work: see `OpenOptions`.
+        decoder_weights, resolution, dtype, progress, scenes, work, depth_model: see `OpenOptions`.
+        commercial: refuse weights that are not cleared for commercial use.
 
     Raises:
-        InputError: an argument names nothing there is.
+        InputError: an argument names nothing there is, or weights are not cleared.
         WeightsError: weights are missing, damaged, or do not fit.
     """
     spec, chosen = registry.find_system(system), choose_weights(system, weights).weights
+    place = spec.published.repository if spec.published is not None and chosen == "published" else chosen
+    if commercial:
+        refuse_uncleared_choice(system, weights, decoder=decoder, places=(decoder_weights, depth_model))
     options = OpenOptions(
-        spec.published.repository if spec.published is not None and chosen == "published" else chosen,
+        place,
         decoder=decoder,
         decoder_weights=decoder_weights,
         resolution=resolution,
@@ -147,8 +165,35 @@ def load(
         progress=progress,
         scenes=scenes,
         work=work,
+        depth_model=depth_model,
     )
     return imported(spec.mini if spec.mini and chosen == "mini" else spec.open)(options)
+
+
+def refuse_uncleared_choice(
+    system: str,
+    weights: str | None = None,
+    *,
+    decoder: str | None = None,
+    places: Iterable[str | Path | None] = (),
+) -> None:
+    """Refuses a choice of weights that is not known to be free for commercial use.
+
+    Args:
+        system, weights, decoder: see `load`.
+        places: folders and repositories of further weights.
+
+    Raises:
+        InputError: some are not cleared; all are named, with their licences.
+    """
+    spec, chosen = registry.find_system(system), choose_weights(system, weights).weights
+    given = [place for place in places if place]
+    if spec.published is None or (spec.mini and chosen == "mini"):
+        # Systems without networks, and what was trained here on material that is free for any use.
+        refuse_uncleared((), given)
+        return
+    networks = (*spec.networks, *(backbone(decoder).networks if decoder else ()))
+    refuse_uncleared(networks, given if chosen == "published" else [chosen, *given])
 
 
 def refuse_ignored(system: str, weights: str, settings: Mapping[str, object]) -> None:

@@ -37,6 +37,7 @@ class GenerateOptions:
             asks for.
         finish: of every object's surface and textures.
         room: what is known of the room of a panorama.
+        preset: a named set of a system's own options (`SystemSpec.presets`); None is what the system was opened with.
     """
 
     sampling: SamplingOverride = field(default_factory=SamplingOverride)
@@ -45,6 +46,7 @@ class GenerateOptions:
     fit_layout: bool | None = None
     finish: FinishOverride = field(default_factory=FinishOverride)
     room: RoomOverride = field(default_factory=RoomOverride)
+    preset: str | None = None
 
 
 DEFAULT = GenerateOptions()

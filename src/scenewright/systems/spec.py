@@ -65,6 +65,7 @@ class SystemSpec:
         weights_help: what `--weights` may be for a system without published weights.
         notice: a line for users about what the system is.
         takes: settings that change its scenes; a command refuses the others.
+        presets: names of sets of options that `GenerateOptions.preset` may choose.
         tasks: "module:function" of a function () -> `TaskKind` by the name that recipes give the task.
     """
 
@@ -80,6 +81,7 @@ class SystemSpec:
     weights_help: str = ""
     notice: str = ""
     takes: frozenset[Setting] = frozenset(get_args(Setting))
+    presets: tuple[str, ...] = ()
     tasks: Mapping[str, str] = field(default_factory=dict)
 
 

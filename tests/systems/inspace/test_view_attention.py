@@ -79,7 +79,7 @@ def test_equal_bias_is_the_plain_backbone() -> None:
     x, t = torch.randn(1, 4, 4, 4, 4), torch.tensor([500.0])
     for level in (0.0, -1e4):
         readings = face_readings(torch.full((1, 64, 6), level), TOKENS.per_face)
-        assert len(readings) == 1
+        assert len(readings) == 6
         assert torch.allclose(flow(x, t, project_views(flow, tokens, readings)), flow(x, t, tokens), atol=1e-5)
 
 
@@ -92,12 +92,42 @@ def test_faces_and_their_bias_may_change_places() -> None:
     assert torch.allclose(first, flow(x, t, project_views(flow, tokens[:, order].flatten(1, 2), moved)), atol=1e-4)
 
 
+def test_full_attention_where_every_face_is_seen() -> None:
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(n, 2, 8, generator=generator) for n in (9, 30, 30))
+    heads_first = [rows.transpose(0, 1) for rows in (q, k, v)]
+    sets = KeySets(torch.zeros(9, dtype=torch.long), torch.ones(1, 30, dtype=torch.bool))
+    out = ViewKeyValues(*heads_first[1:], tuple(key_set_readings([sets], 5))).attend(q, Sequences((9,)))
+    assert torch.allclose(out, F.scaled_dot_product_attention(*heads_first).transpose(0, 1), atol=1e-5)
+
+
+def test_the_form_that_trains_is_the_form_that_samples() -> None:
+    generator = torch.Generator().manual_seed(0)
+    bias = voxel_view_bias(CAMERA[None], 4)
+    q, k, v = (torch.randn(n, 2, 8, generator=generator) for n in (64, 6 * TOKENS.per_face, 6 * TOKENS.per_face))
+    heads_first = [rows.transpose(0, 1).contiguous() for rows in (k, v)]
+    sampled = ViewKeyValues(*heads_first, tuple(face_readings(bias, TOKENS.per_face))).attend(q, Sequences((64,)))
+    trained, dense = [], []
+    for readings, gradients in (
+        (face_readings(bias, TOKENS.per_face), trained),
+        (dense_readings(list(bias.repeat_interleave(TOKENS.per_face, 2))), dense),
+    ):
+        leaves = [part.clone().requires_grad_() for part in (q, *heads_first)]
+        out = ViewKeyValues(*leaves[1:], tuple(readings)).attend(leaves[0], Sequences((64,)))
+        assert torch.allclose(out, sampled, atol=1e-5)
+        gradients += torch.autograd.grad((out**2).sum(), leaves)
+    for one, other in zip(trained, dense, strict=True):
+        assert torch.allclose(one, other, atol=1e-4)
+
+
 def test_every_token_reads_its_own_keys_only() -> None:
     parts, generator = room(), torch.Generator().manual_seed(0)
     keys = intended_keys(parts, BOXES, CAMERA, TOKENS)
     q, k, v = (torch.randn(n, 2, 8, generator=generator) for n in (len(parts.coords), 30, 30))
     heads_first = [rows.transpose(0, 1) for rows in (q, k, v)]
-    out = ViewKeyValues(*heads_first[1:], tuple(key_set_readings([keys]))).attend(q, Sequences((len(q),)))
+    out = ViewKeyValues(*heads_first[1:], tuple(key_set_readings([keys], TOKENS.per_face))).attend(
+        q, Sequences((len(q),))
+    )
     expected = F.scaled_dot_product_attention(*heads_first, attn_mask=keys.dense()).transpose(0, 1)
     assert torch.allclose(out, expected, atol=1e-5)
 
@@ -105,7 +135,7 @@ def test_every_token_reads_its_own_keys_only() -> None:
 def test_rows_without_keys_get_nothing() -> None:
     sets = KeySets(torch.tensor([0, 1, 0]), torch.tensor([[True, False], [False, False]]))
     k, q = torch.randn(1, 2, 4), torch.randn(3, 1, 4)
-    out = ViewKeyValues(k, k, tuple(key_set_readings([sets]))).attend(q, Sequences((3,)))
+    out = ViewKeyValues(k, k, tuple(key_set_readings([sets], 1))).attend(q, Sequences((3,)))
     assert torch.equal(out[1], torch.zeros(1, 4))
     assert torch.allclose(out[0], k[:, 0])
 
@@ -131,13 +161,13 @@ def test_the_detail_flow_knows_parts_and_keeps_rooms_apart() -> None:
     x, t = torch.randn(len(rows), 4), torch.tensor([400.0])
 
     def velocity(ids: torch.Tensor, feats: torch.Tensor = x) -> torch.Tensor:
-        context = project_views(flow, tokens[:1], key_set_readings([keys]))
+        context = project_views(flow, tokens[:1], key_set_readings([keys], TOKENS.per_face))
         return flow.velocity_of_parts(SparseTensor(feats, VoxelSet(rows, 1)), ids, t, context).feats
 
     alone = velocity(ids)
     assert not torch.allclose(alone, velocity(ids.clamp(max=1)), atol=1e-3)
     both = torch.cat([rows, rows + torch.tensor([1, 0, 0, 0], dtype=torch.int32)])
-    context = project_views(flow, tokens, key_set_readings([keys, keys]))
+    context = project_views(flow, tokens, key_set_readings([keys, keys], TOKENS.per_face))
     packed = SparseTensor(torch.cat([x, torch.randn_like(x)]), VoxelSet(both, 2))
     together = flow.velocity_of_parts(packed, part_ids([parts, parts]), t.repeat(2), context).feats
     assert torch.allclose(together[: len(rows)], alone, atol=1e-4)

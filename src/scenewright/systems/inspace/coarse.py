@@ -48,8 +48,11 @@ class CoarseSettings:
 
 
 @torch.no_grad()
-def encode_faces(encoder: Dinov3, faces: UInt8[Tensor, "6 size size 3"]) -> Float[Tensor, "6 T C"]:
-    """Image tokens of the cube faces. The random face embedding of the published code is noise and left out."""
+def encode_faces(encoder: Dinov3, faces: UInt8[Tensor, "F size size 3"]) -> Float[Tensor, "F T C"]:
+    """Image tokens of the cube faces, or of other pictures.
+
+    The random face embedding of the published code is noise and left out.
+    """
     pixels = faces.to(next(encoder.parameters()).device).movedim(-1, 1).float() / 255
     return torch.cat([encoder(face[None]) for face in pixels])
 

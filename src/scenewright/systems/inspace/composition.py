@@ -43,11 +43,12 @@ _LEVEL = 0.7
 
 @dataclass(frozen=True)
 class RoomMesh:
-    """A finished surface in the cube; `box` is the row of the asset's box."""
+    """A finished surface in the cube; `box` is the row of the asset's box, `is_refined` says that it was made again."""
 
     kind: Literal["room", "layout", "asset"]
     mesh: Mesh
     box: int | None = None
+    is_refined: bool = False
 
 
 def compose_room(
@@ -87,7 +88,7 @@ def compose_room(
     return Scene(
         tuple(objects),
         cameras={"camera": PanoramaCamera(pose, width, height)},
-        is_metric=room.panorama.distance_m is not None,
+        is_metric=room.is_metric,
         room=walls,
         world_from_system=to_world,
         notes=room.notes,
@@ -187,7 +188,7 @@ def _asset_object(name: str, item: RoomMesh, found: FoundBoxes, to_world: Float[
         confidence=min(max(score, 0.0), 1.0),
         role="furniture",
         box=OrientedBox(_triple(center), _triple(box[3:6] * scale), float(box[6])),
-        extras={"box": row},
+        extras={"box": row, "refined": item.is_refined},
     )
 
 

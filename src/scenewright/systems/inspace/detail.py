@@ -61,7 +61,8 @@ def room_reading(
 ) -> list[Reading]:
     """The image tokens that each part reads; `boxes` are those of the asset parts, in their order."""
     keys = intended_keys(parts, boxes, camera, tokens)
-    return key_set_readings([published_rows(keys, parts, boxes) if rows == "published" else keys])
+    sets = published_rows(keys, parts, boxes) if rows == "published" else keys
+    return key_set_readings([sets], tokens.per_face)
 
 
 def room_voxels(parts: RoomParts) -> VoxelSet:

@@ -60,8 +60,9 @@ def intended_keys(
         if part.kind != "asset":
             faces.append(voxel_view_mask(part.coords, camera, resolution, tokens.fov_deg)[0])
     sets, rows = torch.cat(faces).unique(dim=0, return_inverse=True)
-    lengths = torch.tensor([len(part.coords) for part in parts.parts if part.kind == "asset"], device=rows.device)
-    assets = torch.arange(len(lengths), device=rows.device).repeat_interleave(lengths.to(rows.device)) + len(sets)
+    lengths = [len(part.coords) for part in parts.parts if part.kind == "asset"]
+    counts = torch.tensor(lengths, device=rows.device, dtype=torch.long)  # a room may have no asset
+    assets = torch.arange(len(counts), device=rows.device).repeat_interleave(counts) + len(sets)
     whole_faces = sets.repeat_interleave(tokens.per_face, 1)
     return KeySets(torch.cat([rows, assets]), torch.cat([whole_faces, asset_rectangles(boxes, camera, tokens)[1]]))
 
@@ -77,7 +78,9 @@ def published_rows(keys: KeySets, parts: RoomParts, boxes: Float[Tensor, "A 7"],
     lengths = parts.lengths
     group_of_asset = {asset: g for g, members in enumerate(groups) for asset in members}
     first = sum(lengths[:num_shared])
-    rows_of_group = torch.tensor([sum(lengths[num_shared + asset] for asset in members) for members in groups])
+    rows_of_group = torch.tensor(
+        [sum(lengths[num_shared + asset] for asset in members) for members in groups], dtype=torch.long
+    )
     slice_of_row = torch.arange(len(groups)).repeat_interleave(rows_of_group)
     dense = keys.dense().clone()
     asset_of_row = torch.arange(len(boxes)).repeat_interleave(torch.tensor(lengths[num_shared:], dtype=torch.long))

@@ -6,6 +6,7 @@ from scenewright.backbones.trellis2.pretrained import trellis2_networks
 from scenewright.backbones.trellis2.weights import REPOSITORY as BASE_REPOSITORY
 from scenewright.encoders.weights import load_named_dinov3
 from scenewright.errors import InputError
+from scenewright.systems.inspace.panorama_depth import DepthModel
 from scenewright.systems.inspace.pretrained import InSpaceWeights, read_sizes
 from scenewright.systems.inspace.stage_files import StageFiles
 from scenewright.systems.inspace.system import InSpace
@@ -32,4 +33,5 @@ def open_inspace(options: OpenOptions) -> InSpace:
     sizes = read_sizes(options.weights, offline=options.offline)
     weights = InSpaceWeights(options.weights, sizes, options.device, dtype, offline=options.offline)
     encoder, _ = load_named_dinov3(base.image_encoder, source, device=options.device)
-    return InSpace(weights, base, encoder, stages=StageFiles(options.work))
+    depth = None if options.depth_model is None else DepthModel(options.depth_model, options.device, options.offline)
+    return InSpace(weights, base, encoder, stages=StageFiles(options.work), depth=depth)

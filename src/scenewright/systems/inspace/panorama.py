@@ -23,6 +23,7 @@ from torch import Tensor
 
 from scenewright.errors import InputError
 from scenewright.geometry.camera.cubemap import wide_cube_faces
+from scenewright.io.ply import vertex_ply_bytes
 from scenewright.systems.inspace.partial_geometry import PartialGeometry, PointFilters, occupancy_of_panorama
 from scenewright.systems.inspace.room_frame import RoomFrame, depth_points, depth_rays
 from scenewright.systems.options import RoomOverride
@@ -33,6 +34,7 @@ __all__ = [
     "RoomInput",
     "camera_height",
     "ceiling_height",
+    "colored_points",
     "rolled",
     "room_input",
     "wall_heading",
@@ -51,12 +53,16 @@ _FARTHEST_MEDIAN_M = 50.0
 class Panorama:
     """An equirectangular picture whose centre looks along +y, and the distance along each ray (0 or NaN: unknown).
 
+    Attributes:
+        has_scale: distances are metres; else they are right up to a common factor.
+
     Raises:
         InputError: picture or distances are not twice as wide as high, or too small.
     """
 
     rgb: UInt8[Tensor, "H W 3"]
     distance_m: Float[Tensor, "h w"] | None = None
+    has_scale: bool = True
 
     def __post_init__(self) -> None:
         for name, pixels in (("panorama", self.rgb), ("depth panorama", self.distance_m)):
@@ -124,6 +130,12 @@ class RoomInput:
     notes: tuple[str, ...] = ()
 
     @property
+    def is_metric(self) -> bool:
+        """Whether the room's size is known: from distances in metres, or from the camera's height."""
+        has_scale = self.panorama.has_scale or self.origins.get("camera_height") == "given"
+        return self.panorama.distance_m is not None and has_scale
+
+    @property
     def facts(self) -> dict[str, Any]:
         """Plain JSON data: heading, heights and size of the room, and where each comes from."""
         return {
@@ -155,7 +167,7 @@ def room_input(panorama: Panorama, settings: PanoramaSettings = PanoramaSettings
     faces = wide_cube_faces(panorama.rgb.float(), settings.face_size).round().clamp(0, 255).byte()
     if panorama.distance_m is None:
         return _assumed_room(panorama, faces, settings, heading, origins, notes)
-    distance, height, origins["camera_height"] = _to_scale(panorama.distance_m, settings, notes)
+    distance, height, origins["camera_height"] = _to_scale(panorama, settings, notes)
     if known.extent_m is not None:
         distance = _closed(distance, known.extent_m)
     origins["extent"] = "estimated" if known.extent_m is None else "given"
@@ -204,28 +216,30 @@ def _reduced(panorama: Panorama, settings: PanoramaSettings) -> tuple[Panorama, 
         # Nearest, as the published code resizes distances: a mean across an edge would lie on neither surface.
         rows, columns = (torch.arange(n) * size // n for n, size in zip((most // 2, most), distance.shape, strict=True))
         distance = distance[rows][:, columns]
-    return Panorama(rgb, distance), notes
+    return replace(panorama, rgb=rgb, distance_m=distance), notes
 
 
 def _to_scale(
-    distance: Float[Tensor, "h w"], settings: PanoramaSettings, notes: list[str]
+    panorama: Panorama, settings: PanoramaSettings, notes: list[str]
 ) -> tuple[Float[Tensor, "h w"], float, str]:
     """The distances in metres, the height of the camera above the floor, and where that comes from."""
-    known = settings.known
+    known, distance = settings.known, panorama.distance_m
+    assert distance is not None
     valid = distance[torch.isfinite(distance) & (distance > 0)]
-    if len(valid) and float(valid.median()) > _FARTHEST_MEDIAN_M:
+    if panorama.has_scale and len(valid) and float(valid.median()) > _FARTHEST_MEDIAN_M:
         raise InputError(
             f"Half of the distances are beyond {_FARTHEST_MEDIAN_M:g} m (median {float(valid.median()):.0f}), which no "
             "room is; give them in metres (.npy and .exr) or millimetres (.png)."
         )
     level, origin = (camera_height(distance), "estimated") if known.floor_m is None else (known.floor_m, "given")
-    if known.camera_height_m is None and level is not None:
+    if known.camera_height_m is None and level is not None and panorama.has_scale:
         return distance, level, origin
-    height = known.camera_height_m or settings.assumed_camera_height_m
-    if level is None:
-        notes.append(f"No floor was found in the distances; the camera was taken to stand {height:.2f} m high.")
-        return distance, height, "assumed" if known.camera_height_m is None else "given"
-    return distance * (height / level), height, "given"
+    height, origin = known.camera_height_m or settings.assumed_camera_height_m, "given"
+    if known.camera_height_m is None:
+        origin = "assumed"
+        reason = "The scale of the distances is unknown" if level is not None else "No floor was found in the distances"
+        notes.append(f"{reason}; the camera was taken to stand {height:.2f} m high.")
+    return distance if level is None else distance * (height / level), height, origin
 
 
 def _closed(distance: Float[Tensor, "h w"], extent: tuple[float, float, float, float]) -> Float[Tensor, "h w"]:
@@ -234,6 +248,23 @@ def _closed(distance: Float[Tensor, "h w"], extent: tuple[float, float, float, f
     x, y, _ = depth_rays(*distance.shape).to(distance).unbind(-1)
     reach = torch.minimum(torch.where(x > 0, right, left) / x.abs(), torch.where(y > 0, front, back) / y.abs())
     return torch.minimum(distance, reach)
+
+
+def colored_points(room: RoomInput) -> bytes:
+    """A PLY file of the panorama's points in the room's world (floor at z = 0), with the panorama's colours.
+
+    Raises:
+        ValueError: the panorama has no distances.
+    """
+    distance, rgb = room.panorama.distance_m, room.panorama.rgb
+    if distance is None:
+        raise ValueError("A panorama without distances has no points.")
+    known = torch.isfinite(distance) & (distance > 0)
+    points = depth_points(distance)[known] + torch.tensor([0, 0, room.camera_height_m])
+    rows = torch.arange(distance.shape[0]) * rgb.shape[0] // distance.shape[0]
+    columns = torch.arange(distance.shape[1]) * rgb.shape[1] // distance.shape[1]
+    colors = rgb[rows][:, columns][known].double()
+    return vertex_ply_bytes(("x", "y", "z", "red", "green", "blue"), torch.cat([points, colors], 1).numpy())
 
 
 def rolled(panorama: Panorama, heading: float) -> Panorama:
@@ -246,7 +277,7 @@ def rolled(panorama: Panorama, heading: float) -> Panorama:
         return pixels.roll(round(heading / (2 * math.pi) * pixels.shape[1]), 1)
 
     distance = panorama.distance_m
-    return Panorama(turned(panorama.rgb), None if distance is None else turned(distance))
+    return replace(panorama, rgb=turned(panorama.rgb), distance_m=None if distance is None else turned(distance))
 
 
 def wall_heading(distance_m: Float[Tensor, "h w"]) -> float:

@@ -24,6 +24,7 @@ SPEC = SystemSpec(
         "trellis2/shape_decoder",
         "trellis2/texture_decoder",
     ),
+    presets=("published", "published_fixed", "refined"),
     takes=frozenset({"decoder_weights", "dtype", "guidance", "max_faces", "steps", "texture_size"}),
     mini="scenewright.systems.mini.panorama_system:open_inspace",
     tasks={

@@ -2,7 +2,7 @@
 
 Every file holds a fingerprint of what its stage was made from. A stage whose inputs are the same is read instead of
 made, whatever its file holds by now: an edited file counts, and the stages after it are made again because their input
-has another fingerprint. Files are written whole or not at all.
+has another fingerprint. Files are written whole or not at all; beside each lies a picture of it, for people (`*.png`).
 """
 
 import json
@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from scenewright.errors import InputError
 from scenewright.io.atomic import atomic_path, make_folder
 from scenewright.io.data_file import data_fingerprint, load_data, save_data
+from scenewright.io.images import save_image
 from scenewright.systems.inspace.box_decoding import FoundBoxes
 
 __all__ = ["StageFiles"]
@@ -38,24 +40,40 @@ class StageFiles:
 
     folder: Path | None = None
 
-    def kept(self, name: str, inputs: object, kind: type[Kind], make: Callable[[], Kind]) -> Kind:
+    def kept(
+        self,
+        name: str,
+        inputs: object,
+        kind: type[Kind],
+        make: Callable[[], Kind],
+        draw: Callable[[Kind], Image.Image] | None = None,
+    ) -> Kind:
         """The result of a stage: of its file where that was made from the same inputs, else made and kept.
 
         Args:
             inputs: everything the result depends on, as `save_data` takes it.
+            draw: makes the picture beside the file.
         """
         if self.folder is None:
             return make()
         path, key = self.folder / f"{name}.safetensors", data_fingerprint(inputs)
         record = _record_of(path)
         if record is not None and record.key == key and isinstance(record.value, kind):
-            return record.value
-        value = make()
-        make_folder(self.folder)
-        save_data(path, StageRecord(key, value))
+            value = record.value
+        else:
+            value = make()
+            make_folder(self.folder)
+            save_data(path, StageRecord(key, value))
+        if draw is not None and _is_older(path.with_suffix(".png"), path):
+            save_image(draw(value), path.with_suffix(".png"))
         return value
 
-    def boxes(self, inputs: object, make: Callable[[], FoundBoxes]) -> FoundBoxes:
+    def boxes(
+        self,
+        inputs: object,
+        make: Callable[[], FoundBoxes],
+        draw: Callable[[FoundBoxes], Image.Image] | None = None,
+    ) -> FoundBoxes:
         """As `kept`, for boxes, in `boxes.json`, which people can edit: delete, move or add entries.
 
         Raises:
@@ -67,7 +85,7 @@ class StageFiles:
         if path.is_file():
             stored = _read_json(path)
             if stored.get("made_from") == key:
-                return _boxes_of(stored, path)
+                return self._drawn(_boxes_of(stored, path), path, draw)
         boxes = make()
         entries = [
             {"center": box[:3], "size": box[3:6], "yaw": box[6], "score": score}
@@ -77,7 +95,18 @@ class StageFiles:
         with atomic_path(path) as temporary:
             temporary.write_text(json.dumps({"made_from": key, "boxes": entries}, indent=1))
         # Read back: numbers of a file and numbers of a run must be the same, whether or not the run was interrupted.
-        return _boxes_of(_read_json(path), path)
+        return self._drawn(_boxes_of(_read_json(path), path), path, draw)
+
+    @staticmethod
+    def _drawn(boxes: FoundBoxes, path: Path, draw: Callable[[FoundBoxes], Image.Image] | None) -> FoundBoxes:
+        if draw is not None and _is_older(path.with_suffix(".png"), path):
+            save_image(draw(boxes), path.with_suffix(".png"))
+        return boxes
+
+
+def _is_older(picture: Path, path: Path) -> bool:
+    """Whether a picture is missing, or shows what a file held before."""
+    return not picture.is_file() or picture.stat().st_mtime_ns < path.stat().st_mtime_ns
 
 
 def _record_of(path: Path) -> StageRecord | None:

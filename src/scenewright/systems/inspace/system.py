@@ -1,13 +1,13 @@
 """InSpace as a scene system: one panorama in, a furnished room of separate objects out.
 
-    panorama -> room_input -> encode_faces -> sample_coarse -> boxes -> room_parts -> sample_latent (shape, texture)
-             -> decode_part (each) -> finish -> compose_room -> Scene
+    panorama (-> estimated_distance) -> room_input -> encode_faces -> sample_coarse -> boxes -> room_parts
+             -> sample_latent (shape, texture) -> decode_part (each) -> finish -> compose_room -> Scene
 
 Every arrow is a function; what it gives can be kept in a folder, edited, and continued from (`stage_files`).
 Noise is drawn on the CPU, in every stage from the seed anew, as the published demo does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,18 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from PIL import Image
 from torch import Tensor
 
 import scenewright
 from scenewright.backbones.networks import NetworkKey, PublishedNetworks
-from scenewright.backbones.trellis2.pretrained import SHAPE_DECODER, STRUCTURE_DECODER, TEXTURE_DECODER
+from scenewright.backbones.trellis2.pretrained import (
+    SHAPE_DECODER,
+    STRUCTURE_DECODER,
+    TEXTURE_DECODER,
+    shape_flow,
+    texture_flow,
+)
 from scenewright.backbones.trellis2.sampling import latent_noise, structure_noise
 from scenewright.encoders.dinov3 import Dinov3
 from scenewright.errors import EmptyStructureError, InputError
@@ -28,6 +35,7 @@ from scenewright.geometry.mesh.finish_options import FinishOptions
 from scenewright.geometry.mesh.parts import select_faces
 from scenewright.geometry.mesh.surface_color import VoxelField
 from scenewright.progress import SILENT, Progress
+from scenewright.systems.inspace import stage_pictures
 from scenewright.systems.inspace.asset_views import FaceTokens
 from scenewright.systems.inspace.box_decoding import BoxDecoding, FoundBoxes, decode_boxes
 from scenewright.systems.inspace.coarse import (
@@ -41,15 +49,27 @@ from scenewright.systems.inspace.composition import LayoutForm, RoomMesh, compos
 from scenewright.systems.inspace.decoding import decoded_parts, face_budget
 from scenewright.systems.inspace.detail import DetailSettings, decode_part, room_reading, sample_latent
 from scenewright.systems.inspace.panorama import Panorama, PanoramaSettings, RoomInput, room_input
+from scenewright.systems.inspace.panorama_depth import DepthModel, EstimatedDistance, estimated_distance
 from scenewright.systems.inspace.partial_geometry import COARSE_RESOLUTION
 from scenewright.systems.inspace.parts import Part, RoomParts, room_parts
 from scenewright.systems.inspace.pretrained import InSpaceWeights
+from scenewright.systems.inspace.refinement import (
+    AssetFrame,
+    RefinedAsset,
+    RefineSettings,
+    agreement,
+    asset_cells,
+    asset_crop,
+    base_latents,
+    coarse_cells,
+    scene_latents,
+)
 from scenewright.systems.inspace.stage_files import StageFiles
 from scenewright.systems.inspace.weights import FOLDERS
 from scenewright.systems.options import DEFAULT, GenerateOptions
 from scenewright.systems.system import Views
 from scenewright.types import Camera, Mesh, Scene, View
-from scenewright.weights.hub import sha256_of
+from scenewright.weights.hub import find_file, sha256_of
 
 __all__ = ["InSpace", "InSpaceSettings", "panorama_of"]
 
@@ -60,6 +80,7 @@ class InSpaceSettings:
 
     Attributes:
         finish: of every part, whose kind has a published face budget besides.
+        refine: how assets are made again in cubes of their own; None leaves them as the room's grid has them.
     """
 
     panorama: PanoramaSettings = field(default_factory=PanoramaSettings)
@@ -70,6 +91,32 @@ class InSpaceSettings:
     finish: FinishOptions = field(
         default_factory=lambda: FinishOptions(max_faces=200_000, texture_size=1024, orient=True)
     )
+    refine: RefineSettings | None = None
+
+    def with_preset(self, preset: str | None) -> "InSpaceSettings":
+        """The settings of a preset; sizes and samplers stay.
+
+        "published" repeats the published run with its mixed-up rows, "published_fixed" starts partial geometry at the
+        time of its noise and lets every asset read its own tokens, "refined" makes assets again in their own cubes and
+        the layout of planes, on the same weights and otherwise as opened.
+
+        Raises:
+            InputError: there is no such preset.
+        """
+        if preset is None:
+            return self
+        if preset == "refined":
+            return replace(self, layout="planes", refine=self.refine or RefineSettings())
+        if preset not in ("published", "published_fixed"):
+            raise InputError(f"Expected the preset published, published_fixed or refined, got '{preset}'.")
+        is_fixed = preset == "published_fixed"
+        return replace(
+            self,
+            coarse=replace(self.coarse, inversion="exact" if is_fixed else "published_batch"),
+            detail=replace(self.detail, cross_attention_rows="intended" if is_fixed else "published"),
+            layout="generated",
+            refine=None,
+        )
 
 
 @dataclass(frozen=True)
@@ -96,6 +143,7 @@ class InSpace:
         weights: where InSpace's networks come from; each is loaded for its stage and let go.
         base: TRELLIS.2's networks.
         stages: where results are kept; None keeps none.
+        depth: the network that estimates distances of panoramas without any; None estimates none.
     """
 
     name = "inspace"
@@ -108,17 +156,20 @@ class InSpace:
         settings: InSpaceSettings | None = None,
         *,
         stages: StageFiles | None = None,
+        depth: DepthModel | None = None,
     ) -> None:
         self.weights, self.base, self.encoder = weights, base, encoder
         self.settings, self.stages = settings or InSpaceSettings(), stages or StageFiles()
+        self.depth = depth
         self._hashes: dict[Path, str] = {}
+        self._base_keys: set[NetworkKey[Any]] = {STRUCTURE_DECODER, SHAPE_DECODER, TEXTURE_DECODER}
 
     def generate(
         self, views: Views, *, seed: int = 0, options: GenerateOptions = DEFAULT, progress: Progress = SILENT
     ) -> Scene:
-        """The furnished room of one panorama, floor at z = 0, in metres where the view has depth.
+        """The furnished room of one panorama, floor at z = 0, in metres where the view has depth or it is estimated.
 
-        Without depth the coarse stage starts from noise, in a room of assumed size.
+        Without distances the coarse stage starts from noise, in a room of assumed size.
 
         Raises:
             InputError: there is not exactly one view, it is no panorama, or its distances show no room.
@@ -128,22 +179,26 @@ class InSpace:
         if len(given) != 1:
             raise InputError(f"InSpace makes a room from one panorama, but got {len(given)} views.")
         panorama = panorama_of(given[0])
-        settings, sampling = self.settings, options.sampling
+        settings, sampling = self.settings.with_preset(options.preset), options.sampling
         changed = replace(
             settings,
             panorama=replace(settings.panorama, known=options.room),
             coarse=replace(settings.coarse, sampler=settings.coarse.sampler.overridden(sampling)),
             detail=replace(settings.detail, sampler=settings.detail.sampler.overridden(sampling)),
             finish=settings.finish.overridden(options.finish),
+            refine=None if settings.refine is None else replace(settings.refine, sampling=sampling),
         )
-        system = InSpace(self.weights, self.base, self.encoder, changed, stages=self.stages)
+        if changed.refine is not None and changed.refine.flows == "base":
+            self._base_keys |= {shape_flow(512), texture_flow(512)}
+        system = InSpace(self.weights, self.base, self.encoder, changed, stages=self.stages, depth=self.depth)
         return system.scene_of(panorama, seed=seed, progress=progress)
 
     def weights_sha256(self) -> dict[str, str]:
-        """Hash of every weight file by its name; read once."""
+        """Hash of every weight file by its name; read once. Flows of a refinement are there once one was made."""
         files = {f"inspace/{name}": self.weights.file(name) for name in FOLDERS}
-        keys: list[NetworkKey[Any]] = [STRUCTURE_DECODER, SHAPE_DECODER, TEXTURE_DECODER]
-        files |= {f"base/{key.name}": self.base.weights_file(key) for key in keys}
+        files |= {f"base/{key.name}": self.base.weights_file(key) for key in self._base_keys}
+        if self.depth is not None:
+            files["depth"] = find_file(self.depth.source, "model.safetensors", offline=self.depth.offline)
         for path in files.values():
             if path not in self._hashes:
                 self._hashes[path] = sha256_of(path)
@@ -165,16 +220,24 @@ class InSpace:
             EmptyStructureError: the coarse stage found nothing, or no part has a surface.
         """
         settings = self.settings
+        panorama = self._with_distances(panorama, progress)
         room = self.stages.kept(
-            "room", (panorama, settings.panorama), RoomInput, lambda: room_input(panorama, settings.panorama)
+            "room",
+            (panorama, settings.panorama),
+            RoomInput,
+            lambda: room_input(panorama, settings.panorama),
+            stage_pictures.room_picture,
         )
         tokens = self._tokens(room, progress)
         coarse = self._coarse(room, tokens, seed, progress)
         found = self.stages.boxes(
-            (coarse.occupied, settings.boxes, self.weights.source), lambda: self._found(coarse, progress)
+            (coarse.occupied, settings.boxes, self.weights.source),
+            lambda: self._found(coarse, progress),
+            lambda found: stage_pictures.box_picture(coarse.occupied, found.boxes, COARSE_RESOLUTION),
         )
         detail = self._detail(room, coarse, found, tokens, seed, progress)
-        meshes = self._meshes(detail, found, progress)
+        refined = self._refined(room, coarse, detail.parts, found, seed, progress)
+        meshes = self._meshes(detail, found, refined, progress)
         scene = compose_room(room, meshes, found, detail.parts.parts[0].coords, settings.layout)
         provenance = {
             "generator": f"scenewright {scenewright.__version__}",
@@ -188,6 +251,24 @@ class InSpace:
             **scene.provenance,
         }
         return replace(scene, provenance=provenance)
+
+    def _with_distances(self, panorama: Panorama, progress: Progress) -> Panorama:
+        """The panorama with its distances, estimated where it has none and there is a network for it."""
+        model = self.depth
+        if panorama.distance_m is not None or model is None:
+            return panorama
+
+        def make() -> EstimatedDistance:
+            return estimated_distance(model.load(), panorama.rgb, advance=progress.stage("depth"))
+
+        found = self.stages.kept(
+            "distances",
+            (panorama.rgb, model.source),
+            EstimatedDistance,
+            make,
+            lambda found: stage_pictures.distance_picture(found.distance_m),
+        )
+        return replace(panorama, distance_m=found.distance_m, has_scale=found.is_metric)
 
     def _tokens(self, room: RoomInput, progress: Progress) -> Float[Tensor, "6 T C"]:
         def make() -> Tensor:
@@ -212,7 +293,13 @@ class InSpace:
 
         settings = self.settings.coarse
         inputs = (tokens, room.voxels, room.camera, settings, seed, self.weights.source)
-        return self.stages.kept("coarse", inputs, CoarseRoom, make)
+        return self.stages.kept(
+            "coarse",
+            inputs,
+            CoarseRoom,
+            make,
+            lambda coarse: stage_pictures.cell_picture(coarse.occupied, COARSE_RESOLUTION),
+        )
 
     def _found(self, coarse: CoarseRoom, progress: Progress) -> FoundBoxes:
         progress.stage("boxes")
@@ -229,7 +316,7 @@ class InSpace:
         settings = self.settings.detail
         parts = room_parts(coarse.occupied, found.boxes, settings.layout_mode)
         readings = [
-            replace(reading, rows=reading.rows.to(tokens.device), keys=reading.keys.to(tokens.device))
+            reading.to(tokens.device)
             for reading in room_reading(
                 parts, found.boxes[list(parts.boxes)], room.camera, self.face_tokens, settings.cross_attention_rows
             )
@@ -251,12 +338,84 @@ class InSpace:
                 flow, parts, readings, image, noise, settings.sampler, shape=given, advance=advance
             ).cpu()
 
-        sampled = self.stages.kept("shape", inputs, Tensor, shape)
-        colored = self.stages.kept("texture", (inputs, sampled), Tensor, texture)
+        def draw(latent: Tensor) -> Image.Image:
+            return stage_pictures.latent_picture(parts.parts[0].coords, parts.split(latent)[0])
+
+        sampled = self.stages.kept("shape", inputs, Tensor, shape, draw)
+        colored = self.stages.kept("texture", (inputs, sampled), Tensor, texture, draw)
         return DetailRoom(parts, sampled, colored)
 
-    def _meshes(self, detail: DetailRoom, found: FoundBoxes, progress: Progress) -> list[RoomMesh]:
+    def _refined(
+        self,
+        room: RoomInput,
+        coarse: CoarseRoom,
+        parts: RoomParts,
+        found: FoundBoxes,
+        seed: int,
+        progress: Progress,
+    ) -> dict[int, RoomMesh]:
+        """Assets made again in cubes of their own, by their box, but for those that do not fill their coarse cells."""
+        settings = self.settings.refine
+        if settings is None:
+            return {}
+        wanted = [
+            part
+            for part, is_decoded in zip(parts.parts, decoded_parts(parts, "composed"), strict=True)
+            if is_decoded and part.box is not None
+        ]
+        own = [coarse_cells(coarse.occupied, part) for part in wanted]
+        boxes = [found.boxes[part.box] for part in wanted if part.box is not None]
+        frames = [AssetFrame.around(box, settings.margin) for box in boxes]
+        size, is_masked = self.settings.panorama.face_size, settings.flows == "base"
+        assets = [
+            RefinedAsset(part, frame, asset_cells(cells, frame), asset_crop(room, box, size, is_masked=is_masked))
+            for part, frame, cells, box in zip(wanted, frames, own, boxes, strict=True)
+        ]
+        inputs = (tuple(assets), settings, self.settings.detail.sampler, seed, self.weights.source)
+        latents = self._refined_latents(assets, inputs, seed, settings, progress)
+        advance, made = progress.stage("refine: decode"), {}
+        for number, (asset, cells, shape, texture) in enumerate(zip(assets, own, *latents, strict=True)):
+            advance(number, len(assets))
+            part = replace(asset.part, coords=asset.cells)
+            mesh = self._part_mesh(part, shape, texture, (), found, name=f"refined_{part.box:03d}")
+            placed = None if mesh is None else asset.frame.placed(mesh)
+            if placed is not None and agreement(placed, cells) >= settings.least_agreement and part.box is not None:
+                made[part.box] = RoomMesh("asset", placed, part.box, is_refined=True)
+        return made
+
+    def _refined_latents(
+        self, assets: list[RefinedAsset], inputs: object, seed: int, settings: RefineSettings, progress: Progress
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Normalised shape and texture latents of the assets in their own cubes."""
+
+        def tokens() -> list[Tensor]:
+            crops = torch.stack([asset.crop for asset in assets])
+            return [encode_faces(self.encoder, crop[None]).to(self.weights.device) for crop in crops]
+
+        def latents(shapes: tuple[Tensor, ...] | None) -> tuple[Tensor, ...]:
+            if not assets:
+                return ()
+            name = "shape" if shapes is None else "texture"
+            advance = progress.stage(f"refine: {name}")
+            if settings.flows == "base":
+                return base_latents(
+                    self.base, assets, tokens(), seed, settings.sampling, shapes=shapes, advance=advance
+                )
+            flow = self.weights.shape_flow() if shapes is None else self.weights.texture_flow()
+            sampler = self.settings.detail.sampler
+            return scene_latents(flow, assets, tokens(), seed, sampler, shapes=shapes, advance=advance)
+
+        shapes: tuple[Tensor, ...] = self.stages.kept("refined_shape", inputs, tuple, lambda: latents(None))
+        textures = self.stages.kept("refined_texture", (inputs, shapes), tuple, lambda: latents(shapes))
+        return shapes, textures
+
+    def _meshes(
+        self, detail: DetailRoom, found: FoundBoxes, refined: Mapping[int, RoomMesh], progress: Progress
+    ) -> list[RoomMesh]:
         """Finished surfaces of the parts that a composed scene needs: assets first, then the layout without them.
+
+        Args:
+            refined: assets that are there already, by their box.
 
         Raises:
             EmptyStructureError: no part has a surface.
@@ -271,7 +430,11 @@ class InSpace:
             advance(number, len(wanted))
             if part.kind == "layout" and self.settings.layout == "planes":
                 continue
-            mesh = self._part_mesh(part, shape, texture, meshes, found)
+            if part.box is not None and part.box in refined:
+                meshes.append(refined[part.box])
+                continue
+            name = part.kind if part.box is None else f"asset_{part.box:03d}"
+            mesh = self._part_mesh(part, shape, texture, meshes, found, name=name)
             if mesh is not None:
                 meshes.append(RoomMesh(part.kind, mesh, part.box))
         if not meshes and self.settings.layout == "generated":
@@ -279,11 +442,14 @@ class InSpace:
         return meshes
 
     def _part_mesh(
-        self, part: Part, shape: Tensor, texture: Tensor, assets: Sequence[RoomMesh], found: FoundBoxes
+        self, part: Part, shape: Tensor, texture: Tensor, assets: Sequence[RoomMesh], found: FoundBoxes, *, name: str
     ) -> Mesh | None:
-        """The finished surface of a part, or None where there is none; a layout is cut free of the assets."""
+        """The finished surface of a part, or None where there is none; a layout is cut free of the assets.
+
+        Args:
+            name: of its stage file.
+        """
         finish = replace(self.settings.finish, max_faces=min(self.settings.finish.max_faces, face_budget(part)))
-        name = part.kind if part.box is None else f"asset_{part.box:03d}"
         cut = [item for item in assets if item.box is not None] if part.kind == "layout" else []
 
         def make() -> tuple[Mesh, ...]:
@@ -302,7 +468,11 @@ class InSpace:
             return (finish_mesh(surface, VoxelField(decoded.voxels), finish),)
 
         inputs = (part, shape, texture, finish, cut, str(self.base.source))
-        found_mesh: Any = self.stages.kept(name, inputs, tuple, make)
+
+        def draw(meshes: tuple[Mesh, ...]) -> Image.Image:
+            return stage_pictures.mesh_picture(meshes[0]) if meshes else Image.new("L", (8, 8), 255)
+
+        found_mesh: Any = self.stages.kept(name, inputs, tuple, make, draw)
         return found_mesh[0] if found_mesh else None
 
 

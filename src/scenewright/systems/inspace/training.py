@@ -187,7 +187,7 @@ class DetailTask(Task[DetailBatch]):
             for sample, camera in zip(samples, cameras, strict=True)
         ]
         device = cameras.device
-        return [Reading(item.rows.to(device), item.keys.to(device)) for item in key_set_readings(keys)]
+        return [reading.to(device) for reading in key_set_readings(keys, self.faces.per_face)]
 
 
 def build_structure(

@@ -25,6 +25,7 @@ from scenewright.geometry.mesh.finish import finish_mesh
 from scenewright.geometry.mesh.surface_color import VoxelField
 from scenewright.progress import SILENT, Progress, by_fraction
 from scenewright.systems.assembly.decoding import Draw, RawObject
+from scenewright.systems.catalogue import refuse_uncleared
 from scenewright.systems.options import DEFAULT, GenerateOptions
 from scenewright.types import Scene, SceneObject
 from scenewright.weights.source import WeightsSource
@@ -80,6 +81,7 @@ def load_backbone(
     multi_image: str | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
+    commercial: bool = False,
 ) -> ObjectBackbone:
     """The backbone "trellis1" or "trellis2", ready to make objects.
 
@@ -88,12 +90,15 @@ def load_backbone(
         resolution: trellis2: voxels per side, 512, 1024 or 1536; None is what is published with the weights.
         multi_image: trellis1: how several pictures are combined (`MultiImage`); None is "stochastic".
         dtype: of the large networks; None is the published half precision on CUDA and float32 elsewhere.
+        commercial: refuse weights that are not cleared for commercial use.
 
     Raises:
-        InputError: there is no such backbone, or it has no such option.
+        InputError: there is no such backbone, it has no such option, or weights are not cleared.
         WeightsError: weights are missing, damaged, or do not fit.
     """
     spec = backbone(name)
+    if commercial:
+        refuse_uncleared(spec.networks, [source.place] if source else [])
     check_options(spec, {"resolution": resolution, "multi_image": multi_image})
     own: dict[str, Any] = {} if multi_image is None else {"multi_image": multi_image}
     if resolution is not None:

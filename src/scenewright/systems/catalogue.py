@@ -1,13 +1,19 @@
-"""All weight records in one table, and which of them each backbone and system needs; both follow from their specs."""
+"""All weight records in one table, which of them each backbone and system needs, and which may be used commercially.
 
+All of it follows from the specs.
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from scenewright.backbones.registry import BACKBONES
 from scenewright.encoders.records import RECORDS as ENCODERS
+from scenewright.errors import InputError
 from scenewright.systems import registry
 from scenewright.weights.record import WeightsRecord
 
-__all__ = ["SystemNeeds", "all_records", "needs"]
+__all__ = ["SystemNeeds", "all_records", "needs", "refuse_uncleared"]
 
 
 @dataclass(frozen=True)
@@ -49,3 +55,28 @@ def needs() -> tuple[SystemNeeds, ...]:
         SystemNeeds(name, purpose, tuple(records[network] for network in networks), can_run)
         for name, purpose, networks, can_run in rows
     )
+
+
+def refuse_uncleared(networks: Iterable[str], places: Iterable[str | Path] = ()) -> None:
+    """Refuses weights that are not known to be free for commercial use.
+
+    Args:
+        networks: names of records.
+        places: folders and repositories that weights are taken from; only published ones have a known licence.
+
+    Raises:
+        InputError: one of them is not cleared; all are named, with their licences.
+    """
+    records = all_records()
+    reasons = {name: f"{name} ({records[name].licence})" for name in networks if records[name].is_non_commercial}
+    for place in map(str, places):
+        known = [record for record in records.values() if record.repository == place]
+        if not known:
+            reasons[place] = f"{place} (licence not known here)"
+        elif all(record.is_non_commercial for record in known) and not reasons:
+            reasons[place] = f"{place} ({known[0].licence})"
+    if reasons:
+        raise InputError(
+            f"Not cleared for commercial use: {', '.join(reasons.values())}. Use other weights (`scenewright list` "
+            "shows all licences), or leave --commercial out where you have cleared them yourself."
+        )
