@@ -86,6 +86,27 @@ def room_parts(generator: torch.Generator) -> dict[str, Tensor]:
     }
 
 
+def _views(generator: torch.Generator) -> dict[str, Tensor]:
+    """Three views of a chunk that all look at its middle along z."""
+    cameras = torch.eye(4).repeat(3, 1, 1)
+    cameras[:, 2, 3] = 1.5
+    return {
+        "tokens": torch.randn(3, 5 + 4, 16, generator=generator),
+        "cam_from_chunk": cameras,
+        "intrinsics_unit": torch.tensor([[0.9, 0, 0.5], [0, 0.9, 0.5], [0, 0, 1]]).repeat(3, 1, 1),
+    }
+
+
+def chunk_structure(generator: torch.Generator) -> dict[str, Tensor]:
+    return {"latent": torch.randn(8, 4, 4, 4, generator=generator), **_views(generator)}
+
+
+def chunk_latent(generator: torch.Generator) -> dict[str, Tensor]:
+    sample = latent(generator)
+    del sample["cond"]
+    return sample | _views(generator)
+
+
 SAMPLES: dict[str, Callable[[torch.Generator], dict[str, Tensor]]] = {
     "structure_vae": structure,
     "structure_flow": structure_latent,
@@ -97,6 +118,9 @@ SAMPLES: dict[str, Callable[[torch.Generator], dict[str, Tensor]]] = {
     "inspace_boxes": room_boxes,
     "inspace_shape": lambda generator: {k: v for k, v in room_parts(generator).items() if k != "shape_latent"},
     "inspace_texture": room_parts,
+    "genrecon_structure": chunk_structure,
+    "genrecon_shape": chunk_latent,
+    "genrecon_texture": chunk_latent,
 }
 _STRUCTURE_FLOW = {"resolution": 4, **_FLOW2}
 _LATENT_FLOW = {"resolution": 4, "out_channels": 4, **_FLOW2}
@@ -112,6 +136,9 @@ MODELS: dict[str, dict[str, Any]] = {
     "inspace_boxes": {"network": {"resolution": 16, "base_channels": 2}},
     "inspace_shape": {"network": {"in_channels": 4, **_LATENT_FLOW}, "faces": _FACES},
     "inspace_texture": {"network": {"in_channels": 8, **_LATENT_FLOW}, "faces": _FACES},
+    "genrecon_structure": {"network": _STRUCTURE_FLOW},
+    "genrecon_shape": {"network": {"in_channels": 4, **_LATENT_FLOW}},
+    "genrecon_texture": {"network": {"in_channels": 8, **_LATENT_FLOW}},
 }
 
 

@@ -50,3 +50,10 @@ def test_targets_choose_layers_by_name():
     assert type(model[0]) is nn.Linear
     with pytest.raises(InputError, match=r"contains any of \['attention'\]"):
         add_lora(network(), LoraConfig(rank=1, targets=("attention",)))
+
+
+def test_named_modules_train_whole_beside_the_updates_and_are_not_given_any():
+    model = network()
+    assert add_lora(model, LoraConfig(rank=1, trained=("2.",))) == 1
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert trained == {"0.lora_down", "0.lora_up", "2.0.weight", "2.1.weight", "2.1.bias"}

@@ -97,6 +97,25 @@ def test_low_rank_training_leaves_the_network_alone_and_exports_the_merged_one(t
     assert_same(load_file(again.weights[0]), state)
 
 
+def test_modules_trained_beside_updates_are_kept_exported_and_resumed(tmp_path: Path):
+    base = Trainer(CircleFlow(), Circle(), tmp_path / "base", CONFIG, device="cpu").fit()
+    start = load_file(base.weights[0])
+    lora = LoraConfig(rank=2, targets=("enter", "middle"), trained=("leave",), lr=0.3)
+    config = replace(
+        CONFIG,
+        train=replace(CONFIG.train, init_from=(str(base.weights[0]),)),
+        optimizer=replace(CONFIG.optimizer, weight_decay=0.1),
+        lora=lora,
+    )
+    whole = load_file(Trainer(CircleFlow(), Circle(), tmp_path / "whole", config, device="cpu").fit().weights[0])
+    assert whole.keys() == start.keys()
+    assert all(not torch.equal(whole[name], start[name]) for name in ("enter.weight", "leave.weight", "leave.bias"))
+    assert torch.equal(whole["enter.bias"], start["enter.bias"])
+    Trainer(CircleFlow(), Circle(), tmp_path / "parts", steps(config, 7), device="cpu").fit()
+    again = Trainer(CircleFlow(seed=4), Circle(), tmp_path / "parts", config, device="cpu").fit(resume=True)
+    assert_same(load_file(again.weights[0]), whole)
+
+
 def test_only_the_named_parameters_are_trained(tmp_path: Path):
     task = CircleFlow()
     before = {name: tensor.clone() for name, tensor in task.network.state_dict().items()}

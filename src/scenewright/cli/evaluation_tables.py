@@ -8,7 +8,7 @@ from rich.table import Table
 from scenewright.evaluation.compare import Difference
 from scenewright.evaluation.protocols import PROTOCOLS
 from scenewright.evaluation.report import LABELS
-from scenewright.evaluation.room_scoring import ROOM_PROTOCOLS, RoomProtocol
+from scenewright.evaluation.room_scoring import ROOM_PROTOCOLS
 from scenewright.evaluation.run import Evaluation
 from scenewright.systems.registry import usable_systems
 
@@ -24,10 +24,7 @@ def print_summary(results: Sequence[Evaluation]) -> None:
         failed = sum(record["status"] == "failed" for record in result.records)
         counts = f"{len(result.records)} scenes" + (f", {failed} failed" if failed else "")
         table.add_column(f"{result.protocol.name} ({counts})", justify="right")
-    # Protocols of rooms have measures of their own.
-    names = dict.fromkeys(
-        name for r in results for name in (r.mean if isinstance(r.protocol, RoomProtocol) else LABELS)
-    )
+    names = dict.fromkeys(name for result in results for name in result.mean)
     for name in names:
         table.add_row(LABELS.get(name, name), *(_cell(result, name) for result in results))
     console.print(table)

@@ -14,8 +14,8 @@ from typing import Any, Literal
 import numpy as np
 
 from scenewright.errors import InputError
-from scenewright.evaluation.protocols import EvaluationProtocol, find_protocol
-from scenewright.evaluation.summary import HIGHER_IS_BETTER, METRICS, bootstrap_means, has_truth, means
+from scenewright.evaluation.protocols import EvaluationProtocol, PlaceProtocol, find_protocol
+from scenewright.evaluation.summary import HIGHER_IS_BETTER, bootstrap_means, has_truth, means, metrics_of
 
 __all__ = ["GUARDED", "Difference", "common_scenes", "compare_results", "failures_of_gate", "left_out", "read_result"]
 
@@ -124,12 +124,12 @@ def failures_of_gate(
     return found
 
 
-def _differences(first: list, second: list, protocol: EvaluationProtocol) -> list[Difference]:
+def _differences(first: list, second: list, protocol: EvaluationProtocol | PlaceProtocol) -> list[Difference]:
     draws = bootstrap_means(first, protocol), bootstrap_means(second, protocol)
     values = means(first, protocol), means(second, protocol)
     tail = (1 - protocol.confidence_level) / 2
     found = []
-    for metric in METRICS:
+    for metric in metrics_of(protocol):
         gap = draws[1][metric] - draws[0][metric]
         gap = gap[np.isfinite(gap)]
         if len(gap) == 0:

@@ -7,12 +7,14 @@ from typing import TypedDict
 import torch
 
 from scenewright.errors import InputError
-from scenewright.evaluation.protocols import find_protocol
+from scenewright.evaluation.places import evaluate_place_files, evaluate_place_system
+from scenewright.evaluation.protocols import PlaceProtocol, find_protocol
 from scenewright.evaluation.room_scoring import ROOM_PROTOCOLS
 from scenewright.evaluation.rooms import TRUE_BOXES, MadeScene, evaluate_rooms
 from scenewright.evaluation.run import Evaluation, evaluate_folders, evaluate_system
 from scenewright.evaluation.systems import CameraKnowledge, open_for_evaluation
 from scenewright.progress import SILENT, Progress, within
+from scenewright.systems.genrecon.system import CaptureSystem
 from scenewright.systems.system import System
 
 __all__ = ["evaluate"]
@@ -22,6 +24,12 @@ class _Shared(TypedDict):
     work: Path
     pictures: bool
     workers: int
+
+
+class _SharedOfPlaces(TypedDict):
+    work: Path
+    pictures: bool
+    progress: Progress
 
 
 def evaluate(
@@ -88,16 +96,38 @@ def evaluate(
     chosen = [find_protocol(name) for name in protocols]
     if isinstance(system, str) and scenes is not None:
         system = open_for_evaluation(
-            system, weights, device=str(device), scenes=Path(scenes), work=base, progress=progress
+            system,
+            weights,
+            reads="posed" if any(isinstance(protocol, PlaceProtocol) for protocol in chosen) else "masks",
+            device=str(device),
+            scenes=Path(scenes),
+            work=base,
+            progress=progress,
         )
     for protocol in chosen:
         report = within(progress, protocol.name)
+        if isinstance(protocol, PlaceProtocol):
+            where: _SharedOfPlaces = {"work": base / protocol.name, "pictures": pictures, "progress": report}
+            if predictions is not None and ground_truth is not None:
+                results.append(evaluate_place_files(predictions, ground_truth, protocol, **where))
+                continue
+            if not isinstance(system, CaptureSystem) or scenes is None:
+                raise InputError(f"{protocol.name} scores places, which only systems that read posed pictures make.")
+            generated = base / "generated"
+            results.append(
+                evaluate_place_system(
+                    system, scenes, protocol, generated=generated, seed=seed, weights=weights, **where
+                )
+            )
+            continue
         shared: _Shared = {"work": base / protocol.name, "pictures": pictures, "workers": workers}
         if predictions is not None and ground_truth is not None:
             results.append(evaluate_folders(predictions, ground_truth, protocol, progress=report, **shared))
         else:
             assert scenes is not None
             assert isinstance(system, System)
+            if isinstance(system, CaptureSystem):
+                raise InputError(f"'{system.name}' makes whole places; score it under genrecon-2026.")
             results.append(
                 evaluate_system(
                     system,

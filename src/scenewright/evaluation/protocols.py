@@ -13,7 +13,7 @@ from typing import Literal
 from scenewright.errors import InputError
 from scenewright.metrics.collisions import CollisionConfig
 
-__all__ = ["PROTOCOLS", "Alignment", "EvaluationProtocol", "Normalization", "find_protocol"]
+__all__ = ["PROTOCOLS", "Alignment", "EvaluationProtocol", "Normalization", "PlaceProtocol", "find_protocol"]
 
 Alignment = Literal["none", "icp", "robust_icp", "filterreg"]
 Normalization = Literal["none", "as_truth", "min_max", "aabb", "scenegen"]
@@ -49,6 +49,25 @@ class EvaluationProtocol:
     icp_iterations: int = 100
     max_alignment_points: int | None = None
     collision: CollisionConfig = field(default_factory=CollisionConfig)
+    seed: int = 0
+    num_bootstrap: int = 2000
+    confidence_level: float = 0.95
+
+
+@dataclass(frozen=True)
+class PlaceProtocol:
+    """The rules by which a whole place is scored, in metres and in the truth's frame, without any alignment.
+
+    `metrics` are what is reported. The truth is what its pictures show, as a scan is; with `forgives_unseen`, only
+    completeness and recall are: a surface where the truth has one that no picture shows is then no error. Every
+    `held_out_every`-th picture is kept from the system and compared with what it made.
+    """
+
+    name: str
+    metrics: tuple[str, ...]
+    forgives_unseen: bool
+    num_points: int = 200_000
+    held_out_every: int = 8
     seed: int = 0
     num_bootstrap: int = 2000
     confidence_level: float = 0.95
@@ -104,10 +123,25 @@ SCENEWRIGHT_1 = EvaluationProtocol(
     max_alignment_points=4096,
 )
 
-PROTOCOLS = {p.name: p for p in (SCENEGEN_2025, MIDI_2025, ISCENE_2026, SCENEWRIGHT_1)}
+GENRECON_2026 = PlaceProtocol(
+    name="genrecon-2026",
+    metrics=("chamfer_m", "f_arithmetic_5cm", "f_arithmetic_10cm", "f_5cm", "f_10cm", "normal_consistency"),
+    forgives_unseen=False,  # the published clipping to what the scanner saw has no published code
+)
+"""Metrics as a reading of the paper's figures has them: F as the arithmetic mean is theirs, the harmonic beside it."""
+
+PLACE_1 = PlaceProtocol(
+    name="scenewright-place-1",
+    metrics=("f_5cm", "f_10cm", "accuracy_m", "completeness_m", "normal_consistency", "psnr", "ssim", "instance_iou"),
+    forgives_unseen=True,
+)
+
+PROTOCOLS: dict[str, EvaluationProtocol | PlaceProtocol] = {
+    p.name: p for p in (SCENEGEN_2025, MIDI_2025, ISCENE_2026, SCENEWRIGHT_1, GENRECON_2026, PLACE_1)
+}
 
 
-def find_protocol(name: str) -> EvaluationProtocol:
+def find_protocol(name: str) -> EvaluationProtocol | PlaceProtocol:
     """The protocol of that name.
 
     Raises:

@@ -30,6 +30,17 @@ LABELS = {
     "completeness": "Completeness",
     "box_ap_25": "AP@0.25",
     "box_ap_50": "AP@0.5",
+    "f_5cm": "F at 5 cm %",
+    "f_10cm": "F at 10 cm %",
+    "f_arithmetic_5cm": "F at 5 cm, arithmetic %",
+    "f_arithmetic_10cm": "F at 10 cm, arithmetic %",
+    "chamfer_m": "Chamfer m",
+    "accuracy_m": "Accuracy m",
+    "completeness_m": "Completeness m",
+    "normal_consistency": "Normal consistency",
+    "psnr": "PSNR of held-out views",
+    "ssim": "SSIM of held-out views",
+    "instance_iou": "Instance IoU",
 }
 
 _STYLE = """
@@ -80,7 +91,8 @@ def report_html(evaluation: Evaluation) -> str:
 
 def _summary_table(evaluation: Evaluation) -> str:
     rows = []
-    for name, label in LABELS.items():
+    for name in evaluation.mean:
+        label = LABELS[name]
         arrow = "higher is better" if HIGHER_IS_BETTER[name] else "lower is better"
         low, high = evaluation.ci95[name]
         interval = f"{_number(low)} to {_number(high)}"
@@ -108,13 +120,7 @@ def _timing_table(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _scene(record: Mapping[str, Any], work: Path) -> str:
-    scene = record["scene"]
-    hits = sum(record["collisions"])
-    line = (
-        f"CD-S {_number(scene['cd_s'])} · F-S {_number(100 * scene['f_s'])} · IoU-B {_number(scene['iou_b_scene'])} · "
-        f"{hits} of {len(record['collisions'])} objects collide · matched by {_text(record['matched_by'])} · "
-        f"{_text(record['candidate'])}"
-    )
+    line = _place_line(record) if "place" in record else _scene_line(record)
     notes = "".join(f"<p class='bad'>{_text(note)}</p>" for note in record["warnings"])
     figures = "".join(
         f"<figure><img alt='{role}' src='{source}'><figcaption>{role}</figcaption></figure>"
@@ -128,7 +134,23 @@ def _scene(record: Mapping[str, Any], work: Path) -> str:
     )
 
 
+def _scene_line(record: Mapping[str, Any]) -> str:
+    scene = record["scene"]
+    hits = sum(record["collisions"])
+    return (
+        f"CD-S {_number(scene['cd_s'])} · F-S {_number(100 * scene['f_s'])} · IoU-B {_number(scene['iou_b_scene'])} · "
+        f"{hits} of {len(record['collisions'])} objects collide · matched by {_text(record['matched_by'])} · "
+        f"{_text(record['candidate'])}"
+    )
+
+
+def _place_line(record: Mapping[str, Any]) -> str:
+    return " · ".join(f"{LABELS[name]} {_number(value)}" for name, value in record["place"].items())
+
+
 def _objects(record: Mapping[str, Any]) -> str:
+    if "place" in record:
+        return ""
     rows = []
     for item in record["objects"]:
         quality = record["quality"].get(item["prediction"] or "", {})
@@ -153,7 +175,9 @@ def _picture(record: Mapping[str, Any], role: str, work: Path) -> str | None:
 
 
 def _badness(record: Mapping[str, Any]) -> tuple[bool, float]:
-    return record["status"] == "failed", -record["scene"]["f_s"] if has_truth(record) else 0.0
+    if not has_truth(record):
+        return record["status"] == "failed", 0.0
+    return record["status"] == "failed", -(record["place"]["f_10cm"] if "place" in record else record["scene"]["f_s"])
 
 
 def _number(value: float | None) -> str:

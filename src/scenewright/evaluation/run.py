@@ -23,7 +23,7 @@ from scenewright import __version__
 from scenewright.errors import InputError, ScenewrightError
 from scenewright.evaluation.folders import ScenePair, find_pairs
 from scenewright.evaluation.pictures import save_pictures
-from scenewright.evaluation.protocols import EvaluationProtocol
+from scenewright.evaluation.protocols import EvaluationProtocol, PlaceProtocol
 from scenewright.evaluation.records import record_of
 from scenewright.evaluation.room_scoring import RoomProtocol
 from scenewright.evaluation.scoring import SceneScore, failed_scene, score_scene, unscored_scene
@@ -40,7 +40,15 @@ from scenewright.progress import SILENT, Progress
 from scenewright.systems.system import System
 from scenewright.types import Camera, Mask, ObjectMasks, Scene, View
 
-__all__ = ["Evaluation", "evaluate_folders", "evaluate_system"]
+__all__ = [
+    "SCENE_FAILURES",
+    "Evaluation",
+    "evaluate_folders",
+    "evaluate_system",
+    "finished",
+    "peak_memory_mb",
+    "sentence_of",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +75,7 @@ class Evaluation:
     """Everything a run found; `records` are plain JSON data, one per scene."""
 
     system: str
-    protocol: EvaluationProtocol | RoomProtocol
+    protocol: EvaluationProtocol | RoomProtocol | PlaceProtocol
     records: tuple[dict[str, Any], ...]
     mean: dict[str, float]
     ci95: dict[str, list[float]]
@@ -142,7 +150,7 @@ def evaluate_folders(
         progress=lambda done, _: advance(num_kept + done, len(pairs)),
     )
     records |= {record["name"]: record for record in scored}
-    return _finish(Path(predictions).name, protocol, [records[pair.name] for pair in pairs], store)
+    return finished(Path(predictions).name, protocol, [records[pair.name] for pair in pairs], store)
 
 
 def _score_pair(
@@ -152,7 +160,7 @@ def _score_pair(
     started = time.perf_counter()
     score, error = _score(pair.name, pair.read_prediction, pair.read_truth, protocol)
     seconds = {"score": time.perf_counter() - started}
-    record = record_of(pair.name, score, error=error, seconds=seconds, peak_memory_mb=_peak_memory_mb())
+    record = record_of(pair.name, score, error=error, seconds=seconds, peak_memory_mb=peak_memory_mb())
     if pictures and pair.prediction is not None and error is None:
         image = load_image(pair.picture) if pair.picture is not None else None
         truth_scene, camera = pair.read_scene()
@@ -219,7 +227,7 @@ def evaluate_system(
                 try:
                     scene = source.read()
                 except SCENE_FAILURES as error:
-                    records[source.name] = _unscored_record(source.name, _sentence(error), store, key)
+                    records[source.name] = _unscored_record(source.name, sentence_of(error), store, key)
                     continue
                 note = _generate(system, scene, known_camera(scene.camera, camera), scene_store, made_key, seed)
             yield note, source, key
@@ -232,7 +240,7 @@ def evaluate_system(
     )
     records |= {record["name"]: record for record in scored}
     name = system.name if weights is None else f"{system.name} ({weights})"
-    return _finish(
+    return finished(
         name if camera == "pose" else f"{name}, camera: {camera}",
         protocol,
         [records[source.name] for source in sources],
@@ -256,9 +264,9 @@ def _generate(
         )
         save_scene(name_by_masks(made, scene), path)
     except SCENE_FAILURES as error:
-        message = _sentence(error)
+        message = sentence_of(error)
     seconds = time.perf_counter() - started
-    note = {"name": scene.name, "error": message, "seconds": seconds, "peak_memory_mb": _peak_memory_mb()}
+    note = {"name": scene.name, "error": message, "seconds": seconds, "peak_memory_mb": peak_memory_mb()}
     store.write(scene.name, key, note)
     return note
 
@@ -275,7 +283,7 @@ def _score_generated(
     try:
         scene = source.read()
     except SCENE_FAILURES as problem:
-        return _unscored_record(source.name, _sentence(problem), store, key)
+        return _unscored_record(source.name, sentence_of(problem), store, key)
 
     def read() -> ShapeScene:
         if note["error"] is not None:
@@ -323,16 +331,16 @@ def _score(
     try:
         truth = read_truth()
     except SCENE_FAILURES as error:
-        return _unscored(name, _sentence(error))
+        return _unscored(name, sentence_of(error))
     try:
         score = score_scene(read(), truth, protocol)
         message = score.warnings[-1] if score.is_failed else None
     except SCENE_FAILURES as error:
-        message = _sentence(error)
+        message = sentence_of(error)
         try:
             score = failed_scene(truth, protocol, [message])
         except SCENE_FAILURES as truth_error:
-            return _unscored(name, _sentence(truth_error))
+            return _unscored(name, sentence_of(truth_error))
     if message is not None:
         logger.warning("Scene '%s' is scored as failed: %s", name, message)
     return score, message
@@ -351,11 +359,15 @@ def _unscored_record(name: str, reason: str, store: Store, key: str) -> dict[str
     return record
 
 
-def _sentence(error: BaseException) -> str:
+def sentence_of(error: BaseException) -> str:
+    """The error for people; other errors than ours with their class."""
     return str(error) if isinstance(error, ScenewrightError) else f"{type(error).__name__}: {error}"
 
 
-def _finish(system: str, protocol: EvaluationProtocol, records: Sequence[dict[str, Any]], store: Store) -> Evaluation:
+def finished(
+    system: str, protocol: EvaluationProtocol | PlaceProtocol, records: Sequence[dict[str, Any]], store: Store
+) -> Evaluation:
+    """The evaluation of all records."""
     mean, interval = summarize(records, protocol)
     return Evaluation(
         system,
@@ -373,7 +385,7 @@ def _facts(protocol: EvaluationProtocol) -> str:
     return repr(protocol)
 
 
-def _peak_memory_mb() -> dict[str, float]:
+def peak_memory_mb() -> dict[str, float]:
     """Largest memory of this process so far and, where there is one, of the GPU."""
     peaks = {"cpu": peak_memory_bytes()}
     if torch.cuda.is_available():

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from scenewright.evaluation.protocols import EvaluationProtocol
+from scenewright.evaluation.protocols import EvaluationProtocol, PlaceProtocol
 from scenewright.evaluation.scoring import AP_THRESHOLDS
 from scenewright.metrics.boxes import average_precision
 
-__all__ = ["HIGHER_IS_BETTER", "METRICS", "bootstrap_means", "has_truth", "means", "summarize"]
+__all__ = ["HIGHER_IS_BETTER", "METRICS", "bootstrap_means", "has_truth", "means", "metrics_of", "summarize"]
 
 Record = Mapping[str, Any]
 
@@ -36,6 +36,19 @@ HIGHER_IS_BETTER = {
     "box_ap_50": True,
 }
 METRICS = tuple(HIGHER_IS_BETTER)
+HIGHER_IS_BETTER |= {
+    "f_5cm": True,
+    "f_10cm": True,
+    "f_arithmetic_5cm": True,
+    "f_arithmetic_10cm": True,
+    "chamfer_m": False,
+    "accuracy_m": False,
+    "completeness_m": False,
+    "normal_consistency": True,
+    "psnr": True,
+    "ssim": True,
+    "instance_iou": True,
+}
 
 
 def _scene(key: str, factor: float = 1.0) -> Callable[[Record], tuple[float, int]]:
@@ -66,13 +79,20 @@ def has_truth(record: Record) -> bool:
     return record["num_truths"] > 0
 
 
-def means(records: Sequence[Record], protocol: EvaluationProtocol) -> dict[str, float]:
+def metrics_of(protocol: EvaluationProtocol | PlaceProtocol) -> tuple[str, ...]:
+    """Names of the metrics that a protocol reports."""
+    return protocol.metrics if isinstance(protocol, PlaceProtocol) else METRICS
+
+
+def means(records: Sequence[Record], protocol: EvaluationProtocol | PlaceProtocol) -> dict[str, float]:
     """Every metric over all records; F in percent, the rest as they are; NaN where there is nothing to count."""
     records = [record for record in records if has_truth(record)]
     return {name: float(values[0]) for name, values in _draws(records, protocol, np.ones((1, len(records)))).items()}
 
 
-def bootstrap_means(records: Sequence[Record], protocol: EvaluationProtocol) -> dict[str, Float[np.ndarray, " draws"]]:
+def bootstrap_means(
+    records: Sequence[Record], protocol: EvaluationProtocol | PlaceProtocol
+) -> dict[str, Float[np.ndarray, " draws"]]:
     """Every metric on resamples of the scenes; equal seeds give equal resamples (for paired comparison)."""
     rng = np.random.default_rng(protocol.seed)
     records = [record for record in records if has_truth(record)]
@@ -82,7 +102,7 @@ def bootstrap_means(records: Sequence[Record], protocol: EvaluationProtocol) -> 
     return _draws(records, protocol, weights.astype(float))
 
 
-def summarize(records: Sequence[Record], protocol: EvaluationProtocol) -> tuple[dict, dict]:
+def summarize(records: Sequence[Record], protocol: EvaluationProtocol | PlaceProtocol) -> tuple[dict, dict]:
     """(mean, interval) of every metric; the interval is (low, high) at the protocol's level."""
     tail = (1 - protocol.confidence_level) / 2
     draws = bootstrap_means(records, protocol)
@@ -94,8 +114,15 @@ def summarize(records: Sequence[Record], protocol: EvaluationProtocol) -> tuple[
 
 
 def _draws(
-    records: Sequence[Record], protocol: EvaluationProtocol, weights: Float[np.ndarray, "draws scenes"]
+    records: Sequence[Record], protocol: EvaluationProtocol | PlaceProtocol, weights: Float[np.ndarray, "draws scenes"]
 ) -> dict[str, Float[np.ndarray, " draws"]]:
+    if isinstance(protocol, PlaceProtocol):
+        table = np.array([[record["place"][name] for name in protocol.metrics] for record in records], float)
+        table = table.reshape(-1, len(protocol.metrics))
+        known = np.isfinite(table)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values = (weights @ np.where(known, table, 0)) / (weights @ known)
+        return dict(zip(protocol.metrics, values.T, strict=True))
     parts = dict(_PARTS)
     parts["iou_b"] = _scene("iou_b_scene") if protocol.iou_b_of == "scene" else _objects("iou_o")
     result = {}

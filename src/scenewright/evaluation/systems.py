@@ -63,6 +63,6 @@ def open_for_evaluation(
     """
     spec = find_system(name)
     if spec.reads != reads:
-        wanted = "panoramas" if reads == "panorama" else "pictures with masks"
+        wanted = {"panorama": "panoramas", "posed": "captures"}.get(reads, "pictures with masks")
         raise InputError(f"'{name}' reads {spec.reads} pictures, but the protocol is for {wanted}.")
     return load(name, weights, device=device, scenes=scenes, work=work, progress=progress)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from scenewright.geometry.mesh.sample import sample_faces
@@ -28,10 +28,14 @@ _MAX_NORMAL_DISTANCE_M = 0.20
 
 @dataclass(frozen=True)
 class SurfaceSamples:
-    """Points of a surface with the unit normals of their faces."""
+    """Points of a surface with the unit normals of their faces, and those faces."""
 
     points: Float[Tensor, "N 3"]
     normals: Float[Tensor, "N 3"]
+    faces: Int[Tensor, " N"]
+
+    def chosen(self, kept: Bool[Tensor, " N"]) -> "SurfaceSamples":
+        return SurfaceSamples(self.points[kept], self.normals[kept], self.faces[kept])
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def sampled_surface(mesh: Mesh, *, num_points: int = NUM_SAMPLES, seed: int = 0)
     a, b, c = (vertices[faces[face, corner]] for corner in range(3))
     normals = np.cross(b - a, c - a)
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
-    return SurfaceSamples(torch.from_numpy(points), torch.from_numpy(normals))
+    return SurfaceSamples(torch.from_numpy(points), torch.from_numpy(normals), torch.from_numpy(face))
 
 
 def surface_scores(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from scenewright.errors import InputError
 from scenewright.geometry.mesh.finish_options import FinishOverride
 from scenewright.io.atomic import write_together
 from scenewright.io.glb import glb_bytes
@@ -35,7 +36,7 @@ from scenewright.systems.genrecon.instances import LabelledView
 from scenewright.systems.genrecon.registration import capture_from_photographs
 from scenewright.systems.genrecon.scene_pieces import PUBLISHED_FINISH
 from scenewright.systems.genrecon.scene_plan import PlanOptions, ScenePlan, plan_scene
-from scenewright.systems.genrecon.system import GenReconSystem
+from scenewright.systems.genrecon.system import CaptureSystem, GenReconSystem
 from scenewright.systems.loading import load
 from scenewright.systems.options import GenerateOptions
 from scenewright.types import Scene
@@ -154,7 +155,7 @@ def run_capture(
     out: Path,
     *,
     opened: OpenedCapture | None = None,
-    system: GenReconSystem | None = None,
+    system: CaptureSystem | None = None,
     resume: bool = False,
     progress: Progress = SILENT,
 ) -> tuple[Scene, list[Path]]:
@@ -168,6 +169,10 @@ def run_capture(
     """
     system = system or _load(settings, progress)
     if settings.published:
+        if not isinstance(system, GenReconSystem):
+            raise InputError(
+                "Scenes are assembled as published from GenRecon's own networks alone; give their --weights."
+            )
         options = replace(system.options, published_assembly=True, finish=PUBLISHED_FINISH)
         system = GenReconSystem(system.networks, options)
     opened = opened or open_capture(settings, system.options.plan, progress=progress)
@@ -209,7 +214,7 @@ def placed_folder(out: Path) -> Path:
     return out.with_name(f"{out.stem}_capture")
 
 
-def _load(settings: CaptureSettings, progress: Progress) -> GenReconSystem:
+def _load(settings: CaptureSettings, progress: Progress) -> CaptureSystem:
     device = choose_device(settings.device)
     dtype: torch.dtype | None = None if settings.dtype == "auto" else choose_dtype(settings.dtype, device)
     system = load(
@@ -221,6 +226,6 @@ def _load(settings: CaptureSettings, progress: Progress) -> GenReconSystem:
         progress=progress,
         commercial=settings.commercial,
     )
-    if not isinstance(system, GenReconSystem):
-        raise TypeError(f"Expected GenRecon's system, got {type(system).__name__}.")
+    if not isinstance(system, CaptureSystem):
+        raise TypeError(f"Expected a system of captures, got {type(system).__name__}.")
     return system

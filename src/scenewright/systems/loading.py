@@ -101,6 +101,9 @@ def choose_weights(system: str, weights: str | None = None) -> Chosen:
     """
     spec = registry.find_system(system)
     if spec.published is None:
+        if weights in (None, "mini") and _has_mini(spec):
+            better = f"--weights with {spec.weights_help}"
+            return Chosen("mini", f"Using the mini weights, small ones of our own; better: {better}.")
         return Chosen(weights or spec.name, spec.notice)
     fetch = f"--weights published (downloads {spec.published.download} from {spec.published.repository} and its parts)"
     mini = Chosen("mini", f"Using the mini weights, small ones of our own; better: {fetch}.")

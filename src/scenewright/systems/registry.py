@@ -1,7 +1,7 @@
 """All scene systems; a new one is its folder and one line here."""
 
 from scenewright.errors import InputError
-from scenewright.systems.baselines.spec import CUBOID, RETRIEVAL
+from scenewright.systems.baselines.spec import CUBOID, POISSON, RETRIEVAL
 from scenewright.systems.genrecon.spec import SPEC as GENRECON
 from scenewright.systems.inspace.spec import SPEC as INSPACE
 from scenewright.systems.iscene.spec import SPEC as ISCENE
@@ -10,7 +10,7 @@ from scenewright.systems.spec import SystemSpec
 
 __all__ = ["DEFAULT_SYSTEM", "SPECS", "find_system", "usable_systems"]
 
-SPECS: tuple[SystemSpec, ...] = (SCENEGEN, ISCENE, INSPACE, GENRECON, CUBOID, RETRIEVAL)
+SPECS: tuple[SystemSpec, ...] = (SCENEGEN, ISCENE, INSPACE, GENRECON, CUBOID, RETRIEVAL, POISSON)
 DEFAULT_SYSTEM = SCENEGEN.name
 
 

@@ -98,11 +98,18 @@ class ClipConfig:
 
 @dataclass(frozen=True)
 class LoraConfig:
-    """Low-rank updates of the linear layers whose name contains one of `targets` (empty: all); rank 0 is off."""
+    """Low-rank updates of the linear layers whose name contains one of `targets` (empty: all); rank 0 is off.
+
+    Parameters whose name contains one of `trained` are trained as they are beside the updates (empty: none), such as
+    modules that the loaded network did not have; weight decay then falls on their matrices alone. `lr` is the rate of
+    the updates, as a share of the others' (`optimizer.lr`).
+    """
 
     rank: int = 0
     alpha: float = 16.0
     targets: tuple[str, ...] = ()
+    trained: tuple[str, ...] = ()
+    lr: float = 1.0
 
     def __post_init__(self) -> None:
         _at_least(0, rank=self.rank)

@@ -42,20 +42,27 @@ class LoraLinear(nn.Linear):
 def add_lora(network: nn.Module, config: LoraConfig) -> int:
     """Freezes the network and adds updates to its linear layers in place; returns how many layers have one.
 
+    What `config.trained` names stays trained as it is, without updates.
+
     Raises:
         InputError: no linear layer's name contains a target.
     """
-    network.requires_grad_(False)
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(_has_word(name, config.trained))
     found = [
         place
         for place in _linear_layers(network)
-        if not config.targets or any(word in place[2] for word in config.targets)
+        if (not config.targets or _has_word(place[2], config.targets)) and not _has_word(place[2], config.trained)
     ]
     if not found:
         raise InputError(f"No linear layer's name contains any of {list(config.targets)}; check [lora] targets.")
     for owner, attribute, _ in found:
         setattr(owner, attribute, LoraLinear(getattr(owner, attribute), config.rank, config.alpha))
     return len(found)
+
+
+def _has_word(name: str, words: tuple[str, ...]) -> bool:
+    return any(word in name for word in words)
 
 
 def is_lora_name(name: str) -> bool:

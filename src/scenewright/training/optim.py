@@ -1,26 +1,51 @@
 """AdamW and its learning rate over a run."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
 
-from scenewright.training.config import OptimizerConfig
+from scenewright.training.config import LoraConfig, OptimizerConfig
+from scenewright.training.lora import is_lora_name
 
-__all__ = ["learning_rate", "make_optimizer", "set_learning_rate"]
+__all__ = ["grouped", "learning_rate", "make_optimizer", "set_learning_rate"]
 
 
-def make_optimizer(parameters: Iterable[nn.Parameter], config: OptimizerConfig) -> torch.optim.AdamW:
-    """AdamW over all parameters in one group, as published; weight decay falls on every parameter alike."""
-    trained = list(parameters)
-    kinds = {parameter.device.type for parameter in trained}
+def grouped(
+    parameters: Mapping[str, nn.Parameter], config: OptimizerConfig, lora: LoraConfig
+) -> list[tuple[dict[str, nn.Parameter], dict[str, float]]]:
+    """Parameters by name with the settings of their group, none of them empty.
+
+    One group, as published, in which weight decay falls on every parameter alike; with modules trained beside low-rank
+    updates (`lora.trained`) the updates, the modules' matrices and the rest of them apart (GenRecon).
+    """
+    if not (lora.rank and lora.trained):
+        return [(dict(parameters), {"weight_decay": config.weight_decay, "rate": lora.lr if lora.rank else 1.0})]
+    updates = {name: p for name, p in parameters.items() if is_lora_name(name)}
+    others = {name: p for name, p in parameters.items() if name not in updates}
+    matrices = {name: p for name, p in others.items() if p.ndim > 1}
+    flat = {name: p for name, p in others.items() if p.ndim <= 1}
+    groups = [
+        (updates, {"weight_decay": 0.0, "rate": lora.lr}),
+        (matrices, {"weight_decay": config.weight_decay, "rate": 1.0}),
+        (flat, {"weight_decay": 0.0, "rate": 1.0}),
+    ]
+    return [group for group in groups if group[0]]
+
+
+def make_optimizer(
+    groups: list[tuple[dict[str, nn.Parameter], dict[str, float]]], config: OptimizerConfig
+) -> torch.optim.AdamW:
+    """AdamW over the groups of `grouped`."""
+    kinds = {parameter.device.type for own, _ in groups for parameter in own.values()}
+    content: list[dict[str, Any]] = [{"params": list(own.values()), **settings} for own, settings in groups]
     return torch.optim.AdamW(
-        trained,
+        content,
         lr=config.lr,
         betas=config.betas,
         eps=config.eps,
-        weight_decay=config.weight_decay,
         fused=kinds <= {"cuda", "cpu"},
     )
 
@@ -35,6 +60,6 @@ def learning_rate(config: OptimizerConfig, step: int, progress: float) -> float:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Every group of the optimiser gets the rate."""
+    """Every group of the optimiser gets its share of the rate."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = group["rate"] * rate

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from scenewright.errors import InputError
-from scenewright.training.config import RunConfig
+from scenewright.training.config import LoraConfig, RunConfig
 from scenewright.weights.config import config_from_json
 
 __all__ = ["Recipe", "parse_recipe", "read_recipe"]
@@ -37,7 +37,7 @@ class Recipe:
     @property
     def identity(self) -> dict[str, Any]:
         """The part of a recipe that a checkpoint shares with every run that may resume it."""
-        content = {"task": self.task, "model": dict(self.model), "lora": asdict(self.run.lora)}
+        content = {"task": self.task, "model": dict(self.model), "lora": _lora_identity(self.run.lora)}
         return json.loads(json.dumps(content))
 
 
@@ -96,3 +96,9 @@ def _apply(content: dict[str, Any], change: str) -> None:
         if not isinstance(table_content, dict):
             raise InputError(f"'{table}' in '{change}' is not a table.")
     table_content[key] = parsed
+
+
+def _lora_identity(lora: LoraConfig) -> dict[str, Any]:
+    """Settings that were added later count only where they are used: runs from before them can be resumed."""
+    later = {"trained": LoraConfig.trained, "lr": LoraConfig.lr}
+    return {name: value for name, value in asdict(lora).items() if name not in later or value != later[name]}

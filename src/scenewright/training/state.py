@@ -16,7 +16,7 @@ from scenewright.training.ema import WeightAverage
 from scenewright.training.loading import derived_seed
 from scenewright.training.lora import add_lora, is_lora_name
 from scenewright.training.metric_log import MetricWindow
-from scenewright.training.optim import make_optimizer
+from scenewright.training.optim import grouped, make_optimizer
 from scenewright.training.parallel import Processes, like_parameter, whole
 from scenewright.training.starting_point import start_from
 from scenewright.training.task import Task, TaskModule
@@ -63,13 +63,16 @@ class TrainingState:
         if saved is not None:
             self._load_weights(saved.weights)
         self._move(network)
-        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        if not trained:
+        named = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
+        if not named:
             raise InputError(f"No parameter's name contains any of {list(config.train.trainable)}; nothing to train.")
         dtype = torch.bfloat16 if config.train.precision == "bf16" else None
-        optimizer = make_optimizer(trained, config.optimizer)
+        groups = grouped(named, config.optimizer, config.lora)
+        optimizer = make_optimizer(groups, config.optimizer)
         self.module, self.optimizer = processes.prepare(TaskModule(task, dtype), optimizer)
-        self.trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
+        # In the order of the optimiser's groups, by which moments are stored.
+        current = dict(network.named_parameters())
+        self.trained = {name: current[name] for own, _ in groups for name in own}
         self.average = WeightAverage(self.trained, config.ema)
         self.clipper = AdaptiveGradClipper(config.clip.max_norm, config.clip.percentile, config.clip.buffer_size)
         if saved is not None:
@@ -85,8 +88,9 @@ class TrainingState:
                 module.compile()
 
     def _is_saved(self, name: str) -> bool:
-        """Low-rank training saves its updates only; the network they belong to is loaded again."""
-        return is_lora_name(name) or not self._config.lora.rank
+        """Low-rank training saves what it trains only; the network they belong to is loaded again."""
+        lora = self._config.lora
+        return is_lora_name(name) or not lora.rank or any(word in name for word in lora.trained)
 
     def _load_weights(self, weights: Mapping[str, Tensor]) -> None:
         state = {name: tensor for name, tensor in self.task.network.state_dict().items() if self._is_saved(name)}

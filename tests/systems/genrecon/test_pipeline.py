@@ -71,7 +71,7 @@ def test_an_interrupted_run_ends_in_the_same_bytes(
     assert networks.calls == ["texture_flow"]
     assert torch.equal(resumed.mesh.vertices, whole.mesh.vertices)
     assert torch.equal(resumed.mesh.faces, whole.mesh.faces)
-    assert torch.equal(resumed.voxels.materials, whole.voxels.materials)
+    assert torch.equal(resumed.materials.materials, whole.materials.materials)
     # A damaged result is made again; another seed shares nothing.
     part = next(tmp_path.glob("part_*.safetensors"))
     part.write_bytes(part.read_bytes()[:40])
@@ -146,10 +146,12 @@ def test_the_published_assembly_is_a_closed_shell_by_chunk(planned: tuple[Captur
     pieces = scene_objects(surface, plan, finish=finish, published=True)
     assert [item.name for item in pieces] == [f"chunk_{k:03d}" for k in range(len(plan.chunks.centres))]
     assert all(part.material is not None and len(part.faces) <= 450 for item in pieces for part in item.parts)
-    lattice = ChunkLattice.from_translations(plan.chunks.relative_translation.float(), surface.voxels.voxels_per_side)
+    lattice = ChunkLattice.from_translations(
+        plan.chunks.relative_translation.float(), surface.materials.voxels_per_side
+    )
     shell = published_shell(surface.mesh, lattice, plan.chunks.size)
     assert (edge_table(shell.faces).count % 2 == 0).all()  # no border
-    voxel = 1 / surface.voxels.voxels_per_side
+    voxel = 1 / surface.materials.voxels_per_side
     assert (shell.vertices.amin(0) > surface.mesh.vertices.amin(0) - 2 * voxel).all()
     assert (shell.vertices.amax(0) < surface.mesh.vertices.amax(0) + 2 * voxel).all()
     labels = torch.zeros(capture.pictures[0].camera.height, capture.pictures[0].camera.width, dtype=torch.long)

@@ -4,16 +4,22 @@ from pathlib import Path
 
 from scenewright.errors import InputError
 from scenewright.systems.baselines.cuboid import CuboidSystem
+from scenewright.systems.baselines.poisson import PoissonSystem
 from scenewright.systems.baselines.retrieval import RetrievalSystem, appearance, library_of_pack
 from scenewright.systems.baselines.spec import RETRIEVAL
 from scenewright.systems.loading import OpenOptions
 
-__all__ = ["open_cuboid", "open_retrieval"]
+__all__ = ["open_cuboid", "open_poisson", "open_retrieval"]
 
 
 def open_cuboid(options: OpenOptions) -> CuboidSystem:
     """The cuboid baseline, which needs nothing."""
     return CuboidSystem()
+
+
+def open_poisson(options: OpenOptions) -> PoissonSystem:
+    """The Poisson baseline, which needs nothing."""
+    return PoissonSystem()
 
 
 def open_retrieval(options: OpenOptions) -> RetrievalSystem:

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from PIL import Image
+from torch import Tensor
 
 from scenewright.errors import InputError
 from scenewright.geometry.camera.distortion import PINHOLE, Distortion, remapped, remapped_labels, undistorted_camera
@@ -49,7 +50,10 @@ _MIN_SPREAD = 0.02
 
 @dataclass(frozen=True)
 class PosedPicture:
-    """A photograph, on disk or in memory; `camera` is the pinhole of the picture that `read` returns."""
+    """A photograph, on disk or in memory; `camera` is the pinhole of the picture that `read` returns.
+
+    `seen_points` are the rows of the capture's points that were triangulated from it; None where no file tells.
+    """
 
     name: str
     path: Path
@@ -57,6 +61,7 @@ class PosedPicture:
     distorted_intrinsics_px: Float[np.ndarray, "3 3"]
     lens: Distortion = PINHOLE
     image: Image.Image | None = None
+    seen_points: Int[np.ndarray, " _"] | None = None
 
     def read(self) -> Image.Image:
         """The picture as its camera sees it.
@@ -104,6 +109,13 @@ class PosedPicture:
             return labels
         flat = undistorted_camera(self.distorted_intrinsics_px, self.lens, *size)
         return remapped_labels(labels, self.distorted_intrinsics_px, self.lens, flat)
+
+    @property
+    def intrinsics_unit(self) -> Float[Tensor, "3 3"]:
+        """Intrinsics of `camera` in units of the picture's size."""
+        camera = self.camera
+        size = torch.tensor([[camera.width], [camera.height], [1.0]], dtype=torch.float64)
+        return camera.intrinsics_px.double() / size
 
     @property
     def centre(self) -> Float[np.ndarray, " 3"]:
@@ -277,22 +289,23 @@ def _rotation_to_z(up: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "3 3"]:
 def _from_colmap(model_folder: Path, pictures_folder: Path, kind: CaptureKind) -> Capture:
     model = read_colmap(model_folder)
     found, missing = [], []
+    row_of_id = {int(point): row for row, point in enumerate(model.points.ids)}
     for image in sorted(model.images, key=lambda image: image.name):
         path = _picture_path(pictures_folder, image.name)
         if path is None:
             missing.append(image.name)
             continue
         camera = model.cameras[image.camera_id]
-        found.append(
-            _posed(
-                image.name,
-                path,
-                camera.intrinsics_px,
-                camera.distortion,
-                (camera.width, camera.height),
-                image.cam_from_world,
-            )
+        posed = _posed(
+            image.name,
+            path,
+            camera.intrinsics_px,
+            camera.distortion,
+            (camera.width, camera.height),
+            image.cam_from_world,
         )
+        rows = [row_of_id[int(point)] for point in image.point_ids if int(point) in row_of_id]
+        found.append(replace(posed, seen_points=np.unique(np.array(rows, dtype=np.int64))))
     capture = _capture(found, missing, model.points, kind, pictures_folder)
     # Phone captures of ScanNet++ register some frames of a video; own captures were meant to have all.
     return replace(capture, unplaced=_unplaced(found, pictures_folder)) if kind == "own" else capture

@@ -63,7 +63,7 @@ from scenewright.systems.genrecon.sampling import (
     sample_structures,
     stage_generator,
 )
-from scenewright.systems.genrecon.scene_pieces import SCENE_FINISH, SceneVoxels
+from scenewright.systems.genrecon.scene_pieces import SCENE_FINISH, SceneMaterials, SceneVoxels
 from scenewright.systems.genrecon.scene_plan import PlanOptions, ScenePlan
 from scenewright.systems.genrecon.square_views import square_pixels
 from scenewright.types import Mesh
@@ -161,10 +161,10 @@ class SceneLatents:
 
 @dataclass(frozen=True)
 class SceneSurface:
-    """The raw surface of the scene in the joint frame, with its material voxels."""
+    """The raw surface of the scene in the joint frame, with its materials."""
 
     mesh: Mesh
-    voxels: SceneVoxels
+    materials: SceneMaterials
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ def reconstruct(
         EmptyStructureError: the networks found nothing.
         InputError: a picture cannot be read.
     """
-    stages = KeptStages(keep_in, reconstruction_key(capture, plan, networks, options, seed))
+    stages = KeptStages(keep_in, reconstruction_key(capture, plan, networks.weights_sha256(), options, seed))
     views = stages.kept(
         "views", EncodedViews, lambda: encode_views(capture, plan, networks, options.image_size, progress=progress)
     )
@@ -404,7 +404,7 @@ def _to(latent: SparseTensor, device: torch.device) -> SparseTensor:
 
 
 def reconstruction_key(
-    capture: Capture, plan: ScenePlan, networks: SceneNetworks, options: ReconstructOptions, seed: int
+    capture: Capture, plan: ScenePlan, weights_sha256: Mapping[str, str], options: ReconstructOptions, seed: int
 ) -> str:
     """Key of everything that the result depends on; pictures by name, size and time of change."""
     used = [capture.pictures[index] for index in plan.pictures]
@@ -420,7 +420,7 @@ def reconstruction_key(
         views=[(view.crop, view.intrinsics_unit.tolist(), view.cam_from_joint.tolist()) for view in plan.views],
         chunk_views=plan.chunk_views,
         chunks=[plan.chunks.centres.tolist(), plan.chunks.size],
-        weights=dict(networks.weights_sha256()),
+        weights=dict(weights_sha256),
         options=settings,
         seed=seed,
     )

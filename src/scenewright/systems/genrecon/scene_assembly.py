@@ -28,6 +28,7 @@ from scenewright.systems.genrecon.lattice import ChunkLattice
 from scenewright.systems.genrecon.pipeline import KEEP_NOTHING, KeptStages, SceneSurface
 from scenewright.systems.genrecon.scene_pieces import (
     SCENE_FINISH,
+    SceneVoxels,
     WholeSurface,
     baked_piece,
     faces_by_label,
@@ -94,7 +95,7 @@ def scene_objects(
 
         def build(piece: _Piece = piece) -> Mesh:
             hole = _OBJECT_HOLE_M / chunks.size if piece.role == "object" else 0.0
-            return baked_piece(whole, piece.faces, surface.voxels, finish, max_hole_perimeter=hole)
+            return baked_piece(whole, piece.faces, surface.materials, finish, max_hole_perimeter=hole)
 
         mesh = stages.kept(f"piece_{index:03d}_{len(piece.faces)}", Mesh, build)
         parts.setdefault(piece.name, []).append(mesh)
@@ -110,8 +111,11 @@ def _published_objects(
     progress.stage("clean")(0, 1)
     if len(surface.mesh.faces) == 0:
         raise EmptyStructureError("The decoder found no surface anywhere in the scene; try another seed.")
+    voxels = surface.materials
+    if not isinstance(voxels, SceneVoxels):
+        raise InputError("Scenes are assembled as published from GenRecon's own networks alone; give their --weights.")
     translations = chunks.relative_translation.float()
-    lattice = ChunkLattice.from_translations(translations, surface.voxels.voxels_per_side)
+    lattice = ChunkLattice.from_translations(translations, voxels.voxels_per_side)
     stages = replace(stages, key=key_of(surface=stages.key, finish=asdict(finish)))
     shell = stages.kept("shell", Mesh, lambda: published_shell(surface.mesh, lattice, chunks.size))
     advance, objects = progress.stage("texture"), []
@@ -119,7 +123,7 @@ def _published_objects(
     for done, (number, faces) in enumerate(labels, 1):
 
         def build(faces: Int[Tensor, " F"] = faces) -> Mesh:
-            return published_piece(shell, faces, surface.voxels, finish, chunks.size)
+            return published_piece(shell, faces, voxels, finish, chunks.size)
 
         piece = _Piece(f"chunk_{number:03d}", faces, "shell")
         mesh = stages.kept(f"published_{number:03d}", Mesh, build)

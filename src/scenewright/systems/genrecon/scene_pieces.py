@@ -9,6 +9,7 @@ Legend: F faces, N fine voxels.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -22,7 +23,7 @@ from scenewright.geometry.mesh.holes import fill_holes
 from scenewright.geometry.mesh.normal_map import smooth_vertex_normals
 from scenewright.geometry.mesh.parts import select_faces, weld_vertices
 from scenewright.geometry.mesh.remesh import remesh_narrow_band
-from scenewright.geometry.mesh.surface_color import Placed, VoxelField
+from scenewright.geometry.mesh.surface_color import AttributeField, Placed, VoxelField
 from scenewright.geometry.mesh.uv import unwrap
 from scenewright.geometry.rotation import compose_similarity
 from scenewright.systems.genrecon.assembly import faces_of, halving_friendly
@@ -32,6 +33,7 @@ from scenewright.types import Mesh, SparseVoxels
 __all__ = [
     "PUBLISHED_FINISH",
     "SCENE_FINISH",
+    "SceneMaterials",
     "SceneVoxels",
     "WholeSurface",
     "baked_piece",
@@ -58,6 +60,15 @@ PUBLISHED_FINISH = FinishOptions(
 _PUBLISHED_HOLE_M, _PUBLISHED_PROJECTION = 1.0, 0.9
 # How far round a piece its voxels and its fine surface are looked for, in chunk sides.
 _MARGIN = 8 / 512
+
+
+@runtime_checkable
+class SceneMaterials(Protocol):
+    """Materials everywhere on the surface of a scene."""
+
+    def near(self, low: Float[Tensor, " 3"], high: Float[Tensor, " 3"]) -> AttributeField | None:
+        """The field in a box of the joint frame, or None where there is none."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -118,7 +129,7 @@ def whole_surface(mesh: Mesh, finish: FinishOptions, num_chunks: int) -> WholeSu
 def baked_piece(
     surface: WholeSurface,
     chosen: Int[Tensor, " F"],
-    voxels: SceneVoxels,
+    materials: SceneMaterials,
     finish: FinishOptions,
     *,
     max_hole_perimeter: float = 0.0,
@@ -136,7 +147,7 @@ def baked_piece(
     if max_hole_perimeter > 0:
         piece = fill_holes(piece, max_perimeter=max_hole_perimeter)
     low, high = piece.vertices.amin(0), piece.vertices.amax(0)
-    field = voxels.near(low, high)
+    field = materials.near(low, high)
     if field is None:
         return piece
     corners = surface.fine.vertices[surface.fine.faces.long()]

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scenewright.errors import InputError
-from scenewright.systems.genrecon.captures import Capture, PosedPicture
+from scenewright.systems.genrecon.captures import Capture
 from scenewright.systems.genrecon.points import PointFilter, clean_points, point_extent
 from scenewright.systems.genrecon.square_views import SquareCrop, centre_crop, crop_intrinsics, square_crops
 from scenewright.systems.genrecon.tiling import (
@@ -110,7 +110,7 @@ def plan_scene(capture: Capture, options: PlanOptions = PlanOptions(), *, seed: 
     world_from_chunk = chunks.world_from_chunk
     cameras = [picture.camera for picture in capture.pictures]
     poses = torch.stack([camera.cam_from_world.double() for camera in cameras])
-    intrinsics = torch.stack([_unit(picture) for picture in capture.pictures])
+    intrinsics = torch.stack([picture.intrinsics_unit for picture in capture.pictures])
     sees = sees_chunk(poses[:, None] @ world_from_chunk, intrinsics[:, None])
     views = tuple(
         SquareView(
@@ -155,11 +155,6 @@ def _default_filter(capture: Capture) -> PointFilter:
 
 def _is_dslr(capture: Capture) -> bool:
     return capture.kind == "scannetpp_dslr"
-
-
-def _unit(picture: PosedPicture) -> Float[Tensor, "3 3"]:
-    camera = picture.camera
-    return camera.intrinsics_px.double() / torch.tensor([[camera.width], [camera.height], [1.0]], dtype=torch.float64)
 
 
 def _crops(

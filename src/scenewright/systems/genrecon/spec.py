@@ -22,6 +22,7 @@ SPEC = SystemSpec(
         "trellis2/shape_decoder",
         "trellis2/texture_decoder",
     ),
+    mini="scenewright.systems.mini.genrecon:open_genrecon",
     tasks={
         "genrecon_structure": "scenewright.systems.genrecon.opening:structure_task",
         "genrecon_shape": "scenewright.systems.genrecon.opening:shape_task",

@@ -5,6 +5,7 @@
 Frame: world z up, metres, floor near z = 0.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,30 +24,47 @@ from scenewright.systems.genrecon.pipeline import (
     KeptStages,
     ReconstructOptions,
     SceneNetworks,
+    SceneSurface,
     reconstruct,
     reconstruction_key,
 )
 from scenewright.systems.genrecon.scene_assembly import scene_objects
-from scenewright.systems.genrecon.scene_plan import plan_scene
+from scenewright.systems.genrecon.scene_plan import ScenePlan, plan_scene
 from scenewright.systems.genrecon.tiling import Extent
 from scenewright.systems.options import DEFAULT, GenerateOptions
 from scenewright.systems.system import Views
 from scenewright.types import Camera, ObjectMasks, Scene, View
 
-__all__ = ["GenReconSystem", "labelled_view", "posed_capture"]
+__all__ = ["CaptureSystem", "GenReconSystem", "labelled_view", "posed_capture"]
 
 # What is reconstructed where no points tell it: this far round the cameras, and a room of ordinary height.
 _AROUND_CAMERAS_M, _ROOM_HEIGHT_M = 2.0, 2.7
 _MIN_MEMORY_BYTES = 64 << 20
 
 
-class GenReconSystem:
-    """A place from posed pictures of it: the networks, and how they are used."""
+class CaptureSystem(ABC):
+    """A place from posed pictures of it; how its surface is found is a matter of the class."""
 
     name = "genrecon"
 
-    def __init__(self, networks: SceneNetworks, options: ReconstructOptions = AS_PUBLISHED) -> None:
-        self.networks, self.options = networks, options
+    def __init__(self, options: ReconstructOptions) -> None:
+        self.options = options
+
+    @abstractmethod
+    def surface(
+        self,
+        capture: Capture,
+        plan: ScenePlan,
+        options: ReconstructOptions,
+        *,
+        seed: int,
+        keep_in: Path | None = None,
+        progress: Progress = SILENT,
+    ) -> SceneSurface:
+        """The surface and materials of a planned scene; arguments as in `pipeline.reconstruct`."""
+
+    @abstractmethod
+    def weights_sha256(self) -> dict[str, str]: ...
 
     def generate(
         self, views: Views, *, seed: int = 0, options: GenerateOptions = DEFAULT, progress: Progress = SILENT
@@ -59,14 +77,14 @@ class GenReconSystem:
         """
         given = (views,) if isinstance(views, View) else tuple(views)
         capture, extent = posed_capture(given)
-        own = replace(self.options, plan=replace(self.options.plan, extent=extent))
+        own = _overridden(self.options, options)
+        own = replace(own, plan=replace(own.plan, extent=extent))
         labelled = [
             labelled_view(view.camera, view.objects)
             for view in given
             if view.objects is not None and isinstance(view.camera, Camera)
         ]
-        system = GenReconSystem(self.networks, own)
-        return system.generate_capture(capture, labelled=labelled, seed=seed, options=options, progress=progress)
+        return self._generated(capture, own, labelled, seed, None, progress)
 
     def generate_capture(
         self,
@@ -88,11 +106,21 @@ class GenReconSystem:
             InputError: the capture cannot be used; see `plan_scene`.
             EmptyStructureError: the networks found nothing.
         """
-        own = _overridden(self.options, options)
+        return self._generated(capture, _overridden(self.options, options), labelled, seed, keep_in, progress)
+
+    def _generated(
+        self,
+        capture: Capture,
+        own: ReconstructOptions,
+        labelled: Sequence[LabelledView],
+        seed: int,
+        keep_in: Path | None,
+        progress: Progress,
+    ) -> Scene:
         plan = plan_scene(capture, own.plan, seed=seed)
         report = report_capture(capture, plan.chunks)
-        surface = reconstruct(capture, plan, self.networks, own, seed=seed, keep_in=keep_in, progress=progress)
-        stages = KeptStages(keep_in, reconstruction_key(capture, plan, self.networks, own, seed))
+        surface = self.surface(capture, plan, own, seed=seed, keep_in=keep_in, progress=progress)
+        stages = KeptStages(keep_in, reconstruction_key(capture, plan, self.weights_sha256(), own, seed))
         objects = scene_objects(
             surface,
             plan,
@@ -121,6 +149,27 @@ class GenReconSystem:
             notes=report.warnings,
             provenance=provenance,
         )
+
+
+class GenReconSystem(CaptureSystem):
+    """GenRecon's own networks."""
+
+    def __init__(self, networks: SceneNetworks, options: ReconstructOptions = AS_PUBLISHED) -> None:
+        super().__init__(options)
+        self.networks = networks
+
+    def surface(
+        self,
+        capture: Capture,
+        plan: ScenePlan,
+        options: ReconstructOptions,
+        *,
+        seed: int,
+        keep_in: Path | None = None,
+        progress: Progress = SILENT,
+    ) -> SceneSurface:
+        """See `CaptureSystem.surface`."""
+        return reconstruct(capture, plan, self.networks, options, seed=seed, keep_in=keep_in, progress=progress)
 
     def weights_sha256(self) -> dict[str, str]:
         return dict(self.networks.weights_sha256())

@@ -4,7 +4,7 @@ One token per 16 x 16 pixels: the features of strides 16 and 32 reduced by a fix
 the training pictures), the alpha channel at stride 4, and sines of the token's place in the picture, which
 convolutional features do not tell.
 
-Legend: B pictures, P picture side, T tokens = (P / 16)^2, C channels.
+Legend: B pictures, P picture side, H/W picture size, T tokens = (P / 16)^2, C channels.
 """
 
 import math
@@ -56,7 +56,7 @@ class PictureConditioner(nn.Module):
         self.register_buffer("usual_range", torch.ones(2))
         self.requires_grad_(False)
 
-    def features(self, pictures: Float[Tensor, "B 4 P P"]) -> Float[Tensor, "B T width"]:
+    def features(self, pictures: Float[Tensor, "B 4 H W"]) -> Float[Tensor, "B T width"]:
         """Encoder features of both strides side by side; the coarse ones repeat over the tokens they cover."""
         # Depthwise convolutions are faster by half with channels last.
         fine, coarse = self.encoder(pictures[:, :3].contiguous(memory_format=torch.channels_last))

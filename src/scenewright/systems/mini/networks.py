@@ -3,6 +3,7 @@
     conditioner.safetensors          picture encoder and its linear map
     structure_decoder.safetensors
     scenegen.safetensors, iscene.safetensors
+    room_network.safetensors         all that GenRecon needs besides the conditioner
     shape_encoder.safetensors
     {shape,texture}_{decoder,flow}.safetensors, latent_statistics.json
     room_flow.safetensors, structure_encoder.safetensors: InSpace's coarse stage
@@ -14,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -43,8 +44,18 @@ from scenewright.systems.single_object.latent_preparation import read_statistics
 from scenewright.weights.load import load_weights
 from scenewright.weights.record import LatentStatistics
 
-__all__ = ["LATENT_NETWORKS", "LatentNetworks", "MiniNetworks", "RoomNetworks", "has_weights", "mini_folder"]
+__all__ = [
+    "LATENT_NETWORKS",
+    "LatentNetworks",
+    "MiniNetworks",
+    "RoomNetworks",
+    "genrecon_files",
+    "has_weights",
+    "load_network",
+    "mini_folder",
+]
 
+N = TypeVar("N", bound=nn.Module)
 _STATISTICS = "latent_statistics.json"
 _FLOWS: dict[str, Callable[[], nn.Module]] = {
     "scenegen": partial(SceneStructureFlow, SCENEGEN),
@@ -70,6 +81,8 @@ def mini_folder() -> Path:
 def has_weights(system: str, folder: Path | None = None) -> bool:
     """Whether a system's weights are there."""
     place = folder or mini_folder()
+    if system == "genrecon":
+        return all(path.is_file() for path in genrecon_files(place).values())
     rooms = _room_files(place).values() if system == "inspace" else ()
     needed = [
         *_files(_OBJECT_FLOW_OF.get(system, system), place).values(),
@@ -77,6 +90,11 @@ def has_weights(system: str, folder: Path | None = None) -> bool:
         *(place / f"{name}.safetensors" for name in LATENT_NETWORKS),
     ]
     return all(path.is_file() for path in [*needed, place / _STATISTICS])
+
+
+def genrecon_files(folder: Path | None = None) -> dict[str, Path]:
+    """The files of mini's GenRecon."""
+    return {name: (folder or mini_folder()) / f"{name}.safetensors" for name in ("conditioner", "room_network")}
 
 
 @dataclass(frozen=True)
@@ -103,12 +121,12 @@ class MiniNetworks:
         place = folder or mini_folder()
         files = _files(system, place)
         _check_files(files)
-        loaded = partial(_loaded, files, device)
+        loaded = partial(load_network, files, device=device)
 
         return cls(
-            conditioner=loaded(PictureConditioner, "conditioner"),
-            structure_decoder=loaded(partial(StructureDecoder, STRUCTURE_VAE), "structure_decoder"),
-            flow=loaded(_FLOWS[system], "structure_flow"),
+            conditioner=loaded("conditioner", PictureConditioner),
+            structure_decoder=loaded("structure_decoder", partial(StructureDecoder, STRUCTURE_VAE)),
+            flow=loaded("structure_flow", _FLOWS[system]),
             source=f"mini ({place})" if folder else "mini",
             files=files,
         )
@@ -140,7 +158,9 @@ class LatentNetworks:
         place = folder or mini_folder()
         files = {name: place / f"{name}.safetensors" for name in LATENT_NETWORKS}
         _check_files(files | {"statistics": place / _STATISTICS})
-        networks = {name: _loaded(files, device, build, name) for name, build in LATENT_NETWORKS.items()}
+        networks: dict[str, Any] = {
+            name: load_network(files, name, build, device) for name, build in LATENT_NETWORKS.items()
+        }
         return cls(**networks, statistics=read_statistics(place / _STATISTICS), files=files)
 
 
@@ -162,8 +182,10 @@ class RoomNetworks:
         files = _room_files(folder or mini_folder())
         _check_files(files)
         return cls(
-            flow=_loaded(files, device, partial(StructureFlow, ROOM_FLOW), "room_flow"),
-            structure_encoder=_loaded(files, device, partial(StructureEncoder, STRUCTURE_VAE), "structure_encoder"),
+            flow=load_network(files, "room_flow", partial(StructureFlow, ROOM_FLOW), device),
+            structure_encoder=load_network(
+                files, "structure_encoder", partial(StructureEncoder, STRUCTURE_VAE), device
+            ),
             files=files,
         )
 
@@ -181,7 +203,13 @@ def _check_files(files: Mapping[str, Path]) -> None:
             )
 
 
-def _loaded(files: Mapping[str, Path], device: torch.device | str, build: Callable[[], nn.Module], name: str) -> Any:
+def load_network(files: Mapping[str, Path], name: str, build: Callable[[], N], device: torch.device | str = "cpu") -> N:
+    """One of the files as a network, in fp32.
+
+    Raises:
+        WeightsError: it is missing, damaged, or of other sizes.
+    """
+    _check_files({name: files[name]})
     return load_weights(build, files[name], device=device, dtype=torch.float32)
 
 

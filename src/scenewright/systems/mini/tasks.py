@@ -8,6 +8,8 @@ from scenewright.systems.mini.pixel_aligned_training import (
     PixelAlignedTaskConfig,
     open_pixel_aligned,
 )
+from scenewright.systems.mini.room_network import RoomNetworkConfig
+from scenewright.systems.mini.room_training import RoomTask, open_rooms
 from scenewright.systems.mini.training_sets import open_iscene, open_objects, open_scenegen, open_shapes
 from scenewright.systems.scenegen.training import build_scenegen
 from scenewright.systems.single_object.tasks import structure_flow as structure_flow_task
@@ -16,7 +18,7 @@ from scenewright.systems.task_kind import TaskKind
 from scenewright.training.task import Task
 from scenewright.weights.config import config_from_json
 
-__all__ = ["iscene", "pixel_aligned", "scenegen", "structure_flow", "structure_vae"]
+__all__ = ["genrecon_rooms", "iscene", "pixel_aligned", "scenegen", "structure_flow", "structure_vae"]
 
 
 def structure_vae() -> TaskKind:
@@ -40,3 +42,10 @@ def pixel_aligned() -> TaskKind:
         return PixelAlignedTask(config_from_json(PixelAlignedTaskConfig, model))
 
     return TaskKind(build, open_pixel_aligned)
+
+
+def genrecon_rooms() -> TaskKind:
+    def build(**model: Any) -> Task:
+        return RoomTask(config_from_json(RoomNetworkConfig, model))
+
+    return TaskKind(build, open_rooms)
