@@ -34,7 +34,7 @@ def main() -> None:
     torch.set_num_threads(1)
     truths = [read_room_truth(folder) for folder in find_test_scenes(given.scenes)[: given.limit]]
     for name, sampler in SAMPLERS.items():
-        settings = MiniRoomSettings(max_assets=0)
+        settings = MiniRoomSettings(max_assets=0, from_noise=True)
         system = mini_rooms(settings=replace(settings, coarse=replace(settings.coarse, sampler=sampler)))
         calls = 0
 

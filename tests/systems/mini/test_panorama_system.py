@@ -93,5 +93,11 @@ def test_a_room_with_distances_comes_out_furnished_and_the_same_twice() -> None:
         assert item.box is not None
         assert float((high - low).max()) < 1.3 * max(item.box.size)
         assert math.isfinite(float(low.sum()))
+    assumed = system.scene_of(Panorama(room_panorama().rgb))
+    assert not assumed.is_metric
+    assert "no distances" in assumed.notes[0]
+    assert assumed.room is not None
+    size = assumed.room.floor_polygon.amax(0) - assumed.room.floor_polygon.amin(0)
+    assert size.tolist() == pytest.approx(list(settings.assumed_m[:2]), abs=0.1)
     again = system.scene_of(room_panorama())
     assert torch.equal(scene.objects[0].parts[0].vertices, again.objects[0].parts[0].vertices)

@@ -6,7 +6,8 @@
 
 Small networks cannot see a whole room as finely as its distances tell it, so distances decide wherever they reach: the
 coarse flow fills what is hidden, boxes come from what hangs together, and I-Scene's flow completes each object's hidden
-side. Without distances the coarse flow starts from noise and its cells are looked at from the camera instead.
+side. Without distances the room is taken to be a cuboid, which on made rooms is nearer to the truth than what the
+coarse flow makes of noise (`from_noise`).
 
 Legend: N cells, A boxes. Frames: cube and world around the camera (`systems.inspace.room_frame`).
 """
@@ -64,6 +65,10 @@ __all__ = [
 ]
 
 _PSEUDO_HEIGHT = 128
+_ASSUMED = (
+    "There are no distances: the room was taken to be {:g} x {:g} m and {:g} m high, with the camera in its middle; "
+    "its furniture is painted on floor and walls; give --depth."
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,8 @@ class MiniRoomSettings:
     """Options of a room; chosen on made rooms (docs/mini.md).
 
     Attributes:
-        use_distances: let distances decide (False: the coarse flow starts from noise though there are any).
+        assumed_m: width, depth and height of a room without distances.
+        from_noise: let the coarse flow start from noise instead, also where there are distances.
         samples: of every object's structure, averaged.
         likely: share of the samples that must hold a hidden cell for occupied.
         object_start: flow time at which an object's structure starts, as what is seen or hidden of it mixed with noise.
@@ -87,7 +93,8 @@ class MiniRoomSettings:
         default_factory=lambda: CoarseSettings(ROOM_SAMPLER, camera_scale=2.0, inversion="exact", alpha=0.5)
     )
     pieces: PieceSettings = field(default_factory=PieceSettings)
-    use_distances: bool = True
+    assumed_m: tuple[float, float, float] = (4.4, 4.4, 2.7)
+    from_noise: bool = False
     samples: int = 2
     likely: float = 0.5
     object_start: float = 0.7
@@ -172,9 +179,13 @@ class MiniInSpace:
             InputError: the distances show no room, or edited boxes are no boxes.
             EmptyStructureError: nothing was found at all.
         """
-        settings, is_metric = self.settings, panorama.distance_m is not None
-        if not settings.use_distances:
-            panorama, is_metric = replace(panorama, distance_m=None), False
+        settings, notes = self.settings, ()
+        is_metric = panorama.distance_m is not None and not settings.from_noise
+        if settings.from_noise:
+            panorama = replace(panorama, distance_m=None)
+        elif panorama.distance_m is None:
+            panorama = replace(panorama, distance_m=self._assumed_distance())
+            notes = (_ASSUMED.format(*settings.assumed_m),)
         room = self.stages.kept(
             "room", (panorama, settings.panorama), RoomInput, lambda: room_input(panorama, settings.panorama)
         )
@@ -200,7 +211,18 @@ class MiniInSpace:
             "boxes": len(found.boxes),
             **scene.provenance,
         }
-        return replace(scene, provenance=provenance, is_metric=is_metric)
+        return replace(scene, provenance=provenance, is_metric=is_metric, notes=(*notes, *scene.notes))
+
+    def _assumed_distance(self) -> Float[Tensor, "height width"]:
+        """Distances of a cuboid with the camera over the middle of its floor."""
+        width, depth, height = self.settings.assumed_m
+        known = self.settings.panorama.known.camera_height_m
+        camera = known or self.settings.panorama.assumed_camera_height_m
+        rays = depth_rays(_PSEUDO_HEIGHT, 2 * _PSEUDO_HEIGHT)
+        reach = rays.new_tensor([width / 2, depth / 2, max(height - camera, 0.5)])
+        floor = rays.new_tensor([width / 2, depth / 2, camera])
+        walls = torch.where(rays > 0, reach, floor) / rays.abs().clamp(min=1e-9)
+        return walls.amin(-1).float()
 
     def _coarse(self, room: RoomInput, seed: int, progress: Progress) -> Int[Tensor, "N 3"]:
         """Cells that are seen, and those that the coarse flow puts where nothing is seen."""
