@@ -78,8 +78,9 @@ def test_missing_assets_score_nothing_and_an_empty_scene_is_refused(truth: RoomT
     assert score.metrics["asset_f_10cm"] == 0
     with pytest.raises(InputError, match="no surface"):
         score_room(Scene(()), truth, METRES)
-    failed = {"metrics": {}, "detections": [], "num_truths": 1}
+    failed = {"metrics": {}, "detections": None, "num_truths": 1}
     scored = {"metrics": {"layout_iou": 0.8, "psnr": 20.0}, "detections": [[0.9, [True, False]]], "num_truths": 1}
+    assert room_means([{"metrics": {}, "detections": [], "num_truths": 1}])["box_ap_25"] == 0
     assert room_means([scored, failed]) == {"layout_iou": 0.4, "psnr": 20.0, "box_ap_25": 0.5, "box_ap_50": 0.0}
 
 

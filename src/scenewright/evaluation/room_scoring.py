@@ -114,10 +114,10 @@ class RoomTruth:
 
 @dataclass(frozen=True)
 class RoomScore:
-    """Numbers by name, and (confidence, true at each AP threshold) per predicted box."""
+    """Numbers by name, and (confidence, true at each AP threshold) per predicted box where AP is measured."""
 
     metrics: dict[str, float]
-    detections: tuple[tuple[float, tuple[bool, ...]], ...]
+    detections: tuple[tuple[float, tuple[bool, ...]], ...] | None
     num_truths: int
 
 
@@ -416,7 +416,7 @@ def _cube(placed: _Placed, truth: RoomTruth, protocol: RoomProtocol) -> RoomScor
         found = detection_score([(placed.boxes[order], truth.boxes)], "obb3d", level)
         percent = round(100 * level)
         metrics |= {f"box_precision_{percent}": found.precision, f"box_recall_{percent}": found.recall}
-    return RoomScore(metrics, (), len(truth.boxes))
+    return RoomScore(metrics, None, len(truth.boxes))
 
 
 def _distances(

@@ -116,7 +116,7 @@ def _record(
     made: dict[str, MadeScene],
 ) -> dict[str, Any]:
     record: dict[str, Any] = {"name": label, "status": "scored", "error": None, "warnings": [], "metrics": {}}
-    record |= {"detections": [], "num_truths": 0, "seconds": {}, "peak_memory_mb": {}}
+    record |= {"detections": None, "num_truths": 0, "seconds": {}, "peak_memory_mb": {}}
     try:
         truth = read_room_truth(folder, label)
         record["num_truths"] = len(truth.boxes)
@@ -132,7 +132,11 @@ def _record(
             record["seconds"]["generate"] = made[label].seconds
             record["peak_memory_mb"]["cpu"] = round(made[label].peak_memory_bytes / 2**20, 1)
         score = score_room(scene, truth, protocol)
-        record |= {"metrics": score.metrics, "detections": [[c, list(flags)] for c, flags in score.detections]}
+        found = score.detections
+        record |= {
+            "metrics": score.metrics,
+            "detections": None if found is None else [[confidence, list(flags)] for confidence, flags in found],
+        }
         record["warnings"] = list(scene.notes)
     except SCENE_FAILURES as error:
         record |= {"status": "failed", "error": str(error)}
@@ -159,12 +163,13 @@ def room_means(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     for name in names:
         values = [record["metrics"].get(name, np.nan if name.endswith(("cd", "psnr")) else 0.0) for record in records]
         means[name] = float(np.nanmean(values))
-    rows = [row for record in records for row in record["detections"]]
-    if rows:
+    found = [record["detections"] for record in records if record["detections"] is not None]
+    rows = [row for detections in found for row in detections]
+    if found:
         confidence = np.array([row[0] for row in rows])
         total = sum(record["num_truths"] for record in records)
         for level, threshold in enumerate(AP_THRESHOLDS):
-            hits = np.array([row[1][level] for row in rows])
+            hits = np.array([row[1][level] for row in rows], dtype=bool)
             means[f"box_ap_{round(100 * threshold)}"] = average_precision(hits, confidence, total)
     return means
 

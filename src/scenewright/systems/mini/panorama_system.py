@@ -179,7 +179,8 @@ class MiniInSpace:
             InputError: the distances show no room, or edited boxes are no boxes.
             EmptyStructureError: nothing was found at all.
         """
-        settings, notes = self.settings, ()
+        settings = self.settings
+        notes: tuple[str, ...] = ()
         is_metric = panorama.distance_m is not None and not settings.from_noise
         if settings.from_noise:
             panorama = replace(panorama, distance_m=None)
