@@ -71,7 +71,7 @@ from scenewright.systems.system import Views
 from scenewright.types import Camera, Mesh, Scene, View
 from scenewright.weights.hub import find_file, sha256_of
 
-__all__ = ["InSpace", "InSpaceSettings", "panorama_of"]
+__all__ = ["InSpace", "InSpaceSettings", "panorama_of", "with_distances"]
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,7 @@ class InSpace:
             EmptyStructureError: the coarse stage found nothing, or no part has a surface.
         """
         settings = self.settings
-        panorama = self._with_distances(panorama, progress)
+        panorama = with_distances(panorama, self.depth, self.stages, progress)
         room = self.stages.kept(
             "room",
             (panorama, settings.panorama),
@@ -251,24 +251,6 @@ class InSpace:
             **scene.provenance,
         }
         return replace(scene, provenance=provenance)
-
-    def _with_distances(self, panorama: Panorama, progress: Progress) -> Panorama:
-        """The panorama with its distances, estimated where it has none and there is a network for it."""
-        model = self.depth
-        if panorama.distance_m is not None or model is None:
-            return panorama
-
-        def make() -> EstimatedDistance:
-            return estimated_distance(model.load(), panorama.rgb, advance=progress.stage("depth"))
-
-        found = self.stages.kept(
-            "distances",
-            (panorama.rgb, model.source),
-            EstimatedDistance,
-            make,
-            lambda found: stage_pictures.distance_picture(found.distance_m),
-        )
-        return replace(panorama, distance_m=found.distance_m, has_scale=found.is_metric)
 
     def _tokens(self, room: RoomInput, progress: Progress) -> Float[Tensor, "6 T C"]:
         def make() -> Tensor:
@@ -474,6 +456,24 @@ class InSpace:
 
         found_mesh: Any = self.stages.kept(name, inputs, tuple, make, draw)
         return found_mesh[0] if found_mesh else None
+
+
+def with_distances(panorama: Panorama, model: DepthModel | None, stages: StageFiles, progress: Progress) -> Panorama:
+    """The panorama with its distances, estimated where it has none and there is a network for it."""
+    if panorama.distance_m is not None or model is None:
+        return panorama
+
+    def make() -> EstimatedDistance:
+        return estimated_distance(model.load(), panorama.rgb, advance=progress.stage("depth"))
+
+    found = stages.kept(
+        "distances",
+        (panorama.rgb, model.source),
+        EstimatedDistance,
+        make,
+        lambda found: stage_pictures.distance_picture(found.distance_m),
+    )
+    return replace(panorama, distance_m=found.distance_m, has_scale=found.is_metric)
 
 
 def panorama_of(view: View) -> Panorama:

@@ -36,11 +36,12 @@ from scenewright.systems.inspace.box_decoding import FoundBoxes
 from scenewright.systems.inspace.coarse import CoarseSettings, encode_partial_geometry, sample_coarse
 from scenewright.systems.inspace.composition import RoomMesh, compose_room, floor_polygon
 from scenewright.systems.inspace.panorama import Panorama, PanoramaSettings, RoomInput, room_input
+from scenewright.systems.inspace.panorama_depth import DepthModel
 from scenewright.systems.inspace.partial_geometry import PointFilters
 from scenewright.systems.inspace.parts import layout_cells
 from scenewright.systems.inspace.room_frame import RoomFrame, depth_rays
 from scenewright.systems.inspace.stage_files import StageFiles
-from scenewright.systems.inspace.system import panorama_of
+from scenewright.systems.inspace.system import panorama_of, with_distances
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
 from scenewright.systems.loading import OpenOptions
 from scenewright.systems.mini.latent_decoder import LatentDecoder
@@ -129,6 +130,7 @@ class MiniInSpace:
 
     Args:
         stages: where results are kept; None keeps none.
+        depth: the network that estimates distances of panoramas without any; None estimates none.
     """
 
     name = "inspace"
@@ -141,8 +143,9 @@ class MiniInSpace:
         settings: MiniRoomSettings | None = None,
         *,
         stages: StageFiles | None = None,
+        depth: DepthModel | None = None,
     ) -> None:
-        self.rooms, self.objects, self.decoder = rooms, objects, decoder
+        self.rooms, self.objects, self.decoder, self.depth = rooms, objects, decoder, depth
         self.settings, self.stages = settings or MiniRoomSettings(), stages or StageFiles()
 
     def generate(
@@ -157,6 +160,10 @@ class MiniInSpace:
         given = (views,) if isinstance(views, View) else tuple(views)
         if len(given) != 1:
             raise InputError(f"InSpace makes a room from one panorama, but got {len(given)} views.")
+        if options.preset is not None:
+            raise InputError(
+                f"The mini weights have no preset '{options.preset}'; leave it out, or use published ones."
+            )
         settings = self.settings
         changed = replace(
             settings,
@@ -164,7 +171,7 @@ class MiniInSpace:
             coarse=replace(settings.coarse, sampler=settings.coarse.sampler.overridden(options.sampling)),
             finish=settings.finish.overridden(options.finish),
         )
-        system = MiniInSpace(self.rooms, self.objects, self.decoder, changed, stages=self.stages)
+        system = MiniInSpace(self.rooms, self.objects, self.decoder, changed, stages=self.stages, depth=self.depth)
         return system.scene_of(panorama_of(given[0]), seed=seed, progress=progress)
 
     def weights_sha256(self) -> dict[str, str]:
@@ -181,7 +188,8 @@ class MiniInSpace:
         """
         settings = self.settings
         notes: tuple[str, ...] = ()
-        is_metric = panorama.distance_m is not None and not settings.from_noise
+        panorama = with_distances(panorama, self.depth, self.stages, progress)
+        is_known = panorama.distance_m is not None and not settings.from_noise
         if settings.from_noise:
             panorama = replace(panorama, distance_m=None)
         elif panorama.distance_m is None:
@@ -212,7 +220,9 @@ class MiniInSpace:
             "boxes": len(found.boxes),
             **scene.provenance,
         }
-        return replace(scene, provenance=provenance, is_metric=is_metric, notes=(*notes, *scene.notes))
+        return replace(
+            scene, provenance=provenance, is_metric=is_known and scene.is_metric, notes=(*notes, *scene.notes)
+        )
 
     def _assumed_distance(self) -> Float[Tensor, "height width"]:
         """Distances of a cuboid with the camera over the middle of its floor."""
@@ -437,7 +447,8 @@ def _top_of(frame: RoomFrame, cells: Int[Tensor, "N 3"]) -> float:
 
 def open_inspace(options: OpenOptions) -> MiniInSpace:
     """InSpace with the weights that ship with the package; `work` keeps what the stages make."""
-    return mini_rooms(device=options.device, work=options.work)
+    depth = None if options.depth_model is None else DepthModel(options.depth_model, options.device, options.offline)
+    return mini_rooms(device=options.device, work=options.work, depth=depth)
 
 
 def mini_rooms(
@@ -446,6 +457,7 @@ def mini_rooms(
     *,
     device: torch.device | str = "cpu",
     work: Path | None = None,
+    depth: DepthModel | None = None,
 ) -> MiniInSpace:
     """The system with mini weights of `folder`, or those that ship with the package.
 
@@ -454,4 +466,6 @@ def mini_rooms(
     """
     objects = MiniNetworks.load("iscene", folder, device=device)
     decoder = LatentDecoder(LatentNetworks.load(folder, device=device), source=objects.source)
-    return MiniInSpace(RoomNetworks.load(folder, device=device), objects, decoder, settings, stages=StageFiles(work))
+    return MiniInSpace(
+        RoomNetworks.load(folder, device=device), objects, decoder, settings, stages=StageFiles(work), depth=depth
+    )
