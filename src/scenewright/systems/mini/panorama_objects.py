@@ -181,7 +181,7 @@ def _box_outline(corners: Float[Tensor, "8 2"], size: int) -> Float[Tensor, "P P
 def sampled_shapes(
     flow: SceneContextFlow,
     decoder: StructureDecoder,
-    tokens: Float[Tensor, "A L C"],
+    tokens: Float[Tensor, "A L Ctoken"],
     noise: Float[Tensor, "A S C r r r"],
     config: SamplerConfig,
     *,
