@@ -13,7 +13,7 @@ from PIL import Image
 
 from scenewright.errors import InputError
 from scenewright.io.conversion import convert
-from scenewright.io.formats import FORMATS, check_target, contents, readable, suffixes, writable
+from scenewright.io.formats import FORMATS, check_target, contents, readable, readable_suffixes, suffixes, writable
 from scenewright.io.gaussian_ply import load_gaussian_ply
 from scenewright.io.scene_file import load_scene, save_scene
 from scenewright.io.voxel_file import load_ovoxel
@@ -182,7 +182,8 @@ def test_splats_are_copied_and_are_no_meshes(tmp_path: Path) -> None:
 
 def test_the_table_says_what_formats_hold() -> None:
     assert suffixes("splats") == (".ply",)
-    assert suffixes("meshes") == (".glb", ".gltf", ".obj", ".ply", ".stl", ".vxz", ".npz")
+    assert suffixes("meshes") == (".glb", ".gltf", ".obj", ".ply", ".stl", ".vxz", ".npz", ".xml", ".urdf")
+    assert readable_suffixes("meshes") == (".glb", ".gltf", ".obj", ".ply", ".stl", ".vxz", ".npz")
     assert contents(rich_scene()) == {"meshes", "objects", "materials", "textures", "colors", "cameras"}
     assert len({entry.name for entry in FORMATS}) == len(FORMATS)
     both = Scene((SceneObject("a", (tetrahedron(),), splats=gaussians(1)),))

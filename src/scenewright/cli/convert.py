@@ -17,6 +17,11 @@ def convert(
         bool,
         typer.Option("--faithful", help="Voxels keep thin parts that the published conversion loses; much slower."),
     ] = False,
+    colliders: Annotated[
+        str,
+        typer.Option(help="Of files for simulators (.xml .urdf): hull, decomposition (extra `sim`), box or none."),
+    ] = "hull",
+    welded: Annotated[bool, typer.Option("--welded", help="No object of a file for simulators moves.")] = False,
 ) -> None:
     """Convert between file formats. Voxels hold the scene as one object fitted to a unit cube, without its size."""
     from scenewright.cli.progress import progress_bar
@@ -26,6 +31,14 @@ def convert(
     check_writable(target)
     with progress_bar() as progress:
         written = convert_file(
-            source, target, resolution=resolution, faithful=faithful, compression=compression, progress=progress
+            source,
+            target,
+            resolution=resolution,
+            faithful=faithful,
+            compression=compression,
+            colliders=colliders,
+            welded=welded,
+            report=typer.echo,
+            progress=progress,
         )
     typer.echo(f"wrote {written}")

@@ -12,7 +12,7 @@ from pathlib import Path
 from scenewright.data.probe_scenes import read_test_scene
 from scenewright.errors import InputError
 from scenewright.evaluation.shapes import ShapeScene, shapes_from_file, shapes_from_test_scene
-from scenewright.io.formats import suffixes
+from scenewright.io.formats import readable_suffixes, suffixes
 from scenewright.io.scene_file import load_scene
 from scenewright.types import Camera, Scene
 
@@ -20,7 +20,7 @@ __all__ = ["ScenePair", "find_pairs"]
 
 logger = logging.getLogger(__name__)
 
-SCENE_SUFFIXES = tuple(suffix for suffix in suffixes("meshes", "splats") if suffix not in suffixes("voxels"))
+SCENE_SUFFIXES = tuple(suffix for suffix in readable_suffixes("meshes", "splats") if suffix not in suffixes("voxels"))
 _PREFERRED = ("gt", "scene", "scene_pred", "sample")
 _PICTURES = ("rgb", "scene", "image", "input")
 _PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")

@@ -5,14 +5,22 @@ one, fitted to the unit cube without its size and place; between two files of O-
 surface and meshes are no splats, so that these are refused.
 """
 
+import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
+from scenewright.errors import InputError
+from scenewright.geometry.bodies.colliders import ColliderKind
 from scenewright.io.formats import FORMATS, readable, writable
+from scenewright.io.rigid_bodies import with_physics
 from scenewright.io.voxel_file import DEFAULT_RESOLUTION, load_ovoxel, save_ovoxel
 from scenewright.io.vxz import VxzOptions
 from scenewright.progress import SILENT, Progress
 
 __all__ = ["convert"]
+
+logger = logging.getLogger(__name__)
 
 
 def convert(
@@ -22,6 +30,9 @@ def convert(
     resolution: int = DEFAULT_RESOLUTION,
     faithful: bool = False,
     compression: str = "lzma",
+    colliders: str = "hull",
+    welded: bool = False,
+    report: Callable[[str], None] = logger.info,
     progress: Progress = SILENT,
 ) -> Path:
     """Write the scene of one file to another, in the format of the target's suffix; returns the target.
@@ -31,19 +42,29 @@ def convert(
         faithful: give thin parts, which the published conversion to O-Voxel loses or displaces, voxels of their own
             (`faithful_dual_grid`); takes 10 to 1,000 times as long.
         compression: of `.vxz` files: none, deflate, lzma or zstd.
-        progress: receives the stage of a conversion from meshes to O-Voxel.
+        colliders: of files for simulators: hull, decomposition, box or none.
+        welded: no object of such a file moves.
+        report: receives a sentence on every object of such a file: material, mass, colliders and their error.
+        progress: receives the stage of a conversion from meshes to O-Voxel, or of colliders.
 
     Raises:
         InputError: an unknown suffix, a damaged file, or a target that cannot hold what the source is made of.
     """
     source, target = Path(source), Path(target)
     options = VxzOptions(compression=compression)
+    kinds: dict[str, ColliderKind] = {kind: kind for kind in get_args(ColliderKind)}
+    if colliders not in kinds:
+        raise InputError(f"Expected colliders to be {', '.join(kinds)}; got '{colliders}'.")
     read = readable(source)
     to_voxels = any(entry.suffix == target.suffix.lower() and "voxels" in entry.holds for entry in FORMATS)
     if to_voxels and "voxels" in read.holds:
         return save_ovoxel(load_ovoxel(source), target, options)
     scene = read.read(source)
     write = writable(target, scene)
+    if "physics" in write.holds:
+        scene, notes = with_physics(scene, kinds[colliders], welded=welded, progress=progress)
+        for note in notes:
+            report(note)
     if not to_voxels:
         return write.write(scene, target)
     from scenewright.geometry.ovoxel.voxelize_object import object_to_ovoxel  # compiled kernels: slow to import

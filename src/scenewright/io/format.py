@@ -8,21 +8,37 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from scenewright.errors import InputError
 from scenewright.types import Scene
 
 __all__ = ["Content", "Format"]
 
-Content = Literal["meshes", "splats", "voxels", "objects", "materials", "textures", "colors", "cameras"]
+Content = Literal["meshes", "splats", "voxels", "objects", "materials", "textures", "colors", "cameras", "physics"]
 """`objects`: several, each with its name; `colors`: one per vertex; `voxels`: meshes as O-Voxel."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """A file format. Several may share a suffix: `recognises` tells their files apart (called for existing files)."""
+    """A file format. Several may share a suffix: `recognises` tells their files apart (called for existing files).
+
+    A format without `reader` is only written.
+    """
 
     name: str
     suffix: str
     holds: frozenset[Content]
-    read: Callable[[Path], Scene]
+    reader: Callable[[Path], Scene] | None
     write: Callable[[Scene, Path], Path]
     recognises: Callable[[Path], bool] = lambda path: True
+
+    def read(self, path: Path) -> Scene:
+        """The scene in the file.
+
+        Raises:
+            InputError: the file is missing or damaged, or the format is only written.
+        """
+        if self.reader is None:
+            raise InputError(
+                f"'{path}' is {self.name}, which is only written; give the file that it was made from, such as a .glb."
+            )
+        return self.reader(path)

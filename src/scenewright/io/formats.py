@@ -14,20 +14,28 @@ from scenewright.io.format import Content, Format
 from scenewright.io.gaussian_ply import SPLAT_PLY
 from scenewright.io.glb import GLB, GLTF
 from scenewright.io.mesh_file import PLY, STL
+from scenewright.io.mjcf import MJCF
 from scenewright.io.obj import OBJ
+from scenewright.io.urdf import URDF
 from scenewright.io.voxel_file import VOXEL_NPZ, VXZ
 from scenewright.types import PBRMaterial, Scene
 
-__all__ = ["FORMATS", "check_target", "contents", "readable", "suffixes", "writable"]
+__all__ = ["FORMATS", "check_target", "contents", "readable", "readable_suffixes", "suffixes", "writable"]
 
 logger = logging.getLogger(__name__)
 
-FORMATS = (GLB, GLTF, OBJ, SPLAT_PLY, PLY, STL, VXZ, VOXEL_NPZ)
+FORMATS = (GLB, GLTF, OBJ, SPLAT_PLY, PLY, STL, VXZ, VOXEL_NPZ, MJCF, URDF)
 
 
 def suffixes(*holds: Content) -> tuple[str, ...]:
     """Suffixes of the formats that hold any of these, in the table's order."""
     return tuple(dict.fromkeys(entry.suffix for entry in FORMATS if entry.holds.intersection(holds)))
+
+
+def readable_suffixes(*holds: Content) -> tuple[str, ...]:
+    """Those of `suffixes` whose files can be read."""
+    known = (entry for entry in FORMATS if entry.reader is not None and entry.holds.intersection(holds))
+    return tuple(dict.fromkeys(entry.suffix for entry in known))
 
 
 def readable(path: str | Path) -> Format:
@@ -40,7 +48,7 @@ def readable(path: str | Path) -> Format:
     for entry in FORMATS:
         if entry.suffix == path.suffix.lower() and entry.recognises(path):
             return entry
-    known = ", ".join(suffixes("meshes", "splats"))
+    known = ", ".join(readable_suffixes("meshes", "splats"))
     raise InputError(f"Expected a scene as {known}; got '{path.name}'. Export it as one of these.")
 
 
@@ -81,6 +89,7 @@ def contents(scene: Scene) -> frozenset[Content]:
         "textures": any(texture is not None for material in materials for texture in material.textures),
         "colors": any(part.vertex_colors is not None for part in parts),
         "cameras": bool(scene.cameras),
+        "physics": any(item.physics is not None for item in scene.objects),
     }
     return frozenset(name for name, present in has.items() if present)
 

@@ -156,7 +156,7 @@ SPLAT_PLY = Format(
     name="splats as PLY",
     suffix=".ply",
     holds=frozenset({"splats"}),
-    read=lambda path: Scene((SceneObject(path.stem, splats=load_gaussian_ply(path)),)),
+    reader=lambda path: Scene((SceneObject(path.stem, splats=load_gaussian_ply(path)),)),
     write=lambda scene, path: save_gaussian_ply(merged_splats(scene), path),
     recognises=lambda path: has_property(path, "f_dc_0"),
 )

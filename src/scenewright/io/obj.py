@@ -10,7 +10,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ from scenewright.io.images import decode_image, encode_png, pixels_of
 from scenewright.io.mesh_file import MAX_BYTES
 from scenewright.types import Mesh, PBRMaterial, Scene, SceneObject
 
-__all__ = ["OBJ", "load_obj", "parse_obj", "save_obj"]
+__all__ = ["OBJ", "load_obj", "obj_files", "parse_obj", "save_obj"]
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,19 @@ def save_obj(scene: Scene, path: str | Path) -> Path:
     Raises:
         InputError: geometry that is not finite, or the folder cannot be written.
     """
-    path = Path(path)
+    files = obj_files(scene, Path(path))
+    with write_together(*files) as temporaries:
+        for temporary, content in zip(temporaries, files.values(), strict=True):
+            temporary.write_bytes(content)
+    return Path(path)
+
+
+def obj_files(scene: Scene, path: Path, *, up: Literal["y", "z"] = "y") -> dict[Path, bytes]:
+    """The content of the .obj at `path` and of the files beside it, which come first; simulators take z as up.
+
+    Raises:
+        InputError: geometry that is not finite.
+    """
     names: dict[int, str] = {}
     files: dict[Path, bytes] = {}
     materials: list[str] = []
@@ -55,15 +67,12 @@ def save_obj(scene: Scene, path: str | Path) -> Path:
             if material is not None and id(material) not in names:
                 names[id(material)] = _unused(_word(material.name) or "material", set(names.values()))
                 materials += _material_lines(material, names[id(material)], path, files)
-            lines += _part_lines(part, "" if material is None else names[id(material)], starts)
+            lines += _part_lines(part, "" if material is None else names[id(material)], starts, up)
     if materials:
         files[path.with_suffix(".mtl")] = "\n".join([*materials, ""]).encode()
         lines.insert(0, f"mtllib {path.with_suffix('.mtl').name}")
     files[path] = "\n".join([*lines, ""]).encode()
-    with write_together(*files) as temporaries:
-        for temporary, content in zip(temporaries, files.values(), strict=True):
-            temporary.write_bytes(content)
-    return path
+    return files
 
 
 def _word(name: str) -> str:
@@ -75,17 +84,18 @@ def _unused(name: str, used: set[str]) -> str:
     return next(candidate for candidate in numbered if candidate not in used)
 
 
-def _part_lines(part: Mesh, material: str, starts: list[int]) -> list[str]:
+def _part_lines(part: Mesh, material: str, starts: list[int], up: str) -> list[str]:
     if not bool(part.vertices.isfinite().all()):
         raise InputError("An object has coordinates that are not finite, so it cannot be written.")
-    positions = yup_from_zup(part.vertices.detach().cpu())
+    turned = yup_from_zup if up == "y" else torch.clone
+    positions = turned(part.vertices.detach().cpu())
     if part.vertex_colors is not None:
         positions = torch.cat([positions, srgb_from_linear(part.vertex_colors.detach().cpu()[:, :3])], 1)
     columns = [("v", positions)]
     if part.uv is not None:
         columns.append(("vt", part.uv.detach().cpu() * torch.tensor([1.0, -1.0]) + torch.tensor([0.0, 1.0])))
     if part.vertex_normals is not None:
-        columns.append(("vn", yup_from_zup(part.vertex_normals.detach().cpu())))
+        columns.append(("vn", turned(part.vertex_normals.detach().cpu())))
     lines = [f"{key} {' '.join(f'{value:.9g}' for value in row)}" for key, rows in columns for row in rows.tolist()]
     if material:
         lines.append(f"usemtl {material}")
@@ -343,6 +353,6 @@ OBJ = Format(
     name="OBJ with .mtl and textures beside it",
     suffix=".obj",
     holds=frozenset({"meshes", "objects", "materials", "textures", "colors"}),
-    read=load_obj,
+    reader=load_obj,
     write=save_obj,
 )

@@ -1,0 +1,202 @@
+"""Convex shapes that stand for a mesh in a collision, with their error against it.
+
+A hull, a box, or a decomposition into convex pieces (CoACD: Wei et al., "Approximate Convex Decomposition for 3D Meshes
+with Collision-Aware Concavity and Tree Search", SIGGRAPH 2022, by its authors' package). None is thinner than 2 mm:
+Bullet grows a collider by 1 mm (`gUrdfDefaultCollisionMargin`), and MuJoCo's contacts stiffen over 1 mm (`solimp`), on
+either side.
+
+Unit: metres. Legend: V vertices, N points.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from scenewright.errors import InputError, MissingExtraError
+from scenewright.geometry.mesh.sample import sample_surface
+from scenewright.geometry.mesh.simplify import simplify
+from scenewright.geometry.mesh.triangle_tree import closest_points
+from scenewright.types import Mesh, merged_mesh
+
+__all__ = ["MIN_THICKNESS_M", "ColliderKind", "Colliders", "convex_hull", "make_colliders", "slabs"]
+
+ColliderKind = Literal["hull", "decomposition", "box", "none"]
+
+MIN_THICKNESS_M = 0.002
+# PhysX takes convex shapes of up to 255 vertices, which have 506 faces.
+_MAX_HULL_VERTICES = 255
+# CoACD's time grows with the faces; its pieces follow the outline, not the detail.
+_DECOMPOSED_FACES = 8_000
+_CONCAVITY = 0.05
+_SAMPLES = 4_000
+_MAX_SLABS = 1_000
+
+
+@dataclass(frozen=True)
+class Colliders:
+    """Convex `shapes`, and the Hausdorff distance between their common surface and the mesh (None of no shape)."""
+
+    shapes: tuple[Mesh, ...]
+    error_m: float | None
+
+
+def make_colliders(mesh: Mesh, kind: ColliderKind, *, max_parts: int = 16, seed: int = 0) -> Colliders:
+    """The colliders of a mesh.
+
+    Args:
+        max_parts: most pieces of a decomposition.
+
+    Raises:
+        InputError: the mesh has no vertices.
+        MissingExtraError: a decomposition without the extra `sim`.
+    """
+    if kind == "none":
+        return Colliders((), None)
+    if kind == "box":
+        shapes = [_box(mesh)]
+    elif kind == "hull":
+        shapes = [convex_hull(mesh)]
+    else:
+        shapes = _decomposition(mesh, max_parts, seed)
+    return Colliders(tuple(shapes), hausdorff(mesh, shapes))
+
+
+def convex_hull(mesh: Mesh) -> Mesh:
+    """The hull of the vertices, as thick as a collider must be, with at most 255 vertices.
+
+    Raises:
+        InputError: there are no vertices, or some are not finite.
+    """
+    points = _points(mesh)
+    # A sheet, a line or a point has no hull before it is thick across.
+    centred = points - points.mean(0)
+    _, axes = np.linalg.eigh(centred.T @ centred)
+    for axis in axes.T:
+        points = _thickened(points, axis)
+    hull = _hull(points)
+    for _ in range(3):
+        extents = np.ptp(points @ hull.face_normals.T, axis=0)
+        thinnest = int(extents.argmin())
+        if extents[thinnest] >= MIN_THICKNESS_M * (1 - 1e-6):
+            break
+        points = _thickened(points, hull.face_normals[thinnest])
+        hull = _hull(points)
+    if len(hull.vertices) > _MAX_HULL_VERTICES:
+        small = simplify(_mesh(hull), 2 * _MAX_HULL_VERTICES - 4)
+        hull = _hull(small.vertices.double().numpy())
+    return _mesh(hull)
+
+
+def slabs(mesh: Mesh) -> tuple[Mesh, ...] | None:
+    """A thick convex piece for every triangle, as a room's walls need it; None of more than 1,000 triangles.
+
+    A hull of walls would fill the room.
+    """
+    if len(mesh.faces) > _MAX_SLABS:
+        return None
+    corners = mesh.vertices.detach().cpu()[mesh.faces.cpu().long()]
+    alone = torch.tensor([[0, 1, 2]])
+    return tuple(convex_hull(Mesh(triangle, alone)) for triangle in corners)
+
+
+def hausdorff(mesh: Mesh, shapes: Sequence[Mesh]) -> float:
+    """The symmetric Hausdorff distance between the mesh and the surface of the union of convex shapes, by samples.
+
+    Points of a shape that lie in another one are inside the union and do not count.
+    """
+    draw = np.random.default_rng(0)
+    union = merged_mesh(shapes)
+    own = sample_surface(mesh.vertices.detach().cpu().numpy(), mesh.faces.cpu().numpy(), _SAMPLES, draw)
+    if not len(own):
+        own = _points(mesh)
+    there = closest_points(union, torch.from_numpy(own)).distance
+    if not len(mesh.faces):
+        return float(there.max())
+    planes = [_planes(shape) for shape in shapes]
+    tolerance = 1e-4 * float(np.ptp(own, axis=0).max())
+    outer = []
+    for number, shape in enumerate(shapes):
+        points = sample_surface(shape.vertices.numpy(), shape.faces.numpy(), max(_SAMPLES // len(shapes), 200), draw)
+        points = np.concatenate([points, shape.vertices.double().numpy()])
+        for other, (normals, offsets) in enumerate(planes):
+            if other != number:
+                points = points[(points @ normals.T - offsets).max(1) > tolerance]
+        outer.append(points)
+    back = closest_points(mesh, torch.from_numpy(np.concatenate(outer))).distance
+    return max(float(there.max()), float(back.max()) if len(back) else 0.0)
+
+
+def _points(mesh: Mesh) -> Float[np.ndarray, "V 3"]:
+    points = np.unique(mesh.vertices.detach().cpu().double().numpy(), axis=0)
+    if not len(points) or not np.isfinite(points).all():
+        raise InputError("Expected a mesh with finite vertices to make a body of, got none or damaged ones.")
+    return points
+
+
+def _thickened(points: Float[np.ndarray, "V 3"], axis: Float[np.ndarray, "3"]) -> Float[np.ndarray, "N 3"]:
+    missing = MIN_THICKNESS_M - float(np.ptp(points @ axis))
+    if missing <= 0:
+        return points
+    return np.concatenate([points - axis * missing / 2, points + axis * missing / 2])
+
+
+def _hull(points: Float[np.ndarray, "V 3"]) -> Any:
+    import trimesh
+
+    return trimesh.convex.convex_hull(points)
+
+
+def _mesh(hull: Any) -> Mesh:
+    return Mesh(torch.from_numpy(np.array(hull.vertices)), torch.from_numpy(np.array(hull.faces, np.int64)))
+
+
+def _planes(shape: Mesh) -> tuple[Float[np.ndarray, "F 3"], Float[np.ndarray, " F"]]:
+    corners = shape.vertices.double().numpy()[shape.faces.numpy()]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    lengths = np.linalg.norm(normals, axis=1)
+    kept = lengths > 1e-16
+    normals = normals[kept] / lengths[kept, None]
+    return normals, (normals * corners[kept, 0]).sum(1)
+
+
+def _box(mesh: Mesh) -> Mesh:
+    """The box along the object's own axes: what stands upright keeps an upright box."""
+    points = _points(mesh)
+    low, high = points.min(0), points.max(0)
+    missing = np.maximum(MIN_THICKNESS_M - (high - low), 0) / 2
+    low, high = low - missing, high + missing
+    corners = [
+        [(low, high)[i][0], (low, high)[j][1], (low, high)[k][2]] for i in (0, 1) for j in (0, 1) for k in (0, 1)
+    ]
+    return convex_hull(Mesh(torch.tensor(corners), torch.zeros(0, 3, dtype=torch.long)))
+
+
+def _decomposition(mesh: Mesh, max_parts: int, seed: int) -> list[Mesh]:
+    try:
+        import coacd
+    except ImportError as error:
+        raise MissingExtraError("A convex decomposition", "sim") from error
+    whole = convex_hull(mesh)
+    plain = simplify(Mesh(mesh.vertices.detach().cpu().double(), mesh.faces.cpu()), _DECOMPOSED_FACES)
+    # CoACD closes an open surface by voxels, for which a sheet has too little inside.
+    if np.ptp(_points(mesh), axis=0).min() < MIN_THICKNESS_M:
+        return [whole]
+    coacd.set_log_level("error")
+    pieces = coacd.run_coacd(
+        coacd.Mesh(plain.vertices.numpy(), plain.faces.numpy()),
+        threshold=_CONCAVITY,
+        max_convex_hull=max_parts,
+        resolution=1000,
+        mcts_iterations=60,
+        mcts_nodes=10,
+        seed=seed,
+    )
+    none = torch.zeros(0, 3, dtype=torch.long)
+    shapes = [
+        convex_hull(Mesh(torch.from_numpy(np.asarray(vertices)), none)) for vertices, _ in pieces if len(vertices)
+    ]
+    return shapes or [whole]

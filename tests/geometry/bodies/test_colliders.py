@@ -1,0 +1,55 @@
+import pytest
+import torch
+
+from scenewright.geometry.bodies.colliders import MIN_THICKNESS_M, convex_hull, make_colliders, slabs
+from scenewright.geometry.bodies.mass import mass_properties
+from scenewright.types import Mesh, merged_mesh
+from tests.io.test_rigid_bodies import box
+
+NONE = torch.zeros(0, 3, dtype=torch.long)
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        [[0.0, 0, 0]],
+        [[0.0, 0, 0], [1, 1, 1]],
+        [[0.0, 0, 0], [1, 1, 1], [3, 2, 2]],
+        [[0.0, 0, 0], [1, 0, 1], [1, 1, 1], [0, 1, 0]],
+    ],
+)
+def test_a_point_a_line_and_a_sheet_are_as_thick_as_a_collider_must_be(points: list[list[float]]) -> None:
+    hull = convex_hull(Mesh(torch.tensor(points), NONE))
+    corners = hull.vertices[hull.faces]
+    normals = torch.nn.functional.normalize(
+        torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), dim=1
+    )
+    extents = (hull.vertices @ normals.T).amax(0) - (hull.vertices @ normals.T).amin(0)
+    assert float(extents.min()) > 0.99 * MIN_THICKNESS_M
+
+
+def test_the_error_of_a_hull_is_the_depth_of_the_hollow_it_closes() -> None:
+    legs = [Mesh(box(0.1, 1.0, 0.5).vertices + torch.tensor([x, 0.0, -0.5]), box(1, 1, 1).faces) for x in (-0.45, 0.45)]
+    table = merged_mesh([box(1.0, 1.0, 0.1), *legs])
+    (hull,), error = (colliders := make_colliders(table, "hull")).shapes, colliders.error_m
+    assert error == pytest.approx(0.4, abs=0.02)  # the middle between the feet is 0.4 from either
+    assert len(hull.vertices) == 8
+    assert make_colliders(box(1.0, 1.0, 1.0), "box").error_m == pytest.approx(0, abs=1e-6)
+    assert make_colliders(table, "none").shapes == ()
+
+
+def test_walls_collide_one_by_one() -> None:
+    pieces = slabs(box(4.0, 3.0, 2.5))
+    assert pieces is not None
+    assert len(pieces) == 12
+    assert sum(mass_properties(piece).volume for piece in pieces) < 0.2  # the room stays empty
+    assert slabs(Mesh(torch.rand(3, 3), torch.tensor([[0, 1, 2]] * 1001))) is None
+
+
+def test_mass_of_surfaces_that_enclose_nothing_is_that_of_their_hull() -> None:
+    cube = box(1.0, 1.0, 1.0)
+    assert mass_properties(cube).note == ""
+    assert mass_properties(Mesh(cube.vertices, cube.faces.flip(1))).volume == pytest.approx(1)
+    opened = mass_properties(Mesh(cube.vertices, cube.faces[2:]))
+    assert opened.volume == pytest.approx(1)
+    assert "open" in opened.note

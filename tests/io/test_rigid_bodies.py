@@ -1,0 +1,153 @@
+"""Files for simulators, read back with MuJoCo and yourdfpy where these are installed."""
+
+import logging
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import torch
+
+from scenewright.errors import InputError
+from scenewright.geometry.rotation import compose_similarity, quaternion_wxyz_to_matrix
+from scenewright.io.conversion import convert
+from scenewright.io.rigid_bodies import with_physics
+from scenewright.io.scene_file import load_scene, save_scene
+from scenewright.types import Mesh, PBRMaterial, Scene, SceneObject
+from tests.io.scenes import gaussians, picture, tetrahedron
+
+
+def box(*size: float, **attributes) -> Mesh:
+    corners = torch.tensor([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)]) - torch.tensor([0.5, 0.5, 0.0])
+    faces = [
+        [0, 1, 3], [0, 3, 2], [4, 6, 7], [4, 7, 5], [0, 4, 5], [0, 5, 1],
+        [2, 3, 7], [2, 7, 6], [0, 2, 6], [0, 6, 4], [1, 5, 7], [1, 7, 3],
+    ]  # fmt: skip
+    return Mesh(corners * torch.tensor(size), torch.tensor(faces), **attributes)
+
+
+def room() -> Scene:
+    """A turned and scaled table, two things of one name that is no identifier, an open sheet, splats, a fixture."""
+    turn = quaternion_wxyz_to_matrix(torch.tensor([0.8, 0.1, -0.3, 0.5], dtype=torch.float64))
+    oak = PBRMaterial(base_color_texture=picture(8, 8, 3), name="oak")
+    sheet = Mesh(torch.tensor([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]]), torch.tensor([[0, 1, 2], [0, 2, 3]]))
+    return Scene(
+        (
+            SceneObject(
+                "table",
+                (box(1.0, 0.5, 0.25, uv=torch.rand(8, 2, generator=torch.Generator().manual_seed(0)), material=oak),),
+                world_from_object=compose_similarity(turn, torch.tensor([1.0, 2.0, 3.0]).double(), 2.0),
+            ),
+            SceneObject("1 ñ/x", (box(0.1, 0.1, 0.1),), world_from_object=torch.diag(torch.tensor([1.0, -2, 1, 1]))),
+            SceneObject("1 ñ/x", (tetrahedron(),)),
+            SceneObject("carpet", (sheet,)),
+            SceneObject("cloud", splats=gaussians(4)),
+            SceneObject("lamp", (box(0.2, 0.2, 0.2),), role="fixture"),
+        ),
+        is_metric=True,
+    )
+
+
+def test_mass_volume_and_friction_follow_shape_and_category() -> None:
+    scene, notes = with_physics(room())
+    table, small, _, carpet, cloud, lamp = scene.objects
+    assert table.physics.mass_kg == pytest.approx(1.0 * 0.5 * 0.25 * 8 * 650)
+    assert table.physics.friction == 0.45
+    assert small.physics.mass_kg == pytest.approx(0.1 * 0.2 * 0.1 * 650)
+    assert carpet.physics.mass_kg == pytest.approx(0.002 * 650)  # a sheet is as thick as a collider must be
+    assert cloud.physics is None
+    assert lamp.physics.is_static
+    assert "'table': wood, 650 kg, 1 convex collider within 0.0 mm of its surface." in notes
+    assert any("'carpet'" in note and "convex hull" in note for note in notes)
+
+
+@pytest.mark.parametrize("suffix", [".xml", ".urdf"])
+def test_mujoco_loads_poses_mass_and_inertia_without_a_warning(tmp_path: Path, suffix: str, capfd) -> None:
+    mujoco = pytest.importorskip("mujoco", reason="needs the extra sim")
+    scene = room()
+    path = save_scene(scene, tmp_path / f"a b{suffix}")
+    model = mujoco.MjModel.from_xml_path(str(path))
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    assert not any(warning.number for warning in data.warning)
+    assert capfd.readouterr().err == ""
+    names = ["table", "object_1_x", "object_1_x_1", "carpet", "lamp"]
+    assert [model.body(index).name for index in range(1, model.nbody)] == names
+    table = data.body("table")
+    rotation = quaternion_wxyz_to_matrix(torch.tensor([0.8, 0.1, -0.3, 0.5], dtype=torch.float64)).numpy()
+    np.testing.assert_allclose(table.xmat.reshape(3, 3), rotation, atol=1e-5)
+    np.testing.assert_allclose(table.xpos, [1, 2, 3], atol=1e-5)
+    mass = 8 * 0.125 * 650
+    assert model.body("table").mass[0] == pytest.approx(mass)
+    moments = sorted(mass / 12 * np.array([1.0**2 + 0.5**2, 2.0**2 + 0.5**2, 2.0**2 + 1.0**2]))
+    np.testing.assert_allclose(sorted(model.body("table").inertia), moments, rtol=1e-5)
+    assert model.njnt == 4  # the fixture is fast
+    assert (model.geom_contype > 0).sum() >= 5
+
+
+def test_a_box_on_the_floor_stays_where_it_is_put(tmp_path: Path) -> None:
+    mujoco = pytest.importorskip("mujoco", reason="needs the extra sim")
+    model = mujoco.MjModel.from_xml_path(
+        str(save_scene(Scene((SceneObject("a", (box(0.4, 0.4, 0.4),)),), is_metric=True), tmp_path / "a.xml"))
+    )
+    data = mujoco.MjData(model)
+    for _ in range(int(1 / model.opt.timestep)):
+        mujoco.mj_step(model, data)
+    assert np.abs(data.body("a").xpos).max() < 0.002
+
+
+def test_yourdfpy_reads_poses_and_meshes(tmp_path: Path) -> None:
+    yourdfpy = pytest.importorskip("yourdfpy", reason="needs yourdfpy, which is not in the development group")
+    robot = yourdfpy.URDF.load(str(save_scene(room(), tmp_path / "a.urdf")))
+    assert set(robot.link_map) == {"world", "table", "object_1_x", "object_1_x_1", "carpet", "lamp"}
+    np.testing.assert_allclose(
+        robot.joint_map["table_joint"].origin[:3, :3],
+        quaternion_wxyz_to_matrix(torch.tensor([0.8, 0.1, -0.3, 0.5], dtype=torch.float64)),
+        atol=1e-5,
+    )
+    assert robot.joint_map["lamp_joint"].type == "fixed"
+    assert len(robot.scene.geometry) == 5
+
+
+def test_urdf_names_its_meshes_relative_to_itself(tmp_path: Path) -> None:
+    path = save_scene(room(), tmp_path / "a.urdf")
+    tree = ElementTree.parse(path)
+    files = [mesh.get("filename") for mesh in tree.iter("mesh")] + [
+        item.get("filename") for item in tree.iter("texture")
+    ]
+    assert "a_meshes/table_0.obj" in files
+    assert all((tmp_path / file).is_file() for file in files)
+    (part,) = load_scene(tmp_path / "a_meshes" / "table_0.obj").objects[0].parts
+    assert part.material is not None
+    assert part.material.base_color_texture is not None
+
+
+def test_welded_scenes_have_no_joint_that_moves(tmp_path: Path) -> None:
+    source = save_scene(Scene((SceneObject("a", (tetrahedron(),)),)), tmp_path / "a.glb")
+    notes: list[str] = []
+    convert(source, tmp_path / "a.urdf", colliders="box", welded=True, report=notes.append)
+    assert [joint.get("type") for joint in ElementTree.parse(tmp_path / "a.urdf").iter("joint")] == ["fixed"]
+    assert len(notes) == 1
+    assert "1 convex collider within" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("colliders", "message"), [("sphere", "Expected colliders to be hull, decomposition, box, none; got 'sphere'")]
+)
+def test_unknown_colliders_are_refused(tmp_path: Path, colliders: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        convert("a.glb", tmp_path / "a.xml", colliders=colliders)
+
+
+def test_what_cannot_be_a_body_is_one_sentence(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    flat = SceneObject("flat", (tetrahedron(),), world_from_object=torch.diag(torch.tensor([1.0, 1, 0, 1])))
+    with pytest.raises(InputError, match="'flat' is scaled to nothing"):
+        save_scene(Scene((flat,)), tmp_path / "a.xml")
+    with pytest.raises(InputError, match="has splats only"):
+        save_scene(Scene((SceneObject("cloud", splats=gaussians(4)),)), tmp_path / "a.xml")
+    with pytest.raises(InputError, match=r"a\.xml' is MuJoCo MJCF, which is only written"):
+        load_scene(tmp_path / "a.xml")
+    assert not list(tmp_path.iterdir())
+    with caplog.at_level(logging.WARNING):
+        save_scene(room(), tmp_path / "b.xml")
+    assert "object 'cloud' has no triangles" in caplog.text
