@@ -83,6 +83,6 @@ def test_what_belongs_to_a_panorama_is_refused_elsewhere(room: Path) -> None:
 
 
 def test_what_a_room_has_no_use_for_is_refused(room: Path) -> None:
-    for options in (("--settle",), ("--max-memory", "4GB"), ("--fit-layout",)):
+    for options in (("--settle",), ("--fit-layout",)):
         with pytest.raises(InputError, match=f"inspace has no use for {options[0]}"):
             run("generate", room / "room.png", "--weights", room / "none", *options)

@@ -1,6 +1,6 @@
 """`scenewright doctor`: what will run on this machine, and how to add what is missing."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -9,8 +9,25 @@ from scenewright.cli.options import Json, write_json
 __all__ = ["doctor"]
 
 
-def doctor(json: Json = None) -> None:
-    """Print devices, memory, optional parts, weights and which systems will run."""
+def doctor(
+    command: Annotated[
+        str | None,
+        typer.Option(
+            "--for", help='Say what a command would need: "generate photo.jpg --masks m.png --max-memory 6GB".'
+        ),
+    ] = None,
+    json: Json = None,
+) -> None:
+    """Print devices, memory, optional parts, weights and which systems will run; or what one command would need."""
+    if command is not None:
+        from scenewright.cli.planning import plan_command, plan_lines
+
+        needs = plan_command(command)
+        if json is None:
+            typer.echo("\n".join(plan_lines(needs)))
+        else:
+            write_json(needs, json)
+        return
     from scenewright.cli.machine import describe_machine
 
     facts = describe_machine()

@@ -146,7 +146,7 @@ def generate(
     }
     if capture and len(images) != 1:
         raise InputError(f"--capture reads one folder of photographs or one video, got {len(images)} files.")
-    if len(images) == 1 and (capture or _is_capture(images[0])):
+    if len(images) == 1 and (capture or reads_capture(images[0])):
         _refuse(of_photographs, f"'{images[0]}' is a capture, photographs of one place")
         from scenewright.cli.generate_capture import generate_capture
         from scenewright.runs.captures import CaptureSettings
@@ -189,8 +189,8 @@ def generate(
 
     torch_device = choose_device(device)
     distances = ChosenDepth()
-    if panorama or (not masks and folder is None and _is_panorama(images)):
-        system = _panorama_system(system)
+    if panorama or (not masks and folder is None and is_panorama(images)):
+        system = panorama_system(system)
         pairs = _one_panorama(images, list(masks or ()))
         distances = choose_depth(depth, depth_model)
     else:
@@ -267,7 +267,7 @@ def run_and_write(
     """Makes one scene with a bar, writes its files, and prints what came of it."""
     from scenewright.cli.progress import progress_bar
     from scenewright.machine import peak_memory_bytes
-    from scenewright.runs.generate import run, save_run
+    from scenewright.runs.generate import memory_notes, run, save_run
     from scenewright.runs.inputs import read_inputs
 
     keep_repeated_warnings_quiet()
@@ -282,7 +282,7 @@ def run_and_write(
     names = {item.name for item in scene.objects}
     if missing := [name for name in result.manifest.names if name not in names]:
         typer.echo(f"warning: no shape was found for {', '.join(missing)}; try another --seed.", err=True)
-    for note in scene.notes:
+    for note in [*scene.notes, *memory_notes(settings)]:
         typer.echo(f"note: {note}")
     if report := facts["settle"]:
         before, after = report["penetration_before"], report["penetration_after"]
@@ -296,7 +296,7 @@ def run_and_write(
     typer.echo(f"wrote {', '.join(str(path) for path in paths)}")
 
 
-def _is_panorama(images: list[Path]) -> bool:
+def is_panorama(images: list[Path]) -> bool:
     """Whether there is one picture, twice as wide as high; a damaged file is refused when it is read."""
     from scenewright.io.images import image_size
     from scenewright.io.linear_image import LINEAR_SUFFIXES
@@ -312,7 +312,7 @@ def _is_panorama(images: list[Path]) -> bool:
     return width == 2 * height
 
 
-def _panorama_system(system: str) -> str:
+def panorama_system(system: str) -> str:
     """The system that reads a panorama: the one given, or the only one where the choice was left open."""
     if find_system(system).reads == "panorama":
         return system
@@ -328,7 +328,7 @@ def _one_panorama(images: list[Path], masks: list[str]) -> list[tuple[str, tuple
     return [(str(images[0].absolute()), ())]
 
 
-def _is_capture(path: Path) -> bool:
+def reads_capture(path: Path) -> bool:
     """Whether the path is a capture, or a video, which can be nothing else."""
     from scenewright.systems.genrecon.captures import is_capture
     from scenewright.systems.genrecon.registration import is_video

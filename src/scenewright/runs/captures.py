@@ -37,7 +37,8 @@ from scenewright.systems.genrecon.registration import capture_from_photographs
 from scenewright.systems.genrecon.scene_pieces import PUBLISHED_FINISH
 from scenewright.systems.genrecon.scene_plan import PlanOptions, ScenePlan, plan_scene
 from scenewright.systems.genrecon.system import CaptureSystem, GenReconSystem
-from scenewright.systems.loading import load
+from scenewright.systems.loading import choose_weights, load
+from scenewright.systems.memory_plan import MemoryPlan, check_ceiling, memory_plan
 from scenewright.systems.options import GenerateOptions
 from scenewright.types import Scene
 
@@ -48,6 +49,7 @@ __all__ = [
     "picture_path",
     "placed",
     "placed_folder",
+    "plan_of_capture",
     "run_capture",
     "stage_folder",
 ]
@@ -167,7 +169,9 @@ def run_capture(
     Raises:
         ScenewrightError: capture or weights cannot be used, or nothing was found.
     """
-    system = system or _load(settings, progress)
+    if system is None:
+        check_ceiling(plan_of_capture(settings), settings.options.max_memory_bytes)
+        system = _load(settings, progress)
     if settings.published:
         if not isinstance(system, GenReconSystem):
             raise InputError(
@@ -199,6 +203,16 @@ def run_capture(
     return scene, paths
 
 
+def plan_of_capture(settings: CaptureSettings) -> MemoryPlan:
+    """The least memory of a capture's run; `run_capture` refuses a ceiling below it.
+
+    Raises:
+        ScenewrightError: the weights are not to be had.
+    """
+    device, dtype = _device_and_dtype(settings)
+    return memory_plan("genrecon", choose_weights("genrecon", settings.weights).weights, device, dtype=dtype)
+
+
 def stage_folder(out: Path) -> Path:
     """Where the results of stages of a run lie until its scene is written."""
     return out.with_name(f"{out.stem}_stages")
@@ -215,8 +229,7 @@ def placed_folder(out: Path) -> Path:
 
 
 def _load(settings: CaptureSettings, progress: Progress) -> CaptureSystem:
-    device = choose_device(settings.device)
-    dtype: torch.dtype | None = None if settings.dtype == "auto" else choose_dtype(settings.dtype, device)
+    device, dtype = _device_and_dtype(settings)
     system = load(
         "genrecon",
         settings.weights,
@@ -229,3 +242,8 @@ def _load(settings: CaptureSettings, progress: Progress) -> CaptureSystem:
     if not isinstance(system, CaptureSystem):
         raise TypeError(f"Expected a system of captures, got {type(system).__name__}.")
     return system
+
+
+def _device_and_dtype(settings: CaptureSettings) -> tuple[torch.device, torch.dtype | None]:
+    device = choose_device(settings.device)
+    return device, None if settings.dtype == "auto" else choose_dtype(settings.dtype, device)

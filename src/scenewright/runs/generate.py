@@ -26,12 +26,14 @@ from scenewright.runs.comparison import comparison_picture
 from scenewright.runs.inputs import Inputs, check_same_inputs, read_inputs
 from scenewright.runs.manifest import GenerateSettings, Manifest, sha256_of_bytes, write_manifest
 from scenewright.samplers.config import SamplingOverride
-from scenewright.systems.loading import load
+from scenewright.systems.assembly.memory import readable_bytes
+from scenewright.systems.loading import choose_weights, load
+from scenewright.systems.memory_plan import MemoryPlan, check_ceiling, check_held, memory_plan
 from scenewright.systems.options import GenerateOptions
 from scenewright.systems.system import RerollingSystem, System
 from scenewright.types import ObjectMasks, Scene
 
-__all__ = ["Reroll", "Run", "load_system", "run", "save_run"]
+__all__ = ["Reroll", "Run", "load_system", "memory_notes", "plan_of", "run", "save_run"]
 
 
 @dataclass(frozen=True)
@@ -82,12 +84,28 @@ def load_system(settings: GenerateSettings, progress: Progress = SILENT) -> Syst
         decoder_weights=settings.decoder_weights,
         resolution=settings.resolution,
         device=settings.device,
-        dtype=None if settings.dtype is None else getattr(torch, settings.dtype),
+        dtype=_dtype(settings),
         offline=settings.offline,
         progress=progress,
         work=None if settings.stages is None else Path(settings.stages),
         depth_model=settings.depth_model,
         commercial=settings.commercial,
+    )
+
+
+def plan_of(settings: GenerateSettings, objects: int) -> MemoryPlan:
+    """The least memory of a run of a picture with so many objects; `run` refuses a ceiling below it.
+
+    Raises:
+        ScenewrightError: the system or its weights are not to be had.
+    """
+    return memory_plan(
+        settings.system,
+        choose_weights(settings.system, settings.weights).weights,
+        settings.device,
+        objects=objects,
+        dtype=_dtype(settings),
+        decoder=settings.decoder,
     )
 
 
@@ -106,13 +124,16 @@ def run(
         system: already loaded; None loads it.
 
     Raises:
-        ScenewrightError: inputs or weights cannot be used, or no object was found.
+        ScenewrightError: inputs or weights cannot be used, memory is too little, or no object was found.
     """
     timings: dict[str, float] = {}
     with _timed(timings, "read"):
         inputs = inputs or read_inputs(settings)
+    plan = plan_of(settings, max(1, len(inputs.masks)))
+    check_ceiling(plan, settings.max_memory_bytes)
     with _timed(timings, "load"):
         system = system or load_system(settings, progress)
+    check_held(plan.label, settings.device, settings.max_memory_bytes, objects=plan.objects)
     with _timed(timings, "generate"):
         scene = _generated(settings, inputs, system, reroll, progress)
     with _timed(timings, "pack"):
@@ -131,7 +152,7 @@ def run(
         placements={item.name: item.world_from_object.tolist() for item in scene.objects},
         environment=environment(settings.device),
         facts={
-            "warnings": list(inputs.warnings) + list(scene.notes),
+            "warnings": [*inputs.warnings, *scene.notes, *memory_notes(settings)],
             "settle": scene.provenance.get("settle"),
             "room": scene.provenance.get("room"),
             "timings_s": timings,
@@ -173,6 +194,18 @@ def save_run(
         for write, temporary in zip(writers.values(), temporaries, strict=True):
             write(temporary)
     return list(writers)
+
+
+def memory_notes(settings: GenerateSettings) -> list[str]:
+    """A sentence where more memory was in use than the ceiling allows, which estimates had not foreseen."""
+    ceiling, peak = settings.max_memory_bytes, peak_memory_bytes(settings.device)
+    if ceiling is None or peak <= ceiling:
+        return []
+    return [f"At its peak the run held {readable_bytes(peak)}, above the {readable_bytes(ceiling)} of --max-memory."]
+
+
+def _dtype(settings: GenerateSettings) -> torch.dtype | None:
+    return None if settings.dtype is None else getattr(torch, settings.dtype)
 
 
 def _generated(

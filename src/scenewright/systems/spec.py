@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from scenewright.weights.record import WeightsRecord
 
-__all__ = ["Published", "Reads", "Setting", "SystemSpec", "imported"]
+__all__ = ["Published", "Reads", "Setting", "SystemSpec", "WorkingMemory", "imported"]
 
 Reads = Literal["masks", "panorama", "posed"]
 """Pictures with the masks of their objects; one equirectangular picture; pictures with their cameras."""
@@ -48,6 +48,25 @@ class Published:
 
 
 @dataclass(frozen=True)
+class WorkingMemory:
+    """Bytes that generating takes at least beyond networks, in float32; a half precision takes half.
+
+    Attributes:
+        fixed: whatever the scene holds.
+        per_object: of every object, where all are worked on together.
+        holds_all_networks: False where each is loaded for its stage and let go.
+    """
+
+    fixed: int = 64 * 2**20
+    per_object: int = 0
+    holds_all_networks: bool = True
+
+    def bytes(self, objects: int) -> int:
+        """The amount for a number of objects."""
+        return self.fixed + objects * self.per_object
+
+
+@dataclass(frozen=True)
 class SystemSpec:
     """One way from views to a scene.
 
@@ -67,6 +86,7 @@ class SystemSpec:
         takes: settings that change its scenes; a command refuses the others.
         presets: names of sets of options that `GenerateOptions.preset` may choose.
         tasks: "module:function" of a function () -> `TaskKind` by the name that recipes give the task.
+        working, mini_working: memory beyond the networks, of the published and the mini weights.
     """
 
     name: str
@@ -83,6 +103,8 @@ class SystemSpec:
     takes: frozenset[Setting] = frozenset(get_args(Setting))
     presets: tuple[str, ...] = ()
     tasks: Mapping[str, str] = field(default_factory=dict)
+    working: WorkingMemory = WorkingMemory()
+    mini_working: WorkingMemory = WorkingMemory()
 
 
 def imported(name: str) -> Any:

@@ -22,7 +22,7 @@ from scenewright.files import read_json, reading
 from scenewright.io.images import stored_picture
 from scenewright.types import ObjectMasks
 
-__all__ = ["AUTOMATIC", "find_masks"]
+__all__ = ["AUTOMATIC", "find_masks", "is_prompt_file"]
 
 AUTOMATIC = "auto"
 
@@ -49,7 +49,7 @@ def find_masks(
     """
     if source == AUTOMATIC:
         return load_segmenter(segmenter, device=device).everything(image)
-    if isinstance(source, (str, Path)) and _holds_prompts(Path(source).expanduser()):
+    if isinstance(source, (str, Path)) and is_prompt_file(Path(source).expanduser()):
         width, height = stored_picture(image).upright_size
         prompts = read_prompts(Path(source).expanduser()).checked(height, width)
         prompts = prompts.scaled(image.width / width, image.height / height)
@@ -57,7 +57,8 @@ def find_masks(
     return load_masks(source, (image.height, image.width), image_name=image_name, stored=stored_picture(image))
 
 
-def _holds_prompts(path: Path) -> bool:
+def is_prompt_file(path: Path) -> bool:
+    """Whether masks come from a segmenter that the file prompts."""
     if path.suffix.lower() != ".json":
         return False
     try:

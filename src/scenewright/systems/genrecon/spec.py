@@ -1,7 +1,7 @@
 """Facts of GenRecon that need no network."""
 
 from scenewright.systems.genrecon.weights import RECORDS
-from scenewright.systems.spec import SystemSpec
+from scenewright.systems.spec import SystemSpec, WorkingMemory
 
 __all__ = ["SPEC"]
 
@@ -23,6 +23,9 @@ SPEC = SystemSpec(
         "trellis2/texture_decoder",
     ),
     mini="scenewright.systems.mini.genrecon:open_genrecon",
+    # From the sizes of a flow's activations over one chunk; not measured.
+    working=WorkingMemory(2**30, holds_all_networks=False),
+    mini_working=WorkingMemory(400 * 2**20),
     tasks={
         "genrecon_structure": "scenewright.systems.genrecon.opening:structure_task",
         "genrecon_shape": "scenewright.systems.genrecon.opening:shape_task",

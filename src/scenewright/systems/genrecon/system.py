@@ -15,6 +15,7 @@ import torch
 
 import scenewright
 from scenewright.errors import InputError
+from scenewright.machine import memory_in_use
 from scenewright.progress import SILENT, Progress
 from scenewright.systems.genrecon.capture_report import report_capture
 from scenewright.systems.genrecon.captures import Capture, PosedPicture
@@ -31,6 +32,7 @@ from scenewright.systems.genrecon.pipeline import (
 from scenewright.systems.genrecon.scene_assembly import scene_objects
 from scenewright.systems.genrecon.scene_plan import ScenePlan, plan_scene
 from scenewright.systems.genrecon.tiling import Extent
+from scenewright.systems.memory_plan import check_held
 from scenewright.systems.options import DEFAULT, GenerateOptions
 from scenewright.systems.system import Views
 from scenewright.types import Camera, ObjectMasks, Scene, View
@@ -66,6 +68,11 @@ class CaptureSystem(ABC):
     @abstractmethod
     def weights_sha256(self) -> dict[str, str]: ...
 
+    @property
+    def device(self) -> torch.device:
+        """Where networks are held, if there are any."""
+        return torch.device("cpu")
+
     def generate(
         self, views: Views, *, seed: int = 0, options: GenerateOptions = DEFAULT, progress: Progress = SILENT
     ) -> Scene:
@@ -77,7 +84,7 @@ class CaptureSystem(ABC):
         """
         given = (views,) if isinstance(views, View) else tuple(views)
         capture, extent = posed_capture(given)
-        own = _overridden(self.options, options)
+        own = _overridden(self.options, options, self.device)
         own = replace(own, plan=replace(own.plan, extent=extent))
         labelled = [
             labelled_view(view.camera, view.objects)
@@ -104,9 +111,11 @@ class CaptureSystem(ABC):
 
         Raises:
             InputError: the capture cannot be used; see `plan_scene`.
+            OutOfMemoryBudgetError: the networks leave nothing of the ceiling.
             EmptyStructureError: the networks found nothing.
         """
-        return self._generated(capture, _overridden(self.options, options), labelled, seed, keep_in, progress)
+        own = _overridden(self.options, options, self.device)
+        return self._generated(capture, own, labelled, seed, keep_in, progress)
 
     def _generated(
         self,
@@ -171,6 +180,10 @@ class GenReconSystem(CaptureSystem):
         """See `CaptureSystem.surface`."""
         return reconstruct(capture, plan, self.networks, options, seed=seed, keep_in=keep_in, progress=progress)
 
+    @property
+    def device(self) -> torch.device:
+        return self.networks.device
+
     def weights_sha256(self) -> dict[str, str]:
         return dict(self.networks.weights_sha256())
 
@@ -211,9 +224,15 @@ def labelled_view(camera: Camera, masks: ObjectMasks) -> LabelledView:
     return LabelledView(camera, labels, names)
 
 
-def _overridden(own: ReconstructOptions, options: GenerateOptions) -> ReconstructOptions:
-    sampling = options.sampling
-    share = own.memory_bytes if options.max_memory_bytes is None else options.max_memory_bytes // 4
+def _overridden(own: ReconstructOptions, options: GenerateOptions, device: torch.device) -> ReconstructOptions:
+    """
+    Raises:
+        OutOfMemoryBudgetError: the networks leave nothing of the ceiling.
+    """
+    sampling, ceiling = options.sampling, options.max_memory_bytes
+    check_held("genrecon", device, ceiling, _MIN_MEMORY_BYTES)
+    # Conditions are sampled in batches of this many bytes; flows and decoders work beside them.
+    share = own.memory_bytes if ceiling is None else (ceiling - memory_in_use(device)) // 4
     return replace(
         own,
         structure_sampler=own.structure_sampler.overridden(sampling),

@@ -1,7 +1,7 @@
 """Facts of InSpace that need no network."""
 
 from scenewright.systems.inspace.weights import RECORDS, REPOSITORY
-from scenewright.systems.spec import Published, SystemSpec
+from scenewright.systems.spec import Published, SystemSpec, WorkingMemory
 
 __all__ = ["SPEC"]
 
@@ -25,8 +25,12 @@ SPEC = SystemSpec(
         "trellis2/texture_decoder",
     ),
     presets=("published", "published_fixed", "refined"),
-    takes=frozenset({"decoder_weights", "dtype", "guidance", "max_faces", "steps", "texture_size"}),
+    takes=frozenset({"decoder_weights", "dtype", "guidance", "max_faces", "max_memory_bytes", "steps", "texture_size"}),
     mini="scenewright.systems.mini.panorama_system:open_inspace",
+    # From the sizes of a flow's activations over a room; not measured.
+    working=WorkingMemory(3 * 2**30, holds_all_networks=False),
+    # Over what was measured: 191 MiB for a panorama of 1024 x 512 with distances (CPU).
+    mini_working=WorkingMemory(250 * 2**20),
     tasks={
         "inspace_structure": "scenewright.systems.inspace.tasks:structure",
         "inspace_boxes": "scenewright.systems.inspace.tasks:boxes",

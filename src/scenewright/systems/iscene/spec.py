@@ -1,7 +1,7 @@
 """Facts of I-Scene that need no network."""
 
 from scenewright.systems.iscene.weights import PACKAGE_FILE, RECORDS, REPOSITORY
-from scenewright.systems.spec import Published, SystemSpec
+from scenewright.systems.spec import Published, SystemSpec, WorkingMemory
 
 __all__ = ["SPEC"]
 
@@ -20,6 +20,10 @@ SPEC = SystemSpec(
         "trellis1/mesh_decoder",
     ),
     mini="scenewright.systems.mini.system:open_iscene",
+    # The scene and one object at a time, of the published sizes (`iscene.memory`).
+    working=WorkingMemory(960 * 2**20),
+    # Over what was measured: 318 MiB for 2 objects (CPU).
+    mini_working=WorkingMemory(300 * 2**20, 50 * 2**20),
     tasks={
         "iscene_structure": "scenewright.systems.iscene.opening:structure_task",
         "mini_iscene": "scenewright.systems.mini.tasks:iscene",

@@ -94,6 +94,10 @@ class MiniGenRecon(CaptureSystem):
             raise EmptyStructureError("The network found no surface; check the capture's points and scale.")
         return photographed(surface, photographs, plan, unseen_reach_m=UNSEEN_REACH_M)
 
+    @property
+    def device(self) -> torch.device:
+        return self.conditioner.mean.device
+
     def weights_sha256(self) -> dict[str, str]:
         return {name: sha256_of(path) for name, path in self.files.items()}
 

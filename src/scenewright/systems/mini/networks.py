@@ -53,6 +53,7 @@ __all__ = [
     "has_weights",
     "load_network",
     "mini_folder",
+    "weight_files",
 ]
 
 N = TypeVar("N", bound=nn.Module)
@@ -81,15 +82,21 @@ def mini_folder() -> Path:
 def has_weights(system: str, folder: Path | None = None) -> bool:
     """Whether a system's weights are there."""
     place = folder or mini_folder()
+    others = [] if system == "genrecon" else [place / _STATISTICS]
+    return all(path.is_file() for path in [*weight_files(system, place), *others])
+
+
+def weight_files(system: str, folder: Path | None = None) -> list[Path]:
+    """The files of all networks of a system, there or not."""
+    place = folder or mini_folder()
     if system == "genrecon":
-        return all(path.is_file() for path in genrecon_files(place).values())
+        return list(genrecon_files(place).values())
     rooms = _room_files(place).values() if system == "inspace" else ()
-    needed = [
+    return [
         *_files(_OBJECT_FLOW_OF.get(system, system), place).values(),
         *rooms,
         *(place / f"{name}.safetensors" for name in LATENT_NETWORKS),
     ]
-    return all(path.is_file() for path in [*needed, place / _STATISTICS])
 
 
 def genrecon_files(folder: Path | None = None) -> dict[str, Path]:

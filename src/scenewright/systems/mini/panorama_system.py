@@ -44,6 +44,7 @@ from scenewright.systems.inspace.stage_files import StageFiles
 from scenewright.systems.inspace.system import panorama_of, with_distances
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
 from scenewright.systems.loading import OpenOptions
+from scenewright.systems.memory_plan import check_held
 from scenewright.systems.mini.latent_decoder import LatentDecoder
 from scenewright.systems.mini.networks import LatentNetworks, MiniNetworks, RoomNetworks
 from scenewright.systems.mini.occupancy import outer_shell
@@ -51,6 +52,7 @@ from scenewright.systems.mini.panorama_boxes import PieceSettings, pieces
 from scenewright.systems.mini.panorama_objects import ObjectCrop, looked_up, object_crop, sampled_shapes, shape_of
 from scenewright.systems.mini.sizes import ROOM_FACE_SIZE, ROOM_RESOLUTION, ROOM_SAMPLER
 from scenewright.systems.options import DEFAULT, GenerateOptions
+from scenewright.systems.registry import find_system
 from scenewright.systems.system import Views
 from scenewright.types import Mesh, Scene, View
 from scenewright.weights.hub import sha256_of
@@ -155,6 +157,7 @@ class MiniInSpace:
 
         Raises:
             InputError: there is not exactly one view, it is no panorama, or its distances show no room.
+            OutOfMemoryBudgetError: networks and work do not fit the ceiling.
             EmptyStructureError: nothing was found at all.
         """
         given = (views,) if isinstance(views, View) else tuple(views)
@@ -164,6 +167,8 @@ class MiniInSpace:
             raise InputError(
                 f"The mini weights have no preset '{options.preset}'; leave it out, or use published ones."
             )
+        work = find_system(self.name).mini_working.bytes(1)
+        check_held(f"{self.name} with the mini weights", self.objects.device, options.max_memory_bytes, work)
         settings = self.settings
         changed = replace(
             settings,

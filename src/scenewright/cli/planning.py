@@ -1,0 +1,148 @@
+"""`scenewright doctor --for "generate ..."`: memory, downloads and ceiling of a command, before it is run."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import torch
+import typer
+
+from scenewright.cli.generate import is_panorama, panorama_system, reads_capture
+from scenewright.errors import InputError, OutOfMemoryBudgetError
+from scenewright.machine import choose_device, choose_dtype
+from scenewright.systems.assembly.memory import parse_bytes, readable_bytes
+from scenewright.systems.loading import choose_weights
+from scenewright.systems.memory_plan import check_ceiling, memory_plan, needed_records
+from scenewright.systems.registry import find_system
+from scenewright.weights.hub import cached_file, is_local_source
+from scenewright.weights.record import WeightsRecord
+
+__all__ = ["plan_command", "plan_lines"]
+
+_DEFAULT = 'Expected a command such as --for "generate photo.jpg --masks masks.png"'
+
+
+def plan_command(line: str) -> dict[str, Any]:
+    """Plain JSON data: the system of a `generate` command, its least memory, its downloads, and its ceiling.
+
+    Raises:
+        InputError: it is another command, or a file cannot be read.
+    """
+    given = _parsed(line)
+    images: list[Path] = given["images"]
+    masks, device = list(given["masks"] or ()), choose_device(given["device"])
+    system, objects = _system_and_objects(given, images, masks)
+    weights = choose_weights(system, given["weights"]).weights
+    dtype: torch.dtype | None = None if given["dtype"] == "auto" else choose_dtype(given["dtype"], device)
+    plan = memory_plan(system, weights, device, objects=objects, dtype=dtype, decoder=given["decoder"])
+    ceiling = None if given["max_memory"] is None else parse_bytes(given["max_memory"])
+    refusal = ""
+    try:
+        check_ceiling(plan, ceiling)
+    except OutOfMemoryBudgetError as error:
+        refusal = str(error)
+    is_mini = bool(find_system(system).mini) and weights == "mini"
+    is_local = weights != "published" and is_local_source(weights)
+    missing = [] if is_mini or is_local else _missing(needed_records(system, given["decoder"]))
+    return {
+        "system": plan.label,
+        "device": str(device),
+        "objects": objects,
+        "memory_bytes": {
+            "program": plan.program,
+            "networks": plan.networks,
+            "work": plan.work,
+            "total": plan.total,
+        },
+        "networks_of_unknown_size": list(plan.unknown),
+        "max_memory_bytes": ceiling,
+        "refusal": refusal,
+        "downloads": missing,
+    }
+
+
+def plan_lines(needs: dict[str, Any]) -> list[str]:
+    """The same for people."""
+    memory, objects = needs["memory_bytes"], needs["objects"]
+    parts = ", ".join(f"{name} {readable_bytes(memory[name])}" for name in ("program", "networks", "work"))
+    lines = [
+        f"system      {needs['system']}, {objects} object{'' if objects == 1 else 's'}, on {needs['device']}",
+        f"memory      at least {readable_bytes(memory['total'])}: {parts}",
+    ]
+    if needs["networks_of_unknown_size"]:
+        lines.append(f"            and {', '.join(needs['networks_of_unknown_size'])}, whose size is not published")
+    if needs["max_memory_bytes"] is not None:
+        ceiling = readable_bytes(needs["max_memory_bytes"])
+        lines.append(f"ceiling     {needs['refusal'] or f'{ceiling} is enough to begin; the work is split to keep it'}")
+    sizes = [item["bytes"] for item in needs["downloads"]]
+    for item in needs["downloads"]:
+        size = "unknown size" if item["bytes"] is None else f"about {readable_bytes(item['bytes'])}"
+        lines.append(f"download    {item['name']} from {item['repository']}: {size}")
+    if needs["downloads"]:
+        known = sum(size for size in sizes if size is not None)
+        lines.append(f"            {len(sizes)} files, {readable_bytes(known)} where sizes are known")
+    else:
+        lines.append("download    nothing")
+    return lines
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    """The parameters of a `generate` command line."""
+    from scenewright.cli.app import app
+
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise InputError(f"{_DEFAULT}, got '{line}': {error}.") from error
+    words = words[1:] if words[:1] == ["scenewright"] else words
+    if words[:1] != ["generate"]:
+        raise InputError(f"{_DEFAULT}, got '{line}'; only generate is planned.")
+    group: Any = typer.main.get_command(app)
+    return dict(group.commands["generate"].make_context("scenewright generate", words[1:]).params)
+
+
+def _system_and_objects(given: dict[str, Any], images: list[Path], masks: list[str]) -> tuple[str, int]:
+    """The system that the command would take, and the most objects of a scene; 1 where only the run finds them."""
+    from scenewright.runs.folder import pair_photographs
+
+    if len(images) == 1 and (given["capture"] or reads_capture(images[0])):
+        return "genrecon", 1
+    folder = images[0] if len(images) == 1 and images[0].is_dir() else None
+    if given["panorama"] or (not masks and folder is None and is_panorama(images)):
+        return panorama_system(given["system"]), 1
+    if folder is not None:
+        pairs = [(item.path, item.masks) for item in pair_photographs(folder, masks[0] if masks else None)]
+        counts = [_count(path, (source,)) for path, source in pairs if source is not None]
+        return given["system"], max(counts, default=1)
+    if not masks:
+        raise InputError("Expected a photograph and its masks: generate PHOTO --masks MASKS.")
+    return given["system"], _count(images[0], tuple(masks) if len(images) == 1 else (masks[0],))
+
+
+def _count(image: Path, masks: tuple[str, ...]) -> int:
+    """The number of objects of a picture."""
+    from scenewright.encoders.masks.finding import find_masks, is_prompt_file
+    from scenewright.io.images import load_photograph
+
+    if "auto" in masks or (len(masks) == 1 and is_prompt_file(Path(masks[0]).expanduser())):
+        return 1
+    return len(find_masks(load_photograph(image), masks[0] if len(masks) == 1 else masks, image_name=image.name))
+
+
+def _missing(records: list[WeightsRecord]) -> list[dict[str, Any]]:
+    """Published files that are not on this machine yet."""
+    return [
+        {
+            "name": record.name,
+            "repository": record.repository,
+            "bytes": record.size_bytes or _stored_bytes(record),
+        }
+        for record in records
+        if cached_file(record.repository, record.file, revision=record.revision) is None
+    ]
+
+
+def _stored_bytes(record: WeightsRecord) -> int | None:
+    if record.num_parameters is None:
+        return None
+    return record.num_parameters * (4 if record.stored_dtype.startswith(("float32", "fp32")) else 2)

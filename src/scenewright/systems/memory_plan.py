@@ -1,0 +1,161 @@
+"""The memory that a system needs, estimated before any network is loaded; every run with a ceiling is checked with it.
+
+    memory_plan(system, weights, ...) -> MemoryPlan -> check_ceiling(plan, ceiling)
+
+A lower estimate: program, networks, and the work that cannot be split. The systems know more once they have seen their
+inputs, and then split or refuse (`assembly.memory`).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from scenewright.backbones.registry import BACKBONES, backbone
+from scenewright.encoders.records import RECORDS as ENCODERS
+from scenewright.errors import OutOfMemoryBudgetError
+from scenewright.machine import memory_in_use
+from scenewright.systems.assembly.memory import readable_bytes
+from scenewright.systems.mini.networks import weight_files
+from scenewright.systems.registry import find_system
+from scenewright.weights.hub import is_local_source
+from scenewright.weights.record import WeightsRecord
+
+__all__ = ["MemoryPlan", "check_ceiling", "check_held", "memory_plan", "needed_records"]
+
+PROGRAM_BYTES = 400 * 2**20
+"""Python, torch and compiled kernels in a process on the CPU, below what was measured."""
+
+
+LEAST_WORK_BYTES = 64 * 2**20
+"""What any scene takes."""
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """What a run needs on its device, in bytes.
+
+    Attributes:
+        label: the system, for people.
+        objects: how many the estimate is for.
+        program: of the process itself; 0 beside a GPU, which holds none of it.
+        networks: all that are held at a time.
+        work: at least, beyond them.
+        unknown: names of networks whose size is not published; they are not among the figures.
+    """
+
+    label: str
+    objects: int
+    program: int
+    networks: int
+    work: int
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def total(self) -> int:
+        return self.program + self.networks + self.work
+
+
+def memory_plan(
+    system: str,
+    weights: str,
+    device: torch.device | str = "cpu",
+    *,
+    objects: int = 1,
+    dtype: torch.dtype | None = None,
+    decoder: str | None = None,
+) -> MemoryPlan:
+    """The least memory of a run.
+
+    Args:
+        weights: as `loading.choose_weights` says.
+        dtype: of the large networks; None is half precision on CUDA and float32 elsewhere.
+        decoder: name of a backbone; None is what the system was published with.
+
+    Raises:
+        InputError: there is no such system or decoder.
+    """
+    spec, device = find_system(system), torch.device(device)
+    is_mini = bool(spec.mini) and weights == "mini"
+    itemsize = 4 if is_mini else _itemsize(device, dtype)
+    records = [] if is_mini else needed_records(system, decoder)
+    working = spec.mini_working if is_mini else spec.working
+    if is_mini:
+        sizes = [2 * path.stat().st_size for path in weight_files(system)]  # fp16 in files
+    else:
+        sizes = [record.num_parameters * itemsize for record in records if record.num_parameters is not None]
+    networks = sum(sizes) if working.holds_all_networks else max(sizes, default=0)
+    work = working.bytes(objects) * itemsize // 4
+    is_own = bool(records) and weights != "published" and is_local_source(weights)
+    own = _largest_file(Path(weights).expanduser()) if is_own else 0
+    if own:
+        # Somebody's own networks: at least the largest of them, kept in float32 or as they are; work goes with size.
+        own = own * itemsize // 4
+        work = max(LEAST_WORK_BYTES, int(work * min(1.0, own / max(sizes))))
+    return MemoryPlan(
+        label=f"{system} with the mini weights" if is_mini else system,
+        objects=objects,
+        program=PROGRAM_BYTES if device.type == "cpu" else 0,
+        networks=own or networks,
+        work=work,
+        unknown=() if own else tuple(record.name for record in records if record.num_parameters is None),
+    )
+
+
+def _largest_file(folder: Path) -> int:
+    files = (path for path in folder.rglob("*") if path.suffix in (".safetensors", ".pt", ".pth", ".ckpt", ".bin"))
+    return max((path.stat().st_size for path in files if path.is_file()), default=0)
+
+
+def needed_records(system: str, decoder: str | None = None) -> list[WeightsRecord]:
+    """Records of the published networks that a scene needs.
+
+    Raises:
+        InputError: there is no such system or decoder.
+    """
+    spec = find_system(system)
+    names = list(spec.networks)
+    if decoder is not None and decoder != "trellis1":
+        mine = backbone("trellis1").networks
+        theirs = [name for name in backbone(decoder).networks if not name.endswith("/structure_flow")]
+        # Encoders and the decoder of structures are the system's own; the rest gives way to the other decoder's.
+        kept = [name for name in names if name not in mine or not name.startswith("trellis1/") or name in theirs]
+        names = [*kept, *theirs]
+    known = {record.name: record for record in ENCODERS}
+    for own in (*(base.records for base in BACKBONES), spec.records):
+        known |= own
+    return [known[name] for name in dict.fromkeys(names)]
+
+
+def check_ceiling(plan: MemoryPlan, ceiling: int | None) -> None:
+    """Before networks are loaded.
+
+    Raises:
+        OutOfMemoryBudgetError: the plan does not fit the ceiling.
+    """
+    if ceiling is not None and plan.total > ceiling:
+        raise OutOfMemoryBudgetError(_refusal(plan.label, plan.objects, plan.total, ceiling))
+
+
+def check_held(
+    label: str, device: torch.device | str, ceiling: int | None, work: int = LEAST_WORK_BYTES, *, objects: int = 1
+) -> None:
+    """After networks are loaded: what is in use now, and the work to come.
+
+    Raises:
+        OutOfMemoryBudgetError: they do not fit the ceiling.
+    """
+    if ceiling is not None and (needed := memory_in_use(device) + work) > ceiling:
+        raise OutOfMemoryBudgetError(_refusal(label, objects, needed, ceiling))
+
+
+def _refusal(label: str, objects: int, needed: int, ceiling: int) -> str:
+    count = f"{objects} object{'' if objects == 1 else 's'}"
+    return (
+        f"{label} needs at least {readable_bytes(needed)} for {count}, more than the {readable_bytes(ceiling)} "
+        "of --max-memory; raise the ceiling, or give fewer masks."
+    )
+
+
+def _itemsize(device: torch.device, dtype: torch.dtype | None) -> int:
+    return dtype.itemsize if dtype is not None else (2 if device.type == "cuda" else 4)

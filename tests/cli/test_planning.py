@@ -1,0 +1,64 @@
+"""`doctor --for`: what a command would need, and whether generating would refuse its ceiling."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from scenewright.cli.app import app
+from scenewright.errors import InputError, OutOfMemoryBudgetError
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    labels = np.zeros((48, 64), np.uint8)
+    labels[14:40, 6:28], labels[20:36, 36:58] = 1, 2
+    Image.new("RGB", (64, 48), "grey").save(tmp_path / "room.png")
+    Image.fromarray(labels).save(tmp_path / "masks.png")
+    Image.new("RGB", (64, 32), "grey").save(tmp_path / "panorama.png")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def doctor(line: str, *options: str) -> str:
+    result = CliRunner().invoke(app, ["doctor", "--for", line, *options], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "label", "objects"),
+    [
+        ("room.png -m masks.png --weights mini", "scenegen with the mini weights", 2),
+        ("room.png -m masks.png --system iscene --weights mini", "iscene with the mini weights", 2),
+        ("panorama.png --weights mini", "inspace with the mini weights", 1),
+        ("panorama.png --weights published", "inspace", 1),
+        ("room.png -m masks.png --system cuboid", "cuboid", 2),
+    ],
+)
+def test_memory_and_downloads_of_a_command(folder: Path, words: str, label: str, objects: int) -> None:
+    facts = json.loads(doctor(f"generate {words} --device cpu", "--json", "-"))
+    assert (facts["system"], facts["objects"], facts["refusal"]) == (label, objects, "")
+    memory = facts["memory_bytes"]
+    assert memory["total"] == memory["program"] + memory["networks"] + memory["work"]
+    assert bool(facts["downloads"]) == ("published" in words)
+
+
+def test_the_refusal_is_that_of_generate_and_comes_before_networks_are_loaded(folder: Path) -> None:
+    words = ["room.png", "-m", "masks.png", "--weights", "mini", "--device", "cpu", "--max-memory", "500MB"]
+    told = doctor(f"scenewright generate {' '.join(words)}")
+    with pytest.raises(OutOfMemoryBudgetError) as caught:
+        CliRunner().invoke(app, ["generate", *words], catch_exceptions=False)
+    assert str(caught.value) in told
+    assert "download    nothing" in told
+    assert not list(folder.glob("*.glb"))
+    assert "is enough to begin" in doctor(f"generate {' '.join(words[:-1])} 9GB")
+
+
+def test_only_generate_is_planned(folder: Path) -> None:
+    for line in ("convert a.glb b.obj", "generate 'room.png", ""):
+        with pytest.raises(InputError, match="Expected a command such as"):
+            doctor(line)

@@ -1,0 +1,48 @@
+"""Memory estimated before networks are loaded: every system that takes a ceiling refuses one that is too low."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from scenewright.errors import OutOfMemoryBudgetError
+from scenewright.systems.memory_plan import check_ceiling, check_held, memory_plan, needed_records
+from scenewright.systems.registry import usable_systems
+
+NAMES = [spec.name for spec in usable_systems() if "max_memory_bytes" in spec.takes]
+
+
+@pytest.mark.parametrize("system", NAMES)
+def test_a_ceiling_below_the_networks_is_refused_and_one_above_everything_is_not(system: str) -> None:
+    plan = memory_plan(system, "published", "cpu", objects=3)
+    assert plan.total == plan.program + plan.networks + plan.work
+    with pytest.raises(OutOfMemoryBudgetError, match=rf"{system} needs at least .* for 3 objects, .* --max-memory"):
+        check_ceiling(plan, plan.networks)
+    check_ceiling(plan, plan.total)
+    check_ceiling(plan, None)
+
+
+def test_networks_that_are_loaded_count_as_they_are() -> None:
+    with pytest.raises(OutOfMemoryBudgetError, match=r"more than the 1\.0 MB of --max-memory"):
+        check_held("any", "cpu", 10**6)
+    check_held("any", "cpu", 10**13)
+
+
+def test_half_precision_takes_half_and_more_objects_more() -> None:
+    single = memory_plan("scenegen", "published", "cpu", objects=2)
+    half = memory_plan("scenegen", "published", "cpu", objects=2, dtype=torch.float16)
+    assert (half.networks, half.work) == (single.networks // 2, single.work // 2)
+    assert memory_plan("scenegen", "published", "cpu", objects=9).work > single.work
+
+
+def test_somebodys_own_weights_count_by_their_files(tmp_path: Path) -> None:
+    (tmp_path / "flow.safetensors").write_bytes(bytes(5000))
+    plan = memory_plan("genrecon", str(tmp_path), "cpu")
+    assert plan.networks == 5000
+    assert plan.work < memory_plan("genrecon", "published", "cpu").work
+
+
+def test_another_decoder_takes_other_networks() -> None:
+    names = {record.name for record in needed_records("scenegen", "trellis2")}
+    assert {"scenegen/structure_flow", "vggt-1b", "trellis1/structure_decoder", "trellis2/shape_decoder"} <= names
+    assert not {"trellis1/slat_flow", "trellis1/mesh_decoder", "trellis2/structure_flow"} & names
