@@ -21,6 +21,7 @@ from scenewright.types import PBRMaterial, Scene, SceneObject
 from tests.io.scenes import gaussians, picture, placed, rich_scene, tetrahedron
 
 MESHES = (".glb", ".gltf", ".obj", ".ply", ".stl")
+USD = (".usda", ".usdc", ".usdz")
 WITH_OBJECTS = (".glb", ".gltf", ".obj")
 
 
@@ -182,7 +183,7 @@ def test_splats_are_copied_and_are_no_meshes(tmp_path: Path) -> None:
 
 def test_the_table_says_what_formats_hold() -> None:
     assert suffixes("splats") == (".ply",)
-    assert suffixes("meshes") == (".glb", ".gltf", ".obj", ".ply", ".stl", ".vxz", ".npz", ".xml", ".urdf")
+    assert suffixes("meshes") == (".glb", ".gltf", ".obj", ".ply", ".stl", ".vxz", ".npz", ".xml", ".urdf") + USD
     assert readable_suffixes("meshes") == (".glb", ".gltf", ".obj", ".ply", ".stl", ".vxz", ".npz")
     assert contents(rich_scene()) == {"meshes", "objects", "materials", "textures", "colors", "cameras"}
     assert len({entry.name for entry in FORMATS}) == len(FORMATS)

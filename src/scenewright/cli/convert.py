@@ -19,7 +19,9 @@ def convert(
     ] = False,
     colliders: Annotated[
         str,
-        typer.Option(help="Of files for simulators (.xml .urdf): hull, decomposition (extra `sim`), box or none."),
+        typer.Option(
+            help="Of files for simulators (.xml .urdf .usd*): hull, decomposition (extra `sim`), box or none."
+        ),
     ] = "hull",
     welded: Annotated[bool, typer.Option("--welded", help="No object of a file for simulators moves.")] = False,
 ) -> None:

@@ -17,6 +17,7 @@ from scenewright.io.mesh_file import PLY, STL
 from scenewright.io.mjcf import MJCF
 from scenewright.io.obj import OBJ
 from scenewright.io.urdf import URDF
+from scenewright.io.usd import USD_FORMATS
 from scenewright.io.voxel_file import VOXEL_NPZ, VXZ
 from scenewright.types import PBRMaterial, Scene
 
@@ -24,7 +25,7 @@ __all__ = ["FORMATS", "check_target", "contents", "readable", "readable_suffixes
 
 logger = logging.getLogger(__name__)
 
-FORMATS = (GLB, GLTF, OBJ, SPLAT_PLY, PLY, STL, VXZ, VOXEL_NPZ, MJCF, URDF)
+FORMATS = (GLB, GLTF, OBJ, SPLAT_PLY, PLY, STL, VXZ, VOXEL_NPZ, MJCF, URDF, *USD_FORMATS)
 
 
 def suffixes(*holds: Content) -> tuple[str, ...]:

@@ -38,6 +38,14 @@ def test_the_error_of_a_hull_is_the_depth_of_the_hollow_it_closes() -> None:
     assert make_colliders(table, "none").shapes == ()
 
 
+def test_a_decomposition_is_closer_than_the_hull() -> None:
+    pytest.importorskip("coacd", reason="needs the extra sim")
+    legs = [Mesh(box(0.1, 1.0, 0.5).vertices + torch.tensor([x, 0.0, -0.5]), box(1, 1, 1).faces) for x in (-0.45, 0.45)]
+    pieces = make_colliders(merged_mesh([box(1.0, 1.0, 0.1), *legs]), "decomposition", max_parts=8)
+    assert 3 <= len(pieces.shapes) <= 8
+    assert pieces.error_m < 0.1
+
+
 def test_walls_collide_one_by_one() -> None:
     pieces = slabs(box(4.0, 3.0, 2.5))
     assert pieces is not None
