@@ -11,6 +11,8 @@ photographs (`systems.genrecon.photographs`). docs/mini.md says what that costs 
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
+
 from scenewright.errors import EmptyStructureError
 from scenewright.geometry.mesh.finish_options import FinishOptions
 from scenewright.progress import SILENT, Progress
