@@ -1,6 +1,7 @@
 """Files for simulators, read back with MuJoCo and yourdfpy where these are installed."""
 
 import logging
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from scenewright.errors import InputError
+from scenewright.errors import InputError, MissingExtraError
 from scenewright.geometry.rotation import compose_similarity, quaternion_wxyz_to_matrix
 from scenewright.io.conversion import convert
 from scenewright.io.rigid_bodies import with_physics
@@ -151,3 +152,14 @@ def test_what_cannot_be_a_body_is_one_sentence(tmp_path: Path, caplog: pytest.Lo
     with caplog.at_level(logging.WARNING):
         save_scene(room(), tmp_path / "b.xml")
     assert "object 'cloud' has no triangles" in caplog.text
+
+
+@pytest.mark.parametrize(("module", "suffix", "extra"), [("coacd", ".xml", "sim"), ("pxr", ".usda", "usd")])
+def test_a_missing_extra_is_named_and_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, suffix: str, extra: str
+) -> None:
+    source = save_scene(Scene((SceneObject("a", (tetrahedron(),)),)), tmp_path / "a.glb")
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtraError, match=rf"pip install 'scenewright\[{extra}\]'"):
+        convert(source, tmp_path / f"b{suffix}", colliders="decomposition" if module == "coacd" else "hull")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.glb"]
