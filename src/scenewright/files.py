@@ -134,7 +134,8 @@ def reading(
         if module in ("jaxtyping", "beartype") or not (isinstance(raised, Exception) or module == "pyo3_runtime"):
             raise
         logger.debug("%s", shown, exc_info=True)
-        raise error(f"{shown} is not {kind} that can be read ({reason_of(raised)}); {way_out}.") from raised
+        reason = reason_of(raised)
+        raise error(f"Cannot read {shown}: it is not {kind}, or is damaged ({reason}); {way_out}.") from raised
     finally:
         if token is not None:
             _current.reset(token)

@@ -5,10 +5,14 @@ in centimetres). Everything is read through `Files`, which opens nothing outside
 Source: Sweet Home 3D furniture library format. Frame: files y up, front +z; results canonical (z up, front -y, metres).
 """
 
+import math
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -17,6 +21,8 @@ import torch
 from scenewright.data.asset import Asset, Credit, canonical_parts
 from scenewright.data.model_files import MODEL_SUFFIXES, archive_path, read_model
 from scenewright.errors import InputError
+from scenewright.files import inside, read_file, reading, spend
+from scenewright.io.archives import open_zip, zip_member
 from scenewright.types import Mesh
 
 __all__ = ["ArchiveFiles", "CatalogueEntry", "FolderFiles", "find_models", "parse_properties", "read_entry"]
@@ -24,6 +30,8 @@ __all__ = ["ArchiveFiles", "CatalogueEntry", "FolderFiles", "find_models", "pars
 PROPERTIES = "PluginFurnitureCatalog.properties"
 _MAX_FILE_BYTES = 1 << 29
 _MAX_FILES = 200_000
+# What a table of properties takes beside its text.
+_BYTES_PER_BYTE = 24
 
 
 class ArchiveFiles(Mapping[str, bytes]):
@@ -34,11 +42,9 @@ class ArchiveFiles(Mapping[str, bytes]):
         Raises:
             InputError: the file is not a readable zip.
         """
-        try:
-            self._zip = zipfile.ZipFile(path)
-        except (OSError, zipfile.BadZipFile) as error:
-            raise InputError(f"Cannot open the archive '{path}': {error}. Download it again?") from error
         self.path = path
+        with self.reading():
+            self._zip = open_zip(path)
         self.refused: list[str] = []
         self._members: dict[str, zipfile.ZipInfo] = {}
         for info in self._zip.infolist()[:_MAX_FILES]:
@@ -51,14 +57,16 @@ class ArchiveFiles(Mapping[str, bytes]):
 
     def __getitem__(self, name: str) -> bytes:
         info = self._members[name]
-        if info.file_size > _MAX_FILE_BYTES:
-            raise InputError(
-                f"'{name}' in '{self.path}' unpacks to {info.file_size:,} bytes; at most 512 MiB are read."
-            )
-        try:
-            return self._zip.read(info)
-        except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-            raise InputError(f"Cannot unpack '{name}' of '{self.path}': {error}.") from error
+        with self.reading():
+            return zip_member(self._zip, info)
+
+    def reading(self) -> AbstractContextManager[None]:
+        """The border around everything that is read from this archive for one model."""
+        size = self.path.stat().st_size if self.path.is_file() else 0
+        return reading(self.path, "an archive of models", "download it again", size=size)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._members
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._members)
@@ -78,17 +86,33 @@ class FolderFiles(Mapping[str, bytes]):
         if not path.is_dir():
             raise InputError(f"Expected a folder of models, got '{path}', which is not one.")
         self.path = path
-        root = path.resolve()
-        files_inside = (entry for entry in sorted(path.rglob("*")) if entry.is_file())
-        self._members = {
-            entry.relative_to(path).as_posix(): entry for entry in files_inside if entry.resolve().is_relative_to(root)
-        }
+
+    @cached_property
+    def _members(self) -> dict[str, Path]:
+        """Listed only where it is asked for: a file may lie in a large folder."""
+        root, found = self.path.resolve(), {}
+        for entry in islice(sorted(self.path.rglob("*")), _MAX_FILES):
+            if entry.is_file() and entry.resolve().is_relative_to(root):
+                found[entry.relative_to(self.path).as_posix()] = entry
+        return found
 
     def __getitem__(self, name: str) -> bytes:
-        path = self._members[name]
-        if path.stat().st_size > _MAX_FILE_BYTES:
-            raise InputError(f"'{path}' has more than the 512 MiB that are read.")
-        return path.read_bytes()
+        try:
+            return read_file(inside(self.path, name), max_bytes=_MAX_FILE_BYTES)
+        except InputError as error:
+            if name in self:
+                raise
+            raise KeyError(name) from error
+
+    def reading(self) -> AbstractContextManager[None]:
+        """The border around everything that is read from this folder for one model."""
+        return reading(self.path, "a folder of models", "download it again")
+
+    def __contains__(self, name: object) -> bool:
+        try:
+            return inside(self.path, str(name)).is_file()
+        except InputError:
+            return False
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._members)
@@ -140,9 +164,10 @@ def find_models(source: str | Path, *, credit: Credit | None = None) -> list[Cat
     elif source.suffix.lower() in (".zip", ".sh3f"):
         entries = _models_of(ArchiveFiles(source), source.stem, credit)
     else:
-        entries = [
-            e for e in _models_of(FolderFiles(source.parent), source.parent.name, credit) if e.path == source.name
-        ]
+        entries = []
+        if source.suffix.lower() in MODEL_SUFFIXES:
+            beside = FolderFiles(source.parent)
+            entries = [CatalogueEntry(_slug(source.stem), source.name, source.stem, "", beside, source.name, credit)]
     if not entries:
         raise InputError(f"Expected models ({', '.join(MODEL_SUFFIXES)}) or a catalogue in '{source}', found none.")
     seen: dict[str, int] = {}
@@ -202,12 +227,14 @@ def _unescape(text: str) -> str:
 def _catalogue_entries(files: Files, name: str, library: str) -> list[CatalogueEntry]:
     # Properties files are Latin-1 with escapes by definition; newer catalogues are UTF-8.
     content = files[name]
+    with files.reading():
+        spend(_BYTES_PER_BYTE * len(content), f"'{name}'")
     try:
         properties = parse_properties(content.decode("utf-8"))
     except UnicodeDecodeError:
         properties = parse_properties(content.decode("latin-1"))
     folder = str(PurePosixPath(name).parent).strip(".")
-    numbers = sorted({int(key.split("#")[1]) for key in properties if re.fullmatch(r"model#\d+", key)})
+    numbers = sorted({int(key.split("#")[1]) for key in properties if re.fullmatch(r"model#[0-9]{1,9}", key)})
     entries = []
     for number in numbers:
 
@@ -216,7 +243,7 @@ def _catalogue_entries(files: Files, name: str, library: str) -> list[CatalogueE
 
         raw_id = get("id") or f"{library}#{number}"
         size = tuple(_centimetres(get(key)) for key in ("width", "depth", "height"))
-        rotation = tuple(float(v) for v in get("modelRotation").split()) if get("modelRotation") else None
+        rotation = _rotation(get("modelRotation"))
         entries.append(
             CatalogueEntry(
                 id=_slug(raw_id),
@@ -227,7 +254,7 @@ def _catalogue_entries(files: Files, name: str, library: str) -> list[CatalogueE
                 path=f"{folder}/{get('model')}" if folder and not get("model").startswith("/") else get("model"),
                 credit=Credit(creator=get("creator"), licence=get("license") or properties.get("license", "")),
                 size_m=(size[0], size[1], size[2]) if all(value > 0 for value in size) else None,
-                rotation=rotation if rotation is not None and len(rotation) == 9 else None,
+                rotation=rotation,
                 elevation_m=max(_centimetres(get("elevation")), 0.0),
                 is_door_or_window=get("doorOrWindow").lower() == "true",
             )
@@ -235,11 +262,21 @@ def _catalogue_entries(files: Files, name: str, library: str) -> list[CatalogueE
     return entries
 
 
+def _rotation(text: str) -> tuple[float, ...] | None:
+    """Nine finite numbers; None of anything else."""
+    try:
+        numbers = tuple(float(word) for word in text.split())
+    except ValueError:
+        return None
+    return numbers if len(numbers) == 9 and all(map(math.isfinite, numbers)) else None
+
+
 def _centimetres(text: str) -> float:
     try:
-        return float(text) / 100
+        length = float(text) / 100
     except ValueError:
         return 0.0
+    return length if math.isfinite(length) else 0.0
 
 
 def read_entry(entry: CatalogueEntry) -> Asset:
@@ -252,6 +289,11 @@ def read_entry(entry: CatalogueEntry) -> Asset:
     path = archive_path("", entry.path.lstrip("/"))
     if path not in entry.files:
         raise InputError(f"Model '{entry.id}' should be '{path}' in '{entry.files.path}', which has no such file.")
+    with entry.files.reading():
+        return _asset(entry, path)
+
+
+def _asset(entry: CatalogueEntry, path: str) -> Asset:
     parts, flags = read_model(path, entry.files)
     if entry.rotation is not None:
         parts = tuple(_turned(part, entry.rotation) for part in parts)

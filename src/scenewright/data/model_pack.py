@@ -11,6 +11,7 @@ import csv
 import io
 import os
 import zipfile
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from typing import Any
 from scenewright.data.asset import Asset, Credit, canonical_parts
 from scenewright.data.model_files import read_model
 from scenewright.errors import InputError
+from scenewright.files import allow_also, inside, read_file, reading, text_of
+from scenewright.io.archives import open_zip, zip_member
 
 __all__ = ["ModelPack", "ModelRow"]
 
@@ -65,29 +68,36 @@ class ModelPack:
         self._process = 0
         if not self.path.exists():
             raise InputError(f"Model pack '{self.path}' does not exist; give a pack's zip file or folder.")
-        try:
-            index = list(csv.DictReader(io.StringIO(self.read_bytes("index.csv").decode("utf-8"))))
+        with self._reading():
+            index = list(csv.DictReader(io.StringIO(text_of(self.read_bytes("index.csv")))))
             credits = {row["id"]: row for row in csv.DictReader(io.StringIO(self._optional("ATTRIBUTION.csv")))}
             self.rows = {row["id"]: _row(row, credits.get(row["id"], {})) for row in index}
-        except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
-            raise InputError(f"'{self.path}' is not a model pack (zip or folder with index.csv): {error}.") from error
+
+    def _reading(self) -> AbstractContextManager[None]:
+        """The border around what is read at once; a member may take what its archive may."""
+        size = 0 if self.path.is_dir() else self.path.stat().st_size
+        return reading(self.path, "a model pack (zip or folder with index.csv)", "download it again", size=size)
 
     def read_bytes(self, name: str) -> bytes:
         """Content of one file of the pack."""
         if self.path.is_dir():
-            return (self.path / name).read_bytes()
+            return read_file(inside(self.path, name))
         # One open archive a process: a forked worker must not share its parent's position in the file.
         if self._archive is None or self._process != os.getpid():
-            self._archive, self._process = zipfile.ZipFile(self.path), os.getpid()
-        return self._archive.read(name)
+            self._archive, self._process = open_zip(self.path), os.getpid()
+        return zip_member(self._archive, name)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_archive": None}
 
     def _optional(self, name: str) -> str:
         try:
-            return self.read_bytes(name).decode("utf-8")
-        except (KeyError, FileNotFoundError):
+            return text_of(self.read_bytes(name))
+        except KeyError:
+            return ""
+        except InputError:
+            if (self.path / name).exists():
+                raise
             return ""
 
     def read(self, model_id: str) -> Asset:
@@ -106,16 +116,16 @@ class ModelPack:
         """
         if model_id not in self.rows:
             raise InputError(f"Model pack '{self.path}' has no model '{model_id}'; its index.csv lists what there is.")
-        try:
+        with self._reading():
             return self.read_bytes(f"glb/{model_id}.glb")
-        except (KeyError, OSError, zipfile.BadZipFile) as error:
-            raise InputError(f"Cannot read model '{model_id}' of pack '{self.path}': {error}.") from error
 
     def parse(self, model_id: str, content: bytes) -> Asset:
         """The model in a file's content, in the canonical frame, with its facts from the index."""
         row = self.rows[model_id]
-        parts, flags = read_model(f"{model_id}.glb", {f"{model_id}.glb": content})
-        return Asset(model_id, row.name, row.category, canonical_parts(parts), row.credit, row.flags | flags)
+        with self._reading():
+            allow_also(len(content) if self.path.is_dir() else 0)
+            parts, flags = read_model(f"{model_id}.glb", {f"{model_id}.glb": content})
+            return Asset(model_id, row.name, row.category, canonical_parts(parts), row.credit, row.flags | flags)
 
 
 def _row(row: dict[str, str], credit: dict[str, str]) -> ModelRow:

@@ -19,11 +19,12 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from scenewright.errors import InputError
+from scenewright.files import allow_also, json_value, reading
 from scenewright.io.atomic import atomic_path
 from scenewright.sparse.tensor import SparseTensor, VoxelSet
 
@@ -56,13 +57,14 @@ def load_data(path: str | Path, kind: type[Kind]) -> Kind:
     Raises:
         InputError: the file is missing, damaged, of another version, or holds something else than a `kind`.
     """
-    try:
+    with reading(Path(path), "data that this version reads", "make it again"):
+        if not Path(path).is_file():
+            raise FileNotFoundError(path)
+        allow_also(Path(path).stat().st_size)
         with safe_open(path, framework="pt") as file:
-            tree = json.loads(file.metadata()[_KEY])
+            tree = json_value(file.metadata()[_KEY].encode(), object)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         value = _value(tree, tensors)
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, ImportError, AttributeError) as error:
-        raise InputError(f"'{path}' holds no data that this version reads ({error}); make it again.") from error
     if not isinstance(value, kind):
         raise InputError(f"Expected '{path}' to hold a {kind.__name__}, got a {type(value).__name__}.")
     return value

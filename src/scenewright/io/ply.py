@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from scenewright.errors import InputError
+from scenewright.files import read_file, reader, spend
 
 __all__ = ["has_property", "read_vertices", "vertex_ply_bytes"]
 
@@ -29,23 +30,26 @@ def vertex_ply_bytes(names: Sequence[str], rows: np.ndarray) -> bytes:
     return header.encode("ascii") + np.ascontiguousarray(rows, dtype="<f4").tobytes()
 
 
+@reader("a PLY file", "export it again")
 def has_property(path: str | Path, name: str) -> bool:
     """Whether the vertices of the PLY file have the property `name`.
 
     Raises:
         InputError: the file is missing or is not a PLY file.
     """
-    return name in _parse_header(_read(Path(path)), str(path))[2]
+    return name in _parse_header(read_file(path), str(path))[2]
 
 
+@reader("a PLY file", "export it again")
 def read_vertices(path: str | Path) -> dict[str, np.ndarray]:
     """The scalar properties of the first element, which must be the vertices, by name; float64 arrays [N].
 
     Raises:
         InputError: the file is missing, not a PLY file, truncated, or its first element is not plain vertices.
     """
-    content = _read(Path(path))
+    content = read_file(path)
     order, count, properties, start = _parse_header(content, str(path))
+    spend(3 * 8 * max(count, 0) * len(properties), f"its {count:,} vertices")
     row = np.dtype([(name, _ORDERS[order] + kind) for name, kind in properties.items()])
     try:
         if order == "ascii":
@@ -66,15 +70,6 @@ def read_vertices(path: str | Path) -> dict[str, np.ndarray]:
 
 def _truncated(path: str, count: int) -> str:
     return f"'{path}' is truncated: its header promises {count:,} vertices, the file ends earlier; export it again."
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise InputError(f"'{path}' does not exist; check the path.") from error
-    except OSError as error:
-        raise InputError(f"'{path}' cannot be read: {error.strerror}.") from error
 
 
 def _parse_header(content: bytes, path: str) -> tuple[str, int, dict[str, str], int]:

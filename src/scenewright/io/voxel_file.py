@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from scenewright.errors import InputError
-from scenewright.files import reader
+from scenewright.files import reader, spend
 from scenewright.geometry.ovoxel.dual_grid_quantize import dequantize_dual_grid, quantize_dual_grid
 from scenewright.io.archives import read_npz_arrays
 from scenewright.io.atomic import atomic_path
@@ -21,6 +21,8 @@ from scenewright.types import OVoxel, Scene, SceneObject, SparseVoxels
 
 __all__ = ["VOXEL_NPZ", "VXZ", "load_ovoxel", "read_npz", "save_ovoxel", "write_npz"]
 
+# Two triangles, a vertex and a colour a voxel, and what finding them takes.
+_MESH_BYTES_PER_VOXEL = 256
 _MATERIALS = {"base_color": 3, "metallic": 1, "roughness": 1, "alpha": 1, "emissive": 3}
 
 
@@ -113,10 +115,13 @@ def read_npz(path: str | Path) -> SparseVoxels:
     return SparseVoxels(torch.from_numpy(coords.astype(np.int32)), int(resolution), attributes)
 
 
+@reader("a voxel file", "write it again with `scenewright convert`")
 def _load(path: Path) -> Scene:
     from scenewright.geometry.ovoxel.voxelize_object import ovoxel_to_parts  # compiled kernels: slow to import
 
-    return Scene((SceneObject(path.stem, ovoxel_to_parts(load_ovoxel(path))),))
+    ovoxel = load_ovoxel(path)
+    spend(_MESH_BYTES_PER_VOXEL * len(ovoxel.grid.coords), "its surface")
+    return Scene((SceneObject(path.stem, ovoxel_to_parts(ovoxel)),))
 
 
 def _save(scene: Scene, path: Path) -> Path:

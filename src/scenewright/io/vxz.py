@@ -20,7 +20,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from scenewright.errors import InputError
+from scenewright.errors import InputError, ScenewrightError
+from scenewright.files import json_value, read_file, reading, spend
 from scenewright.io.atomic import write_bytes
 from scenewright.io.vxz_compression import LEVELS, StreamError, compress, decompress
 from scenewright.types import SparseVoxels
@@ -34,6 +35,9 @@ _CHOICES = {
 }
 
 _MAGIC = b"VXZ\x00"
+_KIND = ("a .vxz file", "copy it again")
+# Codes, coordinates and their copies; attributes are held up to three times beside.
+_BYTES_PER_VOXEL = 64
 _BYTES_PER_COORDINATE_ROW = 12
 MAX_CHUNK_SIZE = 1024
 MAX_CHANNELS = 256
@@ -83,12 +87,8 @@ def read_vxz(path: str | Path) -> SparseVoxels:
         InputError: the file cannot be read, is no .vxz, is cut short or damaged, or declares more than it can hold.
         MissingExtraError: the file uses zstd and it is not installed.
     """
-    path = Path(path)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"Cannot read '{path}': {error.strerror or error}.") from error
-    return decode_vxz(content, name=str(path))
+    with reading(Path(path), *_KIND):
+        return decode_vxz(read_file(path), name=str(path))
 
 
 def encode_vxz(
@@ -206,14 +206,15 @@ def _encode_chunk(local: np.ndarray, columns: dict[str, np.ndarray], options: Vx
 def decode_vxz(content: bytes, name: str = "<bytes>") -> SparseVoxels:
     """The voxels in the bytes of a file; `name` is what errors call it. See `read_vxz`."""
     try:
-        return _decode(content)
+        with reading(f"'{name}'", *_KIND, size=len(content)):
+            return _decode(content)
     except _Damaged as error:
         raise InputError(f"Cannot read '{name}' as .vxz: {error}. Is the file complete?") from None
     except StreamError as error:
         raise InputError(f"Cannot read '{name}' as .vxz: a stream is damaged ({error}). Copy it again.") from None
 
 
-class _Damaged(Exception):
+class _Damaged(ScenewrightError):
     """A fault of the file, told without its name."""
 
 
@@ -224,11 +225,9 @@ def _decode(content: bytes) -> SparseVoxels:
     if not 8 < offset <= len(content):
         raise _Damaged(f"its header should end at byte {offset}, but the file has {len(content)} bytes")
     try:
-        header = json.loads(content[8:offset])
-    except (ValueError, RecursionError):
-        raise _Damaged("its header is not JSON") from None
-    if not isinstance(header, dict):
-        raise _Damaged("its header is not a JSON object")
+        header = json_value(content[8:offset], dict)
+    except ValueError:
+        raise _Damaged("its header is not a JSON object") from None
     num_voxels = _whole(header, "num_voxel", 0, MAX_VOXELS)
     try:
         choices = [str(header.get(name)) for name in ("filter", "compression", "attr_interleave")]
@@ -237,6 +236,7 @@ def _decode(content: bytes) -> SparseVoxels:
         raise _Damaged(str(error).rstrip(".")) from None
     channels = _channels(header)
     total = sum(channels.values())
+    spend(num_voxels * (_BYTES_PER_VOXEL + 3 * total), f"its {num_voxels:,} voxels of {total} channels")
     body = memoryview(content)[offset:]
     entries = header.get("chunks")
     if not isinstance(entries, list):

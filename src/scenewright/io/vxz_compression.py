@@ -4,7 +4,7 @@ import lzma
 import zlib
 from types import ModuleType
 
-from scenewright.errors import MissingExtraError
+from scenewright.errors import MissingExtraError, ScenewrightError
 
 __all__ = ["LEVELS", "StreamError", "compress", "decompress"]
 
@@ -13,7 +13,7 @@ LEVELS = {"none": 0, "deflate": 9, "lzma": 9, "zstd": 22}
 _MAX_DICTIONARY = 64 << 20
 
 
-class StreamError(Exception):
+class StreamError(ScenewrightError):
     """A stream is damaged, or longer than the header allows."""
 
 
