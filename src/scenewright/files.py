@@ -314,7 +314,7 @@ def _adapter(kind: Hashable) -> Any:
 
 
 def reason_of(error: BaseException) -> str:
-    """One line for people."""
+    """One line for people about an error of a library."""
     if isinstance(error, MemoryError):
         return "it needs more memory than there is"
     if isinstance(error, RecursionError):

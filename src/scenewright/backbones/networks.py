@@ -12,7 +12,7 @@ the same layout, which are loaded strictly but have nothing to be compared with.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from scenewright.errors import WeightsError
+from scenewright.files import checked, reading
 from scenewright.nn.precision import cast_torso
 from scenewright.samplers.config import SamplerConfig
 from scenewright.weights.config import read_config, read_pipeline_arguments
@@ -104,20 +105,29 @@ class PublishedNetworks:
         self._kept: dict[str, nn.Module] = {}
         self._files: dict[str, Path] = {}
         parts = {"models", "image_cond_model", *layout.statistics.values()}
-        self.arguments = read_pipeline_arguments(source.find(pipeline), parts, layout.kind)
-        self.image_encoder = layout.image_encoder(self.arguments)
+        self._file = source.find(pipeline)
+        self.arguments = read_pipeline_arguments(self._file, parts, layout.kind)
+        with self._reading():
+            self.image_encoder = layout.image_encoder(self.arguments)
+            if not isinstance(self.image_encoder, str):
+                raise ValueError("it names no image encoder")
+
+    def _reading(self) -> AbstractContextManager[None]:
+        """The border around what the pipeline file says."""
+        return reading(self._file, f"the description of {self._layout.kind}", "download it again", error=WeightsError)
 
     def sampler(self, stage: str) -> SamplerConfig:
         """The published settings of a stage."""
         key = self._layout.samplers[stage]
         if key not in self.arguments:
             raise WeightsError(f"{self._pipeline} of '{self.source}' has no sampler for the {stage} stage.")
-        return self._layout.read_sampler(self.arguments[key])
+        with self._reading():
+            return checked(vars(self._layout.read_sampler(self.arguments[key])), SamplerConfig)
 
     def statistics(self, latent: str) -> LatentStatistics:
         """Mean and deviation that a latent is normalised with."""
-        published = self.arguments[self._layout.statistics[latent]]
-        return LatentStatistics(tuple(published["mean"]), tuple(published["std"]))
+        with self._reading():
+            return checked(self.arguments[self._layout.statistics[latent]], LatentStatistics)
 
     @contextmanager
     def loaned(self, key: NetworkKey[Network]) -> Iterator[Network]:
@@ -140,12 +150,16 @@ class PublishedNetworks:
         """
         self.source.report(f"Loading {key.name}")
         source, stem = self._located(key)
-        class_name, arguments = read_config(source.find(f"{stem}.json"))
+        config = source.find(f"{stem}.json")
+        class_name, arguments = read_config(config)
         layout = self._layout
         dtype = self._dtype or (layout.half_dtype(class_name) if self.device.type == "cuda" else torch.float32)
 
         def build() -> nn.Module:
-            network = layout.build(class_name, arguments)
+            with reading(
+                source.find(f"{stem}.json"), "a network's configuration", "download it again", error=WeightsError
+            ):
+                network = layout.build(class_name, arguments)
             assert isinstance(network, _HasTorso), class_name
             cast_torso(network.torso, dtype)
             return network
@@ -182,4 +196,7 @@ class PublishedNetworks:
         owner, _, rest = entry.partition("/")
         repository, _, stem = rest.partition("/")
         is_here = self.source.holds(f"{entry}.json") if self.source.is_local else entry.startswith("ckpts/")
-        return (self.source, entry) if is_here or not stem else (self.source.at(f"{owner}/{repository}"), stem)
+        if is_here or not stem:
+            return self.source, entry
+        place = f"{owner}/{repository}"
+        return self.source.named_by_file(place, self._layout.records, f"'{self._file}'"), stem

@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from scenewright.errors import InputError
+from scenewright.files import allow_also, read_file, reading, text_of
 from scenewright.geometry.camera.distortion import Distortion
 
 __all__ = ["ColmapCamera", "ColmapImage", "ColmapModel", "ColmapPoints", "is_colmap_folder", "read_colmap"]
@@ -150,17 +151,12 @@ def _read_part(
         path = folder / f"{stem}{suffix}"
         if not path.is_file():
             continue
-        try:
+        with reading(path, "part of a COLMAP model", "export or copy the model again"):
             if suffix == ".bin":
+                allow_also(path.stat().st_size)
                 with _Bytes(path) as content:
                     return read_binary(content)
             return read_text(path)
-        except (ValueError, IndexError, OverflowError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"'{path}' is damaged ({error}); export or copy the model again.") from error
-        except OSError as error:
-            raise InputError(f"'{path}' cannot be read ({error.strerror}).") from error
     raise InputError(f"'{folder}' has no {stem}.txt or {stem}.bin; give the folder of a COLMAP sparse model.")
 
 
@@ -229,7 +225,7 @@ class _Lines:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            text = path.read_text(encoding="utf-8")
+            text = text_of(read_file(path))
         except UnicodeDecodeError as error:
             raise InputError(f"'{path}' is not UTF-8 text; is it a binary model with the wrong ending?") from error
         self._lines = text.splitlines()

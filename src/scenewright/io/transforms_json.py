@@ -7,7 +7,6 @@ Source: Nerfstudio documentation, "Data conventions"; ScanNet++ toolkit, `dslr/n
 Legend: N frames.
 """
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from scenewright.errors import InputError
+from scenewright.files import read_json, reading, spend
 from scenewright.geometry.camera.distortion import Distortion
 from scenewright.geometry.frames import CVCAM_FROM_GLTFCAM
 
@@ -51,13 +51,8 @@ def read_transforms_json(
         InputError: the file is missing, no JSON, or a frame lacks its pose or intrinsics.
     """
     path = Path(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"'{path}' cannot be read ({error.strerror}).") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"'{path}' is not JSON ({error}); it was cut or edited: export it again.") from error
-    return frames_from_json(content, source=str(path), world_from_file=world_from_file)
+    with reading(path, "JSON of posed pictures", "it was cut or edited: export it again"):
+        return frames_from_json(read_json(path, object), source=str(path), world_from_file=world_from_file)
 
 
 def frames_from_json(
@@ -67,6 +62,8 @@ def frames_from_json(
     if not isinstance(content, dict) or not isinstance(content.get("frames"), list) or not content["frames"]:
         raise InputError(f"'{source}' has no list of frames; expected a Nerfstudio or Blender transforms file.")
     world = np.eye(4) if world_from_file is None else world_from_file
+    # Every frame gets the file's own values.
+    spend(len(content["frames"]) * 200 * (len(content) + 8), "its frames")
     frames = [frame if isinstance(frame, dict) else {} for frame in content["frames"]]
     return [_frame({**content, **frame}, f"frame {i} of '{source}'", world) for i, frame in enumerate(frames)]
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from scenewright.io.atomic import make_folder, remove, write_bytes
+from scenewright.errors import InputError
+from scenewright.files import read_json, reading
 
 __all__ = ["Store", "files_stamp", "key_of", "to_json"]
 
@@ -25,11 +27,13 @@ class Store:
 
     def read(self, name: str, key: str) -> dict[str, Any] | None:
         """The note of that name, or None where there is none, it has another key, or it tells of an "error"."""
+        path = self.folder / f"{name}.json"
         try:
-            content = json.loads((self.folder / f"{name}.json").read_text())
-            note = content["record"]
-            return note if content["key"] == key and note.get("error") is None else None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            with reading(path, "the note of a job", "it is made again"):
+                content = read_json(path, dict)
+                note = content["record"]
+                return note if content["key"] == key and note.get("error") is None else None
+        except InputError:
             return None
 
     def forget(self, name: str) -> None:

@@ -1,6 +1,5 @@
 """Networks that a run trained, or that are published, as parts for further work."""
 
-import json
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,6 +9,7 @@ from torch import nn
 from scenewright.backbones.trellis1.published import build_network as build_trellis1_network
 from scenewright.backbones.trellis1.published import published_keymap
 from scenewright.errors import InputError
+from scenewright.files import read_json, reading
 from scenewright.recipes.running import build_task
 from scenewright.training.recipe import Recipe
 from scenewright.weights.config import read_config
@@ -20,6 +20,17 @@ __all__ = ["encoder_of", "trained_network"]
 Encoder = TypeVar("Encoder", bound=nn.Module)
 
 
+@dataclass(frozen=True)
+class _Identity:
+    task: str
+    model: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _RunFile:
+    identity: _Identity
+
+
 def trained_network(run: str | Path, part: str = "") -> nn.Module:
     """A run's averaged network, or a part of it ("encoder", "decoder"), in evaluation mode.
 
@@ -28,11 +39,9 @@ def trained_network(run: str | Path, part: str = "") -> nn.Module:
         WeightsError: the weights are damaged.
     """
     run = Path(run)
-    try:
-        identity = json.loads((run / "recipe.json").read_text(encoding="utf-8"))["identity"]
-        recipe = Recipe(identity["task"], model=identity["model"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"Expected a training run's folder, but '{run}' has no readable recipe.json.") from error
+    with reading(run / "recipe.json", "the recipe of a training run", "give the run's folder"):
+        identity = read_json(run / "recipe.json", _RunFile).identity
+        recipe = Recipe(identity.task, model=identity.model)
     file = run / f"{part or 'network'}.safetensors"
     if not file.is_file():
         raise InputError(f"The run '{run}' has no {file.name}; let it end once (--budget-minutes 0 --resume).")

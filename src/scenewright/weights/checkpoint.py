@@ -8,6 +8,7 @@ with `weights_only=True` only: they may hold tensors and nothing else.
 
 import pickle
 import struct
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import FileIO
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from scenewright.errors import WeightsError
@@ -155,7 +156,9 @@ def open_checkpoint(path: str | Path) -> Iterator[Checkpoint]:
         with path.open("rb", buffering=0) as file:
             try:
                 checkpoint = _SafetensorsCheckpoint(path, file)
-            except (SafetensorError, OSError, struct.error) as error:
+            except WeightsError:
+                raise
+            except Exception as error:
                 message = f"Weights '{path}' are truncated or damaged ({error}); delete the file and fetch it again."
                 raise WeightsError(message) from error
             yield checkpoint
@@ -178,12 +181,15 @@ def read_metadata(path: str | Path) -> dict[str, str]:
 def _read_pickle(path: Path) -> dict[str, Tensor]:
     """The flat state dict of a pickle file, memory-mapped where its format allows; nothing in it is executed."""
     try:
+        _refuse_unusual_packing(path)
         try:
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         except RuntimeError as error:
             if "mmap" not in str(error):
                 raise
             content = torch.load(path, map_location="cpu", weights_only=True)
+    except WeightsError:
+        raise
     except pickle.UnpicklingError as error:
         raise WeightsError(
             f"'{path}' holds more than tensors (it could run code), so it was not opened; "
@@ -196,4 +202,20 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         kind = f"a dict with keys {list(content)[:5]}" if isinstance(content, dict) else type(content).__name__
         raise WeightsError(f"Expected a flat dict of tensors in '{path}', got {kind}.")
+    for name, tensor in content.items():
+        # A view that repeats few bytes would become as large as it claims to be.
+        if tensor.layout != torch.strided or tensor.numel() * tensor.itemsize > tensor.untyped_storage().nbytes():
+            raise WeightsError(f"'{path}' stores '{name}' as less than its {tensor.numel():,} numbers; save it whole.")
     return {str(name): tensor for name, tensor in content.items()}
+
+
+def _refuse_unusual_packing(path: Path) -> None:
+    """Torch maps records as if they were stored; a packed one would be read as wrong numbers.
+
+    Raises:
+        WeightsError: the file is a zip with packed records.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
+                raise WeightsError(f"'{path}' holds compressed records, which torch does not write; save it again.")

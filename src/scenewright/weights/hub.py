@@ -9,8 +9,8 @@ import hashlib
 import logging
 import re
 import socket
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Collection
+from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -18,13 +18,26 @@ from scenewright.errors import WeightsError
 from scenewright.weights.record import WeightsRecord
 from scenewright.weights.trust import check_trusted
 
-__all__ = ["cached_file", "fetch", "find_file", "hub_cache", "is_local_source", "list_files", "sha256_of", "verify"]
+__all__ = [
+    "allow_unlisted_repositories",
+    "cached_file",
+    "fetch",
+    "find_file",
+    "hub_cache",
+    "hub_is_offline",
+    "is_local_source",
+    "list_files",
+    "refuse_unlisted",
+    "sha256_of",
+    "verify",
+]
 
 logger = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 _CHUNK = 1 << 22
 _CONNECT_S = 5.0
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+_UNLISTED: list[bool] = []
 _KNOWN_HASHES: dict[tuple[Path, int, int], str] = {}
 
 
@@ -99,7 +112,12 @@ def find_file(
             raise WeightsError(
                 f"Weights folder '{folder}' does not exist; give a folder or a hub name 'owner/repository'."
             )
-        found = sorted(path for path in folder.glob(file) if path.is_file())
+        try:
+            found = sorted(path for path in folder.glob(file) if path.is_file())
+        except (OSError, ValueError, NotImplementedError) as error:
+            raise WeightsError(f"Expected a file inside '{folder}', got the name '{file[:200]}'.") from error
+        if ".." in PurePosixPath(file).parts:
+            raise WeightsError(f"'{file}' is outside the folder '{folder}', which is not read.")
         if len(found) != 1:
             count = f"{len(found)} such files" if found else "no such file"
             raise WeightsError(f"Expected '{file}' in the folder '{folder}', which holds {count}.")
@@ -111,7 +129,7 @@ def find_file(
         raise WeightsError(f"The name of '{file}' in {repository} is not known; download it and give the local folder.")
     if cached := cached_file(repository, file, revision=revision, cache_dir=cache_dir):
         return cached
-    if offline:
+    if offline or hub_is_offline():
         raise WeightsError(
             f"'{file}' of {repository} is not in the hub cache and downloading is off; "
             "go online once, or give a local folder."
@@ -144,7 +162,7 @@ def list_files(
     from huggingface_hub import HfApi, snapshot_download
 
     repository, reason = str(source), "downloading is off"
-    if not offline:
+    if not (offline or hub_is_offline()):
         try:
             _check_reachable(endpoint)
             return sorted(HfApi(endpoint=endpoint).list_repo_files(repository, revision=revision))
@@ -158,6 +176,34 @@ def list_files(
             "go online once, or give a local folder."
         ) from error
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def hub_is_offline() -> bool:
+    """Whether the hub's own variable, HF_HUB_OFFLINE, forbids downloads in this process."""
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+def allow_unlisted_repositories() -> None:
+    """From now on files may name repositories that no record lists (`--allow-downloads`)."""
+    _UNLISTED.append(True)
+
+
+def refuse_unlisted(place: str | Path, listed: Collection[str], named_by: str) -> None:
+    """Refuses a hub repository that a file names and no record lists: whose weights are these?
+
+    Args:
+        listed: repositories of records, and what the user named.
+
+    Raises:
+        WeightsError: so it is, and `allow_unlisted_repositories` was not called.
+    """
+    if not is_local_source(place) and str(place) not in listed and not _UNLISTED:
+        raise WeightsError(
+            f"{named_by} names the repository '{place}', which is none of those that `scenewright list` shows; "
+            "nothing is taken from there unless you add --allow-downloads."
+        )
 
 
 def cached_file(

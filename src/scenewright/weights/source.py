@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from scenewright.weights.config import read_config
-from scenewright.weights.hub import fetch, find_file, is_local_source, list_files
+from scenewright.weights.hub import fetch, find_file, is_local_source, list_files, refuse_unlisted
 from scenewright.weights.record import WeightsRecord
 
 __all__ = ["Report", "WeightsSource"]
@@ -51,6 +51,15 @@ class WeightsSource:
     def at(self, place: str | Path) -> "WeightsSource":
         """Another folder or repository under the same conditions."""
         return replace(self, place=place)
+
+    def named_by_file(self, place: str, records: Collection[WeightsRecord], file: str) -> "WeightsSource":
+        """Another place, which a file names: a repository of the records, unless the user allowed more.
+
+        Raises:
+            WeightsError: it is another repository.
+        """
+        refuse_unlisted(place, {str(self.place), *(record.repository for record in records)}, file)
+        return self.at(place)
 
     def find(self, file: str) -> Path:
         """A file on this machine, downloaded if need be, unverified (configurations)."""

@@ -376,7 +376,7 @@ def _picture_path(folder: Path, name: str) -> Path | None:
     """The file of a listed name: below the folder, or by its base name; Blender leaves the ending out."""
     base = PurePosixPath(name.replace("\\", "/"))
     for candidate in (folder / base, folder / base.name, folder / f"{base}.png"):
-        if candidate.is_file():
+        if candidate.is_file() and candidate.resolve().is_relative_to(folder.resolve()):
             return candidate
     return None
 

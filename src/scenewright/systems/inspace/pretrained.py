@@ -6,7 +6,6 @@ when their step is named. Sizes are published nowhere beside them: a folder of o
 `inspace.json`.
 """
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from scenewright.backbones.trellis1.weights import RECORDS
 from scenewright.backbones.trellis2.config import FlowConfig
 from scenewright.backbones.trellis2.structure_flow import StructureFlow
 from scenewright.errors import WeightsError
+from scenewright.files import read_json, reading
 from scenewright.nn.precision import cast_torso
 from scenewright.systems.inspace.box_network import BoxNetwork, BoxNetworkConfig
 from scenewright.systems.inspace.config import BOX_NETWORK, COARSE_FLOW, SHAPE_FLOW, TEXTURE_FLOW
@@ -144,7 +144,5 @@ def read_sizes(source: str | Path, *, offline: bool = False) -> InSpaceSizes:
     if SIZES_FILE not in list_files(source, offline=offline):
         return InSpaceSizes()
     path = find_file(source, SIZES_FILE, offline=offline)
-    try:
-        return config_from_json(InSpaceSizes, json.loads(path.read_text()))
-    except (ValueError, OSError) as error:
-        raise WeightsError(f"'{path}' states no sizes of InSpace's networks ({error}).") from error
+    with reading(path, "a file of sizes of InSpace's networks", "download it again", error=WeightsError):
+        return config_from_json(InSpaceSizes, read_json(path, dict))

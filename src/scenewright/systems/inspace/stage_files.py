@@ -9,14 +9,16 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import torch
+from annotated_types import MaxLen
 from PIL import Image
 from torch import Tensor
 
 from scenewright.errors import InputError
 from scenewright.io.atomic import atomic_path, make_folder
+from scenewright.files import Number, Row3, checked, read_json, reading
 from scenewright.io.data_file import data_fingerprint, load_data, save_data
 from scenewright.io.images import save_image
 from scenewright.systems.inspace.box_decoding import FoundBoxes
@@ -24,6 +26,25 @@ from scenewright.systems.inspace.box_decoding import FoundBoxes
 __all__ = ["StageFiles"]
 
 Kind = TypeVar("Kind")
+
+
+_KIND = (
+    "a file of boxes, each with 'center' and 'size' (three numbers) and 'yaw' (radians)",
+    "correct it, or delete it to find the boxes again",
+)
+
+
+@dataclass(frozen=True)
+class _Box:
+    center: Row3
+    size: Row3
+    yaw: Number = 0.0
+    score: Number = 1.0
+
+
+@dataclass(frozen=True)
+class _BoxFile:
+    boxes: Annotated[tuple[_Box, ...], MaxLen(4096)]
 
 
 @dataclass(frozen=True)
@@ -118,24 +139,16 @@ def _record_of(path: Path) -> StageRecord | None:
 
 
 def _read_json(path: Path) -> dict:
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"'{path}' is no JSON ({error}); correct it, or delete it to find the boxes again.") from error
-    return stored if isinstance(stored, dict) else {}
+    with reading(path, *_KIND):
+        return read_json(path, dict)
 
 
 def _boxes_of(stored: dict, path: Path) -> FoundBoxes:
-    try:
-        rows = [[*entry["center"], *entry["size"], entry.get("yaw", 0.0)] for entry in stored["boxes"]]
-        scores = [float(entry.get("score", 1.0)) for entry in stored["boxes"]]
-        boxes = torch.tensor(rows, dtype=torch.float32).reshape(-1, 7)
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise InputError(
-            f"Expected 'center' and 'size' (three numbers) and 'yaw' (radians) of every box in '{path}' ({error})."
-        ) from error
-    _check(boxes, path)
-    return FoundBoxes(boxes, torch.tensor(scores))
+    with reading(path, *_KIND):
+        entries = checked(stored, _BoxFile).boxes
+        boxes = torch.tensor([[*entry.center, *entry.size, entry.yaw] for entry in entries]).reshape(-1, 7)
+        _check(boxes, path)
+        return FoundBoxes(boxes, torch.tensor([entry.score for entry in entries]))
 
 
 def _check(boxes: Tensor, path: Path) -> None:

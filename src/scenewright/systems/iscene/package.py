@@ -22,7 +22,9 @@ import yaml
 from scenewright.backbones.trellis1.config import StructureFlowConfig
 from scenewright.backbones.trellis1.pretrained import trellis1_networks
 from scenewright.backbones.trellis1.published import structure_flow_config
+from scenewright.backbones.trellis1.weights import RECORDS as TRELLIS1
 from scenewright.errors import WeightsError
+from scenewright.files import read_file, read_json, reading, text_of
 from scenewright.nn.precision import cast_torso
 from scenewright.systems.iscene.config import SceneContextConfig
 from scenewright.systems.iscene.published import flow_arguments, inferred_config, scene_context_config
@@ -35,7 +37,16 @@ from scenewright.weights.source import WeightsSource
 
 __all__ = ["IScenePackage", "load_flow", "read_package"]
 
+_MAX_YAML_BYTES = 1 << 18
 CONDITIONER_PREFIX = "base_img_conditioner."
+
+
+@dataclass(frozen=True)
+class _PackageFile:
+    base_model_id: str
+    denoiser_checkpoint: str
+    config_file: str | None = None
+    image_conditioner_checkpoint: str | None = None
 
 
 @dataclass(frozen=True)
@@ -60,22 +71,20 @@ def read_package(source: WeightsSource) -> IScenePackage:
         InputError: the configuration asks for a network that cannot be built.
     """
     path = source.find(PACKAGE_FILE)
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-        base, denoiser = entries["base_model_id"], _inside(entries["denoiser_checkpoint"])
+    with reading(path, "the description of an I-Scene package", "download it again", error=WeightsError):
+        entries = read_json(path, _PackageFile)
+        base, denoiser = entries.base_model_id, _inside(entries.denoiser_checkpoint)
         config, conditioner = (
-            _inside(entries[key]) if entries.get(key) else None
-            for key in ("config_file", "image_conditioner_checkpoint")
+            _inside(file) if file else None for file in (entries.config_file, entries.image_conditioner_checkpoint)
         )
-    except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
-        raise WeightsError(f"'{path}' is not the description of an I-Scene package ({error}).") from error
     flow = None
     if config is not None:
         config_path = source.find(config)
-        flow = scene_context_config(flow_arguments(_read_yaml(config_path), str(config_path)))
+        with reading(config_path, "an I-Scene configuration", "download it again", error=WeightsError):
+            flow = scene_context_config(flow_arguments(_read_yaml(config_path), str(config_path)))
     return IScenePackage(
         source=source,
-        base=source.at(_base_place(source, str(base))),
+        base=source.named_by_file(_base_place(source, base), (*RECORDS.values(), *TRELLIS1.values()), f"'{path}'"),
         denoiser=source.weights(denoiser, RECORDS.values()),
         flow=flow,
         image_conditioner=None if conditioner is None else source.weights(conditioner, RECORDS.values()),
@@ -106,16 +115,22 @@ def load_flow(
 
 
 def _read_yaml(path: Path) -> Mapping[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise WeightsError(f"'{path}' is not readable YAML ({error}); download it again.") from error
+    content = yaml.load(text_of(read_file(path, max_bytes=_MAX_YAML_BYTES)), _PlainLoader)
     if not isinstance(content, dict):
         raise WeightsError(f"Expected a mapping in '{path}', got {type(content).__name__}.")
     return content
 
 
-def _inside(file: Any) -> str:
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without references: a few of them to each other stand for more than any memory holds."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise ValueError("it holds a YAML alias")
+        return super().compose_node(parent, index)
+
+
+def _inside(file: str) -> str:
     """A path relative to the package's root, which it may not leave."""
     path = PurePosixPath(file)
     if path.is_absolute() or ".." in path.parts:
@@ -126,8 +141,9 @@ def _inside(file: Any) -> str:
 def _base_place(source: WeightsSource, base: str) -> str:
     """The base model: a folder beside or inside a local package where there is one, else as it is named."""
     if source.is_local:
-        folder = (Path(source.place).expanduser() / base).resolve()
-        if folder.is_dir():
+        package = Path(source.place).expanduser().resolve()
+        folder = (package / base).resolve()
+        if folder.is_dir() and folder.is_relative_to(package.parent):
             return str(folder)
     return base
 

@@ -11,6 +11,7 @@ from typing import Any
 from scenewright.backbones.trellis1.config import StructureFlowConfig
 from scenewright.backbones.trellis1.published import structure_flow_config
 from scenewright.errors import InputError, WeightsError
+from scenewright.files import spend
 from scenewright.systems.iscene.config import SceneContextConfig, has_canonical_slot
 
 __all__ = ["flow_arguments", "inferred_config", "resolved", "scene_context_config", "type_embedding"]
@@ -19,6 +20,7 @@ CLASS_NAME = "SparseStructureSceneContextFlowModel"
 _PUBLISHED_DEFAULTS: dict[str, Any] = {"scene_context_attn_num": 5, "exp_setting": "global local", "k_bias_scale": 0.2}
 # Where the weights start from, which the checkpoint overwrites entirely, and how they were trained.
 _IRRELEVANT = ("pretrained_base", "learning_pattern", "type_embedding_type")
+_BYTES_PER_NODE = 1024
 _REFERENCE = re.compile(r"\$\{([^${}]*)\}")
 _MARKED_KEY = re.compile(r"blocks\.(\d+)\.self_attn\.(ext_gate|k_type_bias)")
 
@@ -125,6 +127,8 @@ def resolved(content: Mapping[str, Any]) -> dict[str, Any]:
         return expanded(node, path, (*seen, path))
 
     def expanded(node: Any, path: tuple[str, ...], seen: tuple[tuple[str, ...], ...]) -> Any:
+        # References to references double what they stand for each time.
+        spend(_BYTES_PER_NODE + (len(node) if isinstance(node, str) else 0), "its references")
         if isinstance(node, Mapping):
             return {name: expanded(item, (*path, str(name)), seen) for name, item in node.items()}
         if isinstance(node, list):
@@ -133,7 +137,9 @@ def resolved(content: Mapping[str, Any]) -> dict[str, Any]:
             return node
         if whole := _REFERENCE.fullmatch(node):
             return value_at(_target(whole.group(1), path), seen)
-        return _REFERENCE.sub(lambda found: str(value_at(_target(found.group(1), path), seen)), node)
+        text = _REFERENCE.sub(lambda found: str(value_at(_target(found.group(1), path), seen)), node)
+        spend(len(text), "its references")
+        return text
 
     return expanded(content, (), ())
 

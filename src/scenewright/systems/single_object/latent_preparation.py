@@ -28,6 +28,7 @@ from scenewright.data.tensor_shards import TensorShardSet, write_tensor_shard
 from scenewright.encoders.preprocess.trellis1 import prepare_object
 from scenewright.errors import InputError
 from scenewright.io.atomic import make_folder, write_bytes
+from scenewright.files import checked, read_json, reading
 from scenewright.io.images import pixels_of
 from scenewright.progress import Advance, ignore
 from scenewright.sparse.tensor import VoxelSet
@@ -143,11 +144,8 @@ def read_statistics(path: str | Path) -> dict[str, LatentStatistics]:
     Raises:
         InputError: the file is missing or of another form.
     """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-        return {kind: LatentStatistics(tuple(entry["mean"]), tuple(entry["std"])) for kind, entry in content.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"'{path}' does not hold latent statistics ({error}).") from error
+    with reading(Path(path), "a file of latent statistics", "prepare the latents again"):
+        return {kind: checked(entry, LatentStatistics) for kind, entry in read_json(path, dict).items()}
 
 
 def _set_of(assets: str | Path, part: str, names: tuple[str, ...]) -> TensorShardSet:
