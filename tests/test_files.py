@@ -27,7 +27,9 @@ def test_whatever_is_raised_becomes_one_sentence_with_file_and_way_out(raised: E
     def read(path: Path) -> None:
         raise raised
 
-    with pytest.raises(InputError, match=r"'.*a\.bin' is not a thing that can be read \(.*\); make it again\.") as told:
+    with pytest.raises(
+        InputError, match=r"'.*a\.bin' : it is not a thing, or is damaged \(.*\); make it again\."
+    ) as told:
         read(tmp_path / "a.bin")
     assert told.value.__cause__ is raised
     assert "\n" not in str(told.value)

@@ -1,5 +1,7 @@
 """The table of subcommands; each lives in its own file and imports what is heavy only when it runs."""
 
+from typing import Annotated
+
 import typer
 
 from scenewright.cli.compare import compare
@@ -46,5 +48,17 @@ app.command()(train)
 
 
 @app.callback()
-def _options() -> None:
-    """Keeps subcommands explicit even while there is only one."""
+def _options(
+    file_memory: Annotated[
+        str | None,
+        typer.Option(
+            help="What reading any one file may take beyond 64 times its size, such as 4GB (256 MiB by default)."
+        ),
+    ] = None,
+) -> None:
+    """What goes for every command."""
+    if file_memory is not None:
+        from scenewright.files import allow_file_memory
+        from scenewright.systems.assembly.memory import parse_bytes
+
+        allow_file_memory(parse_bytes(file_memory))

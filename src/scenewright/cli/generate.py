@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scenewright.cli.options import (
+    AllowDownloads,
     CameraHeight,
     Commercial,
     Depth,
@@ -114,6 +115,7 @@ def generate(
     dtype: Precision = "auto",
     offline: Offline = False,
     commercial: Commercial = False,
+    allow_downloads: AllowDownloads = False,
 ) -> None:
     """Turn a photograph with masks, a folder of them, or a capture into 3D scenes of separate, placed objects."""
     of_captures = {

@@ -8,7 +8,7 @@ import typer
 
 from scenewright.backbones.registry import BACKBONES, backbone, check_options, check_pictures
 from scenewright.backbones.spec import BackboneSpec
-from scenewright.cli.options import Commercial, Device, Offline, Precision, Seed, out_option
+from scenewright.cli.options import AllowDownloads, Commercial, Device, Offline, Precision, Seed, out_option
 from scenewright.errors import InputError
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ def object_command(
     dtype: Precision = "auto",
     offline: Offline = False,
     commercial: Commercial = False,
+    allow_downloads: AllowDownloads = False,
 ) -> None:
     """Make a textured 3D object from a picture (TRELLIS or TRELLIS.2)."""
     spec = backbone(backbone_name)

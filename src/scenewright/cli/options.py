@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 __all__ = [
+    "AllowDownloads",
     "CameraHeight",
     "Commercial",
     "Depth",
@@ -46,6 +47,22 @@ Weights = Annotated[
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Work in so many processes.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same result.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never download anything.")]
+
+
+def _allow(is_allowed: bool) -> bool:
+    if is_allowed:
+        from scenewright.weights.hub import allow_unlisted_repositories
+
+        allow_unlisted_repositories()
+    return is_allowed
+
+
+AllowDownloads = Annotated[
+    bool,
+    typer.Option(
+        "--allow-downloads", help="Take weights from any repository that a file names, listed or not.", callback=_allow
+    ),
+]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the facts as JSON to this file; - prints them.")]
 Steps = Annotated[
     int | None, typer.Option("--steps", min=1, help="Sampling steps; by default what the weights were published with.")

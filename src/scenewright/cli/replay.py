@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from scenewright.cli.options import AllowDownloads, Offline
+
 __all__ = ["replay"]
 
 EXIT_DIFFERENT = 1
@@ -13,6 +15,8 @@ EXIT_DIFFERENT = 1
 def replay(
     manifest: Annotated[Path, typer.Argument(help="The .json that lies beside a scene.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The .glb to write; by default none.")] = None,
+    offline: Offline = False,
+    allow_downloads: AllowDownloads = False,
 ) -> None:
     """Make a scene again from its manifest and compare it with the first; exit code 1 if the bytes differ."""
     from scenewright.cli.progress import progress_bar
@@ -25,7 +29,7 @@ def replay(
         check_target(out, "--out", ".glb", beside=[out.with_suffix(".json")])
     first = read_manifest(manifest)
     with progress_bar() as progress:
-        again = replay_manifest(first, progress=progress)
+        again = replay_manifest(first, offline=offline, progress=progress)
     if out is not None:
         typer.echo(f"wrote {', '.join(str(path) for path in save_run(again.run, out))}")
     if again.is_identical:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from scenewright.backbones.trellis2 import SPEC
-from scenewright.cli.options import Device, Offline, Precision, Seed, out_option
+from scenewright.cli.options import AllowDownloads, Device, Offline, Precision, Seed, out_option
 
 __all__ = ["texture"]
 
@@ -28,6 +28,7 @@ def texture(
     device: Device = "auto",
     dtype: Precision = "auto",
     offline: Offline = False,
+    allow_downloads: AllowDownloads = False,
 ) -> None:
     """Make materials for a mesh from a picture (TRELLIS.2)."""
     from scenewright.cli.progress import progress_bar

@@ -12,12 +12,12 @@ Every number of a scene follows from the recipe's seed and the scene's number, s
 
 import difflib
 import json
-import tomllib
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from scenewright.errors import InputError
+from scenewright.files import checked, read_toml, reading
 
 __all__ = ["BUILT_IN", "DataRecipe", "Kind", "load_recipe"]
 
@@ -89,10 +89,11 @@ def load_recipe(source: str, **overrides: Any) -> DataRecipe:
     path = Path(source)
     if not path.is_file():
         raise InputError(f"Expected a recipe file or one of {', '.join(BUILT_IN)}, got '{source}'.")
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"Cannot read the recipe '{path}': {error}.") from error
+    with reading(path, "a data recipe in TOML", "see docs/data.md"):
+        return _parsed(read_toml(path), path, changes)
+
+
+def _parsed(content: dict[str, Any], path: Path, changes: dict[str, Any]) -> DataRecipe:
     known = {field.name: field for field in fields(DataRecipe)}
     for key in content:
         if key not in known:
@@ -101,9 +102,8 @@ def load_recipe(source: str, **overrides: Any) -> DataRecipe:
             raise InputError(f"Recipe '{path}' has the unknown key '{key}'.{hint}")
     # Packs are written relative to the recipe.
     if "packs" in content:
-        content["packs"] = tuple(str(path.parent / pack) for pack in content["packs"])
+        if not isinstance(content["packs"], list) or not all(isinstance(pack, str) for pack in content["packs"]):
+            raise InputError(f"Expected packs to be a list of files in '{path}'.")
+        content["packs"] = [str(path.parent / pack) for pack in content["packs"]]
     _check_kind(content.get("kind", "floor"))
-    try:
-        return DataRecipe(**{**content, **changes})
-    except TypeError as error:
-        raise InputError(f"Recipe '{path}' has a value of the wrong type: {error}.") from error
+    return checked({**content, **changes}, DataRecipe)

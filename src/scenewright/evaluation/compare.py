@@ -4,7 +4,6 @@ The difference of every metric is bootstrapped over the scenes both runs have, w
 (paired bootstrap, Efron and Tibshirani 1993). A difference is called significant when its interval excludes zero.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 from scenewright.errors import InputError
 from scenewright.evaluation.protocols import EvaluationProtocol, PlaceProtocol, find_protocol
 from scenewright.evaluation.summary import HIGHER_IS_BETTER, bootstrap_means, has_truth, means, metrics_of
+from scenewright.files import read_json, reading
 
 __all__ = ["GUARDED", "Difference", "common_scenes", "compare_results", "failures_of_gate", "left_out", "read_result"]
 
@@ -61,12 +61,8 @@ def read_result(path: str | Path) -> dict[str, Any]:
         InputError: it is missing or not the result of `scenewright evaluate`.
     """
     path = Path(path)
-    try:
-        result = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise InputError(f"Result '{path}' does not exist; check the path.") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"'{path}' is not a readable JSON file ({error}).") from error
+    with reading(path, "a result of 'scenewright evaluate'", "evaluate again"):
+        result = read_json(path, dict)
     if not isinstance(result, dict) or not {"protocol", "scenes", "mean"} <= result.keys() or not result["scenes"]:
         raise InputError(f"'{path}' is not a result of 'scenewright evaluate' (it lacks protocol, scenes or mean).")
     return result
@@ -78,16 +74,17 @@ def compare_results(first: Mapping[str, Any], second: Mapping[str, Any]) -> list
     Raises:
         InputError: the protocols differ, or there is no common scene.
     """
-    if first["protocol"] != second["protocol"]:
-        protocols = f"'{first['protocol']}' and '{second['protocol']}'"
-        raise InputError(f"Expected two results under one protocol, got {protocols}; evaluate one of them again.")
-    protocol = find_protocol(first["protocol"])
-    by_name = [{record["name"]: record for record in result["scenes"]} for result in (first, second)]
-    common = common_scenes(first, second)
-    if not common:
-        raise InputError("The two results have no scene in common; evaluate both on the same folder.")
-    sides = [[side[name] for name in common] for side in by_name]
-    return _differences(sides[0], sides[1], protocol)
+    with reading("the two results", "two results of 'scenewright evaluate'", "evaluate again"):
+        if first["protocol"] != second["protocol"]:
+            protocols = f"'{first['protocol']}' and '{second['protocol']}'"
+            raise InputError(f"Expected two results under one protocol, got {protocols}; evaluate one of them again.")
+        protocol = find_protocol(first["protocol"])
+        by_name = [{record["name"]: record for record in result["scenes"]} for result in (first, second)]
+        common = common_scenes(first, second)
+        if not common:
+            raise InputError("The two results have no scene in common; evaluate both on the same folder.")
+        sides = [[side[name] for name in common] for side in by_name]
+        return _differences(sides[0], sides[1], protocol)
 
 
 def common_scenes(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:

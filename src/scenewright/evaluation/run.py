@@ -6,10 +6,7 @@ named and failed too, but has no numbers.
 """
 
 import logging
-import struct
 import time
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -51,23 +48,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
-
-# A system's own failure, or that of a damaged file's reader, ends one scene and not the run.
-SCENE_FAILURES = (
-    ScenewrightError,
-    RuntimeError,
-    ValueError,
-    ArithmeticError,
-    LookupError,
-    AttributeError,
-    TypeError,
-    MemoryError,
-    EOFError,
-    OSError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 @dataclass(frozen=True)
@@ -226,7 +206,7 @@ def evaluate_system(
             if note is None:
                 try:
                     scene = source.read()
-                except SCENE_FAILURES as error:
+                except Exception as error:
                     records[source.name] = _unscored_record(source.name, sentence_of(error), store, key)
                     continue
                 note = _generate(system, scene, known_camera(scene.camera, camera), scene_store, made_key, seed)
@@ -263,7 +243,7 @@ def _generate(
             View(scene.image, ObjectMasks([Mask.of(mask) for mask in scene.masks]), camera), seed=seed
         )
         save_scene(name_by_masks(made, scene), path)
-    except SCENE_FAILURES as error:
+    except Exception as error:
         message = sentence_of(error)
     seconds = time.perf_counter() - started
     note = {"name": scene.name, "error": message, "seconds": seconds, "peak_memory_mb": peak_memory_mb()}
@@ -282,7 +262,7 @@ def _score_generated(
     path, started = scene_store.folder / f"{source.name}.glb", time.perf_counter()
     try:
         scene = source.read()
-    except SCENE_FAILURES as problem:
+    except Exception as problem:
         return _unscored_record(source.name, sentence_of(problem), store, key)
 
     def read() -> ShapeScene:
@@ -330,16 +310,16 @@ def _score(
     """The score, and what went wrong where something did."""
     try:
         truth = read_truth()
-    except SCENE_FAILURES as error:
+    except Exception as error:
         return _unscored(name, sentence_of(error))
     try:
         score = score_scene(read(), truth, protocol)
         message = score.warnings[-1] if score.is_failed else None
-    except SCENE_FAILURES as error:
+    except Exception as error:
         message = sentence_of(error)
         try:
             score = failed_scene(truth, protocol, [message])
-        except SCENE_FAILURES as truth_error:
+        except Exception as truth_error:
             return _unscored(name, sentence_of(truth_error))
     if message is not None:
         logger.warning("Scene '%s' is scored as failed: %s", name, message)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scenewright.io.atomic import make_folder, remove, write_bytes
 from scenewright.errors import InputError
 from scenewright.files import read_json, reading
+from scenewright.io.atomic import make_folder, remove, write_bytes
 
 __all__ = ["Store", "files_stamp", "key_of", "to_json"]
 

@@ -130,7 +130,7 @@ def _read_view(settings: GenerateSettings, path: str, masks: tuple[str, ...]) ->
     source: str | tuple[str, ...] = masks[0] if len(masks) == 1 else masks
     options: dict[str, Any] = {} if settings.segmenter is None else {"segmenter": settings.segmenter}
     device = settings.device.partition(":")[0]
-    objects = find_masks(image, source, image_name=Path(path).name, device=device, **options)
+    objects = find_masks(image, source, image_name=Path(path).name, device=device, offline=settings.offline, **options)
     return View(image, objects, name=name_of(Path(path).name))
 
 

@@ -7,11 +7,14 @@ holds the manifest it started from under "from".
 import hashlib
 import json
 import math
-from dataclasses import MISSING, asdict, dataclass, field, fields
+import re
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from scenewright.errors import InputError
+from annotated_types import Ge, Le, Predicate
+
+from scenewright.files import Number, Row4, checked, read_json, reading
 from scenewright.io.atomic import write_bytes
 from scenewright.systems.options import RoomOverride
 
@@ -21,6 +24,10 @@ _KIND = "scenewright generate"
 _FORMAT = 2
 # Settings that format 1 called otherwise.
 _RENAMED = {"preset": "weights", "fit_places": "fit_layout"}
+
+
+def _is_device(name: str) -> bool:
+    return re.fullmatch(r"cpu|mps|cuda(:[0-9]{1,3})?", name) is not None
 
 
 @dataclass(frozen=True)
@@ -39,27 +46,27 @@ class GenerateSettings:
     weights: str | None = None
     decoder: str | None = None
     decoder_weights: str | None = None
-    resolution: int | None = None
+    resolution: Annotated[int, Ge(1), Le(1 << 16)] | None = None
     segmenter: str | None = None
     camera: str | None = None
-    seed: int = 0
-    steps: int | None = None
-    guidance: float | None = None
-    max_memory_bytes: int | None = None
-    max_faces: int | None = None
-    texture_size: int | None = None
+    seed: Annotated[int, Ge(0), Le(1 << 63)] = 0
+    steps: Annotated[int, Ge(1), Le(100_000)] | None = None
+    guidance: Number | None = None
+    max_memory_bytes: Annotated[int, Ge(1), Le(1 << 60)] | None = None
+    max_faces: Annotated[int, Ge(4), Le(1 << 40)] | None = None
+    texture_size: Annotated[int, Ge(16), Le(8192)] | None = None
     settle: bool = False
     fit_layout: bool | None = None
-    device: str = "cpu"
-    dtype: str | None = None
+    device: Annotated[str, Predicate(_is_device)] = "cpu"
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
     further_views: tuple[tuple[str, str], ...] = ()
     depth: str | None = None
     stages: str | None = None
     offline: bool = False
-    heading_deg: float | None = None
-    camera_height_m: float | None = None
-    floor_m: float | None = None
-    extent_m: tuple[float, float, float, float] | None = None
+    heading_deg: Number | None = None
+    camera_height_m: Number | None = None
+    floor_m: Number | None = None
+    extent_m: Row4 | None = None
     depth_model: str | None = None
     commercial: bool = False
     preset: str | None = None
@@ -85,7 +92,7 @@ class Manifest:
     parent: "Manifest | None"
     scene_path: str
     scene_sha256: str
-    placements: dict[str, list[list[float]]]
+    placements: dict[str, list[list[Number]]]
     environment: dict[str, Any]
     facts: dict[str, Any] = field(default_factory=dict)
     further_views_sha256: tuple[tuple[str, str], ...] = ()
@@ -105,16 +112,8 @@ def read_manifest(path: str | Path) -> Manifest:
         InputError: the file is missing or is no manifest of this version.
     """
     path = Path(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"Manifest '{path}' does not exist; give the .json that lies beside a scene.") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"Manifest '{path}' is not readable JSON ({error}).") from error
-    try:
-        return _from_json(content)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"'{path}' is not a manifest that `scenewright generate` wrote ({error}).") from error
+    with reading(path, "a manifest that `scenewright generate` wrote", "give the .json that lies beside a scene"):
+        return checked(_as_fields(read_json(path, dict)), Manifest)
 
 
 def sha256_of_bytes(content: bytes) -> str:
@@ -130,28 +129,11 @@ def _as_json(manifest: Manifest) -> dict[str, Any]:
     return {"kind": _KIND, "format": _FORMAT, **content}
 
 
-def _from_json(content: dict[str, Any]) -> Manifest:
+def _as_fields(content: dict[str, Any]) -> dict[str, Any]:
+    """JSON of any version under the names of this one; what later versions added has a default."""
     if content["kind"] != _KIND or content["format"] not in (1, _FORMAT):
-        raise KeyError(f"kind {content['kind']!r}, format {content['format']!r}")
-    # What later versions added has a default, so that earlier manifests stay readable.
-    optional = {item.name for item in fields(Manifest) if item.default is not MISSING}
-    values = {
-        item.name: content[item.name]
-        for item in fields(Manifest)
-        if item.name not in ("settings", "parent") and (item.name in content or item.name not in optional)
-    }
-    settings = {_RENAMED.get(name, name): value for name, value in content["settings"].items()}
-    settings["masks"] = tuple(settings["masks"])
-    settings["further_views"] = _pairs(settings.get("further_views", ()))
-    if settings.get("extent_m") is not None:
-        settings["extent_m"] = tuple(settings["extent_m"])
-    values["further_views_sha256"] = _pairs(values.get("further_views_sha256", ()))
-    return Manifest(
-        settings=GenerateSettings(**settings),
-        parent=None if content["from"] is None else _from_json(content["from"]),
-        **{**values, "names": tuple(values["names"]), "rerolled": tuple(values["rerolled"])},
-    )
-
-
-def _pairs(rows: Any) -> tuple[tuple[str, str], ...]:
-    return tuple((str(first), str(second)) for first, second in rows)
+        raise ValueError(f"kind {content['kind']!r}, format {content['format']!r}")
+    renamed = _RENAMED if content["format"] == 1 else {}
+    settings = {renamed.get(name, name): value for name, value in content["settings"].items()}
+    parent = content["from"]
+    return content | {"settings": settings, "parent": None if parent is None else _as_fields(parent)}

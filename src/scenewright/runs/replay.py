@@ -1,15 +1,18 @@
 """The scene of a run manifest again, byte for byte on the same device, and what differs here where it is not."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from scenewright.files import read_file
 from scenewright.machine import environment
 from scenewright.progress import SILENT, Progress
 from scenewright.runs.generate import Reroll, Run, run
 from scenewright.runs.inputs import check_same_inputs, read_inputs
 from scenewright.runs.manifest import Manifest, sha256_of_bytes
+from scenewright.systems.catalogue import all_records
+from scenewright.weights.hub import refuse_unlisted
 
-__all__ = ["Replay", "replay"]
+__all__ = ["Replay", "refuse_unlisted_repositories", "replay"]
 
 
 @dataclass(frozen=True)
@@ -26,13 +29,17 @@ class Replay:
     differences: tuple[str, ...]
 
 
-def replay(manifest: Manifest, *, progress: Progress = SILENT) -> Replay:
+def replay(manifest: Manifest, *, offline: bool = False, progress: Progress = SILENT) -> Replay:
     """The run of a manifest once more; a parent scene that is gone is made again first.
+
+    Args:
+        offline: never download, whatever the manifest says.
 
     Raises:
         ScenewrightError: inputs changed since, or weights cannot be used.
     """
-    again = _run_again(manifest, progress)
+    refuse_unlisted_repositories(manifest)
+    again = _run_again(manifest, offline, progress)
     here = environment(manifest.settings.device)
     differences = [key for key in here if here[key] != manifest.environment.get(key)]
     weights = again.manifest.weights_sha256
@@ -40,14 +47,30 @@ def replay(manifest: Manifest, *, progress: Progress = SILENT) -> Replay:
     return Replay(again, again.manifest.scene_sha256 == manifest.scene_sha256, tuple(differences))
 
 
-def _run_again(manifest: Manifest, progress: Progress) -> Run:
-    inputs = read_inputs(manifest.settings)
+def refuse_unlisted_repositories(manifest: Manifest) -> None:
+    """Refuses weights from repositories that no record lists: a manifest may come from anybody.
+
+    Raises:
+        WeightsError: so it is, and the user did not allow it.
+    """
+    run: Manifest | None = manifest
+    listed = {record.repository for record in all_records().values()}
+    while run is not None:
+        for place in (run.settings.weights, run.settings.decoder_weights, run.settings.segmenter):
+            if place is not None:
+                refuse_unlisted(place, listed, "The manifest")
+        run = run.parent
+
+
+def _run_again(manifest: Manifest, offline: bool, progress: Progress) -> Run:
+    settings = replace(manifest.settings, offline=offline or manifest.settings.offline)
+    inputs = read_inputs(settings)
     check_same_inputs(manifest, inputs)
     parent = manifest.parent
     if parent is None:
-        return run(manifest.settings, inputs, progress=progress)
+        return run(settings, inputs, progress=progress)
     path = Path(parent.scene_path)
-    content = path.read_bytes() if path.is_file() else b""
+    content = read_file(path) if path.is_file() and path.stat().st_size else b""
     if sha256_of_bytes(content) != parent.scene_sha256:
-        content = _run_again(parent, progress).glb
-    return run(manifest.settings, inputs, reroll=Reroll(parent, manifest.rerolled, content), progress=progress)
+        content = _run_again(parent, offline, progress).glb
+    return run(settings, inputs, reroll=Reroll(parent, manifest.rerolled, content), progress=progress)

@@ -13,7 +13,6 @@ killed at any moment therefore leaves complete checkpoints and, at worst, a hidd
 import json
 import logging
 import os
-import pickle
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from scenewright.errors import InputError
+from scenewright.files import checked, read_json, reading
 from scenewright.io.atomic import flush
 
 __all__ = [
@@ -40,6 +40,15 @@ __all__ = [
 logger = logging.getLogger(__name__)
 _VERSION = 1
 _PREFIX = "step-"
+
+
+_FILES = ("weights.safetensors", "ema.safetensors", "trainer.pt")
+
+
+@dataclass(frozen=True)
+class _State:
+    version: int
+    sizes: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -120,9 +129,12 @@ def read_checkpoint(run: str | Path, step: int) -> TrainerCheckpoint:
         InputError: a file is missing, cut off or damaged.
     """
     folder = _folder(Path(run), step)
-    try:
-        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-        for name, size in state["sizes"].items():
+    way_out = "delete this folder to resume from the one before"
+    with reading(folder, "a whole checkpoint", way_out):
+        state = read_json(folder / "state.json", dict)
+        for name, size in checked(state, _State).sizes.items():
+            if name not in _FILES:
+                raise ValueError(f"'{name}' is no file of a checkpoint")
             if (actual := (folder / name).stat().st_size) != size:
                 raise InputError(
                     f"Checkpoint '{folder}': {name} has {actual:,} bytes instead of {size:,}; "
@@ -132,13 +144,6 @@ def read_checkpoint(run: str | Path, step: int) -> TrainerCheckpoint:
             raise InputError(f"Checkpoint '{folder}' has format {state['version']}, expected {_VERSION}.")
         optimizer = torch.load(folder / "trainer.pt", map_location="cpu", weights_only=True)
         weights, averages = load_file(folder / "weights.safetensors"), load_file(folder / "ema.safetensors")
-    except InputError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError, RuntimeError, pickle.UnpicklingError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(
-            f"Checkpoint '{folder}' is damaged ({reason}); delete this folder to resume from the one before."
-        ) from error
     return TrainerCheckpoint(weights, averages, optimizer, state)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from scenewright.errors import InputError
+from scenewright.files import read_toml, reading
 from scenewright.training.config import LoraConfig, RunConfig
 from scenewright.weights.config import config_from_json
 
@@ -48,15 +49,11 @@ def read_recipe(path: str | Path, changes: Iterable[str] = ()) -> Recipe:
         InputError: the file is missing or not TOML, a key is unknown, or a value is out of range.
     """
     path = Path(path)
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"Recipe '{path}' was not found.") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"Cannot read the recipe '{path}': {error}.") from error
-    for change in changes:
-        _apply(content, change)
-    return parse_recipe(content, str(path))
+    with reading(path, "a recipe of training in TOML", "see docs/training.md"):
+        content = read_toml(path)
+        for change in changes:
+            _apply(content, change)
+        return parse_recipe(content, str(path))
 
 
 def parse_recipe(content: Mapping[str, Any], source: str = "the recipe") -> Recipe:
@@ -73,12 +70,14 @@ def parse_recipe(content: Mapping[str, Any], source: str = "the recipe") -> Reci
             raise InputError(f"Unknown table or key '{key}' in {source}; {hint}")
     if not isinstance(content.get("task"), str):
         raise InputError(f'Expected task = "name" in {source}.')
+    for name in ("model", "data", *_TABLES):
+        if not isinstance(content.get(name, {}), Mapping):
+            raise InputError(f"Expected [{name}] to be a table in {source}, got {str(content[name])[:80]}.")
     tables = {name: content[name] for name in _TABLES if name in content}
-    try:
-        run = config_from_json(RunConfig, tables, irrelevant=())
-    except TypeError as error:
-        raise InputError(f"A value in {source} has the wrong type: {error}.") from error
-    return Recipe(content["task"], content.get("summary", ""), content.get("model", {}), content.get("data", {}), run)
+    run = config_from_json(RunConfig, tables, irrelevant=(), bounded=False)
+    return Recipe(
+        content["task"], str(content.get("summary", "")), content.get("model", {}), content.get("data", {}), run
+    )
 
 
 def _apply(content: dict[str, Any], change: str) -> None:

@@ -34,6 +34,7 @@ def find_masks(
     image_name: str | None = None,
     segmenter: str | Path = SAM2_LARGE.repository,
     device: torch.device | str = "cpu",
+    offline: bool = False,
 ) -> ObjectMasks:
     """Masks of the objects in `image`, at its size.
 
@@ -42,18 +43,19 @@ def find_masks(
         image_name: file name of the picture, for COCO files that annotate several.
         segmenter: folder or hub repository of SAM 2 or SAM 3; read only where the source needs it.
         device: where the segmenter runs.
+        offline: never download the segmenter.
 
     Raises:
         InputError: a file is missing or cannot be read, a prompt is outside the picture, or no mask is usable.
         WeightsError: the segmenter is needed and cannot be read.
     """
     if source == AUTOMATIC:
-        return load_segmenter(segmenter, device=device).everything(image)
+        return load_segmenter(segmenter, device=device, offline=offline).everything(image)
     if isinstance(source, (str, Path)) and is_prompt_file(Path(source).expanduser()):
         width, height = stored_picture(image).upright_size
         prompts = read_prompts(Path(source).expanduser()).checked(height, width)
         prompts = prompts.scaled(image.width / width, image.height / height)
-        return load_segmenter(segmenter, device=device).from_prompts(image, prompts)
+        return load_segmenter(segmenter, device=device, offline=offline).from_prompts(image, prompts)
     return load_masks(source, (image.height, image.width), image_name=image_name, stored=stored_picture(image))
 
 

@@ -132,7 +132,9 @@ class Segmenter:
         return NamedMask(name, Mask.of(full > 0))
 
 
-def load_segmenter(source: str | Path = SAM2_LARGE.repository, *, device: torch.device | str = "cpu") -> Segmenter:
+def load_segmenter(
+    source: str | Path = SAM2_LARGE.repository, *, device: torch.device | str = "cpu", offline: bool = False
+) -> Segmenter:
     """SAM 2 (any size) or SAM 3 from a folder or hub repository in transformers' format.
 
     Raises:
@@ -141,11 +143,13 @@ def load_segmenter(source: str | Path = SAM2_LARGE.repository, *, device: torch.
     from transformers import AutoConfig, Sam2Model, Sam3TrackerModel
 
     try:
-        kind = AutoConfig.from_pretrained(str(source)).model_type
+        kind = AutoConfig.from_pretrained(str(source), local_files_only=offline).model_type
         model_class = {"sam2": Sam2Model, "sam3": Sam3TrackerModel}.get(kind.split("_")[0])
         if model_class is None:
             raise WeightsError(f"Expected SAM 2 or SAM 3 at '{source}', got a network of kind '{kind}'.")
-        model, info = model_class.from_pretrained(str(source), output_loading_info=True, dtype=torch.float32)
+        model, info = model_class.from_pretrained(
+            str(source), output_loading_info=True, dtype=torch.float32, local_files_only=offline
+        )
     except (OSError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise WeightsError(

@@ -17,8 +17,8 @@ from PIL import Image
 from torch import Tensor
 
 from scenewright.errors import InputError
-from scenewright.io.atomic import atomic_path, make_folder
 from scenewright.files import Number, Row3, checked, read_json, reading
+from scenewright.io.atomic import atomic_path, make_folder
 from scenewright.io.data_file import data_fingerprint, load_data, save_data
 from scenewright.io.images import save_image
 from scenewright.systems.inspace.box_decoding import FoundBoxes

@@ -10,7 +10,6 @@ without a configuration it is inferred, without a conditioner the base model's i
 Source: the released package, LuLing06/I-Scene-project.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath

@@ -26,9 +26,8 @@ from scenewright.backbones.trellis2.shape_vae import ShapeEncoder, shape_feature
 from scenewright.backbones.trellis2.texture_vae import TextureEncoder, texture_features
 from scenewright.data.tensor_shards import TensorShardSet, write_tensor_shard
 from scenewright.encoders.preprocess.trellis1 import prepare_object
-from scenewright.errors import InputError
-from scenewright.io.atomic import make_folder, write_bytes
 from scenewright.files import checked, read_json, reading
+from scenewright.io.atomic import make_folder, write_bytes
 from scenewright.io.images import pixels_of
 from scenewright.progress import Advance, ignore
 from scenewright.sparse.tensor import VoxelSet
