@@ -28,7 +28,7 @@ def test_whatever_is_raised_becomes_one_sentence_with_file_and_way_out(raised: E
         raise raised
 
     with pytest.raises(
-        InputError, match=r"'.*a\.bin' : it is not a thing, or is damaged \(.*\); make it again\."
+        InputError, match=r"Cannot read '.*a\.bin': it is not a thing, or is damaged \(.*\); make it again\."
     ) as told:
         read(tmp_path / "a.bin")
     assert told.value.__cause__ is raised

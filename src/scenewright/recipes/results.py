@@ -1,7 +1,8 @@
 """Networks that a run trained, or that are published, as parts for further work."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn

@@ -1,0 +1,50 @@
+"""`python -m tests.fuzz`: damaged files for every reader, and a table of what came of them."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from tests.fuzz.driver import Outcome, fuzz
+from tests.fuzz.targets import TARGETS
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("--inputs", type=int, default=40_000, help="of all targets together")
+    parser.add_argument("--target", action="append", choices=sorted(TARGETS), help="one target; repeat it for more")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, help="a folder for inputs that broke something")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    names = options.target or sorted(TARGETS)
+    each = -(-options.inputs // len(names))
+    outcomes = [_shown(name, each, options.seed, options.keep) for name in names]
+    inputs, faults = sum(o.inputs for o in outcomes), sum(len(o.faults) for o in outcomes)
+    print(
+        f"{inputs:,} inputs to {len(outcomes)} readers: {sum(o.read for o in outcomes):,} read, "
+        f"{sum(o.refused for o in outcomes):,} refused in one sentence, {faults} distinct faults; most memory "
+        f"{max(o.most_mib for o in outcomes):.0f} MiB, longest {max(o.most_seconds for o in outcomes):.1f} s"
+    )
+    return int(faults > 0)
+
+
+def _shown(name: str, inputs: int, seed: int, keep: Path | None) -> Outcome:
+    def progress(done: int) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{name} {done:,} of {inputs:,}", end="", file=sys.stderr)
+
+    outcome = fuzz(name, inputs, seed, keep, progress)
+    print(
+        f"\r{name:12} {outcome.inputs:6,} inputs {outcome.read:6,} read {outcome.refused:6,} refused "
+        f"{outcome.most_mib:6.0f} MiB {outcome.most_seconds:5.1f} s {outcome.seconds:6.0f} s in all",
+        flush=True,
+    )
+    for fault, (count, place) in sorted(outcome.faults.items()):
+        print(f"    FAULT {count} x {fault} {place}", flush=True)
+    return outcome
+
+
+if __name__ == "__main__":
+    sys.exit(main())
