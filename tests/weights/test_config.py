@@ -21,8 +21,25 @@ class Config:
 
 
 def test_lists_become_tuples_and_nested_mappings_dataclasses():
-    config = config_from_json(Config, {"num_blocks": 2, "channels": [1, [2, 3]], "inner": {"channels": [4]}})
-    assert config == Config(2, 4, (1, (2, 3)), Inner((4,)))
+    config = config_from_json(Config, {"num_blocks": 2, "channels": [1, 2], "inner": {"channels": [4]}})
+    assert config == Config(2, 4, (1, 2), Inner((4,)))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"num_blocks": "2"},
+        {"num_blocks": 2**31},
+        {"num_blocks": -1},
+        {"num_blocks": 2, "channels": [1, [2, 3]]},
+        {"num_blocks": 2, "channels": [1] * 1000},
+        {"num_blocks": 2, "mlp_ratio": "/etc/passwd"},
+        {"num_blocks": 2, "inner": {"channels": None}},
+    ],
+)
+def test_values_of_another_type_or_size_are_refused(arguments):
+    with pytest.raises(InputError, match=r"Config cannot be made|Expected \w+ from 0 to"):
+        config_from_json(Config, arguments)
 
 
 def test_published_arguments_that_do_not_matter_here_are_dropped():
@@ -49,5 +66,5 @@ def test_read_config(tmp_path):
         path.write_text(content)
         with pytest.raises(InputError, match=r"net\.json"):
             read_config(path)
-    with pytest.raises(InputError, match="was not found"):
+    with pytest.raises(InputError, match="does not exist"):
         read_config(tmp_path / "none.json")
