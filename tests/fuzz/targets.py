@@ -413,7 +413,9 @@ TARGETS: dict[str, Target] = {
         ("scene.json", "gt_points.npz", "gt.glb", "instances.png", "rgb.jpg", "scene.json"),
         read_test_scene,
     ),
-    "camscene": Target(_test_scene, ("scene.json",), lambda folder: _read_camera(folder / "scene.json", _picture(), "rgb.jpg")),
+    "camscene": Target(
+        _test_scene, ("scene.json",), lambda folder: _read_camera(folder / "scene.json", _picture(), "rgb.jpg")
+    ),
     "manifest": one(_manifest, read_manifest, "a.json", "b.json"),
     "replay": one(_manifest, _replayed, "a.json", "b.json"),
     "glb": one(_files("a.glb"), load_scene, "a.glb"),
