@@ -22,7 +22,7 @@ from scenewright.evaluation.room_scoring import (
     score_room,
     true_boxes,
 )
-from scenewright.evaluation.run import SCENE_FAILURES, Evaluation
+from scenewright.evaluation.run import Evaluation
 from scenewright.io.scene_file import load_scene, save_scene
 from scenewright.jobs import Store, files_stamp, key_of
 from scenewright.machine import machine_facts, peak_memory_bytes
@@ -138,7 +138,7 @@ def _record(
             "detections": None if found is None else [[confidence, list(flags)] for confidence, flags in found],
         }
         record["warnings"] = list(scene.notes)
-    except SCENE_FAILURES as error:
+    except Exception as error:
         record |= {"status": "failed", "error": str(error)}
         logger.warning("Scene '%s' is scored as failed: %s", label, error)
     return record
