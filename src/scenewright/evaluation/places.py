@@ -25,7 +25,7 @@ from scenewright import __version__
 from scenewright.data.probe_scenes import find_test_scenes, read_test_scene
 from scenewright.errors import InputError
 from scenewright.evaluation.protocols import PlaceProtocol
-from scenewright.evaluation.run import SCENE_FAILURES, Evaluation, finished, peak_memory_mb, sentence_of
+from scenewright.evaluation.run import Evaluation, finished, peak_memory_mb, sentence_of
 from scenewright.geometry.color import srgb_from_linear
 from scenewright.geometry.frames import YUP_FROM_ZUP
 from scenewright.io.images import save_image
@@ -223,7 +223,7 @@ def _record(
         record["status"] = "scored"
         if pictures:
             record["pictures"] = _pictures(made, place, protocol, work)
-    except SCENE_FAILURES as error:
+    except Exception as error:
         record["error"] = sentence_of(error)
         record["warnings"] = [record["error"]]
         logger.warning("Place '%s' is scored as failed: %s", name, record["error"])

@@ -38,7 +38,6 @@ from scenewright.systems.system import System
 from scenewright.types import Camera, Mask, ObjectMasks, Scene, View
 
 __all__ = [
-    "SCENE_FAILURES",
     "Evaluation",
     "evaluate_folders",
     "evaluate_system",
