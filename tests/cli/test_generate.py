@@ -128,7 +128,7 @@ def test_views_that_do_not_fit_are_refused(room: Path) -> None:
         (("room.png", "--masks", "none.png"), "none.png' does not exist"),
         (("room.png", "--masks", "empty.png"), "no usable object mask"),
         (("room.png", "--masks", "masks.png", "--max-memory", "lots"), "such as 6GB"),
-        (("room.png", "--masks", "masks.png", "--camera", "empty.png"), "Expected 'intrinsics_px'"),
+        (("room.png", "--masks", "masks.png", "--camera", "empty.png"), "give no focal length"),
         (("room.png", "--masks", "masks.png", "--steps", "3"), "cuboid has no use for --steps"),
         (("room.png", "--masks", "masks.png", "--faces", "90"), "cuboid has no use for --faces"),
     ],

@@ -40,6 +40,7 @@ from scenewright.io.transforms_json import read_transforms_json
 from scenewright.io.voxel_file import load_ovoxel, save_ovoxel
 from scenewright.jobs.store import Store
 from scenewright.recipes.results import trained_network
+from scenewright.recipes.running import build_task
 from scenewright.runs.inputs import _read_camera, read_inputs
 from scenewright.runs.manifest import GenerateSettings, Manifest, read_manifest, write_manifest
 from scenewright.runs.replay import refuse_unlisted_repositories
@@ -47,7 +48,7 @@ from scenewright.systems.inspace.stage_files import _boxes_of, _read_json
 from scenewright.systems.iscene.package import read_package
 from scenewright.systems.single_object.latent_preparation import read_statistics
 from scenewright.training.checkpoint import TrainerCheckpoint, read_checkpoint, write_checkpoint
-from scenewright.training.recipe import read_recipe
+from scenewright.training.recipe import Recipe, read_recipe
 from scenewright.types import DualGrid, Gaussians, Mesh, OVoxel, PBRMaterial, Scene, SceneObject, SparseVoxels
 from scenewright.weights.checkpoint import open_checkpoint
 from scenewright.weights.source import WeightsSource
@@ -351,6 +352,13 @@ def _checkpoint(folder: Path) -> None:
     (folder / "recipe.json").write_text(json.dumps({"identity": {"task": "structure_vae", "model": {}}}))
 
 
+def _trained_run(folder: Path) -> None:
+    model = {"network": {"channels": [4, 8], "num_res_blocks": 1, "num_res_blocks_middle": 1}}
+    recipe = Recipe("mini_structure_vae", model=model)
+    save_file(build_task(recipe).network.state_dict(), folder / "network.safetensors")
+    (folder / "recipe.json").write_text(json.dumps({"identity": {"task": recipe.task, "model": model}}))
+
+
 def _colmap(folder: Path) -> None:
     (folder / "cameras.txt").write_text("# Number of cameras: 1\n1 PINHOLE 40 32 50 50 20 16\n")
     (folder / "images.txt").write_text("1 1 0 0 0 0 0 0 1 a.jpg\n1.0 2.0 1 3.0 4.0 -1\n")
@@ -450,7 +458,7 @@ TARGETS: dict[str, Target] = {
         tuple(f"checkpoints/step-00000001/{name}" for name in ("state.json", "trainer.pt", "weights.safetensors")),
         lambda folder: read_checkpoint(folder, 1),
     ),
-    "run": Target(_checkpoint, ("recipe.json",), trained_network),
+    "run": Target(_trained_run, ("recipe.json",), trained_network),
     "iscene": Target(
         _package,
         ("iscene_config.json", "config.yaml"),

@@ -56,7 +56,7 @@ def _options(
         ),
     ] = None,
 ) -> None:
-    """What goes for every command."""
+    """Options of every command."""
     if file_memory is not None:
         from scenewright.files import allow_file_memory
         from scenewright.systems.assembly.memory import parse_bytes

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from PIL import Image
 from torch import Tensor
 
 from scenewright import __version__
@@ -28,7 +27,7 @@ from scenewright.evaluation.protocols import PlaceProtocol
 from scenewright.evaluation.run import Evaluation, finished, peak_memory_mb, sentence_of
 from scenewright.geometry.color import srgb_from_linear
 from scenewright.geometry.frames import YUP_FROM_ZUP
-from scenewright.io.images import save_image
+from scenewright.io.images import load_label_pixels, save_image
 from scenewright.io.scene_file import load_scene, save_scene
 from scenewright.jobs import Store, files_stamp, key_of
 from scenewright.metrics.image_similarity import psnr, ssim
@@ -90,8 +89,7 @@ class Place:
         for picture in pictures:
             path = self.folder / "instances" / f"{Path(picture.name).stem}.png"
             if path.is_file():
-                with Image.open(path) as file:
-                    grey = np.asarray(file).astype(np.int64)
+                grey = load_label_pixels(path).astype(np.int64)
                 grey = np.where(grey >= _ROOM_LABELS, 0, grey)
                 names = {int(value): f"object_{value}" for value in np.unique(grey) if value > 0}
                 found.append(LabelledView(picture.camera, torch.from_numpy(grey), names))
@@ -273,7 +271,7 @@ def _failed(protocol: PlaceProtocol) -> dict[str, float]:
 
 
 def _generated(system: CaptureSystem, place: Place, protocol: PlaceProtocol, seed: int, progress: Progress) -> Scene:
-    """What the system makes of the pictures it gets, in the truth's frame."""
+    """The system's scene of the pictures it gets, in the truth's frame."""
     left_out = set(place.held_out(protocol.held_out_every))
     given = tuple(picture for row, picture in enumerate(place.capture.pictures) if row not in left_out)
     upright = aligned(replace(place.capture, pictures=given), Alignment(metres_per_unit=1.0))

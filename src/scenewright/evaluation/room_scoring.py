@@ -21,7 +21,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image
 from scipy.spatial import cKDTree
 from torch import Tensor
 
@@ -29,9 +28,12 @@ from scenewright.data.probe_scenes import TestScene, read_test_scene
 from scenewright.data.room_shell import ear_triangles, polygon_contains
 from scenewright.errors import InputError
 from scenewright.evaluation.matching import match_by_place
+from scenewright.files import inside
 from scenewright.geometry.frames import ZUP_FROM_YUP
 from scenewright.geometry.mesh.sample import sample_surface, triangle_areas
+from scenewright.io.archives import read_npz_arrays
 from scenewright.io.depth_file import load_depth
+from scenewright.io.images import load_image, pixels_of
 from scenewright.metrics.box_detection import box_iou, detection_score
 from scenewright.metrics.boxes import match_detections
 from scenewright.metrics.image_similarity import psnr
@@ -136,8 +138,7 @@ def read_room_truth(folder: str | Path, name: str | None = None) -> RoomTruth:
         cam_from_yup = torch.tensor(meta["world_to_camera"], dtype=torch.float64)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"'{folder}' is no panorama with a known room: its scene.json lacks {error}.") from error
-    with Image.open(Path(folder) / image_name) as image:
-        rgb = torch.from_numpy(np.array(image.convert("RGB")))
+    rgb = pixels_of(load_image(inside(folder, image_name)), "RGB")
     ahead = np.roll(corners, -1, 0)
     if (corners[:, 0] * ahead[:, 1] - corners[:, 1] * ahead[:, 0]).sum() < 0:
         corners = corners[::-1].copy()
@@ -157,12 +158,12 @@ def read_room_truth(folder: str | Path, name: str | None = None) -> RoomTruth:
 def _outer_areas(scene: TestScene, points: Path) -> tuple[float, ...]:
     """Area of every object's surface that can be seen from outside."""
     meshes = {item.name: item.placed_parts() for item in scene.truth.objects}
-    with np.load(points) as stored:
-        return tuple(
-            sum(_area(mesh) for mesh in meshes.get(item.name, ()))
-            * float(stored.get(f"{item.name.removeprefix('obj_')}_outer_fraction", 1.0))
-            for item in scene.objects
-        )
+    stored = read_npz_arrays(points)
+    return tuple(
+        sum(_area(mesh) for mesh in meshes.get(item.name, ()))
+        * float(stored.get(f"{item.name.removeprefix('obj_')}_outer_fraction", 1.0))
+        for item in scene.objects
+    )
 
 
 def _area(mesh: Mesh) -> float:

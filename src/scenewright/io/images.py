@@ -34,6 +34,7 @@ __all__ = [
     "encode_png",
     "image_of",
     "image_size",
+    "load_exif",
     "load_image",
     "load_label_image",
     "load_label_pixels",
@@ -204,6 +205,16 @@ def load_label_image(
         if size[0] < image.width and abs(size[0] * image.height / (size[1] * image.width) - 1) < 0.02
     )
     return _reduced(image, next(fitting, working_size(*image.size)), Image.Resampling.NEAREST)
+
+
+def load_exif(path: str | Path) -> Image.Exif:
+    """The EXIF data of a picture file; its pixels are not decoded.
+
+    Raises:
+        InputError: the file is missing or is no picture of an allowed format.
+    """
+    with reading(Path(path), _KIND, _WAY_OUT):
+        return _opened(read_file(path), f"'{path}'", MAX_PIXELS).getexif()
 
 
 def image_size(path: str | Path) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""How well instances on a reconstructed surface agree with true ones: intersection over union on points of the truth.
+"""Agreement of instances on a reconstructed surface with true ones: intersection over union on points of the truth.
 
 Legend: N points. Label 0 is none.
 """

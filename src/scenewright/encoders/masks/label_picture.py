@@ -34,6 +34,8 @@ _FLAT_SHARE = 0.8
 _MOST_LAYERS = 64
 # More labels than this are only believed where they are areas: a photograph has as many values.
 _USUAL_OBJECTS = 256
+# On average, of flat colours; a tiny cut-out has few colours, too, since it has few pixels.
+_PIXELS_PER_COLOUR = 4
 _AREA_SHARE = 0.3
 # What looking for labels takes beside the picture itself.
 _BYTES_PER_PIXEL = 40
@@ -135,7 +137,9 @@ def _is_layered(image: Image.Image, opaque: Bool[np.ndarray, "height width"]) ->
     inside = np.isin(values, _counted(labels[opaque & _is_inside(labels)])[0])
     for kept in (values > 0, (values > 0) & inside):  # without edges, or with smoothed ones
         colours = _colours(values[kept], pixels.ndim)
-        if 2 <= len(colours) <= _MOST_LAYERS and counts[kept].sum() >= 0.9 * counts[values > 0].sum():
+        covered = counts[kept].sum()
+        is_flat = covered >= _PIXELS_PER_COLOUR * len(colours) and covered >= 0.9 * counts[values > 0].sum()
+        if 2 <= len(colours) <= _MOST_LAYERS and is_flat:
             apart = np.abs(colours[:, None] - colours[None]).max(-1) + 256 * np.eye(len(colours))
             if apart.min() > _SAME_COLOUR or pixels.ndim == 2:
                 return True

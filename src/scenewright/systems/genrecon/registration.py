@@ -20,7 +20,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from scenewright.errors import InputError, MissingExtraError
-from scenewright.io.images import load_image
+from scenewright.io.images import load_exif, load_image
 from scenewright.jobs.store import Store, files_stamp, key_of
 from scenewright.progress import SILENT, Progress
 
@@ -175,8 +175,7 @@ def _shrunk(image: Image.Image) -> Image.Image:
 def _lens(path: Path) -> tuple[Image.Exif, tuple[Any, ...]]:
     """The facts about the lens that COLMAP starts from, and the same as a key of pictures with equal intrinsics."""
     kept = Image.Exif()
-    with Image.open(path) as file:
-        exif = file.getexif()
+    exif = load_exif(path)
     own = exif.get_ifd(ExifTags.IFD.Exif)
     for tag in (ExifTags.Base.Make, ExifTags.Base.Model):
         if tag in exif:

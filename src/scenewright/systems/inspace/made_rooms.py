@@ -25,6 +25,7 @@ from scenewright.data.rooms import compose_room
 from scenewright.data.selection import Selector
 from scenewright.data.viewpoints import level_pose
 from scenewright.errors import InputError
+from scenewright.io.archives import read_npz_arrays
 from scenewright.io.atomic import atomic_path
 from scenewright.systems.inspace.panorama import Panorama, PanoramaSettings, room_input
 from scenewright.systems.inspace.partial_geometry import COARSE_RESOLUTION, PointFilters, occupied_cells
@@ -204,8 +205,7 @@ def write_rooms(selector: Selector, folder: Path, *, seed: int, start: int, coun
 
 def read_rooms(path: Path) -> list[MadeRoom]:
     """The rooms of one file."""
-    with np.load(path) as stored:
-        arrays = dict(stored)
+    arrays = read_npz_arrays(path)
     columns: dict[str, Sequence] = {name: arrays[name] for name in _STACKED}
     side = (COARSE_RESOLUTION,) * 3
     for name in _PACKED:

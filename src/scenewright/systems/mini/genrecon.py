@@ -49,7 +49,7 @@ MINI_OPTIONS = ReconstructOptions(
 
 
 UNSEEN_REACH_M = 0.25
-"""What is further than this from everything that a picture shows, such as the far side of a wall, is left out."""
+"""Surfaces further than this from all that a picture shows, such as the far side of a wall, are left out."""
 
 
 class MiniGenRecon(CaptureSystem):

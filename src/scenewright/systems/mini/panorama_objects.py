@@ -209,7 +209,7 @@ def sampled_shapes(
 
 
 def shape_of(crop: ObjectCrop, likely: Float[Tensor, "R R R"] | None, threshold: float) -> Bool[Tensor, "R R R"]:
-    """What is seen, and what is hidden and likely (all that is hidden where nothing is known of it)."""
+    """Cells that are seen, and those hidden and likely (all that are hidden where nothing is known of them)."""
     if likely is None:
         return crop.seen | crop.hidden
     return crop.seen | (crop.hidden & (likely >= threshold))

@@ -1,4 +1,4 @@
-"""What points and pictures of a place say about every cell of a grid: the input of mini's room network.
+"""Evidence of points and pictures of a place about every cell of a grid: the input of mini's room network.
 
 Points say where surfaces are, which way they face, and, by the rays from the pictures that saw them, where nothing is.
 Pictures say, as in GenRecon (section 7.1 of its method), which features project to a cell: mean and variance over the

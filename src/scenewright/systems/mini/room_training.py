@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scenewright.io.archives import read_npz_arrays
 from scenewright.systems.mini.room_network import FAR_CELLS, RoomNetwork, RoomNetworkConfig
 from scenewright.systems.mini.training_sets import split_stems
 from scenewright.systems.single_object.structure_training import silhouettes
@@ -66,8 +67,8 @@ class RoomWindows(TrainingSet):
         return len(self._files) * (1 if self._is_fixed else _WINDOWS_PER_ROOM)
 
     def sample(self, index: int, generator: torch.Generator) -> dict[str, Tensor]:
-        with np.load(self._files[index % len(self._files)]) as arrays:
-            fine, coarse, distance = arrays["fine"], arrays["coarse"], arrays["distance"]
+        arrays = read_npz_arrays(self._files[index % len(self._files)])
+        fine, coarse, distance = arrays["fine"], arrays["coarse"], arrays["distance"]
         draw = [0.5, 0.5, 0.5, 0.0, 0.0, 0.0] if self._is_fixed else torch.rand(6, generator=generator).tolist()
         wanted = (self._side, self._side, self._height)
         low = [

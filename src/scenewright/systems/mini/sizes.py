@@ -130,4 +130,4 @@ ROOM_BOXES = BoxNetworkConfig(resolution=ROOM_RESOLUTION, base_channels=8)
 """InSpace's box network on the coarse cells."""
 
 ROOM_SAMPLER = SamplerConfig(steps=12, guidance_strength=1.0, guidance_interval=(0.3, 1.0), rescale_t=3.0)
-"""Of the coarse flow."""
+"""Size of the coarse flow."""
