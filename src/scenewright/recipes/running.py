@@ -43,7 +43,7 @@ def build_task(recipe: Recipe, seed: int = 0) -> Task:
     try:
         return task_kind(recipe.task).build(**recipe.model)
     except TypeError as error:
-        raise InputError(f"[model] does not fit the task '{recipe.task}': {error}.") from error
+        raise InputError(f"[model] does not fit the task '{recipe.task}': {str(error)[:200]}.") from error
 
 
 def trainer_of(recipe: Recipe, data: str | Path, out: str | Path, *, seed: int = 0, device: str = "auto") -> Trainer:

@@ -28,12 +28,12 @@ PROGRAM_BYTES = 400 * 2**20
 
 
 LEAST_WORK_BYTES = 64 * 2**20
-"""What any scene takes."""
+"""Memory that any scene takes."""
 
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """What a run needs on its device, in bytes.
+    """Needs of a run on its device, in bytes.
 
     Attributes:
         label: the system, for people.

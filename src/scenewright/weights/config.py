@@ -61,7 +61,7 @@ def config_from_json(
     if unknown:
         nearest = difflib.get_close_matches(unknown[0], fields, n=1)
         hint = f"did you mean '{nearest[0]}'?" if nearest else f"known are {', '.join(sorted(fields))}."
-        raise InputError(f"Unknown argument '{unknown[0]}' for {config_class.__name__}; {hint}")
+        raise InputError(f"Unknown argument '{unknown[0][:100]}' for {config_class.__name__}; {hint}")
     values = {name: _value(fields[name], value) for name, value in arguments.items() if name in fields}
     required = {
         name

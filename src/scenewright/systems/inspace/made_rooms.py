@@ -9,9 +9,9 @@ Legend: H, W panorama size, N objects, P points of each, R coarse resolution. Fr
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -206,7 +206,7 @@ def write_rooms(selector: Selector, folder: Path, *, seed: int, start: int, coun
 def read_rooms(path: Path) -> list[MadeRoom]:
     """The rooms of one file."""
     arrays = read_npz_arrays(path)
-    columns: dict[str, Sequence] = {name: arrays[name] for name in _STACKED}
+    columns: dict[str, Any] = {name: arrays[name] for name in _STACKED}
     side = (COARSE_RESOLUTION,) * 3
     for name in _PACKED:
         columns[name] = [bits.reshape(side).astype(bool) for bits in np.unpackbits(arrays[name], axis=1)]
