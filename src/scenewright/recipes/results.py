@@ -43,11 +43,11 @@ def trained_network(run: str | Path, part: str = "") -> nn.Module:
     with reading(run / "recipe.json", "the recipe of a training run", "give the run's folder"):
         identity = read_json(run / "recipe.json", _RunFile).identity
         recipe = Recipe(identity.task, model=identity.model)
+        with torch.device("meta"):
+            network = build_task(recipe).network
     file = run / f"{part or 'network'}.safetensors"
     if not file.is_file():
         raise InputError(f"The run '{run}' has no {file.name}; let it end once (--budget-minutes 0 --resume).")
-    with torch.device("meta"):
-        network = build_task(recipe).network
     if not part:
         return load_weights(lambda: network, file)
     return load_weights(lambda: network.get_submodule(part), file)
