@@ -46,9 +46,9 @@ def test_no_box_and_fifty(folder: Path, view: View, stages: Path, count: int) ->
     [
         ([box(), box(size=-0.1)], "Box 1 of .* has a size that is not positive"),
         ([box(x=0.9)], "Box 0 of .* lies outside the room"),
-        ([box(x=float("nan"))], "Box 0 of"),
-        ([{"center": [0, 0], "size": [1, 1, 1]}], "Expected 'center' and 'size'"),
-        (["chair"], "Expected 'center' and 'size'"),
+        ([box(x=float("nan"))], "is not a file of boxes"),
+        ([{"center": [0, 0], "size": [1, 1, 1]}], "each with 'center' and 'size'"),
+        (["chair"], "each with 'center' and 'size'"),
     ],
 )
 def test_boxes_that_cannot_be(folder: Path, view: View, stages: Path, boxes: list, message: str) -> None:  # noqa: F811
