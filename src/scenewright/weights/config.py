@@ -62,7 +62,7 @@ def config_from_json(
         nearest = difflib.get_close_matches(unknown[0], fields, n=1)
         hint = f"did you mean '{nearest[0]}'?" if nearest else f"known are {', '.join(sorted(fields))}."
         raise InputError(f"Unknown argument '{unknown[0][:100]}' for {config_class.__name__}; {hint}")
-    values = {name: _value(fields[name], value) for name, value in arguments.items() if name in fields}
+    values = {name: _value(fields[name], value, bounded) for name, value in arguments.items() if name in fields}
     required = {
         name
         for name, field in fields.items()
@@ -81,9 +81,9 @@ def config_from_json(
         raise InputError(f"{config_class.__name__} cannot be made of these arguments ({reason_of(error)}).") from error
 
 
-def _value(field: dataclasses.Field[Any], value: Any) -> Any:
+def _value(field: dataclasses.Field[Any], value: Any, bounded: bool) -> Any:
     if isinstance(value, Mapping) and isinstance(field.type, type) and dataclasses.is_dataclass(field.type):
-        return vars(config_from_json(field.type, value))  # names are checked here, types all at once
+        return vars(config_from_json(field.type, value, bounded=bounded))  # names are checked here, types all at once
     return value
 
 
