@@ -120,7 +120,7 @@ def test_zip_members_that_climb_out_are_not_there(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("v 0 0 0\nv 1 0 0\n", "no|Cannot read"),
-        (WEDGE.replace("v 2 0 4", "v nan 0 4"), "NaN|can be read"),
+        (WEDGE.replace("v 2 0 4", "v nan 0 4"), "NaN|damaged"),
         ("\x00\x01garbage", "no|Cannot read"),
         ("", "no|Cannot read"),
     ],

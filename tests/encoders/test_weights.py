@@ -129,6 +129,8 @@ def test_truncated_file_is_one_sentence(dinov2: Dinov2, tmp_path: Path) -> None:
 def test_records_tell_the_licences() -> None:
     licences = {record.name: record.licence for record in RECORDS}
     assert licences == {
+        "depth-anything-v2-metric-indoor-small": "Apache-2.0",
+        "depth-anything-v2-small": "Apache-2.0",
         "dinov2-vitl14-reg": "Apache-2.0",
         "dinov3-vitl16": "DINOv3 License",
         "sam2.1-hiera-large": "Apache-2.0",

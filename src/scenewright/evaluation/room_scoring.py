@@ -21,6 +21,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from PIL import Image
 from scipy.spatial import cKDTree
 from torch import Tensor
 
