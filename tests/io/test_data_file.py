@@ -123,7 +123,7 @@ def test_what_cannot_be_stored_or_read_is_named(tmp_path: Path) -> None:
         load_data(path, RawObject)
     for content in ('{"class": "subprocess:Popen", "fields": {}}', '{"class": "scenewright.io.glb:glb_bytes"}'):
         save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors", metadata={"data": content})
-        with pytest.raises(InputError, match="no data that this version reads"):
+        with pytest.raises(InputError, match="not data that this version reads"):
             load_data(tmp_path / "other.safetensors", object)
     (tmp_path / "broken.safetensors").write_bytes(b"no tensors")
     with pytest.raises(InputError, match=r"broken\.safetensors"):

@@ -92,7 +92,7 @@ HEADER = "ply\nformat binary_little_endian 1.0\nelement vertex 2\n"
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "not a PLY file"),
+        (b"", "is empty"),
         (b"solid stl", "not a PLY file"),
         (b"ply\n" + b"comment " * 20_000, "not a PLY file"),
         (b"ply\nformat binary_little_endian 1.0\nelement face 3\nproperty float x\nend_header\n", "without vertices"),
@@ -101,7 +101,7 @@ HEADER = "ply\nformat binary_little_endian 1.0\nelement vertex 2\n"
         ((HEADER + "property float x\nproperty float x\nend_header\n").encode(), "listed twice"),
         (
             b"ply\nformat binary_little_endian 1.0\nelement vertex 9999999999999999999\nproperty float x\nend_header\n",
-            "truncated",
+            "vertices would take",
         ),
         ((HEADER + "property float x\nend_header\n").encode() + bytes(8), "lacks the column 'y'"),
     ],

@@ -49,10 +49,10 @@ def test_a_file_and_changes_become_settings(tmp_path: Path):
         ("task = 'a'\n[train]\nbatch_size = 9\nbatch_split = 2", "multiple of batch_split, got 9 and 2"),
         ("task = 'a'\n[train]\nprecision = 'fp8'", "fp32 or bf16, got 'fp8'"),
         ("task = 'a'\n[optimizer]\nlr = -1", "learning rate above 0, got -1"),
-        ("task = 'a'\n[optimizer]\nlr = 'fast'", "wrong type"),
+        ("task = 'a'\n[optimizer]\nlr = 'fast'", "lr: Input should be a valid number"),
         ("task = 'a'\n[optimizer]\nschedule = 'step'", "constant or cosine, got 'step'"),
         ("task = 'a'\n[ema]\ndecay = 1.0", "from 0 to below 1, got 1.0"),
-        ("task = ", "Cannot read the recipe"),
+        ("task = ", "not a recipe of training in TOML"),
     ],
 )
 def test_mistakes_are_explained(text: str, message: str, tmp_path: Path):
@@ -61,7 +61,7 @@ def test_mistakes_are_explained(text: str, message: str, tmp_path: Path):
 
 
 def test_missing_files_and_malformed_changes_are_explained(tmp_path: Path):
-    with pytest.raises(InputError, match="was not found"):
+    with pytest.raises(InputError, match="does not exist"):
         read_recipe(tmp_path / "none.toml")
     with pytest.raises(InputError, match=r"like train.batch_size=64, got 'batch'"):
         read_recipe(write(tmp_path, TEXT), ["batch"])
