@@ -50,7 +50,7 @@ def test_it_is_listed() -> None:
     assert "toy: cubes in a row" in run("evaluate", "--list")
     (row,) = [row for row in needs() if row.name == "toy"]
     assert [record.name for record in row.networks] == ["dinov2-vitl14-reg"]
-    with pytest.raises(InputError, match=r"Expected a system out of .*retrieval, toy, got 'toys'"):
+    with pytest.raises(InputError, match=r"Expected a system out of .*retrieval, poisson, toy, got 'toys'"):
         registry.find_system("toys")
 
 

@@ -201,6 +201,10 @@ def _images_text(path: Path) -> list[ColmapImage]:
 
 def _points_text(path: Path) -> ColmapPoints:
     rows, lengths = [], []
+    if not path.stat().st_size:  # converters of other formats write an empty list of points
+        return ColmapPoints(
+            np.zeros(0, np.int64), np.zeros((0, 3)), np.zeros((0, 3), np.uint8), np.zeros(0), np.zeros(0, np.int64)
+        )
     lines = _Lines(path)
     for number, line in lines.records():
         fields = line.split()

@@ -7,10 +7,13 @@ holds the manifest it started from under "from".
 import hashlib
 import json
 import math
+import os
 import re
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote_to_bytes
 
 from annotated_types import Ge, Le, Predicate
 
@@ -22,6 +25,7 @@ __all__ = ["GenerateSettings", "Manifest", "read_manifest", "sha256_of_bytes", "
 
 _KIND = "scenewright generate"
 _FORMAT = 2
+_URI = "file://"
 # Settings that format 1 called otherwise.
 _RENAMED = {"preset": "weights", "fit_places": "fit_layout"}
 
@@ -100,9 +104,8 @@ class Manifest:
 
 def write_manifest(manifest: Manifest, path: str | Path) -> Path:
     """Writes a manifest atomically; returns the path."""
-    text = json.dumps(_as_json(manifest), indent=2, ensure_ascii=False) + "\n"
-    # Bytes of a file name that are no UTF-8 become JSON's escapes, which are read back as those bytes.
-    return write_bytes(path, text.encode(errors="backslashreplace"))
+    text = json.dumps(_mapped(_as_json(manifest), _writable_name), indent=2, ensure_ascii=False) + "\n"
+    return write_bytes(path, text.encode())
 
 
 def read_manifest(path: str | Path) -> Manifest:
@@ -113,12 +116,35 @@ def read_manifest(path: str | Path) -> Manifest:
     """
     path = Path(path)
     with reading(path, "a manifest that `scenewright generate` wrote", "give the .json that lies beside a scene"):
-        return checked(_as_fields(read_json(path, dict)), Manifest)
+        return _with_usable_names(checked(_as_fields(read_json(path, dict)), Manifest))
 
 
 def sha256_of_bytes(content: bytes) -> str:
     """The SHA-256 of bytes in memory, as hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
+
+
+def _mapped(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _mapped(item, change) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_mapped(item, change) for item in value)
+    return change(value) if isinstance(value, str) else value
+
+
+def _writable_name(text: str) -> str:
+    """Paths with bytes that are no UTF-8 stand in JSON as file URIs."""
+    return text if text.encode(errors="ignore").decode() == text else Path(text).as_uri()
+
+
+def _usable_name(text: str) -> str:
+    return os.fsdecode(unquote_to_bytes(text.removeprefix(_URI))) if text.startswith(_URI + "/") else text
+
+
+def _with_usable_names(manifest: Manifest) -> Manifest:
+    settings = GenerateSettings(**_mapped(asdict(manifest.settings), _usable_name))
+    parent = manifest.parent and _with_usable_names(manifest.parent)
+    return replace(manifest, settings=settings, scene_path=_usable_name(manifest.scene_path), parent=parent)
 
 
 def _as_json(manifest: Manifest) -> dict[str, Any]:

@@ -200,7 +200,7 @@ def test_broken_packages_are_named(tmp_path: Path) -> None:
             read_package(WeightsSource(tmp_path))
     entries = {"base_model_id": "a/b", "config_file": "c.yaml", "denoiser_checkpoint": "d.pt"}
     (tmp_path / "iscene_config.json").write_text(json.dumps(entries))
-    for text, message in (("a: [", "not readable YAML"), ("- 1", "Expected a mapping")):
+    for text, message in (("a: [", "is not an I-Scene configuration, or is damaged"), ("- 1", "Expected a mapping")):
         (tmp_path / "c.yaml").write_text(text)
         with pytest.raises(WeightsError, match=message):
             read_package(WeightsSource(tmp_path))

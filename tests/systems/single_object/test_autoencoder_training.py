@@ -48,7 +48,9 @@ def colour_error(task: TextureVAETask, batch: dict[str, Tensor]) -> tuple[float,
 def test_mini_texture_recipe_soon_tells_colours_apart():
     """New objects at every step: a fixed batch can be learned by heart where the latent holds no colour."""
     task = mini_task("model.encoder.num_blocks=[0, 0, 0, 1]", "model.decoder.num_blocks=[1, 0, 0, 0]")
-    optimizer = torch.optim.AdamW(task.network.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=0.0)
+    optimizer = torch.optim.AdamW(
+        [{"params": list(task.network.parameters()), "rate": 1.0}], lr=1e-3, betas=(0.9, 0.99), weight_decay=0.0
+    )
     for step in range(24):
         set_learning_rate(optimizer, 1e-4 * min(step + 1, 10))
         task.loss(spheres(16, step))["loss"].backward()

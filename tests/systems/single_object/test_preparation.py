@@ -123,7 +123,7 @@ def test_shapes_train_an_autoencoder_whose_latents_train_a_flow(assets: Path, pi
 
 
 def test_other_folders_are_refused(tmp_path: Path):
-    with pytest.raises(InputError, match=r"has no readable recipe\.json"):
+    with pytest.raises(InputError, match=r"recipe\.json' does not exist"):
         encoder_of(tmp_path, nn.Module)
     with pytest.raises(InputError, match=r"Expected a run's folder or a .safetensors"):
         encoder_of(tmp_path / "none.safetensors", nn.Module)
