@@ -21,7 +21,7 @@ from scenewright import cli
 from scenewright.cli.app import app
 from scenewright.data.recipes import DataRecipe
 
-__all__ = ["COMMANDS", "Command", "finish", "make_inputs", "on_write_step", "run", "start", "warm_up"]
+__all__ = ["COMMANDS", "Command", "finish", "make_inputs", "run", "start", "warm_up"]
 
 
 @dataclass(frozen=True)
@@ -127,30 +127,6 @@ def finish(process: int, source: int) -> tuple[int, str]:
 def run(words: Sequence[str], prepare: Callable[[], object] = lambda: None) -> tuple[int, str]:
     """Exit code and output of a command line in a fork."""
     return finish(*start(words, prepare))
-
-
-def on_write_step(folder: Path, act: Callable[[str, str], object]) -> None:
-    """From now on, in this process: `act(what, path)` before every step that changes something below a folder.
-
-    Steps are opening a file to write, making, renaming and removing. What `act` raises is raised by the step. Cannot be
-    undone: for forks only.
-    """
-    below = f"{folder}{os.sep}"
-
-    def hook(event: str, arguments: tuple[object, ...]) -> None:
-        if event == "open":
-            path, _, flags = arguments
-            is_write = isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-        elif event in ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate"):
-            path, is_write = arguments[0], True
-        else:
-            return
-        if is_write and isinstance(path, str | bytes | os.PathLike):
-            name = os.path.abspath(os.fsdecode(path))
-            if name.startswith(below):
-                act(event, name)
-
-    sys.addaudithook(hook)
 
 
 def warm_up(inputs: Path, out: Path, commands: Sequence[Command] = COMMANDS) -> None:

@@ -1,7 +1,9 @@
 """`python -m tests.fuzz`: damaged files for every reader, and a table of what came of them."""
 
 import argparse
+import logging
 import sys
+import warnings
 from pathlib import Path
 
 import torch
@@ -18,6 +20,8 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="a folder for inputs that broke something")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    logging.disable()
+    warnings.simplefilter("ignore")
     names = options.target or sorted(TARGETS)
     each = -(-options.inputs // len(names))
     outcomes = [_shown(name, each, options.seed, options.keep) for name in names]

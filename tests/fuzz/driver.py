@@ -118,6 +118,7 @@ def _run(name: str, inputs: int, seed: int, keep: Path | None) -> Iterator[tuple
                 kept[0] += 1
                 if keep is not None and not kept[1]:
                     kept[1] = str(_kept(keep, name, number, file, content, fault))
+                    events.clear()
             (folder / file).write_bytes(sound[file])
             if (number + 1) % 50 == 0:
                 yield number + 1, None

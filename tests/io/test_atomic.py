@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from scenewright.errors import InputError
-from scenewright.io.atomic import atomic_path, check_writable, make_folder, write_bytes, write_together
+from scenewright.io.atomic import atomic_path, check_writable, make_folder, tidy, write_bytes, write_together
+from tests.support.write_steps import killed_at
 
 OLD, NEW = b"old" * 1000, b"new" * 2000
 
@@ -58,30 +59,16 @@ def in_fork(work: Callable[[], object]) -> int:
     os._exit(0)
 
 
-def killed_before_call(number: int, work: Callable[[], object]) -> bool:
-    """Whether a fork that does the work was killed before its call of that number to the system."""
+def killed_before_step(number: int, folder: Path) -> bool:
+    """Whether writing the set was killed before the step of that number, or ended without so many."""
     left = number
 
-    def counted(function: Callable[..., object]) -> Callable[..., object]:
-        def call(*arguments: object, **options: object) -> object:
-            nonlocal left
-            left -= 1
-            if left < 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return function(*arguments, **options)
+    def is_now(step: str, path: Path) -> bool:
+        nonlocal left
+        left -= 1
+        return left < 0
 
-        return call
-
-    def run() -> None:
-        for name in ("open", "replace", "fsync", "unlink", "mkdir", "rmdir", "ftruncate", "write"):
-            setattr(os, name, counted(getattr(os, name)))
-        for name in ("write_bytes", "unlink", "mkdir"):
-            setattr(Path, name, counted(getattr(Path, name)))
-        work()
-
-    code = in_fork(run)
-    assert code in (0, -signal.SIGKILL)
-    return code != 0
+    return killed_at(folder, is_now, lambda: write_set(folder, NEW))
 
 
 @pytest.mark.parametrize("is_over_older", [False, True])
@@ -91,7 +78,7 @@ def test_a_kill_at_any_step_leaves_no_torn_or_mixed_set_and_the_next_run_tidies_
         folder = make_folder(tmp_path / str(number))
         if is_over_older:
             write_set(folder, OLD)
-        was_killed = killed_before_call(number, lambda folder=folder: write_set(folder, NEW))
+        was_killed = killed_before_step(number, folder)
         contents = {name: (folder / name).read_bytes() for name in names if (folder / name).exists()}
         assert set(contents.values()) <= {OLD, NEW}
         if "scene.json" in contents:
@@ -102,7 +89,7 @@ def test_a_kill_at_any_step_leaves_no_torn_or_mixed_set_and_the_next_run_tidies_
         if not was_killed:
             break
         number += 1
-    assert number > 20
+    assert number > 12
 
 
 def test_what_a_killed_process_left_is_removed_with_what_lies_in_it(tmp_path):
@@ -114,6 +101,9 @@ def test_what_a_killed_process_left_is_removed_with_what_lies_in_it(tmp_path):
         (tmp_path / name / "a folder of a library").mkdir(parents=True)
         (tmp_path / name / "a.bin").write_bytes(b"half")
     write_bytes(target, b"whole")
+    assert os.listdir(tmp_path) == ["a.bin"]
+    (tmp_path / names[0]).mkdir()
+    tidy(target)
     assert os.listdir(tmp_path) == ["a.bin"]
 
 

@@ -1,50 +1,39 @@
 """Runs of a capture that are killed at any moment end, resumed, in the same bytes."""
 
-import multiprocessing
-import random
-import signal
-import sys
-from multiprocessing.context import ForkServerContext, ForkServerProcess
+from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
-from scenewright.runs.captures import stage_folder
-from tests.runs import killed_run
+from scenewright.runs.captures import CaptureSettings, run_capture, stage_folder
+from scenewright.systems.genrecon.system import GenReconSystem
+from tests.support.write_steps import killed_at
+from tests.systems.genrecon.test_pipeline import OPTIONS
+from tests.systems.genrecon.tiny import TinyNetworks
 from tests.systems.genrecon.tiny_capture import write_capture
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 # Round every kind of file: a stage's data, the note that it is done, the scene, its facts.
-MOMENTS: tuple[tuple[int, killed_run.When], ...] = ((1, "after"), (2, "after"), (4, "before"), (5, "after"))
-
-
-def start(context: ForkServerContext, folder: Path, out: Path, count: int, when: killed_run.When) -> ForkServerProcess:
-    process = context.Process(target=killed_run.run, args=(folder, out, count, when))
-    process.start()
-    return process
+MOMENTS = (
+    ("os.rename", "views.json"),
+    ("shutil.rmtree", ".views.json.partial"),
+    ("os.rename", "structures.safetensors"),
+    ("os.rename", "textures.json"),
+    ("os.mkdir", ".room.glb.partial"),
+    ("os.rename", "room.glb"),
+)
 
 
 def test_killed_runs_end_in_the_same_bytes(tmp_path: Path) -> None:
-    folder = write_capture(tmp_path / "capture", count=4)
-    whole, again = tmp_path / "whole.glb", tmp_path / "again.glb"
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([killed_run.__name__])
-    reference = start(context, folder, whole, 0, "never")
-    for count, when in MOMENTS:
-        process = start(context, folder, again, count, when)
-        process.join()
-        assert process.exitcode == -signal.SIGKILL
+    folder = write_capture(tmp_path / "capture", count=3)
+    settings = CaptureSettings(folder, metres_per_unit=2.0)
+    system = GenReconSystem(TinyNetworks(), replace(OPTIONS, finish=replace(OPTIONS.finish, texture_size=128)))
+    whole, again = tmp_path / "whole" / "room.glb", tmp_path / "again" / "room.glb"
+    for path in (whole, again):
+        path.parent.mkdir()
+    run_capture(settings, whole, system=system)
+    for moment in MOMENTS:
+        is_moment = lambda step, path, moment=moment: (step, path.name) == moment  # noqa: E731
+        assert killed_at(again.parent, is_moment, lambda: run_capture(settings, again, system=system, resume=True))
         assert not again.exists()
     assert (stage_folder(again) / "views.safetensors").is_file()
-    moments = random.Random(0)
-    for _ in range(2):
-        process = start(context, folder, again, 0, "never")
-        process.join(moments.uniform(0.05, 0.6))
-        process.kill()
-        process.join()
-    process = start(context, folder, again, 0, "never")
-    process.join()
-    reference.join()
-    assert process.exitcode == reference.exitcode == 0
+    run_capture(settings, again, system=system, resume=True)
+    assert {path.name for path in again.parent.iterdir()} == {path.name for path in whole.parent.iterdir()}
     assert again.read_bytes() == whole.read_bytes()
-    assert not stage_folder(again).exists()

@@ -43,17 +43,17 @@ class ArchiveFiles(Mapping[str, bytes]):
             InputError: the file is not a readable zip.
         """
         self.path = path
-        with self.reading():
-            self._zip = open_zip(path)
         self.refused: list[str] = []
         self._members: dict[str, zipfile.ZipInfo] = {}
-        for info in self._zip.infolist()[:_MAX_FILES]:
-            if info.is_dir():
-                continue
-            try:
-                self._members[archive_path("", info.filename)] = info
-            except InputError:
-                self.refused.append(info.filename)
+        with self.reading():
+            self._zip = open_zip(path)
+            for info in self._zip.infolist()[:_MAX_FILES]:
+                if info.filename.endswith("/"):
+                    continue
+                try:
+                    self._members[archive_path("", info.filename)] = info
+                except InputError:
+                    self.refused.append(info.filename)
 
     def __getitem__(self, name: str) -> bytes:
         info = self._members[name]

@@ -23,7 +23,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["atomic_path", "check_writable", "flush", "make_folder", "remove", "write_bytes", "write_together"]
+__all__ = ["atomic_path", "check_writable", "flush", "make_folder", "remove", "tidy", "write_bytes", "write_together"]
 
 # Processes that write to one place at the same time and find each other's temporary names; more take random names.
 _SLOTS = 8
@@ -94,6 +94,14 @@ def remove(path: str | Path) -> None:
             flush(path.absolute().parent)
 
 
+def tidy(*paths: str | Path) -> None:
+    """Removes what killed processes left that wrote to these places, where the files themselves are kept."""
+    if fcntl is not None:
+        for path in map(Path, paths):
+            with suppress(OSError):
+                _remove_abandoned(path, 0)
+
+
 def make_folder(path: str | Path) -> Path:
     """The folder, made with all above it where it does not exist.
 
@@ -131,9 +139,11 @@ class _Draft:
         self.path, self._folder, self._handle = folder / name, folder, handle
 
     def close(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)  # errors: such as a file system that became read-only
-        if self._handle is not None:
-            os.close(self._handle)
+        try:
+            shutil.rmtree(self._folder, ignore_errors=True)  # errors: such as a file system that became read-only
+        finally:
+            if self._handle is not None:
+                os.close(self._handle)
 
 
 @contextmanager
@@ -192,7 +202,7 @@ def _taken(target: Path, slot: int) -> _Draft | None:
 
 def _remove_abandoned(target: Path, slot: int) -> None:
     """Removes what killed processes left that wrote to the same place at the same time."""
-    while slot < _SLOTS and target.with_name(f"{_hidden_name(target)}{slot}").exists():
+    while slot < _SLOTS and target.with_name(f"{_hidden_name(target)}{slot or ''}").exists():
         if (draft := _taken(target, slot)) is not None:
             draft.close()
         slot += 1

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from scenewright.errors import InputError
 from scenewright.files import Number, Row3, checked, read_json, reading
-from scenewright.io.atomic import atomic_path, make_folder
+from scenewright.io.atomic import atomic_path, make_folder, tidy
 from scenewright.io.data_file import data_fingerprint, load_data, save_data
 from scenewright.io.images import save_image
 from scenewright.systems.inspace.box_decoding import FoundBoxes
@@ -78,6 +78,7 @@ class StageFiles:
         if self.folder is None:
             return make()
         path, key = self.folder / f"{name}.safetensors", data_fingerprint(inputs)
+        tidy(path, path.with_suffix(".png"))
         record = _record_of(path)
         if record is not None and record.key == key and isinstance(record.value, kind):
             value = record.value
@@ -103,6 +104,7 @@ class StageFiles:
         if self.folder is None:
             return make()
         path, key = self.folder / "boxes.json", data_fingerprint(inputs)
+        tidy(path, path.with_suffix(".png"))
         if path.is_file():
             stored = _read_json(path)
             if stored.get("made_from") == key:
