@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-__all__ = ["SILENT", "Advance", "Progress", "by_fraction", "ignore", "within"]
+__all__ = ["SILENT", "Advance", "Progress", "ignore", "within"]
 
 Advance = Callable[[int, int], None]
 """Receives (done, total) of one stage."""
@@ -51,19 +51,3 @@ class _Within:
 
     def stage(self, name: str) -> Advance:
         return self.progress.stage(f"{self.name}: {name}")
-
-
-def by_fraction(progress: Progress) -> Callable[[str, float], None]:
-    """A function of (stage, fraction of it that is done) for work that counts nothing; a new name begins a stage."""
-    current: tuple[str, Advance] = ("", ignore)
-
-    def report(name: str, fraction: float) -> None:
-        nonlocal current
-        if name != current[0]:
-            current = (name, progress.stage(name))
-        current[1](round(fraction * _PARTS), _PARTS)
-
-    return report
-
-
-_PARTS = 1000

@@ -10,11 +10,11 @@ from scenewright.metrics.point_clouds import cloud_distances, normalize_per_axis
 from scenewright.metrics.registration.filterreg import (
     FilterRegConfig,
     FilterRegResult,
-    dense_gaussian_sums,
     run_filterreg,
 )
 from scenewright.metrics.registration.permutohedral import gaussian_sums
 from tests.conformance.case import Case
+from tests.support.gaussian_sums import dense_gaussian_sums
 from tests.support.metrics import on_white
 
 # The notes give the dense loop for information; beyond this many pairs it would take minutes.

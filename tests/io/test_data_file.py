@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from scenewright.errors import InputError
-from scenewright.geometry.mesh.surface_color import AttributeField, Placed, SplatField, VertexColorField, VoxelField
+from scenewright.geometry.mesh.surface_color import AttributeField, Placed, SplatField, VoxelField
 from scenewright.geometry.rotation import compose_similarity
 from scenewright.io.data_file import load_data, save_data
 from scenewright.sparse.tensor import SparseTensor, VoxelSet
@@ -20,6 +20,7 @@ from scenewright.systems.assembly.structures import LayoutErrors, PlacedStructur
 from scenewright.systems.mini.picture_colors import OverlaidField, picture_field
 from scenewright.types import Camera, Gaussians, Mesh, SparseVoxels
 from tests.geometry.shapes import icosphere
+from tests.support.color_fields import VertexColorField
 
 POINTS = torch.rand(40, 3, generator=torch.Generator().manual_seed(0)) - 0.5
 

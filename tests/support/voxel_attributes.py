@@ -1,6 +1,6 @@
 """Voxels with materials of a whole object, in one call."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -13,6 +13,7 @@ from scenewright.geometry.ovoxel.volumetric_attributes import (
     voxelize_textured_triangles,
 )
 from scenewright.geometry.ovoxel.voxelize import Lattice
+from scenewright.progress import Advance, ignore
 from scenewright.types import Mesh, SparseVoxels
 
 
@@ -20,7 +21,7 @@ def mesh_to_voxel_attributes(
     parts: Sequence[Mesh],
     resolution: int,
     num_threads: int | None = None,
-    progress: Callable[[float], None] | None = None,
+    progress: Advance = ignore,
 ) -> SparseVoxels:
     """PBR voxels of an object inside [-0.5, 0.5]^3: uint8 `base_color` [N, 3], `metallic`, `roughness`, `alpha` [N, 1].
 

@@ -13,10 +13,6 @@ def convert(
     target: Annotated[Path, typer.Argument(help="The file to write; its suffix chooses the format.")],
     resolution: Annotated[int, typer.Option(min=8, max=4096, help="Voxels per side, from meshes to voxels.")] = 512,
     compression: Annotated[str, typer.Option(help="Of .vxz files: none, deflate, lzma or zstd.")] = "lzma",
-    faithful: Annotated[
-        bool,
-        typer.Option("--faithful", help="Voxels keep thin parts that the published conversion loses; much slower."),
-    ] = False,
     colliders: Annotated[
         str,
         typer.Option(
@@ -36,7 +32,6 @@ def convert(
             source,
             target,
             resolution=resolution,
-            faithful=faithful,
             compression=compression,
             colliders=colliders,
             welded=welded,

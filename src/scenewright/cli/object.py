@@ -113,7 +113,7 @@ def object_command(
     with progress_bar() as progress:
         networks = load_backbone(
             spec.name,
-            WeightsSource(weights or spec.repository, offline, lambda line: progress(line, 0.0)),
+            WeightsSource(weights or spec.repository, offline, progress.say),
             resolution=resolution,
             multi_image=multi_image,
             device=chosen,

@@ -27,11 +27,12 @@ class ProgressBar:
 
     def stage(self, name: str) -> Advance:
         """Names the stage beside the bar, at its beginning."""
-        self(name, 0.0)
+        self.say(name)
         return lambda done, total: self._bar.update(self._task, completed=done, total=max(total, 1))
 
-    def __call__(self, name: str, fraction: float) -> None:
-        self._bar.update(self._task, description=f"{self._title} {name}".strip(), completed=fraction, total=1)
+    def say(self, line: str) -> None:
+        """A line beside the bar, which begins anew."""
+        self._bar.update(self._task, description=f"{self._title} {line}".strip(), completed=0, total=1)
 
 
 @contextmanager

@@ -48,7 +48,7 @@ def texture(
     chosen = choose_device(device)
     with progress_bar() as progress:
         texturer = Texturer.from_pretrained(
-            WeightsSource(weights, offline, lambda line: progress(line, 0.0)),
+            WeightsSource(weights, offline, progress.say),
             device=chosen,
             dtype=None if dtype == "auto" else choose_dtype(dtype, chosen),
         )

@@ -16,7 +16,7 @@ from scenewright.io.formats import FORMATS, readable, writable
 from scenewright.io.rigid_bodies import with_physics
 from scenewright.io.voxel_file import DEFAULT_RESOLUTION, load_ovoxel, save_ovoxel
 from scenewright.io.vxz import VxzOptions
-from scenewright.progress import SILENT, Progress
+from scenewright.progress import SILENT, Progress, within
 
 __all__ = ["convert"]
 
@@ -28,7 +28,6 @@ def convert(
     target: str | Path,
     *,
     resolution: int = DEFAULT_RESOLUTION,
-    faithful: bool = False,
     compression: str = "lzma",
     colliders: str = "hull",
     welded: bool = False,
@@ -39,8 +38,6 @@ def convert(
 
     Args:
         resolution: voxels per side, from meshes to O-Voxel.
-        faithful: give thin parts, which the published conversion to O-Voxel loses or displaces, voxels of their own
-            (`faithful_dual_grid`); takes 10 to 1,000 times as long.
         compression: of `.vxz` files: none, deflate, lzma or zstd.
         colliders: of files for simulators: hull, decomposition, box or none.
         welded: no object of such a file moves.
@@ -70,8 +67,5 @@ def convert(
     from scenewright.geometry.ovoxel.voxelize_object import object_to_ovoxel  # compiled kernels: slow to import
 
     parts = [part for item in scene.objects for part in item.placed_parts()]
-    advance = progress.stage(f"voxels at {resolution}^3")
-    voxels = object_to_ovoxel(
-        parts, resolution, progress=lambda done: advance(round(100 * done), 100), faithful=faithful
-    )
+    voxels = object_to_ovoxel(parts, resolution, progress=within(progress, f"voxels at {resolution}^3"))
     return save_ovoxel(voxels, target, options)

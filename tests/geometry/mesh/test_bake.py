@@ -8,12 +8,13 @@ from scenewright.geometry.color import linear_from_srgb, srgb_from_linear
 from scenewright.geometry.mesh.bake import BakedTexture, bake, fill_gutters, texel_surface
 from scenewright.geometry.mesh.material_bake import material_from_bake
 from scenewright.geometry.mesh.normal_map import bake_normal_map, smooth_vertex_normals
-from scenewright.geometry.mesh.surface_color import SplatField, VertexColorField, VoxelField
+from scenewright.geometry.mesh.surface_color import SplatField, VoxelField
 from scenewright.geometry.mesh.tangents import vertex_tangents
 from scenewright.geometry.mesh.triangle_tree import TriangleTree
 from scenewright.geometry.mesh.uv import unwrap
 from scenewright.types import Gaussians, Mesh, SparseVoxels
 from tests.geometry.shapes import all_voxels, icosphere
+from tests.support.color_fields import VertexColorField
 
 
 def square() -> Mesh:
@@ -64,8 +65,8 @@ class TestBake:
 
     def test_progress_ends_at_one(self):
         seen = []
-        bake(square(), lambda points: points, 8, progress=seen.append)
-        assert seen[-1] == 1.0
+        bake(square(), lambda points: points, 8, progress=lambda done, total: seen.append((done, total)))
+        assert seen[-1] == (64, 64)
 
     def test_first_of_overlapping_triangles_wins(self):
         mesh = square()

@@ -11,9 +11,10 @@ from scenewright.geometry.isosurface.mesh_extraction import extract_mesh
 from scenewright.geometry.mesh.edges import edge_table
 from scenewright.geometry.mesh.finish import finish_mesh
 from scenewright.geometry.mesh.finish_options import FinishOptions
-from scenewright.geometry.mesh.surface_color import VertexColorField
 from scenewright.types import Mesh
 from tests.geometry.shapes import all_voxels, corner_positions, empty_mesh, features_of_distance, icosphere, to_trimesh
+from tests.support.color_fields import VertexColorField
+from tests.support.progress import Recorder
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,9 @@ def decoded() -> Mesh:
 
 def test_decoder_output_becomes_a_closed_textured_sphere(decoded):
     assert to_trimesh(decoded).body_count == 2
-    stages = []
+    progress = Recorder()
     options = FinishOptions(max_faces=1500, texture_size=128, remove_invisible=True, num_views=60, view_size=256)
-    result = finish_mesh(decoded, VertexColorField(decoded), options, lambda stage, fraction: stages.append(stage))
+    result = finish_mesh(decoded, VertexColorField(decoded), options, progress)
     assert len(result.faces) <= 1500
     sphere = to_trimesh(result)
     sphere.merge_vertices(merge_tex=True, merge_norm=True)
@@ -57,7 +58,7 @@ def test_decoder_output_becomes_a_closed_textured_sphere(decoded):
     torch.testing.assert_close(red.mean(), torch.tensor(2.0).sigmoid(), atol=0.01, rtol=0)
     assert result.vertex_colors is None
     torch.testing.assert_close(result.vertex_normals.norm(dim=1), torch.ones(len(result.vertices)), atol=1e-5, rtol=0)
-    assert list(dict.fromkeys(stages)) == ["clean", "simplify", "unwrap", "bake", "done"]
+    assert progress.stages == ["clean", "simplify", "unwrap", "bake"]
 
 
 def test_colours_come_from_the_fine_surface():

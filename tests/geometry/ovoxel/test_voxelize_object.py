@@ -10,6 +10,7 @@ from scenewright.io.glb import load_glb
 from scenewright.io.voxel_file import load_ovoxel, save_ovoxel
 from scenewright.types import DualGrid, Mesh, OVoxel, PBRMaterial
 from tests.geometry.ovoxel.test_volumetric_attributes import square
+from tests.support.progress import Recorder
 
 DECKCHAIR = Path(__file__).parents[2] / "data" / "furniture" / "b0_deckchair.glb"
 
@@ -31,12 +32,11 @@ def test_an_object_of_flat_colour_keeps_it_there_and_back():
 
 def test_furniture_becomes_one_set_of_voxels():
     parts = [part for scene_object in load_glb(DECKCHAIR).objects for part in scene_object.parts]
-    seen: list[float] = []
-    voxels = object_to_ovoxel(parts, 64, progress=seen.append)
+    progress = Recorder()
+    voxels = object_to_ovoxel(parts, 64, progress=progress)
     widths = {name: tuple(value.shape[1:]) for name, value in voxels.materials.items()}
     assert widths == {"base_color": (3,), "metallic": (1,), "roughness": (1,), "alpha": (1,)}
-    assert seen == sorted(seen)
-    assert seen[-1] == 1.0
+    assert progress.stages == ["surface", "materials"]
     # Blue and white stripes on the seat, brown wood elsewhere.
     colors = voxels.materials["base_color"].int()
     assert int((colors[:, 2] - colors[:, 0] > 60).sum()) > 200
@@ -89,64 +89,3 @@ def test_objects_that_make_no_voxels_and_foreign_voxels_are_refused():
     single = DualGrid(torch.tensor([[0, 0, 0]]), torch.full((1, 3), 0.5), torch.ones(1, 3, dtype=torch.bool), 4)
     with pytest.raises(InputError, match="no surface"):
         ovoxel_to_parts(OVoxel(single))
-
-
-def rod(position: tuple[float, float], material: PBRMaterial, thickness: float = 0.002) -> Mesh:
-    """An upright blade from z = -0.37 to 0.37 whose u runs along it; thinner than any voxel here."""
-    x, y = position
-    low, high = torch.tensor([x, y, -0.37]), torch.tensor([x, y, 0.37])
-    wide = torch.tensor([thickness, 0.0, 0.0])
-    vertices = torch.stack([low, low + wide, high + wide, high])
-    uv = torch.tensor([[0.0, 1], [0, 0], [1, 0], [1, 1]])
-    return Mesh(vertices, torch.tensor([[0, 1, 2], [0, 2, 3]]), uv=uv, material=material)
-
-
-def test_thin_parts_are_kept_on_demand_with_their_own_colours():
-    # Half red and half green along the rod, which stands between the grid's lines and so makes no voxel.
-    image = torch.zeros(64, 64, 3, dtype=torch.uint8)
-    image[:, :32, 0], image[:, 32:, 1] = 255, 255
-    base = square(PBRMaterial((0.0, 0.0, 1.0, 1.0), roughness_factor=0.9))
-    thin = rod((0.26, 0.26), PBRMaterial(base_color_texture=image, metallic_factor=0.2, roughness_factor=0.3))
-    published, kept = object_to_ovoxel([base, thin], 16), object_to_ovoxel([base, thin], 16, faithful=True)
-    keys = {tuple(row): index for index, row in enumerate(kept.grid.coords.tolist())}
-    assert list(keys) == sorted(keys)
-    row = torch.tensor([keys[tuple(coord)] for coord in published.grid.coords.tolist()])
-    assert torch.equal(kept.grid.dual_vertices[row], published.grid.dual_vertices)
-    for name in ("base_color", "metallic", "roughness", "alpha"):
-        assert torch.equal(kept.materials[name][row], published.materials[name]), name
-    is_added = torch.ones(len(kept.grid.coords), dtype=torch.bool)
-    is_added[row] = False
-    (mesh,) = ovoxel_to_parts(kept)
-    assert float(mesh.vertices[:, 2].max()) > float(ovoxel_to_parts(published)[0].vertices[:, 2].max()) + 0.2
-    height = (kept.grid.coords[:, 2] + kept.grid.dual_vertices[:, 2]) / 16 - 0.5
-    color = kept.materials["base_color"].int()
-    # The rod reaches from -0.46 to 0.46 of the cube; colours blend at its middle and ends, and at the square (0.125).
-    for middle, expected in ((-0.22, [255, 0, 0]), (0.28, [0, 255, 0])):
-        chosen = color[is_added & ((height - middle).abs() < 0.12)]
-        assert len(chosen) > 3
-        assert int((chosen - torch.tensor(expected)).abs().max()) <= 1
-    below = is_added & (height < -0.1)
-    assert kept.materials["roughness"][below].unique().tolist() == [76]
-    assert kept.materials["metallic"][below].unique().tolist() in ([50], [51])
-
-
-def test_an_object_of_nothing_but_a_crumb_needs_completion():
-    # Two specks at opposite corners of the cube span it; neither crosses a grid edge.
-    speck = torch.tensor([[0.0, 0, 0], [0.01, 0, 0], [0, 0.01, 0]])
-    pieces = [
-        Mesh(speck, torch.tensor([[0, 1, 2]]), material=PBRMaterial((1.0, 0.0, 0.0, 1.0))),
-        Mesh(1 - speck, torch.tensor([[0, 1, 2]]), material=PBRMaterial((0.0, 1.0, 0.0, 1.0))),
-    ]
-    with pytest.raises(InputError, match="higher resolution"):
-        object_to_ovoxel(pieces, 16)
-    voxels = object_to_ovoxel(pieces, 16, faithful=True)
-    assert len(voxels.grid.coords) == 8
-    is_low = voxels.grid.coords[:, 0] < 8
-    assert voxels.materials["base_color"][is_low].unique(dim=0).tolist() == [[255, 0, 0]]
-    assert voxels.materials["base_color"][~is_low].unique(dim=0).tolist() == [[0, 255, 0]]
-
-
-def test_a_line_stays_nothing_with_completion():
-    line = Mesh(torch.tensor([[0.0, 0, 0], [1, 0, 0], [2, 0, 0]]), torch.tensor([[0, 1, 2]]))
-    with pytest.raises(InputError, match="without area"):
-        object_to_ovoxel([line], 16, faithful=True)

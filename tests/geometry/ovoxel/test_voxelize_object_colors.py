@@ -91,7 +91,7 @@ def largest_around(values: torch.Tensor) -> torch.Tensor:
 )
 def test_colours_of_furniture_are_those_of_its_textures_within_quantisation(name, least):
     parts = [part for scene_object in load_glb(FURNITURE / f"{name}.glb").objects for part in scene_object.parts]
-    voxels = object_to_ovoxel(parts, RESOLUTION, faithful=True)
+    voxels = object_to_ovoxel(parts, RESOLUTION)
     points, colors = surface_samples(parts, 400_000)
     cell = cells_of(points)
     index = cell[:, None].expand(-1, 3)

@@ -7,8 +7,9 @@ from scipy.spatial.transform import Rotation
 
 from scenewright.errors import InputError
 from scenewright.metrics.registration import Similarity, filterreg, icp, robust_icp
-from scenewright.metrics.registration.filterreg import dense_gaussian_sums, mean_pair_variance, run_filterreg
+from scenewright.metrics.registration.filterreg import mean_pair_variance, run_filterreg
 from scenewright.metrics.registration.permutohedral import gaussian_sums
+from tests.support.gaussian_sums import dense_gaussian_sums
 
 
 def chair(seed: int, count: int = 1500) -> np.ndarray:

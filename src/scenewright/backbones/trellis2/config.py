@@ -22,7 +22,6 @@ __all__ = [
     "TEXTURE_DECODER",
     "TEXTURE_ENCODER",
     "TEXTURE_FLOW_512",
-    "TEXTURE_FLOW_1024",
     "TEXTURE_SAMPLER",
     "FlowConfig",
     "SparseUNetConfig",
@@ -101,7 +100,6 @@ STRUCTURE_FLOW = FlowConfig(
 SHAPE_FLOW_512 = replace(STRUCTURE_FLOW, resolution=32, in_channels=32, out_channels=32)
 SHAPE_FLOW_1024 = replace(SHAPE_FLOW_512, resolution=64)
 TEXTURE_FLOW_512 = replace(SHAPE_FLOW_512, in_channels=64)
-TEXTURE_FLOW_1024 = TEXTURE_FLOW_512
 
 SHAPE_ENCODER = SparseUNetConfig(
     model_channels=(64, 128, 256, 512, 1024),

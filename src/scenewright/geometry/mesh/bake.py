@@ -18,12 +18,12 @@ from numba import njit
 from torch import Tensor
 
 from scenewright.errors import InputError
+from scenewright.progress import Advance, ignore
 from scenewright.types import Mesh
 
 __all__ = ["BakedTexture", "TexelSurface", "bake", "fill_gutters", "texel_surface"]
 
 Sampler = Callable[[Float[Tensor, "M 3"]], Float[Tensor, "M C"]]
-Progress = Callable[[float], None]
 
 _CHUNK = 1 << 20
 
@@ -61,7 +61,7 @@ def bake(
     *,
     project: Sampler | None = None,
     margin: int = 8,
-    progress: Progress | None = None,
+    progress: Advance = ignore,
 ) -> BakedTexture:
     """A texture of `size` x `size` texels with `sample`'s attributes on the surface of `mesh`.
 
@@ -70,7 +70,6 @@ def bake(
         sample: attributes at points of the mesh's frame, called with at most 1,048,576 points at a time.
         project: moves points before they are sampled, e.g. on to the surface the mesh was simplified from.
         margin: texels round each chart that continue its border; farther ones get a smooth blend of all charts.
-        progress: called with the fraction done.
 
     Raises:
         InputError: the mesh has no texture coordinates, or none of its triangles covers a texel.
@@ -81,8 +80,7 @@ def bake(
     for start in range(0, len(points), _CHUNK):
         chunk = points[start : start + _CHUNK]
         results.append(sample(chunk if project is None else project(chunk)))
-        if progress is not None:
-            progress(min(start + _CHUNK, len(points)) / len(points))
+        progress(min(start + _CHUNK, len(points)), len(points))
     return fill_gutters(surface, torch.cat(results), margin=margin)
 
 

@@ -12,13 +12,12 @@ to the mesh's device.
 """
 
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 
 from scenewright.errors import InputError
-from scenewright.geometry.mesh.bake import Progress, bake, texel_surface
+from scenewright.geometry.mesh.bake import bake, texel_surface
 from scenewright.geometry.mesh.components import remove_floaters
 from scenewright.geometry.mesh.finish_options import FinishOptions
 from scenewright.geometry.mesh.holes import fill_holes
@@ -33,13 +32,13 @@ from scenewright.geometry.mesh.smoothing import smooth
 from scenewright.geometry.mesh.surface_color import AttributeField
 from scenewright.geometry.mesh.triangle_tree import TriangleTree
 from scenewright.geometry.mesh.uv import unwrap
+from scenewright.progress import SILENT, Advance, Progress, ignore
 from scenewright.types import Mesh
 
 __all__ = ["bake_material", "clean_surface", "finish_mesh", "reduce_surface"]
 
 logger = logging.getLogger(__name__)
 
-StageProgress = Callable[[str, float], None]
 _DEFAULT = FinishOptions()
 
 
@@ -47,31 +46,28 @@ def finish_mesh(
     mesh: Mesh,
     attributes: AttributeField | None,
     options: FinishOptions = _DEFAULT,
-    progress: StageProgress | None = None,
+    progress: Progress = SILENT,
 ) -> Mesh:
     """A cleaned, simplified mesh with vertex normals, and with texture and material where `attributes` are given.
 
     Args:
         attributes: what to bake; None leaves out unwrapping and textures (a normal map alone needs attributes too).
-        progress: called with the stage's name and the fraction of it that is done.
 
     Raises:
         InputError: the mesh has no surface (also none left after cleaning), a NaN vertex or a bad index.
     """
-    report = progress or (lambda stage, fraction: None)
     device = mesh.vertices.device
-    report("clean", 0.0)
+    progress.stage("clean")
     fine = clean_surface(_on_cpu(mesh), options)
-    report("simplify", 0.0)
+    progress.stage("simplify")
     coarse = reduce_surface(fine, options)
     coarse = replace(coarse, vertex_normals=smooth_vertex_normals(coarse))
     if attributes is not None:
-        report("unwrap", 0.0)
+        progress.stage("unwrap")
         coarse = unwrap(
             coarse, texture_size=options.texture_size, padding=options.uv_padding, method=options.unwrap_method
         )
-        coarse = bake_material(coarse, fine, attributes, options, lambda done: report("bake", done))
-    report("done", 1.0)
+        coarse = bake_material(coarse, fine, attributes, options, progress.stage("bake"))
     return _on_device(coarse, device)
 
 
@@ -109,7 +105,7 @@ def reduce_surface(mesh: Mesh, options: FinishOptions) -> Mesh:
 
 
 def bake_material(
-    mesh: Mesh, fine: Mesh, attributes: AttributeField, options: FinishOptions, progress: Progress | None = None
+    mesh: Mesh, fine: Mesh, attributes: AttributeField, options: FinishOptions, progress: Advance = ignore
 ) -> Mesh:
     """`mesh` (with `uv` and normals) with a material baked from `attributes` at the closest points of `fine`.
 

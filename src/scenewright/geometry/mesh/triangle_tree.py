@@ -20,7 +20,7 @@ from scenewright.errors import InputError
 from scenewright.geometry.threads import torch_threads_kept
 from scenewright.types import Mesh
 
-__all__ = ["SurfacePoints", "TriangleTree", "closest_points", "on_triangle"]
+__all__ = ["SurfacePoints", "TriangleTree", "closest_points"]
 
 _LEAF_SIZE = 4
 _CHUNK = 2048
@@ -132,7 +132,7 @@ def _on_segment(px, py, pz, ax, ay, az, bx, by, bz):
 
 @njit(cache=True)
 @no_type_check
-def on_triangle(px, py, pz, t):
+def _on_triangle(px, py, pz, t):
     """Squared distance and barycentric coordinates of the point of triangle `t` closest to p (any triangle, any p)."""
     ux, uy, uz = t[1, 0] - t[0, 0], t[1, 1] - t[0, 1], t[1, 2] - t[0, 2]
     vx, vy, vz = t[2, 0] - t[0, 0], t[2, 1] - t[0, 1], t[2, 2] - t[0, 2]
@@ -172,7 +172,7 @@ def _closest(queries, corners, leaf_start, low, high):
         for query in range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, num_queries)):
             x, y, z = queries[query, 0], queries[query, 1], queries[query, 2]
             best_row = row_guess
-            best, a, b, c = on_triangle(x, y, z, corners[best_row])
+            best, a, b, c = _on_triangle(x, y, z, corners[best_row])
             stack[0], stack_distance2[0], depth = 0, _box_distance2(x, y, z, low, high, 0), 1
             while depth > 0:
                 depth -= 1
@@ -181,7 +181,7 @@ def _closest(queries, corners, leaf_start, low, high):
                 node = stack[depth]
                 if node >= first_leaf:
                     for row in range(leaf_start[node - first_leaf], leaf_start[node - first_leaf + 1]):
-                        distance2, ra, rb, rc = on_triangle(x, y, z, corners[row])
+                        distance2, ra, rb, rc = _on_triangle(x, y, z, corners[row])
                         if distance2 < best:
                             best, best_row, a, b, c = distance2, row, ra, rb, rc
                     continue

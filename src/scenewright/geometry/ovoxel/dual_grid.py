@@ -10,7 +10,6 @@ Source: microsoft/TRELLIS.2 o-voxel/src/convert/flexible_dual_grid.cpp. Work and
 surface voxels (figures: benchmarks/RESULTS.md).
 """
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -23,6 +22,7 @@ from scenewright.errors import InputError
 from scenewright.geometry.ovoxel.dual_grid_kernels import boundary_edges, slab_dual_grid, slabs_of_simplices
 from scenewright.geometry.ovoxel.voxelize import Lattice, check_surface
 from scenewright.machine import available_cores
+from scenewright.progress import Advance, ignore
 from scenewright.types import DualGrid, Mesh
 
 __all__ = ["DualGridConfig", "mesh_to_dual_grid", "mesh_to_lattice", "slab_starts"]
@@ -50,7 +50,7 @@ def mesh_to_dual_grid(
     mesh: Mesh,
     resolution: int,
     config: DualGridConfig = DualGridConfig(),
-    progress: Callable[[float], None] | None = None,
+    progress: Advance = ignore,
 ) -> DualGrid:
     """The flexible dual grid of a mesh that lies inside [-0.5, 0.5]^3, rows in ascending (x, y, z) order.
 
@@ -59,7 +59,7 @@ def mesh_to_dual_grid(
     Args:
         mesh: use `fit_unit_cube` first where it is larger; vertices are taken as float32.
         resolution: cells per side.
-        progress: called with the finished fraction, from this thread.
+        progress: called from this thread.
 
     Raises:
         InputError: no faces, vertices that are not finite, or a mesh that sticks out of the cube.
@@ -80,7 +80,7 @@ def mesh_to_lattice(
     faces: Int[Tensor, "F 3"],
     lattice: Lattice,
     config: DualGridConfig = DualGridConfig(),
-    progress: Callable[[float], None] | None = None,
+    progress: Advance = ignore,
 ) -> tuple[Int[Tensor, "N 3"], Float[Tensor, "N 3"], Bool[Tensor, "N 3"]]:
     """Coords (int32), dual vertices (in voxels, [0, 1] from the voxel's low corner) and crossed edges on any lattice.
 
@@ -121,8 +121,7 @@ def mesh_to_lattice(
     with ThreadPoolExecutor(config.num_threads or available_cores()) as pool:
         for done, part in enumerate(pool.map(solve, occupied[1:]), start=2):
             parts.append(part)
-            if progress is not None:
-                progress(done / len(occupied))
+            progress(done, len(occupied))
     if not parts:
         parts = [(np.empty((0, 3), np.int32), np.empty((0, 3), np.float32), np.empty((0, 3), np.bool_))]
     columns = (torch.from_numpy(np.concatenate(column)).to(vertices.device) for column in zip(*parts, strict=True))

@@ -10,7 +10,7 @@ Legend: T triangles, N voxels. Frame: grid space, see docs/conventions.md#grid. 
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -28,6 +28,7 @@ from scenewright.geometry.ovoxel.volumetric_attributes_kernels import slab_attri
 from scenewright.geometry.ovoxel.volumetric_attributes_texture import FILTERS, WRAPS, pack_textures
 from scenewright.geometry.ovoxel.voxelize import Lattice, check_surface
 from scenewright.machine import available_cores
+from scenewright.progress import Advance, ignore
 from scenewright.types import Mesh, PBRMaterial, Wrap
 
 __all__ = [
@@ -85,7 +86,7 @@ def voxelize_textured_triangles(
     lattice: Lattice,
     mip_level_offset: float = 0.0,
     num_threads: int | None = None,
-    progress: Callable[[float], None] | None = None,
+    progress: Advance = ignore,
 ) -> tuple[Int[Tensor, "N 3"], dict[str, Float[Tensor, "N channels"]]]:
     """Coords in ascending order, and `base_color` [N, 3], `metallic`, `roughness`, `alpha` [N, 1] and `normal` [N, 3].
 
@@ -126,8 +127,7 @@ def voxelize_textured_triangles(
     with ThreadPoolExecutor(num_threads or available_cores()) as pool:
         for done, part in enumerate(pool.map(voxelize, occupied[1:]), start=2):
             parts.append(part)
-            if progress is not None:
-                progress(done / len(occupied))
+            progress(done, len(occupied))
     coords = torch.from_numpy(np.concatenate([part[0] for part in parts]))
     values = torch.from_numpy(np.concatenate([part[1] for part in parts]))
     widths = {"base_color": 3, "metallic": 1, "roughness": 1, "alpha": 1, "normal": 3}

@@ -6,31 +6,26 @@ Legend: N voxels. Frame: the object fitted to [-0.5, 0.5]^3 (see `fit_unit_cube`
 are not part of O-Voxel. Source: microsoft/TRELLIS.2 o-voxel/o_voxel/convert.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from scenewright.errors import InputError
 from scenewright.geometry.color import linear_from_srgb
 from scenewright.geometry.mesh.parts import face_areas, select_faces
-from scenewright.geometry.mesh.triangle_tree import TriangleTree
 from scenewright.geometry.ovoxel.dual_grid import DualGridConfig, mesh_to_dual_grid
 from scenewright.geometry.ovoxel.dual_grid_mesh import dual_grid_to_mesh
 from scenewright.geometry.ovoxel.dual_grid_quantize import dequantize_dual_grid, quantize_dual_grid
-from scenewright.geometry.ovoxel.faithful.fidelity import faithful_dual_grid
 from scenewright.geometry.ovoxel.volumetric_attributes import (
-    TexturedTriangles,
     attribute_bytes,
     emissive_triangles,
     textured_triangles,
     voxelize_textured_triangles,
 )
-from scenewright.geometry.ovoxel.volumetric_attributes_points import attributes_at_points
 from scenewright.geometry.ovoxel.voxelize import Lattice, check_surface, fit_unit_cube
-from scenewright.sparse.hashing import coord_keys
-from scenewright.types import DualGrid, Mesh, OVoxel, PBRMaterial, merged_mesh
+from scenewright.progress import SILENT, Progress
+from scenewright.types import Mesh, OVoxel, PBRMaterial, merged_mesh
 
 __all__ = ["object_to_ovoxel", "ovoxel_to_parts"]
 
@@ -44,18 +39,12 @@ def object_to_ovoxel(
     parts: Sequence[Mesh],
     resolution: int,
     config: DualGridConfig | None = None,
-    progress: Callable[[float], None] | None = None,
-    *,
-    faithful: bool = False,
+    progress: Progress = SILENT,
 ) -> OVoxel:
     """Surface and materials of an object, fitted to the cube, voxels in ascending (x, y, z) order.
 
     Args:
         parts: the object's meshes in one common frame.
-        faithful: change voxels where the published conversion loses surface or strays from it (`faithful_dual_grid`).
-            A voxel that is new, or whose vertex moved, takes the material of the surface nearest to its vertex; all
-            others keep theirs.
-        progress: called with the finished fraction.
 
     Raises:
         InputError: no triangles, vertices that are not finite, no extent, or all of it smaller than a voxel.
@@ -67,21 +56,13 @@ def object_to_ovoxel(
     parts = _with_area([replace(part, vertices=part.vertices.float()) for part in parts])
     _, centre, scale = fit_unit_cube(torch.cat([part.vertices for part in parts]))
     parts = [replace(part, vertices=(part.vertices - centre) * scale) for part in parts]
-    mesh, num_stages = merged_mesh([Mesh(part.vertices, part.faces) for part in parts]), 3 if faithful else 2
-
-    def stage(number: int) -> Callable[[float], None]:
-        def report(done: float) -> None:
-            if progress is not None:
-                progress((number + done) / num_stages)
-
-        return report
-
-    grid = mesh_to_dual_grid(mesh, resolution, config, stage(0))
-    if not len(grid.coords) and not faithful:
+    mesh = merged_mesh([Mesh(part.vertices, part.faces) for part in parts])
+    grid = mesh_to_dual_grid(mesh, resolution, config, progress.stage("surface"))
+    if not len(grid.coords):
         raise InputError(f"The object crosses no edge of a {resolution}^3 grid; choose a higher resolution.")
     triangles = textured_triangles(parts)
     coords, values = voxelize_textured_triangles(
-        triangles, Lattice.cube(resolution), num_threads=config.num_threads, progress=stage(1)
+        triangles, Lattice.cube(resolution), num_threads=config.num_threads, progress=progress.stage("materials")
     )
     # Both scans make the same voxels by construction: same triangles, same arithmetic, same order.
     if not torch.equal(grid.coords, coords):
@@ -90,12 +71,6 @@ def object_to_ovoxel(
     if glowing is not None:
         _, glow = voxelize_textured_triangles(glowing, Lattice.cube(resolution), num_threads=config.num_threads)
         values["emissive"] = glow["base_color"]
-    if faithful:
-        whole = faithful_dual_grid(grid, mesh, num_threads=config.num_threads, progress=stage(2))
-        if not len(whole.coords):
-            raise InputError("The object has no surface: all of its triangles are without area.")
-        values = _with_changed(values, grid, whole, mesh, triangles, glowing)
-        grid = whole
     stored = dequantize_dual_grid(grid.coords, *quantize_dual_grid(grid), resolution)
     return OVoxel(stored, attribute_bytes(values))
 
@@ -113,39 +88,6 @@ def _with_area(parts: Sequence[Mesh]) -> list[Mesh]:
         if bool(solid.any()):
             kept.append(part if bool(solid.all()) else select_faces(part, solid))
     return kept or list(parts)
-
-
-def _with_changed(
-    values: dict[str, Tensor],
-    grid: DualGrid,
-    whole: DualGrid,
-    mesh: Mesh,
-    triangles: TexturedTriangles,
-    glowing: TexturedTriangles | None,
-) -> dict[str, Tensor]:
-    """Attributes of `grid`'s voxels, and of those that are new or moved in `whole`, in the order of `whole`."""
-    whole_keys, known_keys = (coord_keys(torch.nn.functional.pad(g.coords.long(), (1, 0))) for g in (whole, grid))
-    row = torch.searchsorted(whole_keys, known_keys)
-    is_changed = torch.ones(len(whole_keys), dtype=torch.bool)
-    is_changed[row] = (whole.dual_vertices[row] != grid.dual_vertices).any(1)
-    if not bool(is_changed.any()):
-        return values
-    position = (whole.coords.double() + whole.dual_vertices.double())[is_changed] / whole.resolution - 0.5
-    corners = mesh.vertices.double()[mesh.faces.long()]
-    doubled = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    # A triangle without area makes no voxel, so it colours none either.
-    solid = (doubled != 0).any(1).nonzero()[:, 0]
-    nearest = TriangleTree(Mesh(mesh.vertices, mesh.faces[solid])).query(position)
-    points = (solid[nearest.faces], nearest.barycentric, 1 / whole.resolution)
-    found = attributes_at_points(triangles, *points)
-    if glowing is not None:
-        found["emissive"] = attributes_at_points(glowing, *points)["base_color"]
-    merged = {}
-    for name, known in values.items():
-        merged[name] = known.new_empty(len(is_changed), known.shape[1])
-        merged[name][row] = known
-        merged[name][is_changed] = found[name].to(known)
-    return merged
 
 
 def ovoxel_to_parts(voxels: OVoxel) -> tuple[Mesh, ...]:

@@ -21,7 +21,6 @@ from scenewright.metrics.registration.similarity import Points, Similarity, fit_
 __all__ = [
     "FilterRegConfig",
     "FilterRegResult",
-    "dense_gaussian_sums",
     "filterreg",
     "mean_pair_variance",
     "run_filterreg",
@@ -87,17 +86,6 @@ def mean_pair_variance(source: Points, target: Points) -> float:
     """Mean of |x - y|^2 / 3 over all pairs, at least 1e-4; closed form, no n x m matrix."""
     mean_square = np.square(source).sum(1).mean() + np.square(target).sum(1).mean()
     return max(float(mean_square - 2 * source.mean(0) @ target.mean(0)) / 3, _MIN_VARIANCE)
-
-
-def dense_gaussian_sums(source: Points, target: Points, sigma: float) -> GaussianSums:
-    """The exact Gaussian sums, O(n m): the slow twin of the lattice, for comparison only."""
-    m0, m1 = np.empty(len(source)), np.empty((len(source), 3))
-    for start in range(0, len(source), 256):
-        rows = slice(start, start + 256)
-        squared = np.square(source[rows, None] - target[None]).sum(-1)
-        weight = np.exp(-squared / (2 * sigma**2))
-        m0[rows], m1[rows] = weight.sum(1), weight @ target
-    return GaussianSums(m0, m1, len(target))
 
 
 @njit(cache=True, nogil=True)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 import scenewright
 from scenewright.errors import EmptyStructureError, InputError
-from scenewright.progress import SILENT, Progress, by_fraction, within
+from scenewright.progress import SILENT, Progress, within
 from scenewright.systems.assembly.camera_fit import fit_camera
 from scenewright.systems.assembly.decoding import ObjectDecoder
 from scenewright.systems.assembly.layout_fit import fit_layout, fit_newcomers
@@ -149,7 +149,7 @@ class SceneGenerator:
                     mask=request.objects.regions[index],
                     confidence=None if structures.confidence is None else structures.confidence[row],
                     extras={"num_voxels": len(structures.coords[row]), "attempt": request.attempt(index)},
-                    progress=by_fraction(within(progress, name)),
+                    progress=within(progress, name),
                 )
             if item is None:
                 logger.warning("Object '%s' was not found and is left out; try another seed.", name)

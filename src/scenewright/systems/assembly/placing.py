@@ -13,11 +13,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scenewright.errors import InputError
-from scenewright.geometry.mesh.finish import StageProgress, clean_surface, finish_mesh
+from scenewright.geometry.mesh.finish import clean_surface, finish_mesh
 from scenewright.geometry.mesh.finish_options import FinishOptions
 from scenewright.geometry.mesh.parts import select_faces
 from scenewright.geometry.mesh.surface_color import Placed
 from scenewright.geometry.rotation import compose_similarity
+from scenewright.progress import SILENT, Progress
 from scenewright.systems.assembly.decoding import RawObject
 from scenewright.types import Camera, Gaussians, Mask, Mesh, SceneObject
 
@@ -53,7 +54,7 @@ def placed_object(
     mask: Mask | None = None,
     confidence: float | None = None,
     extras: Mapping[str, Any] | None = None,
-    progress: StageProgress | None = None,
+    progress: Progress = SILENT,
 ) -> SceneObject | None:
     """The finished object with its placement; None where the surface has no extent or nothing of it is left."""
     found = centred(raw)

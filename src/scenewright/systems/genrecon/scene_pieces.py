@@ -7,7 +7,7 @@ Frame: the joint frame (chunk side = 1) until a piece is placed; lengths in fini
 Legend: F faces, N fine voxels.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
@@ -26,6 +26,7 @@ from scenewright.geometry.mesh.remesh import remesh_narrow_band
 from scenewright.geometry.mesh.surface_color import AttributeField, Placed, VoxelField
 from scenewright.geometry.mesh.uv import unwrap
 from scenewright.geometry.rotation import compose_similarity
+from scenewright.progress import Advance, ignore
 from scenewright.systems.genrecon.assembly import faces_of, halving_friendly
 from scenewright.systems.genrecon.lattice import ChunkLattice
 from scenewright.types import Mesh, SparseVoxels
@@ -133,7 +134,7 @@ def baked_piece(
     finish: FinishOptions,
     *,
     max_hole_perimeter: float = 0.0,
-    progress: Callable[[float], None] | None = None,
+    progress: Advance = ignore,
 ) -> Mesh:
     """Some faces of the coarse surface with a texture of their own, in the joint frame.
 

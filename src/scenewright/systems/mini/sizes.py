@@ -6,7 +6,6 @@ from scenewright.backbones.structure_vae import StructureVAEConfig
 from scenewright.backbones.trellis1.config import StructureFlowConfig
 from scenewright.backbones.trellis2.config import FlowConfig, SparseUNetConfig
 from scenewright.samplers.config import SamplerConfig
-from scenewright.systems.inspace.box_network import BoxNetworkConfig
 from scenewright.systems.iscene.config import SceneContextConfig
 from scenewright.systems.scenegen.config import SceneFlowConfig
 
@@ -17,7 +16,6 @@ __all__ = [
     "NUM_TOKENS",
     "OBJECT_FLOW",
     "RESOLUTION",
-    "ROOM_BOXES",
     "ROOM_FACE_SIZE",
     "ROOM_FLOW",
     "ROOM_RESOLUTION",
@@ -126,8 +124,4 @@ ROOM_FACE_SIZE = 128
 ROOM_FLOW = dataclasses.replace(SHAPE_FLOW, in_channels=8, out_channels=8, num_blocks=4)
 """InSpace's coarse flow, in the shape of the shape flow, whose blocks it starts from."""
 
-ROOM_BOXES = BoxNetworkConfig(resolution=ROOM_RESOLUTION, base_channels=8)
-"""InSpace's box network on the coarse cells."""
-
 ROOM_SAMPLER = SamplerConfig(steps=12, guidance_strength=1.0, guidance_interval=(0.3, 1.0), rescale_t=3.0)
-"""Size of the coarse flow."""

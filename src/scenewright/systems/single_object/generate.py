@@ -23,7 +23,7 @@ from scenewright.encoders.preprocess.crop import BackgroundRemover
 from scenewright.errors import EmptyStructureError, InputError
 from scenewright.geometry.mesh.finish import finish_mesh
 from scenewright.geometry.mesh.surface_color import VoxelField
-from scenewright.progress import SILENT, Progress, by_fraction
+from scenewright.progress import SILENT, Progress
 from scenewright.systems.assembly.decoding import Draw, RawObject
 from scenewright.systems.catalogue import refuse_uncleared
 from scenewright.systems.options import DEFAULT, GenerateOptions
@@ -142,7 +142,7 @@ def object_from_pictures(
     if made is None:
         raise EmptyStructureError("The decoder found no surface in the sample; try another seed, or check the picture.")
     finish = spec.finish.overridden(options.finish)
-    mesh = finish_mesh(made.surface, made.field, finish, progress=by_fraction(progress))
+    mesh = finish_mesh(made.surface, made.field, finish, progress=progress)
     provenance = {
         "generator": f"scenewright {scenewright.__version__}",
         "system": f"single_object/{spec.name}",

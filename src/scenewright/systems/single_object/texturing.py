@@ -38,7 +38,7 @@ from scenewright.geometry.mesh.uv import unwrap
 from scenewright.geometry.ovoxel.dual_grid import mesh_to_dual_grid
 from scenewright.geometry.ovoxel.voxelize import fit_unit_cube
 from scenewright.geometry.rotation import compose_similarity
-from scenewright.progress import SILENT, Progress, by_fraction
+from scenewright.progress import SILENT, Progress
 from scenewright.samplers.config import SamplingOverride
 from scenewright.sparse.tensor import packed_voxels
 from scenewright.types import Mesh, Scene, SceneObject, merged_mesh
@@ -99,9 +99,8 @@ class Texturer:
         Raises:
             InputError: the mesh is empty, or all of it is smaller than a voxel.
         """
-        report = by_fraction(progress)
         on_cpu = Mesh(mesh.vertices.detach().cpu(), mesh.faces.cpu())
-        grid = mesh_to_dual_grid(on_cpu, resolution, progress=lambda done: report("voxelize", done))
+        grid = mesh_to_dual_grid(on_cpu, resolution, progress=progress.stage("voxelize"))
         if not len(grid.coords):
             raise InputError(
                 f"The mesh crosses no edge of a grid of {resolution} cells, so it has no voxels; use a higher "
@@ -212,10 +211,10 @@ def _merged(parts: Sequence[Mesh]) -> Mesh:
 
 
 def _baked(mesh: Mesh, field: AttributeField, options: TexturingOptions, progress: Progress) -> Mesh:
-    report, source = by_fraction(progress), mesh
+    source = mesh
     if mesh.uv is None or not options.keep_uv:
-        report("unwrap", 0.0)
+        progress.stage("unwrap")
         source = unwrap(weld_vertices(replace(mesh, uv=None)), texture_size=options.texture_size)
     source = replace(source, vertex_normals=smooth_vertex_normals(source))
     finish = FinishOptions(texture_size=options.texture_size, double_sided=True)
-    return bake_material(source, mesh, field, finish, lambda done: report("bake", done))
+    return bake_material(source, mesh, field, finish, progress.stage("bake"))
