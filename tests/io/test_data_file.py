@@ -1,7 +1,7 @@
 """Stages of a run written to a file and read back: equal in every tensor, asked at the same points the same values."""
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +18,8 @@ from scenewright.sparse.tensor import SparseTensor, VoxelSet
 from scenewright.systems.assembly.decoding import RawObject
 from scenewright.systems.assembly.structures import LayoutErrors, PlacedStructures
 from scenewright.systems.mini.picture_colors import OverlaidField, picture_field
-from scenewright.types import Camera, Gaussians, Mesh, SparseVoxels
+from scenewright.types import Camera, Gaussians, SparseVoxels
 from tests.geometry.shapes import icosphere
-from tests.support.color_fields import VertexColorField
 
 POINTS = torch.rand(40, 3, generator=torch.Generator().manual_seed(0)) - 0.5
 
@@ -63,11 +62,6 @@ def splats() -> Gaussians:
     return Gaussians(means, torch.full((30, 3), 0.1), quaternions, torch.rand(30, generator=draw), sh)
 
 
-def colored_ball() -> Mesh:
-    ball = icosphere(2, 0.4)
-    return replace(ball, vertex_colors=torch.cat([ball.vertices + 0.5, torch.ones(len(ball.vertices), 1)], 1))
-
-
 def overlaid_field() -> OverlaidField:
     picture = Image.fromarray(np.full((16, 16, 3), (200, 40, 40), dtype=np.uint8))
     ball = icosphere(2, 0.4)
@@ -79,7 +73,6 @@ def overlaid_field() -> OverlaidField:
     [
         voxel_field(),
         SplatField(splats(), 4),
-        VertexColorField(colored_ball()),
         overlaid_field(),
         Placed(overlaid_field(), compose_similarity(torch.eye(3), torch.tensor([0.1, 0, 0]), 0.5)),
     ],

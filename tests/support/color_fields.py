@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from scenewright.errors import InputError
 from scenewright.geometry.color import srgb_from_linear
 from scenewright.geometry.mesh.triangle_tree import TriangleTree
 from scenewright.types import Mesh
@@ -31,7 +32,7 @@ class VertexColorField:
 
     @property
     def channels(self) -> tuple[str, ...]:
-        return (*_COLOR, "alpha")
+        return ("red", "green", "blue", "alpha")
 
     def at(self, points: Float[Tensor, "M 3"]) -> Float[Tensor, "M 4"]:
         assert self.mesh.vertex_colors is not None
