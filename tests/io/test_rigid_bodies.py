@@ -1,13 +1,15 @@
-"""Files for simulators, read back with MuJoCo and yourdfpy where these are installed."""
+"""Files for simulators, read back with MuJoCo and yourdfpy."""
 
 import logging
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+import mujoco
 import numpy as np
 import pytest
 import torch
+import yourdfpy
 
 from scenewright.errors import InputError, MissingExtraError
 from scenewright.geometry.rotation import compose_similarity, quaternion_wxyz_to_matrix
@@ -64,7 +66,6 @@ def test_mass_volume_and_friction_follow_shape_and_category() -> None:
 
 @pytest.mark.parametrize("suffix", [".xml", ".urdf"])
 def test_mujoco_loads_poses_mass_and_inertia_without_a_warning(tmp_path: Path, suffix: str, capfd) -> None:
-    mujoco = pytest.importorskip("mujoco", reason="needs the extra sim")
     scene = room()
     path = save_scene(scene, tmp_path / f"a b{suffix}")
     model = mujoco.MjModel.from_xml_path(str(path))
@@ -87,7 +88,6 @@ def test_mujoco_loads_poses_mass_and_inertia_without_a_warning(tmp_path: Path, s
 
 
 def test_a_box_on_the_floor_stays_where_it_is_put(tmp_path: Path) -> None:
-    mujoco = pytest.importorskip("mujoco", reason="needs the extra sim")
     model = mujoco.MjModel.from_xml_path(
         str(save_scene(Scene((SceneObject("a", (box(0.4, 0.4, 0.4),)),), is_metric=True), tmp_path / "a.xml"))
     )
@@ -98,7 +98,6 @@ def test_a_box_on_the_floor_stays_where_it_is_put(tmp_path: Path) -> None:
 
 
 def test_yourdfpy_reads_poses_and_meshes(tmp_path: Path) -> None:
-    yourdfpy = pytest.importorskip("yourdfpy", reason="needs yourdfpy, which is not in the development group")
     robot = yourdfpy.URDF.load(str(save_scene(room(), tmp_path / "a.urdf")))
     assert set(robot.link_map) == {"world", "table", "object_1_x", "object_1_x_1", "carpet", "lamp"}
     np.testing.assert_allclose(

@@ -20,6 +20,10 @@ def convert(
         ),
     ] = "hull",
     welded: Annotated[bool, typer.Option("--welded", help="No object of a file for simulators moves.")] = False,
+    program: Annotated[
+        str | None,
+        typer.Option("--for", help="Write it as blender, unity, unreal, ros, isaac, mujoco or three reads it best."),
+    ] = None,
 ) -> None:
     """Convert between file formats. Voxels hold the scene as one object fitted to a unit cube, without its size."""
     from scenewright.cli.progress import progress_bar
@@ -35,6 +39,7 @@ def convert(
             compression=compression,
             colliders=colliders,
             welded=welded,
+            program=program,
             report=typer.echo,
             progress=progress,
         )

@@ -13,6 +13,7 @@ from typing import get_args
 from scenewright.errors import InputError
 from scenewright.geometry.bodies.colliders import ColliderKind
 from scenewright.io.formats import FORMATS, readable, writable
+from scenewright.io.programs import program_named
 from scenewright.io.rigid_bodies import with_physics
 from scenewright.io.voxel_file import DEFAULT_RESOLUTION, load_ovoxel, save_ovoxel
 from scenewright.io.vxz import VxzOptions
@@ -31,6 +32,7 @@ def convert(
     compression: str = "lzma",
     colliders: str = "hull",
     welded: bool = False,
+    program: str | None = None,
     report: Callable[[str], None] = logger.info,
     progress: Progress = SILENT,
 ) -> Path:
@@ -41,6 +43,7 @@ def convert(
         compression: of `.vxz` files: none, deflate, lzma or zstd.
         colliders: of files for simulators: hull, decomposition, box or none.
         welded: no object of such a file moves.
+        program: writes it as this program reads it best (`io.programs`): front, unit and names.
         report: receives a sentence on every object of such a file: material, mass, colliders and their error.
         progress: receives the stage of a conversion from meshes to O-Voxel, or of colliders.
 
@@ -56,14 +59,17 @@ def convert(
     to_voxels = any(entry.suffix == target.suffix.lower() and "voxels" in entry.holds for entry in FORMATS)
     if to_voxels and "voxels" in read.holds:
         return save_ovoxel(load_ovoxel(source), target, options)
+    chosen = None if program is None else program_named(program)
     scene = read.read(source)
+    if chosen is not None:
+        scene = chosen.prepared(scene, target)
     write = writable(target, scene)
     if "physics" in write.holds:
         scene, notes = with_physics(scene, kinds[colliders], welded=welded, progress=progress)
         for note in notes:
             report(note)
     if not to_voxels:
-        return write.write(scene, target)
+        return ((chosen and chosen.writer(target)) or write.write)(scene, target)
     from scenewright.geometry.ovoxel.voxelize_object import object_to_ovoxel  # compiled kernels: slow to import
 
     parts = [part for item in scene.objects for part in item.placed_parts()]

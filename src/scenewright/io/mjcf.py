@@ -13,7 +13,7 @@ import torch
 
 from scenewright.geometry.rotation import matrix_to_quaternion_wxyz
 from scenewright.io.format import Format
-from scenewright.io.rigid_bodies import RigidBody, rigid_bodies, write_with_meshes
+from scenewright.io.rigid_bodies import RigidBody, floor_height, rigid_bodies, write_with_meshes
 from scenewright.types import Scene
 
 __all__ = ["MJCF", "numbers", "save_mjcf"]
@@ -32,10 +32,9 @@ def save_mjcf(scene: Scene, path: str | Path) -> Path:
     asset = ElementTree.SubElement(root, "asset")
     world = ElementTree.SubElement(root, "worldbody")
     ElementTree.SubElement(world, "light", pos="0 0 5", dir="0 0 -1", directional="true")
-    if not any(item.role == "shell" for item in scene.objects):
-        lowest = min(0.0, *(float(item.world_bounds()[0, 2]) for item in scene.objects if item.parts))
+    if (height := floor_height(scene)) is not None:
         floor = {"name": "floor_plane", "type": "plane", "size": "0 0 0.1", "rgba": "0.8 0.8 0.8 1"}
-        ElementTree.SubElement(world, "geom", floor, pos=numbers([0, 0, lowest]))
+        ElementTree.SubElement(world, "geom", floor, pos=numbers([0, 0, height]))
     for body in bodies:
         _add_body(body, asset, world)
     ElementTree.indent(root)

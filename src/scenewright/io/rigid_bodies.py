@@ -22,9 +22,21 @@ from scenewright.io.obj import obj_files
 from scenewright.progress import SILENT, Progress
 from scenewright.types import Mesh, PBRMaterial, Physics, Scene, SceneObject, merged_mesh
 
-__all__ = ["BodyMesh", "RigidBody", "rigid_bodies", "with_physics", "write_with_meshes"]
+__all__ = [
+    "BodyMesh",
+    "RigidBody",
+    "floor_height",
+    "identifier",
+    "rigid_bodies",
+    "split_placement",
+    "with_physics",
+    "write_with_meshes",
+]
 
 logger = logging.getLogger(__name__)
+
+# What the writers call things that are no object.
+_RESERVED = ("world", "floor_plane", "physics_scene", "dome_light", "cameras")
 
 
 @dataclass(frozen=True)
@@ -62,8 +74,8 @@ def with_physics(
 ) -> tuple[Scene, tuple[str, ...]]:
     """The scene with `physics` for every object that has a surface, and a sentence on each.
 
-    Mass is volume times the density of the object's material (`material_for`). Fixtures and shells are static; the
-    walls of a shell collide triangle by triangle.
+    Mass is volume times the density of the object's material (`material_for`), or area times wall and density of a
+    surface that encloses none. Fixtures and shells are static; the walls of a shell collide triangle by triangle.
 
     Args:
         welded: nothing moves.
@@ -83,7 +95,7 @@ def with_physics(
 
 
 def _with_physics(item: SceneObject, kind: ColliderKind, welded: bool) -> tuple[SceneObject, str]:
-    linear, _, _ = _split(item)
+    linear, _, _ = split_placement(item)
     mesh = _used(merged_mesh([_bent(part, linear) for part in item.parts]))
     walls = slabs(mesh) if item.role == "shell" and kind != "none" else None
     colliders = make_colliders(mesh, "none" if walls else kind)
@@ -92,7 +104,7 @@ def _with_physics(item: SceneObject, kind: ColliderKind, welded: bool) -> tuple[
     mass = mass_properties(mesh)
     own = np.linalg.inv(linear)
     physics = Physics(
-        mass_kg=mass.volume * material.density_kg_m3,
+        mass_kg=mass.kilograms(material.density_kg_m3, material.wall_m),
         friction=material.friction,
         is_static=welded or item.role in ("fixture", "shell"),
         colliders=tuple(_bent(shape, own) for shape in shapes),
@@ -100,7 +112,17 @@ def _with_physics(item: SceneObject, kind: ColliderKind, welded: bool) -> tuple[
     error = "" if colliders.error_m is None else f" within {1000 * colliders.error_m:.1f} mm of its surface"
     shape = f"{len(shapes)} convex collider{'' if len(shapes) == 1 else 's'}{error}"
     note = f"'{item.name}': {material.name}, {physics.mass_kg:.3g} kg, {shape}"
-    return replace(item, physics=physics), f"{note}; {mass.note}." if mass.note else f"{note}."
+    if mass.note:
+        weighs = "its hull does" if material.wall_m is None else f"walls of {1000 * material.wall_m:g} mm do"
+        note += f"; {mass.note}, so that it weighs what {weighs} and turns like its convex hull"
+    return replace(item, physics=physics), f"{note}."
+
+
+def floor_height(scene: Scene) -> float | None:
+    """Height of the plane that a scene stands on: 0, or its lowest point; None where a shell has a floor of its own."""
+    if any(item.role == "shell" for item in scene.objects):
+        return None
+    return min([0.0, *(float(item.world_bounds()[0, 2]) for item in scene.objects if item.parts)])
 
 
 def rigid_bodies(scene: Scene, path: Path) -> tuple[RigidBody, ...]:
@@ -120,12 +142,12 @@ def rigid_bodies(scene: Scene, path: Path) -> tuple[RigidBody, ...]:
     if not scene.is_metric:
         logger.warning("'%s': the scene's scale is not known; its lengths are taken as metres.", path.name)
     bodies: list[RigidBody] = []
-    taken: set[str] = {"world"}
+    taken = set(_RESERVED)
     for item in scene.objects:
         if item.physics is None:
             logger.warning("'%s': object '%s' has no triangles, so it is left out.", path.name, item.name)
             continue
-        name = _identifier(item.name, taken)
+        name = identifier(item.name, taken)
         taken.add(name)
         bodies.append(_body(item, item.physics, name, Path(f"{path.stem}_meshes")))
     if not bodies:
@@ -134,7 +156,7 @@ def rigid_bodies(scene: Scene, path: Path) -> tuple[RigidBody, ...]:
 
 
 def _body(item: SceneObject, physics: Physics, name: str, folder: Path) -> RigidBody:
-    linear, rotation, translation = _split(item)
+    linear, rotation, translation = split_placement(item)
     visuals: list[BodyMesh] = []
     for part in item.parts:
         if len(part.faces):
@@ -172,7 +194,9 @@ def write_with_meshes(path: Path, document: bytes, bodies: Sequence[RigidBody]) 
     return path
 
 
-def _split(item: SceneObject) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "3 3"], Float[np.ndarray, "3"]]:
+def split_placement(
+    item: SceneObject,
+) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "3 3"], Float[np.ndarray, "3"]]:
     """The polar decomposition of the placement: what bends the mesh in its own frame, then rotation and translation.
 
     Raises:
@@ -199,7 +223,7 @@ def _used(mesh: Mesh) -> Mesh:
     return Mesh(mesh.vertices[rows], faces)
 
 
-def _identifier(name: str, taken: set[str]) -> str:
+def identifier(name: str, taken: set[str]) -> str:
     """Letters, digits and underlines, not beginning with a digit, unlike those taken."""
     word = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_") or "object"
     word = f"object_{word}" if word[0].isdigit() else word

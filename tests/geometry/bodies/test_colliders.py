@@ -39,7 +39,6 @@ def test_the_error_of_a_hull_is_the_depth_of_the_hollow_it_closes() -> None:
 
 
 def test_a_decomposition_is_closer_than_the_hull() -> None:
-    pytest.importorskip("coacd", reason="needs the extra sim")
     legs = [Mesh(box(0.1, 1.0, 0.5).vertices + torch.tensor([x, 0.0, -0.5]), box(1, 1, 1).faces) for x in (-0.45, 0.45)]
     pieces = make_colliders(merged_mesh([box(1.0, 1.0, 0.1), *legs]), "decomposition", max_parts=8)
     assert 3 <= len(pieces.shapes) <= 8
@@ -61,3 +60,19 @@ def test_mass_of_surfaces_that_enclose_nothing_is_that_of_their_hull() -> None:
     opened = mass_properties(Mesh(cube.vertices, cube.faces[2:]))
     assert opened.volume == pytest.approx(1)
     assert "open" in opened.note
+
+
+def test_an_open_table_weighs_what_its_boards_do_and_not_what_its_hull_would() -> None:
+    """A table of 2.0 x 1.0 m on legs of 0.75 m, open below: its hull of wood would weigh 975 kg."""
+    top = box(2.0, 1.0, 0.04)
+    legs = [
+        Mesh(box(0.06, 0.06, 0.75).vertices + torch.tensor([x, y, -0.75]), box(1, 1, 1).faces)
+        for x in (-0.95, 0.95)
+        for y in (-0.45, 0.45)
+    ]
+    table = merged_mesh([Mesh(top.vertices, top.faces[1:]), *legs])
+    found = mass_properties(table)
+    assert found.note == "its surface is open"
+    assert found.kilograms(650, None) > 900
+    assert found.kilograms(650, 0.018) == pytest.approx(650 * 0.018 * found.area)
+    assert 20 < found.kilograms(650, 0.018) < 80

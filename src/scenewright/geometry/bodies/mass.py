@@ -20,12 +20,21 @@ _TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class MassProperties:
-    """Values for a density of 1: `volume` is the mass, `inertia` is about `centre`; `note`: what replaced the mesh."""
+    """Values for a density of 1: `volume` is the mass, `inertia` is about `centre`.
+
+    `note` says why the hull replaced the mesh, of which then only `area` is known; it is empty where it did not.
+    """
 
     volume: float
     centre: Float[np.ndarray, "3"]
     inertia: Float[np.ndarray, "3 3"]
+    area: float
     note: str = ""
+
+    def kilograms(self, density_kg_m3: float, wall_m: float | None) -> float:
+        """Kilograms: of the solid, or of walls of that thickness where the surface encloses no volume."""
+        volume = self.volume if not self.note or wall_m is None else min(self.volume, self.area * wall_m)
+        return volume * density_kg_m3
 
 
 def mass_properties(mesh: Mesh) -> MassProperties:
@@ -44,14 +53,16 @@ def mass_properties(mesh: Mesh) -> MassProperties:
     hull = _trimesh(convex_hull(mesh))
     note = ""
     if not solid.is_watertight:
-        note = "its surface is open, so that mass and inertia are those of its convex hull"
+        note = "its surface is open"
     elif not solid.is_winding_consistent or not 0 < abs(solid.volume) <= hull.volume * (1 + _TOLERANCE):
-        note = "its surface encloses no clear volume, so that mass and inertia are those of its convex hull"
+        note = "its surface encloses no clear volume"
     elif not _is_physical(solid.moment_inertia * np.sign(solid.volume)):
-        note = "its surface crosses itself, so that mass and inertia are those of its convex hull"
+        note = "its surface crosses itself"
     used = hull if note else solid
     sign = np.sign(used.volume)
-    return MassProperties(abs(float(used.volume)), used.center_mass, used.moment_inertia * sign, note)
+    return MassProperties(
+        abs(float(used.volume)), used.center_mass, used.moment_inertia * sign, float(solid.area), note
+    )
 
 
 def _trimesh(mesh: Mesh) -> Any:
