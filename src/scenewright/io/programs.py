@@ -58,7 +58,7 @@ class Program:
         return replace(scene, objects=tuple(objects))
 
     def writer(self, path: Path) -> Callable[[Scene, Path], Path] | None:
-        """What writes the file instead of its format's own writer; None where that will do."""
+        """The writer of the file where the format's own will not do."""
         if self.metres_per_unit == 1.0 or not path.suffix.lower().startswith(".usd"):
             return None
         return lambda scene, target: save_usd(scene, target, metres_per_unit=self.metres_per_unit)
