@@ -1,9 +1,13 @@
 """Conditioning does not depend on its blocks, and geometry holds at the frustum's edges."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from scenewright.errors import InputError
+from scenewright.geometry.camera.patches import patch_of_points
+from scenewright.systems.genrecon.aggregator import seen_pairs
 from scenewright.systems.genrecon.conditioning import EncodedViews, condition_points
 from scenewright.systems.genrecon.lattice import ChunkLattice
 from tests.systems.genrecon.test_aggregator import WIDTH, perturbed
@@ -24,6 +28,28 @@ def test_blocks_do_not_change_the_result(memory: int) -> None:
     whole = condition_points(network, views(), points)
     torch.testing.assert_close(condition_points(network, views(), points, memory_bytes=memory), whole)
     assert (whole.abs().sum(1) == 0).any()
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.bfloat16, 5e-3)])
+def test_on_a_processor_it_is_the_aggregator_of_the_pairs(dtype: torch.dtype, tolerance: float) -> None:
+    points, network, given = torch.rand(60, 3) - 0.5, perturbed(), views()
+    found = condition_points(network, given, points, dtype=dtype)
+    patch, seen = patch_of_points(points, given.cam_from_joint, given.intrinsics_unit, given.patches)
+    expected = network(given.tokens.flatten(0, 1), seen_pairs(patch, seen, given.tokens.shape[1], skipped=5))
+    assert (found - expected).norm() < tolerance * expected.norm()
+
+
+def test_statistics_keep_their_digits_far_from_zero() -> None:
+    given, points = views(), torch.rand(60, 3) - 0.5
+    far = replace(given, tokens=given.tokens + 1000)
+    network = perturbed()
+    with torch.no_grad():
+        for layer in (network.feature_mlp[0], network.weight_mlp[0]):
+            assert isinstance(layer, torch.nn.Linear)
+            layer.weight[:, : 2 * WIDTH] = 0  # only the variance is read
+    # The rest of what is added to the mean depends on the variance alone.
+    near, moved = (condition_points(network, views, points) for views in (given, far))
+    torch.testing.assert_close(moved[near.any(1)] - 1000, near[near.any(1)], rtol=0, atol=2e-3)
 
 
 def test_no_view_and_no_point() -> None:

@@ -36,12 +36,13 @@ from scenewright.geometry.mesh.finish_options import FinishOptions
 from scenewright.io.atomic import make_folder
 from scenewright.io.data_file import load_data, save_data
 from scenewright.jobs.store import Store, files_stamp, key_of
+from scenewright.nn.precision import torso_dtype
 from scenewright.progress import SILENT, Progress
 from scenewright.samplers.config import SamplerConfig
 from scenewright.sparse.tensor import SparseTensor
 from scenewright.systems.genrecon.captures import Capture
 from scenewright.systems.genrecon.conditioning import MEMORY_BYTES, NUM_GLOBAL_TOKENS, EncodedViews, condition_points
-from scenewright.systems.genrecon.flow import ProjectedLatentFlow, ProjectedStructureFlow
+from scenewright.systems.genrecon.flow import ProjectedFlow, ProjectedLatentFlow, ProjectedStructureFlow
 from scenewright.systems.genrecon.joint_decode import (
     MARGIN_CELLS,
     MAX_CELLS,
@@ -279,7 +280,9 @@ def _structures(
             f"{lattice.resolution} along a chunk side; plan the scene with lattice_cells={lattice.resolution}."
         )
     points = lattice.centres(lattice.all_cells()).to(networks.device)
-    rows = condition_points(flow.aggregator, on_device, points, memory_bytes=options.memory_bytes)
+    rows = condition_points(
+        flow.aggregator, on_device, points, dtype=_products_dtype(flow), memory_bytes=options.memory_bytes
+    )
     grid = rows.unflatten(0, lattice.size)
     conditions = ChunkConditions(
         on_device.tokens[list(plan.chunk_views)],
@@ -317,7 +320,9 @@ def _latents(
     lattice = ChunkLattice.from_translations(plan.chunks.relative_translation.float(), flow.config.resolution)
     overlap = latent_overlap(lattice, structures.cells, options.boundary_width)
     points = lattice.centres(overlap.cells).to(device)
-    rows = condition_points(flow.aggregator, on_device, points, memory_bytes=options.memory_bytes)
+    rows = condition_points(
+        flow.aggregator, on_device, points, dtype=_products_dtype(flow), memory_bytes=options.memory_bytes
+    )
     lengths = [len(cells) for cells in structures.cells]
     conditions = ChunkConditions(
         on_device.tokens[list(plan.chunk_views)], overlap.to(device).copied(rows).split(lengths)
@@ -388,6 +393,11 @@ def _decoded(
     mesh, coords, materials = joined_surface(parts, lattice, side)
     assert materials is not None
     return SceneSurface(mesh, SceneVoxels.on_lattice(coords, materials, lattice, side))
+
+
+def _products_dtype(flow: ProjectedFlow) -> torch.dtype:
+    """As the blocks compute; float16 has no products on a processor."""
+    return torch.bfloat16 if torso_dtype(flow.torso) == torch.bfloat16 else torch.float32
 
 
 def _on_device(views: EncodedViews, device: torch.device) -> EncodedViews:
