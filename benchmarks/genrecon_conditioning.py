@@ -11,12 +11,14 @@ import argparse
 import resource
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from scenewright.geometry.camera.cameras import look_at
 from scenewright.geometry.camera.patches import patch_of_points
+from scenewright.nn.embed import grid_coords
 from scenewright.systems.genrecon.aggregator import AggregatorConfig, MultiViewAggregator
 from scenewright.systems.genrecon.conditioning import NUM_GLOBAL_TOKENS, EncodedViews, condition_points
 
@@ -89,14 +91,16 @@ def main() -> None:
     axis = (torch.arange(16) + 0.5) / 16 - 0.5
     clouds = {"16^3 cells": torch.cartesian_prod(axis, axis, axis)}
     if arguments.voxels:
-        clouds[f"{arguments.voxels} voxels"] = torch.rand(arguments.voxels, 3) - 0.5
+        # Some of 64^3 cells, in the order of a lattice.
+        chosen = torch.randperm(64**3)[: arguments.voxels].sort().values
+        clouds[f"{arguments.voxels} voxels"] = (grid_coords(64)[chosen] + 0.5) / 64 - 0.5
     for name, points in clouds.items():
         patch, seen = patch_of_points(points, views.cam_from_joint, views.intrinsics_unit, 32)
         used = len((patch + 1024 * torch.arange(len(patch))[:, None])[seen].unique())
         sample = points[torch.randperm(len(points))[:PLAIN_POINTS]]
         expected = plain(aggregator, views, sample)
-        once = fastest(lambda points=points: read_once(views, points))
-        loop = fastest(lambda sample=sample: plain(aggregator, views, sample)) * len(points) / len(sample)
+        once = fastest(partial(read_once, views, points))
+        loop = fastest(partial(plain, aggregator, views, sample)) * len(points) / len(sample)
         print(
             f"{name}: {float(seen.float().mean()):.0%} of pairs and {used} tokens in use; read once {once:.2f} s, "
             f"plain {loop:.2f} s (from {len(sample)} points)"
@@ -105,8 +109,8 @@ def main() -> None:
             found = condition_points(aggregator, views, sample, dtype=dtype)
             assert (found - expected).norm() < tolerance * expected.norm()
             sizes = used, len(points), int(seen.sum())
-            floor = fastest(lambda sizes=sizes, dtype=dtype: products(arguments.channels, dtype, *sizes))
-            ours = fastest(lambda points=points, dtype=dtype: condition_points(aggregator, views, points, dtype=dtype))
+            floor = fastest(partial(products, arguments.channels, dtype, *sizes))
+            ours = fastest(partial(condition_points, aggregator, views, points, dtype=dtype))
             print(
                 f"    {dtype}: products alone {floor:.2f} s, ours {ours:.2f} s: plain / ours {loop / ours:.1f}, "
                 f"ours / products {ours / floor:.2f}, ours / (products + reading) {ours / (floor + once):.2f}, "

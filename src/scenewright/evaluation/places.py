@@ -9,6 +9,7 @@ Frame: the truth's world, z up, metres; cameras OpenCV. Legend: N points.
 
 import json
 import logging
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -51,8 +52,8 @@ logger = logging.getLogger(__name__)
 
 _KIND = "multi_view"
 _ROOM_LABELS = 100
-# Parts of a scene that are not objects.
-_SHELL = ("floor", "ceiling", "wall", "chunk", "opening", "lamp", "outside")
+# Parts of a scene that are not objects: `floor`, `walls`, `wall_3`; but not an object called `floor lamp`.
+_SHELL = re.compile(r"(floor|ceiling|walls?|chunk|opening|lamp|outside)(_\d+)*", re.IGNORECASE)
 # A point is what a picture shows when it lies no further than this behind the first surface.
 _SLACK_M, _SLACK_SHARE = 0.02, 0.01
 _INSTANCE_REACH_M = 0.10
@@ -245,7 +246,12 @@ def score_place(prediction: Scene, place: Place, protocol: PlaceProtocol) -> dic
     scores = surface_scores(samples, shown)
     if protocol.forgives_unseen:
         to_whole = surface_scores(samples, whole)
-        scores = replace(scores, accuracy_m=to_whole.accuracy_m, precision=to_whole.precision)
+        scores = replace(
+            scores,
+            accuracy_m=to_whole.accuracy_m,
+            precision=to_whole.precision,
+            normals_there=to_whole.normals_there,
+        )
     values = {
         "chamfer_m": scores.chamfer_m,
         "accuracy_m": scores.accuracy_m,
@@ -290,7 +296,7 @@ def _joined(scene: Scene) -> tuple[Mesh, np.ndarray]:
     """One mesh in the world, and for every face the number of its object (from 1), 0 for the room."""
     vertices, faces, labels, start, number = [], [], [], 0, 0
     for item in scene.objects:
-        is_object = not item.name.lower().startswith(_SHELL)
+        is_object = _SHELL.fullmatch(item.name) is None
         number += int(is_object)
         for part in item.placed_parts(torch.float64):
             vertices.append(part.vertices)

@@ -40,14 +40,22 @@ class SurfaceSamples:
 
 @dataclass(frozen=True)
 class SurfaceScores:
-    """Scores of one place; precision, recall and F by threshold in metres."""
+    """Scores of one place; precision, recall and F by threshold in metres.
+
+    `normals_there` and `normals_back` are the agreement of normals from the prediction to the truth and back.
+    """
 
     chamfer_m: float
     accuracy_m: float
     completeness_m: float
     precision: dict[float, float]
     recall: dict[float, float]
-    normal_consistency: float
+    normals_there: float
+    normals_back: float
+
+    @property
+    def normal_consistency(self) -> float:
+        return (self.normals_there + self.normals_back) / 2
 
     def f_arithmetic(self, threshold_m: float) -> float:
         return (self.precision[threshold_m] + self.recall[threshold_m]) / 2
@@ -86,7 +94,8 @@ def surface_scores(
         completeness_m=completeness,
         precision={limit: float((to_truth < limit).double().mean()) for limit in thresholds_m},
         recall={limit: float((to_prediction < limit).double().mean()) for limit in thresholds_m},
-        normal_consistency=(there + back) / 2,
+        normals_there=there,
+        normals_back=back,
     )
 
 
