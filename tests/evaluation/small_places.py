@@ -64,9 +64,7 @@ def write_place(folder: Path) -> Path:
         matrix = pose @ ZUP_FROM_YUP
         quaternion = matrix_to_quaternion_wxyz(matrix[:3, :3]).tolist()
         lines += [" ".join(map(str, (index + 1, *quaternion, *matrix[:3, 3].tolist(), 1, f"{index}.png"))), ""]
-    (model / "cameras.txt").write_text(
-        f"1 PINHOLE {_WIDTH} {_HEIGHT} {_FOCAL} {_FOCAL} {_WIDTH / 2} {_HEIGHT / 2}\n"
-    )
+    (model / "cameras.txt").write_text(f"1 PINHOLE {_WIDTH} {_HEIGHT} {_FOCAL} {_FOCAL} {_WIDTH / 2} {_HEIGHT / 2}\n")
     (model / "images.txt").write_text("\n".join(lines) + "\n")
     corners = np.array([[a, b, c] for a in (-2, 2) for b in (0, 2.5) for c in (-1.5, 1.5)])
     (model / "points3D.txt").write_text(
