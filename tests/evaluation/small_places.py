@@ -1,4 +1,4 @@
-"""A small place on disk, as `scenewright evaluate` reads it: a closed room, two chairs, and a box that no picture shows."""
+"""A small place on disk, as `scenewright evaluate` reads it: a closed room, two chairs, a box that no picture shows."""
 
 import json
 from dataclasses import replace
