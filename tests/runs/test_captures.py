@@ -2,16 +2,19 @@
 
 from pathlib import Path
 
+import imageio_ffmpeg
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 from typer.testing import CliRunner
 
 from scenewright.cli.app import app
 from scenewright.errors import InputError, MissingExtraError
 from scenewright.io.glb import load_glb
-from scenewright.runs.captures import CaptureSettings, open_capture, run_capture, stage_folder
+from scenewright.runs.captures import CaptureSettings, open_capture, placed, placed_folder, run_capture, stage_folder
+from scenewright.systems.genrecon.captures import read_capture
 from scenewright.systems.genrecon.system import GenReconSystem
+from tests.systems.genrecon.box_walk import walk_through_box
 from tests.systems.genrecon.test_pipeline import OPTIONS
 from tests.systems.genrecon.tiny import TinyNetworks
 from tests.systems.genrecon.tiny_capture import TALL, WIDTH, write_capture
@@ -69,6 +72,29 @@ def test_the_command_reports_before_it_asks_for_weights(capture_folder: Path, tm
     )
     assert result.exit_code != 0
     assert "4 pictures, 4000 points" in result.output
+
+
+def test_a_video_becomes_a_capture_of_its_sharpest_frames(tmp_path: Path) -> None:
+    pictures = [picture.crop((0, 0, 180, 134)) for picture in walk_through_box(5)[0]]  # videos have even sides
+    video = tmp_path / "my walk.mp4"
+    writer = imageio_ffmpeg.write_frames(str(video), pictures[0].size, fps=8, quality=10, macro_block_size=1)
+    writer.send(None)
+    for picture in pictures:  # half a second each, sharp once
+        for number in range(4):
+            frame = picture if number == 2 else picture.filter(ImageFilter.GaussianBlur(4))
+            writer.send(np.asarray(frame.convert("RGB")).copy())
+    writer.close()
+    settings, out = CaptureSettings(video), tmp_path / "scene.glb"
+    found = placed(settings, out)
+    assert found.folder == placed_folder(out)
+    capture = read_capture(found.folder)
+    assert [picture.name for picture in capture.pictures] == [f"frame_{index:05d}.jpg" for index in range(5)]
+    for given, frame in zip(pictures, capture.pictures, strict=True):
+        with Image.open(frame.path) as kept:
+            assert np.abs(np.asarray(given, float) - np.asarray(kept, float)).mean() < 12
+    video.write_bytes(video.read_bytes()[:3000])
+    with pytest.raises(InputError, match=r"my walk\.mp4' cannot be read"):
+        placed(settings, out)
 
 
 def test_plain_photographs_need_the_word_and_their_own_folder(capture_folder: Path, tmp_path: Path) -> None:

@@ -7,40 +7,20 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from scipy.ndimage import map_coordinates
 
 from scenewright.errors import InputError, MissingExtraError
-from scenewright.geometry.camera.cameras import look_at
 from scenewright.systems.genrecon.captures import Alignment, aligned, is_capture, read_capture
 from scenewright.systems.genrecon.registration import capture_from_photographs
-
-WIDTH, HEIGHT, FOCAL = 180, 135, 150.0
-BOX = np.array([2.0, 1.5, 1.3])
-
-
-def room_picture(pose: np.ndarray, volume: np.ndarray) -> Image.Image:
-    """A box seen from inside, coloured by random values in space."""
-    columns, rows = np.meshgrid(np.arange(WIDTH) + 0.5, np.arange(HEIGHT) + 0.5)
-    rays = np.stack([(columns - WIDTH / 2) / FOCAL, (rows - HEIGHT / 2) / FOCAL, np.ones_like(rows)], -1)
-    rays = rays @ pose[:3, :3]
-    eye = -pose[:3, :3].T @ pose[:3, 3]
-    distance = np.where(rays > 0, (BOX - eye) / rays, (-BOX - eye) / rays).min(-1)
-    points = eye + rays * distance[..., None]
-    place = np.moveaxis((points / BOX + 1) / 2 * (np.array(volume.shape) - 1), -1, 0)
-    return Image.fromarray(map_coordinates(volume, place, order=1).astype(np.uint8)).convert("RGB")
+from tests.systems.genrecon.box_walk import walk_through_box
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, list[np.ndarray]]:
     """Photographs, the capture made of them, and the poses they were taken from."""
     folder = tmp_path_factory.mktemp("my photographs")
-    volume = np.random.default_rng(0).uniform(0, 255, (50, 40, 34))
-    poses = []
-    for index in range(5):
-        eye = torch.tensor([-1.2 + 0.4 * index, -0.9 + 0.05 * index, 0.1 * (index % 2)]).double()
-        pose = look_at(eye, torch.tensor([0.3, 1.5, -0.2]).double()).numpy()
-        room_picture(pose, volume).save(folder / f"küche {index}.png")
-        poses.append(pose)
+    pictures, poses = walk_through_box(5)
+    for index, picture in enumerate(pictures):
+        picture.save(folder / f"küche {index}.png")
     return folder, capture_from_photographs(folder, folder.with_name("capture"), seed=3), poses
 
 
