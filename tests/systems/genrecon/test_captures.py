@@ -94,6 +94,18 @@ def test_other_folders_are_no_captures(tmp_path: Path) -> None:
         read_capture(tmp_path / "nothing")
 
 
+def test_a_few_points_far_outside_do_not_make_a_room_a_hall(tmp_path: Path) -> None:
+    capture = aligned(read_capture(write_capture(tmp_path, count=2)))
+    plan = plan_scene(capture)
+    rng = np.random.default_rng(0)
+    points = capture.points[:1000].copy()
+    points[:20] = rng.uniform(-25, 25, (20, 3))
+    few = {name: getattr(capture, name)[:1000] for name in ("error_px", "track_length")}
+    astray = plan_scene(replace(capture, points=points, **few), PlanOptions(min_points_per_chunk=60))
+    assert astray.chunks.size == pytest.approx(plan.chunks.size, rel=0.05)
+    assert len(astray.chunks.centres) == len(plan.chunks.centres)
+
+
 def test_large_places_and_halls_are_told_or_refused(tmp_path: Path) -> None:
     capture = aligned(read_capture(write_capture(tmp_path, count=2)))
     corridor = replace(capture, points=capture.points * [100 / ROOM[0], 1, 1])

@@ -14,9 +14,10 @@ from scipy.spatial import cKDTree
 from scenewright.errors import InputError
 from scenewright.systems.genrecon.tiling import Extent
 
-__all__ = ["PointFilter", "clean_points", "in_dense_region", "point_extent", "without_outliers"]
+__all__ = ["PointFilter", "clean_points", "in_dense_region", "near_others", "point_extent", "without_outliers"]
 
 _NEIGHBOURS = 20
+_NEAREST_OTHERS = 8
 # Percentiles of the cleaned points that bound the room; points below the floor are rarer than above it.
 _SIDE_PERCENTILES = (0.5, 99.5)
 _HEIGHT_PERCENTILES = (0.2, 99.97)
@@ -32,6 +33,8 @@ class PointFilter:
         deviations: how far above the mean the distance to the neighbours may be, in standard deviations.
         min_neighbours: a point needs more than this many points (itself included) within `radius_m`.
         is_sparse: the cloud is too thin for the two distance filters, which are left out.
+        max_isolation: points are dropped whose nearest neighbours are this many times farther than the cloud's median;
+            None drops none [ours].
     """
 
     max_reprojection_error_px: float | None = 2.0
@@ -40,6 +43,7 @@ class PointFilter:
     min_neighbours: int = 10
     radius_m: float = 0.1
     is_sparse: bool = False
+    max_isolation: float | None = None
 
 
 def clean_points(
@@ -56,6 +60,8 @@ def clean_points(
     limit = np.inf if settings.max_reprojection_error_px is None else settings.max_reprojection_error_px
     kept = np.flatnonzero((error_px <= limit) & (track_length >= settings.min_track_length))
     _require(kept, len(points), "the limits of reprojection error and track length")
+    if settings.max_isolation is not None:
+        kept = kept[near_others(points[kept], settings.max_isolation)]
     if settings.is_sparse:
         return kept
     kept = kept[without_outliers(points[kept], settings.deviations)]
@@ -81,6 +87,19 @@ def without_outliers(
     mean = positive.sum() / len(points)
     deviation = np.sqrt(((positive - mean) ** 2).sum() / max(len(points) - 1, 1))
     return (mean_distance > 0) & (mean_distance < mean + deviations * deviation)
+
+
+def near_others(points: Float[np.ndarray, "N 3"], max_isolation: float) -> Bool[np.ndarray, " N"]:
+    """Points whose mean distance to their eight nearest others is at most `max_isolation` times the median of all.
+
+    Unlike mean and deviation, the median holds when a point in fifty lies far outside of the place.
+    """
+    count = min(_NEAREST_OTHERS, len(points) - 1)
+    if count < 1:
+        return np.ones(len(points), dtype=bool)
+    distance, _ = cKDTree(points).query(points, k=[*range(2, count + 2)], workers=-1)
+    isolation = distance.mean(1)
+    return np.asarray(isolation <= max_isolation * np.median(isolation))
 
 
 def in_dense_region(points: Float[np.ndarray, "N 3"], radius_m: float, min_neighbours: int) -> Bool[np.ndarray, " N"]:

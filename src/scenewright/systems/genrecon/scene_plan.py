@@ -37,6 +37,8 @@ OWN_CAPTURE_FILTER = PointFilter(
 _PHONE_FILTER = PointFilter(min_track_length=0)
 # Below this many points the density filter deletes nearly everything (published remark).
 _SPARSE_CLOUD = 10_000
+# A point in fifty of structure from motion may lie metres outside of the room, and would make it a hall.
+_SPARSE_FILTER = PointFilter(max_reprojection_error_px=None, min_track_length=0, is_sparse=True, max_isolation=6.0)
 
 
 @dataclass(frozen=True)
@@ -147,10 +149,7 @@ def _default_filter(capture: Capture) -> PointFilter:
         return PointFilter()
     if capture.kind == "scannetpp_phone":
         return _PHONE_FILTER
-    few = len(capture.points) < _SPARSE_CLOUD
-    return (
-        PointFilter(max_reprojection_error_px=None, min_track_length=0, is_sparse=True) if few else OWN_CAPTURE_FILTER
-    )
+    return _SPARSE_FILTER if len(capture.points) < _SPARSE_CLOUD else OWN_CAPTURE_FILTER
 
 
 def _is_dslr(capture: Capture) -> bool:
