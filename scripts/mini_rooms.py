@@ -2,6 +2,7 @@
 
     python -m scripts.mini_rooms make FOLDER PACK.zip [PACK2.zip] --rooms 200 --workers 2
     scenewright train mini_genrecon_rooms --data FOLDER --out RUN --resume
+    python -m scripts.mini_rooms places FOLDER PACK.zip [PACK2.zip] --rooms 4     # validation rooms, to be scored
     python -m scripts.mini_rooms export RUN [--out src/scenewright/assets/mini]
 
 The first rooms are kept for validation.
@@ -20,6 +21,7 @@ from scenewright.jobs import run
 from scenewright.systems.mini.conditioner import PictureConditioner
 from scenewright.systems.mini.networks import genrecon_files, load_network, mini_folder
 from scripts.mini_training.room_examples import write_room
+from scripts.mini_training.room_places import write_place
 
 SEED = 20261129
 PARAMETRIC_SHARE = 0.25
@@ -59,12 +61,20 @@ def main() -> None:
     make.add_argument("packs", type=Path, nargs="+")
     make.add_argument("--rooms", type=int, default=200)
     make.add_argument("--workers", type=int, default=1)
+    places = commands.add_parser("places")
+    places.add_argument("folder", type=Path)
+    places.add_argument("packs", type=Path, nargs="+")
+    places.add_argument("--rooms", type=int, default=4)
     ship = commands.add_parser("export")
     ship.add_argument("run", type=Path)
     ship.add_argument("--out", type=Path, default=mini_folder())
     args = parser.parse_args()
     if args.command == "export":
         export(args.run, args.out)
+        return
+    if args.command == "places":
+        for number in range(args.rooms):
+            write_place(selector(tuple(args.packs)), args.folder, seed=SEED, number=number)
         return
     jobs = [(tuple(args.packs), args.folder, number) for number in range(args.rooms)]
     run(make_room, jobs, workers=args.workers, progress=show)

@@ -45,6 +45,8 @@ from scenewright.types import Mesh
 
 __all__ = [
     "MadeRoom",
+    "furnished_room",
+    "made_points",
     "made_room",
     "room_evidence_of",
     "room_grid",
@@ -77,15 +79,26 @@ def made_room(selector: Selector, rng: np.random.Generator, *, width: int = PICT
         width: of the pictures, which are 4:3.
 
     Raises:
-        InputError: twenty rooms had no free spot for a camera, or hardly any visible surface.
+        InputError: twenty rooms had hardly any visible surface.
+    """
+    for _ in range(20):
+        room = _captured(furnished_room(selector, rng, width=width), rng)
+        if room is not None:
+            return room
+    raise InputError("No room could be made; the packs hold too little furniture.")
+
+
+def furnished_room(selector: Selector, rng: np.random.Generator, *, width: int = PICTURE_SIZE[0]) -> ComposedScene:
+    """A room with at least three objects and 16 to 30 cameras of a walk, whose pictures are 4:3.
+
+    Raises:
+        InputError: twenty rooms had too few objects, or no free spot for a camera.
     """
     for _ in range(20):
         views = int(rng.integers(16, 31))
         scene = compose_room(selector, rng, views=views, walk=True, size=round(width * 3 / 4))
         if len(scene.cameras) == views and len(scene.objects) >= 3:
-            room = _captured(scene, rng)
-            if room is not None:
-                return room
+            return scene
     raise InputError("No room could be made; the packs hold too little furniture.")
 
 
@@ -97,7 +110,7 @@ def _captured(scene: ComposedScene, rng: np.random.Generator) -> MadeRoom | None
     unit = camera.intrinsics_px.double() / torch.tensor([[camera.width], [camera.height], [1.0]], dtype=torch.float64)
     depth = np.stack([shot.depth_m.numpy() for shot in shots])
     colors = np.stack([shot.rgb.numpy() for shot in shots])
-    positions, seen = _made_points(depth, colors, poses.numpy(), unit.numpy(), rng)
+    positions, seen = made_points(depth, colors, poses.numpy(), unit.numpy(), rng)
     if len(positions) < 500:
         return None
     turn = np.eye(4)
@@ -123,7 +136,7 @@ def _captured(scene: ComposedScene, rng: np.random.Generator) -> MadeRoom | None
     )
 
 
-def _made_points(
+def made_points(
     depth: Float[np.ndarray, "N h w"],
     colors: UInt8[np.ndarray, "N h w 3"],
     poses: Float[np.ndarray, "N 4 4"],
