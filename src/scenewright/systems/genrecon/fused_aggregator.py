@@ -54,7 +54,7 @@ class FusedAggregator:
         return 2 * self.width * self.dtype.itemsize
 
     def token_terms(self, tokens: Float[Tensor, "M D"], used: Int[Tensor, " U"]) -> Float[Tensor, "U D2"]:
-        """What the used tokens bring to the first layers of features and weights."""
+        """The part of the first layers of features and weights that comes from the used tokens."""
         terms = torch.empty(len(used), 2 * self.width, dtype=self.dtype)
         rows_of_token, chosen = _rows(tokens), used.numpy()
 

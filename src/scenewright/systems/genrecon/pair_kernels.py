@@ -1,4 +1,4 @@
-"""What the aggregator does per pair between its matrix products, on a processor, each in one pass over rows in reach.
+"""Kernels of the aggregator on a processor: the work per pair between its matrix products, one pass over rows each.
 
 Rows are float32, or bfloat16 given as its bits in int16; arithmetic is float32. Pairs of a voxel are next to each
 other: voxel v has the pairs [start[v], start[v + 1]). Only numba kernels live here; they carry no annotations because
