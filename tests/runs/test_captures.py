@@ -74,6 +74,15 @@ def test_the_command_reports_before_it_asks_for_weights(capture_folder: Path, tm
     assert "4 pictures, 4000 points" in result.output
 
 
+def test_the_weights_that_ship_need_fewer_points(tmp_path: Path) -> None:
+    folder = write_capture(tmp_path / "capture", count=2)
+    points = folder / "sparse/0/points3D.txt"
+    points.write_text("".join(points.read_text().splitlines(keepends=True)[:600]))
+    assert len(open_capture(CaptureSettings(folder, weights="mini")).plan.chunks.centres) == 2
+    with pytest.raises(InputError, match="chunks holds 500 points"):
+        open_capture(CaptureSettings(folder, weights=str(tmp_path)))
+
+
 def test_a_video_becomes_a_capture_of_its_sharpest_frames(tmp_path: Path) -> None:
     pictures = [picture.crop((0, 0, 180, 134)) for picture in walk_through_box(5)[0]]  # videos have even sides
     video = tmp_path / "my walk.mp4"

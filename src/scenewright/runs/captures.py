@@ -39,6 +39,7 @@ from scenewright.systems.genrecon.scene_plan import PlanOptions, ScenePlan, plan
 from scenewright.systems.genrecon.system import CaptureSystem, GenReconSystem
 from scenewright.systems.loading import choose_weights, load
 from scenewright.systems.memory_plan import MemoryPlan, check_ceiling, memory_plan
+from scenewright.systems.mini.genrecon import MINI_OPTIONS
 from scenewright.systems.options import GenerateOptions
 from scenewright.types import Scene
 
@@ -135,7 +136,7 @@ def open_capture(
         metres_per_unit=settings.metres_per_unit,
     )
     capture = aligned(read_capture(settings.folder), alignment)
-    plan = plan_scene(capture, plan_options or PlanOptions(), seed=settings.seed)
+    plan = plan_scene(capture, plan_options or _plan_options(settings), seed=settings.seed)
     report = report_capture(capture, plan.chunks)
     if settings.masks is None:
         return OpenedCapture(capture, plan, report, ())
@@ -150,6 +151,12 @@ def open_capture(
         progress=progress,
     )
     return OpenedCapture(capture, plan, report, labelled)
+
+
+def _plan_options(settings: CaptureSettings) -> PlanOptions:
+    """Those of the system that the weights belong to, before it is loaded: mini needs fewer points."""
+    is_mini = settings.weights in (None, "mini") and choose_weights("genrecon", settings.weights).weights == "mini"
+    return MINI_OPTIONS.plan if is_mini else PlanOptions()
 
 
 def run_capture(
