@@ -2,6 +2,9 @@
 
 import os
 
+# Tests start many processes. Where the environment forbids to keep compiled modules, each would compile all of torch
+# again, ten seconds long.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # One test process runs per core already. Threads that spin while they wait for each other slow such processes down
 # tenfold and more. Set before torch is loaded; the processes that run the tests inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -10,6 +13,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import pytest
 import torch
 from hypothesis import settings
+
+from tests.type_checker import new_test
 
 # Examples are few so that the suite stays in minutes on two cores; no deadline, because machines share their cores.
 settings.register_profile("scenewright", max_examples=25, deadline=None)
@@ -28,3 +33,4 @@ def pytest_fixture_setup() -> None:
 def pytest_runtest_call() -> None:
     """So do tests."""
     torch.manual_seed(0)
+    new_test()

@@ -140,8 +140,8 @@ def test_without_a_configuration_the_names_tell() -> None:
 def test_a_package_comes_back_as_it_was_written(tmp_path: Path, with_canonical: bool) -> None:
     config = SceneContextConfig(TINY_FLOW, 1, with_canonical, has_gate=True, has_key_bias=True, key_bias_scale=0.3)
     flow = tiny_flow(config)
-    package = read_package(WeightsSource(write_package(tmp_path / "p", flow, base="someone/base")))
-    assert str(package.base) == "someone/base"
+    package = read_package(WeightsSource(write_package(tmp_path / "p", flow, base="microsoft/TRELLIS-image-large")))
+    assert str(package.base) == "microsoft/TRELLIS-image-large"
     loaded = load_flow(package)
     assert loaded.scene_config == config
     assert all(torch.equal(a, b) for a, b in zip(loaded.state_dict().values(), flow.state_dict().values(), strict=True))

@@ -32,11 +32,10 @@ def face_visibility(mesh: Mesh, *, num_views: int = 1000, size: int = 1024) -> F
     if len(mesh.faces) == 0:
         return torch.zeros(0, device=mesh.faces.device)
     vertices = mesh.vertices.detach().cpu().double().numpy()
-    faces = np.ascontiguousarray(mesh.faces.cpu().numpy().astype(np.int64))
-    used = vertices[np.unique(faces)]
-    centre = (used.min(0) + used.max(0)) / 2
-    radius = max(float(np.linalg.norm(used - centre, axis=1).max()), 1e-30)
-    vertices = (vertices - centre) * (_VISIBLE_RADIUS / radius)
+    used, faces = np.unique(mesh.faces.cpu().numpy().astype(np.int64), return_inverse=True)
+    vertices, faces = vertices[used], faces.reshape(-1, 3)
+    vertices = vertices - (vertices.min(0) + vertices.max(0)) / 2
+    vertices *= _VISIBLE_RADIUS / max(float(np.linalg.norm(vertices, axis=1).max()), 1e-30)
     cameras = sphere_cameras(num_views, size=size)
     poses = torch.stack([camera.cam_from_world for camera in cameras]).double().numpy()
     focal = float(cameras[0].intrinsics_px[0, 0])
@@ -55,9 +54,8 @@ def _count_views(vertices, faces, poses, focal, size, num_workers):
         last_view = np.full(len(faces), -1, dtype=np.int32)
         screen = np.empty((len(vertices), 3))
         for view in range(worker, len(poses), num_workers):
-            inverse_depth[:] = 0.0
-            owner[:] = -1
             pose = poses[view]
+            low_x, high_x, low_y, high_y = np.inf, -np.inf, np.inf, -np.inf
             for i in range(len(vertices)):
                 x, y, z = vertices[i, 0], vertices[i, 1], vertices[i, 2]
                 depth = pose[2, 0] * x + pose[2, 1] * y + pose[2, 2] * z + pose[2, 3]
@@ -65,10 +63,17 @@ def _count_views(vertices, faces, poses, focal, size, num_workers):
                 screen[i, 0] = focal * (pose[0, 0] * x + pose[0, 1] * y + pose[0, 2] * z + pose[0, 3]) / depth
                 screen[i, 1] = focal * (pose[1, 0] * x + pose[1, 1] * y + pose[1, 2] * z + pose[1, 3]) / depth
                 screen[i, 2] = 1.0 / depth
+                low_x, high_x = min(low_x, screen[i, 0]), max(high_x, screen[i, 0])
+                low_y, high_y = min(low_y, screen[i, 1]), max(high_y, screen[i, 1])
+            # Only the mesh's own part of the picture is cleared and read: most of the time goes there.
+            first_row, end_row = max(int(low_y + size / 2) - 1, 0), min(int(high_y + size / 2) + 2, size)
+            first_column, end_column = max(int(low_x + size / 2) - 1, 0), min(int(high_x + size / 2) + 2, size)
+            inverse_depth[first_row:end_row, first_column:end_column] = 0.0
+            owner[first_row:end_row, first_column:end_column] = -1
             for face in range(len(faces)):
                 _draw_face(screen, faces[face, 0], faces[face, 1], faces[face, 2], face, size, inverse_depth, owner)
-            for row in range(size):
-                for column in range(size):
+            for row in range(first_row, end_row):
+                for column in range(first_column, end_column):
                     face = owner[row, column]
                     if face >= 0 and last_view[face] != view:
                         last_view[face] = view
