@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
@@ -20,7 +21,9 @@ cli.main()
 
 def start(action: str, **options: object) -> subprocess.Popen[str]:
     words = [sys.executable, "-c", MAIN.format(action=action)]
-    return subprocess.Popen(words, stderr=subprocess.PIPE, text=True, **options)  # type: ignore[call-overload]
+    # Whoever runs the tests in the background has taken this signal from them.
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(words, stderr=subprocess.PIPE, text=True, preexec_fn=heard, **options)  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,13 @@ def test_a_missing_object_is_scored_not_dropped() -> None:
     assert lost.cd_o > 0.1
 
 
+def test_one_mesh_in_place_of_several_objects_is_told() -> None:
+    whole = Scene((SceneObject("scene", tuple(part for item in room().objects for part in item.placed_parts())),))
+    score = score_scene(shapes(whole), shapes(room()), QUICK)
+    assert any("one object and the truth has 3" in warning for warning in score.warnings)
+    assert len(score.objects) == 3
+
+
 def test_an_extra_object_is_scored_not_dropped() -> None:
     crowded = Scene((*room().objects, chair("obj_09", (0.0, 4.0, 0.0))))
     score = score_scene(shapes(crowded), shapes(room()), QUICK)

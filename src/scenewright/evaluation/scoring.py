@@ -109,6 +109,11 @@ def score_scene(prediction: ShapeScene, truth: ShapeScene, protocol: EvaluationP
     wanted = _truth_clouds(truth, protocol)
     sampled = [shape.sample(protocol.points_per_object, protocol.seed + 1) for shape in prediction.shapes]
     warnings = [*prediction.warnings, *frame_warnings(total_points(sampled), total_points(wanted))]
+    if len(prediction.shapes) == 1 < len(truth.shapes):
+        warnings.append(
+            f"The prediction is one object and the truth has {len(truth.shapes)}: all but one count as missing. Keep "
+            "objects apart: a node each in GLB, o or g lines in OBJ, a folder of files."
+        )
     if sum(map(len, sampled)) == 0:
         empty = "The prediction has no surface at all: all its meshes are empty; export objects with triangles."
         return failed_scene(truth, protocol, (*warnings, empty))
