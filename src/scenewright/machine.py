@@ -9,7 +9,7 @@ import os
 import platform
 import sys
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -130,7 +130,15 @@ def environment(device: torch.device | str) -> dict[str, str | int]:
         "device": str(device),
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
         "threads": torch.get_num_threads(),
+        "mujoco": _version_of("mujoco"),
     }
+
+
+def _version_of(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"
 
 
 def host_memory() -> tuple[int | None, int | None]:

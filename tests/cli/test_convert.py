@@ -10,6 +10,8 @@ from scenewright.cli.app import app
 from scenewright.errors import InputError
 from scenewright.io.glb import load_glb
 from scenewright.io.voxel_file import load_ovoxel
+from scenewright.types import Scene, SceneObject
+from tests.io.test_rigid_bodies import box
 
 TABLE = Path(__file__).parents[1] / "data" / "furniture" / "b0_technicaltable1.glb"
 
@@ -71,3 +73,13 @@ def test_a_missing_texture_is_named(tmp_path):
     with pytest.raises(InputError, match=r"wood\.png"):
         run(tmp_path / "table.gltf", tmp_path / "table.vxz", "--resolution", 16)
     assert not (tmp_path / "table.vxz").exists()
+
+
+def test_a_scene_is_settled_before_it_is_written(tmp_path):
+    place = torch.eye(4)
+    place[2, 3] = 0.03
+    scene = Scene((SceneObject("crate", (box(0.4, 0.4, 0.4),), world_from_object=place),), is_metric=True)
+    said = run(save_glb(scene, tmp_path / "floating.glb"), tmp_path / "standing.glb", "--settle", "--colliders", "hull")
+    assert "settled in MuJoCo: 1 objects moved" in said
+    (crate,) = load_glb(tmp_path / "standing.glb").objects
+    assert float(crate.world_bounds()[0, 2]) == pytest.approx(0, abs=1e-3)

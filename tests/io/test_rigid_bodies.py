@@ -153,12 +153,12 @@ def test_what_cannot_be_a_body_is_one_sentence(tmp_path: Path, caplog: pytest.Lo
     assert "object 'cloud' has no triangles" in caplog.text
 
 
-@pytest.mark.parametrize(("module", "suffix", "extra"), [("coacd", ".xml", "sim"), ("pxr", ".usda", "usd")])
+@pytest.mark.parametrize(("module", "suffix", "extra"), [("vhacdx", ".xml", "sim"), ("pxr", ".usda", "usd")])
 def test_a_missing_extra_is_named_and_nothing_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, suffix: str, extra: str
 ) -> None:
     source = save_scene(Scene((SceneObject("a", (tetrahedron(),)),)), tmp_path / "a.glb")
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingExtraError, match=rf"pip install 'scenewright\[{extra}\]'"):
-        convert(source, tmp_path / f"b{suffix}", colliders="decomposition" if module == "coacd" else "hull")
+        convert(source, tmp_path / f"b{suffix}", colliders="decomposition" if module == "vhacdx" else "hull")
     assert [path.name for path in tmp_path.iterdir()] == ["a.glb"]

@@ -9,6 +9,7 @@ from scenewright.cli.convert import convert
 from scenewright.cli.data import data_app
 from scenewright.cli.demo import demo
 from scenewright.cli.doctor import doctor
+from scenewright.cli.edit import edit
 from scenewright.cli.evaluate import evaluate
 from scenewright.cli.generate import generate
 from scenewright.cli.list_weights import list_weights
@@ -33,6 +34,7 @@ app.command()(convert)
 app.add_typer(data_app, name="data")
 app.command()(demo)
 app.command()(doctor)
+app.command(context_settings={"ignore_unknown_options": True})(edit)
 app.command()(evaluate)
 app.command()(generate)
 app.command("list")(list_weights)

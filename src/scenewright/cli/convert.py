@@ -1,9 +1,15 @@
 """`scenewright convert`: a scene from one file format to another."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from scenewright.cli.options import Settle
+from scenewright.cli.settle_report import settle_lines
+
+if TYPE_CHECKING:
+    from scenewright.types import Scene
 
 __all__ = ["convert"]
 
@@ -24,13 +30,25 @@ def convert(
         str | None,
         typer.Option("--for", help="Write it as blender, unity, unreal, ros, isaac, mujoco or three reads it best."),
     ] = None,
+    settle: Settle = False,
 ) -> None:
     """Convert between file formats. Voxels hold the scene as one object fitted to a unit cube, without its size."""
     from scenewright.cli.progress import progress_bar
     from scenewright.io.atomic import check_writable
+    from scenewright.io.conversion import collider_kind
     from scenewright.io.conversion import convert as convert_file
 
     check_writable(target)
+
+    def rest(scene: "Scene") -> "Scene":
+        from scenewright.systems.assembly.generator import settled
+
+        # With the colliders that the file will have, so that nothing moves there.
+        rested = settled(scene, colliders="hull" if colliders == "none" else collider_kind(colliders))
+        for line in settle_lines(rested.provenance["settle"]):
+            typer.echo(line)
+        return rested
+
     with progress_bar() as progress:
         written = convert_file(
             source,
@@ -40,6 +58,7 @@ def convert(
             colliders=colliders,
             welded=welded,
             program=program,
+            change=rest if settle else None,
             report=typer.echo,
             progress=progress,
         )

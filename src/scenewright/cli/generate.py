@@ -26,6 +26,7 @@ from scenewright.cli.options import (
     Weights,
     out_option,
 )
+from scenewright.cli.settle_report import settle_lines
 from scenewright.cli.warned import keep_repeated_warnings_quiet
 from scenewright.errors import InputError
 from scenewright.systems.registry import DEFAULT_SYSTEM, find_system, usable_systems
@@ -287,12 +288,8 @@ def run_and_write(
     for note in [*scene.notes, *memory_notes(settings)]:
         typer.echo(f"note: {note}")
     if report := facts["settle"]:
-        before, after = report["penetration_before"], report["penetration_after"]
-        deepest = [max((pair["depth"] for pair in pairs), default=0.0) for pairs in (before, after)]
-        typer.echo(
-            f"settled: {len(report['moves'])} objects moved; overlapping pairs {len(before)} -> {len(after)}, "
-            f"deepest {deepest[0]:.3f} -> {deepest[1]:.3f}"
-        )
+        for line in settle_lines(report):
+            typer.echo(line)
     typer.echo("  ".join(f"{stage} {seconds:.1f} s" for stage, seconds in result.timings_s.items()))
     typer.echo(f"peak memory {peak_memory_bytes(settings.device) / 2**20:.0f} MiB, {len(scene.objects)} objects")
     typer.echo(f"wrote {', '.join(str(path) for path in paths)}")

@@ -21,12 +21,22 @@ def replay(
     """Make a scene again from its manifest and compare it with the first; exit code 1 if the bytes differ."""
     from scenewright.cli.progress import progress_bar
     from scenewright.io.formats import check_target
+    from scenewright.runs.edit import is_edit, replay_edit, save_edit
     from scenewright.runs.generate import save_run
     from scenewright.runs.manifest import read_manifest
     from scenewright.runs.replay import replay as replay_manifest
 
     if out is not None:
         check_target(out, "--out", ".glb", beside=[out.with_suffix(".json")])
+    if is_edit(manifest):
+        with progress_bar() as progress:
+            edited, is_identical = replay_edit(manifest, offline=offline, progress=progress)
+        if out is not None:
+            typer.echo(f"wrote {', '.join(str(path) for path in save_edit(edited, out))}")
+        typer.echo(
+            f"{len(edited.steps)} steps: {'identical to' if is_identical else 'the scene differs from'} the first"
+        )
+        raise typer.Exit(0 if is_identical else EXIT_DIFFERENT)
     first = read_manifest(manifest)
     with progress_bar() as progress:
         again = replay_manifest(first, offline=offline, progress=progress)

@@ -18,8 +18,9 @@ from scenewright.io.rigid_bodies import with_physics
 from scenewright.io.voxel_file import DEFAULT_RESOLUTION, load_ovoxel, save_ovoxel
 from scenewright.io.vxz import VxzOptions
 from scenewright.progress import SILENT, Progress, within
+from scenewright.types import Scene
 
-__all__ = ["convert"]
+__all__ = ["collider_kind", "convert"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ def convert(
     colliders: str = "hull",
     welded: bool = False,
     program: str | None = None,
+    change: Callable[[Scene], Scene] | None = None,
     report: Callable[[str], None] = logger.info,
     progress: Progress = SILENT,
 ) -> Path:
@@ -44,6 +46,7 @@ def convert(
         colliders: of files for simulators: hull, decomposition, box or none.
         welded: no object of such a file moves.
         program: writes it as this program reads it best (`io.programs`): front, unit and names.
+        change: of the scene after it was read: settling, edits.
         report: receives a sentence on every object of such a file: material, mass, colliders and their error.
         progress: receives the stage of a conversion from meshes to O-Voxel, or of colliders.
 
@@ -52,20 +55,20 @@ def convert(
     """
     source, target = Path(source), Path(target)
     options = VxzOptions(compression=compression)
-    kinds: dict[str, ColliderKind] = {kind: kind for kind in get_args(ColliderKind)}
-    if colliders not in kinds:
-        raise InputError(f"Expected colliders to be {', '.join(kinds)}; got '{colliders}'.")
+    kind = collider_kind(colliders)
     read = readable(source)
     to_voxels = any(entry.suffix == target.suffix.lower() and "voxels" in entry.holds for entry in FORMATS)
     if to_voxels and "voxels" in read.holds:
         return save_ovoxel(load_ovoxel(source), target, options)
     chosen = None if program is None else program_named(program)
     scene = read.read(source)
+    if change is not None:
+        scene = change(scene)
     if chosen is not None:
         scene = chosen.prepared(scene, target)
     write = writable(target, scene)
     if "physics" in write.holds:
-        scene, notes = with_physics(scene, kinds[colliders], welded=welded, progress=progress)
+        scene, notes = with_physics(scene, kind, welded=welded, progress=progress)
         for note in notes:
             report(note)
     if not to_voxels:
@@ -75,3 +78,15 @@ def convert(
     parts = [part for item in scene.objects for part in item.placed_parts()]
     voxels = object_to_ovoxel(parts, resolution, progress=within(progress, f"voxels at {resolution}^3"))
     return save_ovoxel(voxels, target, options)
+
+
+def collider_kind(name: str) -> ColliderKind:
+    """The kind of colliders of that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    kinds: dict[str, ColliderKind] = {kind: kind for kind in get_args(ColliderKind)}
+    if name not in kinds:
+        raise InputError(f"Expected colliders to be {', '.join(kinds)}; got '{name}'.")
+    return kinds[name]

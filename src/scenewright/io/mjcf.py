@@ -33,7 +33,7 @@ def save_mjcf(scene: Scene, path: str | Path) -> Path:
     world = ElementTree.SubElement(root, "worldbody")
     ElementTree.SubElement(world, "light", pos="0 0 5", dir="0 0 -1", directional="true")
     if (height := floor_height(scene)) is not None:
-        floor = {"name": "floor_plane", "type": "plane", "size": "0 0 0.1", "rgba": "0.8 0.8 0.8 1"}
+        floor = {"name": "floor_plane", "type": "plane", "size": "0 0 0.1", "condim": "4", "rgba": "0.8 0.8 0.8 1"}
         ElementTree.SubElement(world, "geom", floor, pos=numbers([0, 0, height]))
     for body in bodies:
         _add_body(body, asset, world)
@@ -76,7 +76,9 @@ def _add_body(body: RigidBody, asset: ElementTree.Element, world: ElementTree.El
         name = collider.file.stem
         ElementTree.SubElement(asset, "mesh", name=name, file=collider.file.as_posix())
         friction = numbers([body.physics.friction, 0.005, 0.0001])  # turning and rolling: MuJoCo's defaults
-        ElementTree.SubElement(element, "geom", type="mesh", mesh=name, friction=friction, group="3", mass="0")
+        ElementTree.SubElement(
+            element, "geom", type="mesh", mesh=name, friction=friction, condim="4", group="3", mass="0"
+        )
 
 
 MJCF = Format(

@@ -17,12 +17,14 @@ from torch import Tensor
 
 import scenewright
 from scenewright.errors import EmptyStructureError, InputError
+from scenewright.geometry.bodies.colliders import ColliderKind
 from scenewright.progress import SILENT, Progress, within
 from scenewright.systems.assembly.camera_fit import fit_camera
 from scenewright.systems.assembly.decoding import ObjectDecoder
 from scenewright.systems.assembly.layout_fit import fit_layout, fit_newcomers
 from scenewright.systems.assembly.placing import moved_object, placed_object, scene_on_floor, transformed_camera
-from scenewright.systems.assembly.settle import settle_scene
+from scenewright.systems.assembly.settle import SettleReport, settle_scene
+from scenewright.systems.assembly.simulated_settle import SimulatedSettleReport, can_simulate, simulate_settle
 from scenewright.systems.assembly.structures import LayoutErrors, PlacedStructures, SceneRequest, StructureStage
 from scenewright.systems.options import DEFAULT, GenerateOptions
 from scenewright.systems.system import Views, masked_views
@@ -189,9 +191,19 @@ class SceneGenerator:
         return {name: sha256_of(path) for name, path in sorted(files.items())}
 
 
-def settled(scene: Scene, movable: Collection[str] | None = None, *, floor_z: float = 0.0) -> Scene:
-    """The scene at rest, with the report of `settle_scene` in its provenance."""
-    rested, report = settle_scene(scene, floor_z=floor_z, movable=movable)
+def settled(
+    scene: Scene,
+    movable: Collection[str] | None = None,
+    *,
+    floor_z: float = 0.0,
+    colliders: ColliderKind = "decomposition",
+) -> Scene:
+    """The scene at rest, with the report in its provenance: by simulation where the extra `sim` is there."""
+    report: SettleReport | SimulatedSettleReport
+    if can_simulate():
+        rested, report = simulate_settle(scene, colliders, floor_z=floor_z, movable=movable)
+    else:
+        rested, report = settle_scene(scene, floor_z=floor_z, movable=movable)
     return replace(rested, provenance={**rested.provenance, "settle": report.as_json()})
 
 

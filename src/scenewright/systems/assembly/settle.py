@@ -66,6 +66,7 @@ class SettleReport:
             return [{"objects": list(names), "depth": depth} for names, depth in depths.items()]
 
         return {
+            "method": "translations",
             "penetration_before": pairs(self.depths_before),
             "penetration_after": pairs(self.depths_after),
             "gap_before": self.gap_before,

@@ -1,0 +1,25 @@
+"""Lines on what settling did to a scene, from the report that its manifest holds."""
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["settle_lines"]
+
+_HOW = {
+    "mujoco": "settled in MuJoCo",
+    "translations": "settled by translations alone (a simulation: pip install 'scenewright[sim]')",
+}
+
+
+def settle_lines(report: Mapping[str, Any]) -> list[str]:
+    """What moved and how deep objects were and are in each other; a line for each that stayed, and why."""
+    before, after = report["penetration_before"], report["penetration_after"]
+    deepest = [max((pair["depth"] for pair in pairs), default=0.0) for pairs in (before, after)]
+    lines = [
+        f"{_HOW[report['method']]}: {len(report['moves'])} objects moved; overlapping pairs {len(before)} -> "
+        f"{len(after)}, deepest {deepest[0]:.3f} -> {deepest[1]:.3f}"
+    ]
+    lines += [f"kept where it was: '{name}', as {reason}" for name, reason in report.get("kept", {}).items()]
+    if not report.get("is_at_rest", True):
+        lines.append("some objects had not come to rest when the simulation ended")
+    return lines
