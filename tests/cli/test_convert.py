@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from scenewright.cli.app import app
 from scenewright.errors import InputError
-from scenewright.io.glb import load_glb
+from scenewright.io.glb import load_glb, save_glb
 from scenewright.io.voxel_file import load_ovoxel
 from scenewright.types import Scene, SceneObject
 from tests.io.test_rigid_bodies import box

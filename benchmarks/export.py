@@ -1,0 +1,109 @@
+"""Export and settling: seconds and memory of a scene of 12 objects, and what becomes of given scenes.
+
+    python -m benchmarks.export speed FURNITURE     a folder of .glb models, of which 12 are set up on a floor
+    python -m benchmarks.export rest SCENE...       settles, exports to MJCF, simulates 5 s; prints a row per scene
+
+Each format is written by a process of its own, so that peaks of memory are its own.
+"""
+
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.measure import machine
+from scenewright.io.glb import load_glb, save_glb
+from scenewright.io.rigid_bodies import with_physics
+from scenewright.io.scene_file import load_scene, save_scene
+from scenewright.types import Scene, SceneObject
+
+_FORMATS = (".glb", ".xml", ".urdf", ".usdc", ".usdz")
+_COUNT = 12
+_MEASURED = """
+import resource, sys, time
+from scenewright.io.conversion import convert
+begin = time.perf_counter()
+convert(sys.argv[1], sys.argv[2], colliders="decomposition", report=lambda line: None)
+print(time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def speed(furniture: Path) -> None:
+    """Prints a row per format, and the seconds of settling."""
+    scene = _set_up(sorted(furniture.glob("*.glb")))
+    faces = sum(len(part.faces) for item in scene.objects for part in item.parts)
+    print(f"{machine()}\n{len(scene.objects)} objects, {faces:,} faces\n")
+    print("| format | s per object | peak MB |\n|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        source = save_glb(scene, Path(folder) / "twelve.glb")
+        for suffix in _FORMATS:
+            words = [sys.executable, "-c", _MEASURED, str(source), str(Path(folder) / f"out{suffix}")]
+            said = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
+            print(f"| {suffix} | {float(said[-2]) / len(scene.objects):.2f} | {float(said[-1]):.0f} |", flush=True)
+    from scenewright.systems.assembly.simulated_settle import simulate_settle
+
+    simulate_settle(Scene(scene.objects[:1], is_metric=True))  # compiles
+    begin, cpu = time.perf_counter(), time.process_time()
+    _, report = simulate_settle(scene)
+    print(
+        f"\nsettling: {time.perf_counter() - begin:.1f} s, {time.process_time() - cpu:.1f} CPU s; "
+        f"at rest: {report.is_at_rest}, kept: {len(report.kept)}"
+    )
+
+
+def rest(paths: list[Path]) -> None:
+    """Prints a row per scene, and the shares of scenes that rest."""
+    import mujoco
+
+    from scenewright.systems.assembly.simulated_settle import simulate_settle
+
+    print("| scene | objects | deepest before, mm | after, mm | kept | farthest move, mm | in 5 s, mm | s |")
+    print("|---|---|---|---|---|---|---|---|")
+    rows = []
+    for path in paths:
+        scene = replace(load_scene(path), is_metric=True)
+        begin = time.perf_counter()
+        settled, report = simulate_settle(scene)
+        seconds = time.perf_counter() - begin
+        with tempfile.TemporaryDirectory() as folder:
+            file = save_scene(with_physics(settled, "decomposition")[0], Path(folder) / "out.xml")
+            model = mujoco.MjModel.from_xml_path(str(file))
+        data = mujoco.MjData(model)
+        mujoco.mj_forward(model, data)
+        start, way = data.xipos.copy(), 0.0
+        for _ in range(round(5 / model.opt.timestep)):
+            mujoco.mj_step(model, data)
+            way = max(way, float(np.linalg.norm(data.xipos - start, axis=1).max()))
+        depths = [max(found.values(), default=0.0) for found in (report.depths_before, report.depths_after)]
+        move = max((distance for distance, _ in report.moves.values()), default=0.0)
+        rows.append((depths[1], way, len(report.kept), len(scene.objects)))
+        numbers = f"{1000 * depths[0]:.1f} | {1000 * depths[1]:.1f} | {len(report.kept)} | {1000 * move:.0f}"
+        name = path.parent.name if path.stem == "gt" else path.stem
+        print(f"| {name} | {len(scene.objects)} | {numbers} | {1000 * way:.1f} | {seconds:.1f} |", flush=True)
+    both = sum(depth <= 0.002 and way <= 0.01 for depth, way, _, _ in rows)
+    print(
+        f"\n{sum(depth <= 0.002 for depth, *_ in rows)} of {len(rows)} scenes have no pair deeper than 2 mm, in "
+        f"{sum(way <= 0.01 for _, way, *_ in rows)} nothing moves more than 1 cm in 5 s, both: {both}; "
+        f"{sum(kept for *_, kept, _ in rows)} of {sum(count for *_, count in rows)} objects were kept where they were."
+    )
+
+
+def _set_up(models: list[Path]) -> Scene:
+    objects = []
+    for number in range(_COUNT):
+        (item, *_) = load_glb(models[number % len(models)]).objects
+        low, high = item.world_bounds()
+        place = torch.eye(4)
+        place[:3, 3] = torch.tensor([2.5 * (number % 4), 2.5 * (number // 4), 0.02])
+        place[:3, 3] -= torch.tensor([*((low + high) / 2)[:2], low[2]])
+        objects.append(SceneObject(f"object_{number}", item.parts, world_from_object=place @ item.world_from_object))
+    return Scene(tuple(objects), is_metric=True)
+
+
+if __name__ == "__main__":
+    {"speed": lambda paths: speed(paths[0]), "rest": rest}[sys.argv[1]]([Path(word) for word in sys.argv[2:]])
