@@ -12,7 +12,7 @@ _HOW = {
 
 
 def settle_lines(report: Mapping[str, Any]) -> list[str]:
-    """What moved and how deep objects were and are in each other; a line for each that stayed, and why."""
+    """A line on moves and overlaps, and one for each object that stayed, with the reason."""
     before, after = report["penetration_before"], report["penetration_after"]
     deepest = [max((pair["depth"] for pair in pairs), default=0.0) for pairs in (before, after)]
     lines = [
