@@ -1,7 +1,10 @@
 """Facts of the machine agree with each other; memory in use stays below its peak."""
 
 import json
+import platform
+import subprocess
 
+import pytest
 import torch
 
 from scenewright.machine import (
@@ -12,6 +15,7 @@ from scenewright.machine import (
     machine_facts,
     memory_in_use,
     peak_memory_bytes,
+    platform_name,
 )
 
 
@@ -32,3 +36,13 @@ def test_facts_agree() -> None:
     assert json.loads(json.dumps(facts)) == facts
     assert environment("cpu")["torch"] == facts["torch"]
     assert environment("cpu")["device"] == "cpu"
+
+
+def test_the_platform_is_told_without_starting_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = platform.platform()
+    monkeypatch.setattr(platform, "_uname_cache", None)
+    monkeypatch.setattr(platform, "_platform_cache", {})
+    monkeypatch.setattr(subprocess, "Popen", None)  # which would be called
+    assert environment("cpu")["platform"] == platform_name()
+    if platform.system() == "Linux":
+        assert platform_name() == known

@@ -27,6 +27,7 @@ __all__ = [
     "machine_facts",
     "memory_in_use",
     "peak_memory_bytes",
+    "platform_name",
     "processor_name",
 ]
 
@@ -98,7 +99,15 @@ def processor_name() -> str:
         for line in cpuinfo.read_text().splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    return platform.machine()
+
+
+def platform_name() -> str:
+    """System, its release, architecture and C library, as `platform.platform` says, which runs `uname` to do so."""
+    library = "".join(platform.libc_ver())
+    return "-".join(
+        (platform.system(), platform.release(), platform.machine(), *(["with", library] if library else ()))
+    )
 
 
 def machine_facts() -> dict[str, str | int | float]:
@@ -126,7 +135,7 @@ def environment(device: torch.device | str) -> dict[str, str | int]:
         "scenewright": version("scenewright"),
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "platform": platform.platform(),
+        "platform": platform_name(),
         "device": str(device),
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
         "threads": torch.get_num_threads(),

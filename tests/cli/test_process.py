@@ -8,6 +8,8 @@ from functools import partial
 
 import pytest
 
+from scenewright.cli.process import prepare_kernel_cache
+
 # `main` with an action in the place of the commands, so that nothing else is imported.
 MAIN = """
 import sys, time, types
@@ -73,3 +75,23 @@ def test_closed_streams_and_foreign_characters_do_no_harm() -> None:
     for redirection in ("", "<&-", ">&-", "<&- >&- 2>&-"):
         command = ["bash", "-c", words + redirection, sys.executable, MAIN.format(action=action)]
         assert subprocess.run(command, capture_output=True, timeout=120).returncode == 0
+
+
+@pytest.mark.parametrize("setting", ["LANG=C LC_ALL=C", "PYTHONUTF8=0 LC_ALL=POSIX", "HOME=/proc", "HOME= TERM=dumb"])
+def test_plain_locales_and_homes_that_cannot_be_written_do_no_harm(setting: str) -> None:
+    action = "print('caf\\u00e9 \\u2192 \\udcff')"
+    command = ["bash", "-c", f'{setting} exec "$0" -c "$1"', sys.executable, MAIN.format(action=action)]
+    result = subprocess.run(command, capture_output=True, timeout=120)
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert result.stdout.count(b"\n") == 1
+
+
+def test_where_nothing_can_be_kept_kernels_are_kept_for_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As numba refuses to load a kernel that it cannot keep."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "")  # so that it is put back
+    monkeypatch.delenv("NUMBA_CACHE_DIR")
+    prepare_kernel_cache()
+    assert "NUMBA_CACHE_DIR" not in os.environ
+    monkeypatch.setattr("scenewright.cli.process._is_writable", lambda folder: False)
+    prepare_kernel_cache()
+    assert os.stat(os.environ["NUMBA_CACHE_DIR"]).st_mode & 0o777 == 0o700

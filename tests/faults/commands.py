@@ -20,8 +20,9 @@ from PIL import Image
 from scenewright import cli
 from scenewright.cli.app import app
 from scenewright.data.recipes import DataRecipe
+from tests.recipes.tiny import write_samples
 
-__all__ = ["COMMANDS", "Command", "finish", "make_inputs", "run", "start", "warm_up"]
+__all__ = ["COMMANDS", "FURTHER", "Command", "finish", "make_inputs", "run_in_fork", "start", "warm_up"]
 
 
 @dataclass(frozen=True)
@@ -30,16 +31,21 @@ class Command:
 
     Attributes:
         arguments: words of the command line; IN and OUT stand for the folders of inputs and outputs.
+        varies: patterns of files in the folder of outputs whose bytes differ from run to run.
     """
 
     name: str
     arguments: tuple[str, ...]
+    varies: tuple[str, ...] = ()
 
     def words(self, inputs: Path, out: Path) -> list[str]:
         return [word.replace("IN/", f"{inputs}/").replace("OUT", str(out)) for word in self.arguments]
 
 
 _CUBOID = ("--system", "cuboid", "--device", "cpu")
+_SMALL = ("--resolution", "16", "--structure-resolution", "16")
+_TRAIN = ("train", "IN/recipe.toml", "--data", "IN/samples", "-o", "OUT/run", "--resume", "--device", "cpu")
+_VARY_IN_RUNS = ("*.jsonl", "*/checkpoints/*", "*/sheets/*")
 COMMANDS = (
     Command("generate", ("generate", "IN/room.png", "-m", "IN/room_masks.png", "-o", "OUT/room.glb", *_CUBOID)),
     Command("folder", ("generate", "IN/photos", "-o", "OUT/scenes", *_CUBOID)),
@@ -49,16 +55,54 @@ COMMANDS = (
     Command("render", ("render", "IN/made/room.glb", "-o", "OUT/room.png", "--size", "32", "--device", "cpu")),
     Command("data make", ("data", "make", "IN/data.toml", "-o", "OUT/data")),
     Command("data import", ("data", "import", "IN/made/room.glb", "-o", "OUT/pack")),
+    Command("train", _TRAIN, _VARY_IN_RUNS),
     Command(
         "evaluate",
         ("evaluate", "--predictions", "IN/made/alone", "--ground-truth", "IN/made/alone", "--json", "OUT/e/result.json")
         + ("--no-pictures", "--workers", "1", "--device", "cpu"),
     ),
 )
+# Commands whose computing takes long; `tests/faults/test_faults.py` puts a made scene in its place.
+FURTHER = (
+    Command("demo", ("demo", "-o", "OUT/demo", "--system", "cuboid")),
+    Command("object", ("object", "IN/cut.png", "-o", "OUT/a.glb", "--device", "cpu")),
+    Command("texture", ("texture", "IN/made/room.glb", "IN/cut.png", "-o", "OUT/a.glb", "--device", "cpu")),
+    Command("reroll", ("reroll", "IN/made/room.json", "object_1", "-o", "OUT/a.glb", "--device", "cpu")),
+    Command(
+        "panorama", ("panorama", "IN/panorama.png", "--faces", "OUT/faces", "--size", "16", "--json", "OUT/a.json")
+    ),
+    Command("data pack", ("data", "pack", "IN/pack", "-o", "OUT/a.tar", "--parametric", "1")),
+    Command("prepare assets", ("prepare", "assets", "--parametric", "1", "-o", "OUT/assets", *_SMALL)),
+    Command("prepare latents", ("prepare", "latents", "IN/assets", "-o", "OUT/latents", "--structure", "IN/run")),
+    Command("reconstruct", ("reconstruct", "IN/pack", "--shape", "IN/run", "--split", "all", "--json", "OUT/a.json")),
+    Command("list", ("list", "--json", "OUT/list.json")),
+    Command("doctor", ("doctor", "--json", "OUT/doctor.json")),
+)
+_RECIPE = """
+task = "structure_vae"
+summary = "toy"
+[model]
+network = { channels = [4, 8], num_res_blocks = 1, num_res_blocks_middle = 1 }
+[train]
+batch_size = 2
+precision = "fp32"
+workers = 0
+max_steps = 4
+[log]
+every = 1
+checkpoint_steps = 1
+sheet_steps = 4
+tensorboard = false
+"""
 
 
-def make_inputs(folder: Path) -> Path:
-    """A picture with masks, a folder of such, a made scene, and a recipe; returns the folder."""
+def make_inputs(folder: Path, run: Callable[[Sequence[str]], tuple[int, str]] | None = None) -> Path:
+    """A picture with masks, a folder of such, a made scene, and recipes; returns the folder.
+
+    Args:
+        run: gives exit code and output of a command line; None runs it in a fork.
+    """
+    run = run or run_in_fork
     (folder / "photos").mkdir(parents=True)
     pixels, labels = np.full((48, 64, 3), 128, np.uint8), np.zeros((48, 64), np.uint8)
     labels[14:40, 6:28], labels[20:36, 36:58] = 1, 2
@@ -67,8 +111,12 @@ def make_inputs(folder: Path) -> Path:
         Image.fromarray(pixels).save(folder / f"{stem}.png")
         Image.fromarray(labels).save(folder / f"{stem}{suffix}.png")
     Image.fromarray(labels[:, ::-1].copy()).save(folder / "other_masks.png")
+    Image.fromarray(np.dstack([pixels, 255 * (labels == 1)]).astype(np.uint8)).save(folder / "cut.png")
+    Image.fromarray(pixels[:32]).save(folder / "panorama.png")
     recipe = DataRecipe("floor", count=2, seed=4, size=32, supersample=1, with_meshes=False, scenes_per_shard=1)
     (folder / "data.toml").write_text("".join(f"{line}\n" for line in _toml(recipe)))
+    (folder / "recipe.toml").write_text(_RECIPE)
+    write_samples("structure_vae", folder / "samples", 4)
     for name, masks in (("made", "room_masks"), ("other", "other_masks")):
         (folder / name).mkdir()
         words = ["generate", f"{folder}/room.png", "-m", f"{folder}/{masks}.png", "-o", f"{folder}/{name}/room.glb"]
@@ -124,7 +172,7 @@ def finish(process: int, source: int) -> tuple[int, str]:
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), printed
 
 
-def run(words: Sequence[str], prepare: Callable[[], object] = lambda: None) -> tuple[int, str]:
+def run_in_fork(words: Sequence[str], prepare: Callable[[], object] = lambda: None) -> tuple[int, str]:
     """Exit code and output of a command line in a fork."""
     return finish(*start(words, prepare))
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from scenewright.errors import InputError
 from scenewright.io.glb import load_glb
 from scenewright.runs.manifest import Manifest, read_manifest
-from scenewright.runs.replay import replay
+from scenewright.runs.replay import replay, with_stages_inside
 
 RECORDED = Path(__file__).parents[1] / "data" / "replay"
 
@@ -46,3 +47,21 @@ def test_a_manifest_of_an_earlier_version_makes_its_scene_again(system: str) -> 
     for name, (low, high) in first.items():
         tolerance = 0.1 * float((high - low).max())
         torch.testing.assert_close(second[name], torch.stack([low, high]), atol=tolerance, rtol=0)
+
+
+def test_a_manifest_writes_stages_only_inside_its_own_folder_or_where_the_user_says(tmp_path: Path) -> None:
+    path, outside = tmp_path / "room.json", tmp_path.parent / "elsewhere"
+
+    def named(stages: Path | None) -> Manifest:
+        manifest = recorded("cuboid")
+        manifest = replace(manifest, settings=replace(manifest.settings, stages=stages and str(stages)))
+        return replace(manifest, parent=manifest)
+
+    for stages in (None, tmp_path / "stages"):
+        assert with_stages_inside(named(stages), path) == named(stages)
+    (tmp_path / "link").symlink_to(tmp_path.parent)
+    for stages in (outside, tmp_path / ".." / "elsewhere", tmp_path / "link" / "elsewhere"):
+        with pytest.raises(InputError, match="outside its own folder, where nothing is written"):
+            with_stages_inside(named(stages), path)
+    assert with_stages_inside(named(outside), path, outside) == named(outside)
+    assert with_stages_inside(named(None), path, outside) == named(None)

@@ -1,6 +1,7 @@
 """The resolver against local folders and a real little HTTP server that speaks the hub's protocol as far as needed."""
 
 import hashlib
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,7 +10,16 @@ from pathlib import Path
 import pytest
 
 from scenewright.errors import InputError, WeightsError
-from scenewright.weights.hub import cached_file, fetch, find_file, is_local_source, sha256_of
+from scenewright.weights.hub import (
+    cached_file,
+    downloads_forbidden,
+    fetch,
+    find_file,
+    hub_is_offline,
+    is_local_source,
+    refuse_download,
+    sha256_of,
+)
 from scenewright.weights.record import WeightsRecord
 from scenewright.weights.trust import trusted_hashes
 
@@ -200,3 +210,17 @@ def test_a_hash_is_taken_once_until_the_file_changes(tmp_path):
     assert read == [(5, 5)]
     path.write_bytes(b"second")
     assert sha256_of(path) == hashlib.sha256(b"second").hexdigest()
+
+
+def test_forbidden_downloads_are_allowed_again_afterwards(tmp_path, monkeypatch):
+    monkeypatch.setattr("scenewright.weights.hub._check_reachable", None)  # which would be called
+    before = hub_is_offline()
+    with downloads_forbidden():
+        with pytest.raises(WeightsError, match="downloading is off"):
+            fetch(record(), cache_dir=tmp_path)
+        with pytest.raises(WeightsError, match=r"A network is not on this machine .* downloading is off"):
+            refuse_download(tmp_path / "a.onnx", "A network")
+        (tmp_path / "a.onnx").touch()
+        refuse_download(tmp_path / "a.onnx", "A network")
+        assert os.environ["HF_HUB_OFFLINE"] == "1"
+    assert hub_is_offline() == before

@@ -13,9 +13,17 @@ def main() -> None:
     memory, and what the system refuses: a full disk, an output that cannot be written. Ctrl-C ends with code 130,
     SIGTERM with 143; a reader that stops listening (`scenewright list | head`) ends it quietly.
     """
-    from scenewright.cli.process import Stopped, expand_home, finish_streams, prepare_streams, stopped_by_signals
+    from scenewright.cli.process import (
+        Stopped,
+        expand_home,
+        finish_streams,
+        prepare_kernel_cache,
+        prepare_streams,
+        stopped_by_signals,
+    )
 
     prepare_streams()
+    prepare_kernel_cache()
     sys.argv[1:] = map(expand_home, sys.argv[1:])
     code, sentence = 0, ""
     received: list[Stopped] = []

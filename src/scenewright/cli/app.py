@@ -14,6 +14,7 @@ from scenewright.cli.evaluate import evaluate
 from scenewright.cli.generate import generate
 from scenewright.cli.list_weights import list_weights
 from scenewright.cli.object import object_command
+from scenewright.cli.options import Offline
 from scenewright.cli.panorama import panorama
 from scenewright.cli.prepare import prepare_app
 from scenewright.cli.reconstruct import reconstruct
@@ -57,6 +58,7 @@ def _options(
             help="What reading any one file may take beyond 64 times its size, such as 4GB (256 MiB by default)."
         ),
     ] = None,
+    offline: Offline = False,
 ) -> None:
     """Options of every command."""
     if file_memory is not None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from scenewright.cli.options import Device, Seed
+from scenewright.cli.options import Device, Offline, Seed
 
 __all__ = ["evaluate"]
 
@@ -50,6 +50,7 @@ def evaluate(
     ] = None,
     pictures: Annotated[bool, typer.Option(help="Draw pictures for the report.")] = True,
     depth: Annotated[bool, typer.Option(help="Hand true distances to a system that reads panoramas.")] = True,
+    offline: Offline = False,
     list_all: Annotated[bool, typer.Option("--list", help="List protocols and systems.")] = False,
 ) -> None:
     """Score scenes under a named protocol: F-scores in percent, collision rates in [0, 1], 95 % intervals."""

@@ -24,14 +24,14 @@ def describe_machine() -> dict[str, Any]:
     import torch
 
     from scenewright import __version__
-    from scenewright.machine import devices, host_memory
+    from scenewright.machine import devices, host_memory, platform_name
 
     total, available = host_memory()
     present = [asdict(device) for device in devices()]
     return {
         "scenewright": __version__,
         "python": platform.python_version(),
-        "platform": platform.platform(),
+        "platform": platform_name(),
         "torch": torch.__version__,
         "cpu_threads": torch.get_num_threads(),
         "memory_bytes": {"total": total, "available": available},

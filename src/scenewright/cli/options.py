@@ -23,6 +23,7 @@ __all__ = [
     "Json",
     "Offline",
     "Precision",
+    "ReplayedStages",
     "Seed",
     "Settle",
     "Steps",
@@ -46,7 +47,17 @@ Weights = Annotated[
 ]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Work in so many processes.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same result.")]
-Offline = Annotated[bool, typer.Option("--offline", help="Never download anything.")]
+
+
+def _forbid(context: Any, is_forbidden: bool) -> bool:
+    if is_forbidden:
+        from scenewright.weights.hub import downloads_forbidden
+
+        context.with_resource(downloads_forbidden())
+    return is_forbidden
+
+
+Offline = Annotated[bool, typer.Option("--offline", help="Never download anything.", callback=_forbid)]
 
 
 def _allow(is_allowed: bool) -> bool:
@@ -64,6 +75,12 @@ AllowDownloads = Annotated[
     ),
 ]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the facts as JSON to this file; - prints them.")]
+ReplayedStages = Annotated[
+    Path | None,
+    typer.Option(
+        "--stages", help="Keep a panorama's stages in this folder instead of the one that the manifest names."
+    ),
+]
 Steps = Annotated[
     int | None, typer.Option("--steps", min=1, help="Sampling steps; by default what the weights were published with.")
 ]

@@ -45,7 +45,7 @@ def panorama(
     from scenewright.cli.options import write_json
     from scenewright.cli.progress import progress_bar
     from scenewright.errors import InputError
-    from scenewright.io.atomic import make_folder, write_bytes
+    from scenewright.io.atomic import check_writable, make_folder, write_bytes
     from scenewright.io.depth_file import load_depth
     from scenewright.io.images import load_image, save_image
     from scenewright.machine import choose_device
@@ -61,6 +61,12 @@ def panorama(
     chosen = choose_depth(depth, depth_model)
     if chosen == ChosenDepth() and (wanted := [path for path in (plan, distances, points) if path is not None]):
         raise InputError(f"'{wanted[0]}' needs the distances of the panorama; add --depth FILE, or --depth auto.")
+    pictures = []
+    if faces is not None:
+        make_folder(faces)
+        pictures = [faces / f"{name}.png" for name in FACE_NAMES]
+    outputs = (plan, distances, points, None if str(json_path) == "-" else json_path)
+    check_writable(*pictures, *(path for path in outputs if path is not None))
     depth_m = None if chosen.file is None else load_depth(chosen.file)
     given = panorama_of(View(load_image(picture), name=picture.name, depth_m=depth_m))
     if chosen.model is not None:
@@ -71,10 +77,8 @@ def panorama(
     known = RoomOverride(None if heading is None else math.radians(heading), camera_height, floor, extent)
     room = room_input(given, PanoramaSettings(known, face_size=size))
     written = []
-    if faces is not None:
-        make_folder(faces)
-        for name, pixels in zip(FACE_NAMES, room.faces.numpy(), strict=True):
-            written.append(save_image(Image.fromarray(pixels), faces / f"{name}.png"))
+    for path, pixels in zip(pictures, room.faces.numpy(), strict=False):
+        written.append(save_image(Image.fromarray(pixels), path))
     if plan is not None and room.voxels is not None:
         written.append(save_image(cell_picture(room.voxels, 64), plan))
     if room.panorama.distance_m is not None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from scenewright.cli.options import Device, Seed, Workers, out_option
+from scenewright.cli.options import Device, Offline, Seed, Workers, out_option
 
 __all__ = ["prepare_app"]
 
@@ -55,6 +55,7 @@ def latents(
     image_encoder: Annotated[str, typer.Option(help="dinov2 (TRELLIS) or dinov3 (TRELLIS.2).")] = "dinov2",
     encoder_weights: Annotated[str | None, typer.Option(help="Its weight file or folder; default: published.")] = None,
     device: Device = "auto",
+    offline: Offline = False,
 ) -> None:
     """Latents and condition tokens, one sample per picture: what the flows train on."""
     from scenewright.backbones.structure_vae import StructureEncoder

@@ -1,8 +1,11 @@
 """The command as a process: its streams, the signals that end it, and the sentence for what the system refuses."""
 
+import atexit
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +14,15 @@ from typing import TextIO
 
 from scenewright.errors import ScenewrightError, is_out_of_memory
 
-__all__ = ["Stopped", "expand_home", "finish_streams", "prepare_streams", "sentence_of", "stopped_by_signals"]
+__all__ = [
+    "Stopped",
+    "expand_home",
+    "finish_streams",
+    "prepare_kernel_cache",
+    "prepare_streams",
+    "sentence_of",
+    "stopped_by_signals",
+]
 
 _SENTENCES = {signal.SIGINT: "Interrupted.", signal.SIGTERM: "Terminated."}
 _AGAIN_S = 1.0
@@ -68,6 +79,25 @@ def prepare_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def prepare_kernel_cache() -> None:
+    """Compiled kernels go to a temporary folder where neither the package nor HOME can be written: numba needs one.
+
+    The folder is this process's own and ends with it: kept kernels are pickled, so nobody else may write there.
+    """
+    if "NUMBA_CACHE_DIR" in os.environ or any(map(_is_writable, (os.path.dirname(__file__), os.path.expanduser("~")))):
+        return
+    os.environ["NUMBA_CACHE_DIR"] = folder = tempfile.mkdtemp(prefix="scenewright-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _is_writable(folder: str) -> bool:
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 def finish_streams() -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from scenewright.cli.options import Json, write_json
+from scenewright.cli.options import Json, Offline, write_json
 
 __all__ = ["reconstruct"]
 
@@ -21,6 +21,7 @@ def reconstruct(
     limit: Annotated[int, typer.Option(min=0, help="Only so many models (0: all).")] = 0,
     json: Json = None,
     picture: Annotated[Path | None, typer.Option(help="Draw truth and reconstruction of some models here.")] = None,
+    offline: Offline = False,
 ) -> None:
     """Measure autoencoders on models: every model to latents and back."""
     from functools import partial

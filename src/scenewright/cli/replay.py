@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from scenewright.cli.options import AllowDownloads, Offline
+from scenewright.cli.options import AllowDownloads, Offline, ReplayedStages
 
 __all__ = ["replay"]
 
@@ -15,6 +15,7 @@ EXIT_DIFFERENT = 1
 def replay(
     manifest: Annotated[Path, typer.Argument(help="The .json that lies beside a scene.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The .glb to write; by default none.")] = None,
+    stages: ReplayedStages = None,
     offline: Offline = False,
     allow_downloads: AllowDownloads = False,
 ) -> None:
@@ -25,6 +26,7 @@ def replay(
     from scenewright.runs.generate import save_run
     from scenewright.runs.manifest import read_manifest
     from scenewright.runs.replay import replay as replay_manifest
+    from scenewright.runs.replay import with_stages_inside
 
     if out is not None:
         check_target(out, "--out", ".glb", beside=[out.with_suffix(".json")])
@@ -37,7 +39,7 @@ def replay(
             f"{len(edited.steps)} steps: {'identical to' if is_identical else 'the scene differs from'} the first"
         )
         raise typer.Exit(0 if is_identical else EXIT_DIFFERENT)
-    first = read_manifest(manifest)
+    first = with_stages_inside(read_manifest(manifest), manifest, stages)
     with progress_bar() as progress:
         again = replay_manifest(first, offline=offline, progress=progress)
     if out is not None:

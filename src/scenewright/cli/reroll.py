@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from scenewright.cli.options import AllowDownloads, Device, Offline, out_option
+from scenewright.cli.options import AllowDownloads, Device, Offline, ReplayedStages, out_option
 
 __all__ = ["reroll"]
 
@@ -15,6 +15,7 @@ def reroll(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Make these objects anew.")],
     out: Annotated[Path, out_option("Write the changed scene to this .glb.")],
     device: Device = "auto",
+    stages: ReplayedStages = None,
     offline: Offline = False,
     allow_downloads: AllowDownloads = False,
 ) -> None:
@@ -26,11 +27,11 @@ def reroll(
     from scenewright.machine import choose_device
     from scenewright.runs.generate import Reroll
     from scenewright.runs.manifest import read_manifest
-    from scenewright.runs.replay import refuse_unlisted_repositories
+    from scenewright.runs.replay import refuse_unlisted_repositories, with_stages_inside
 
     comparison = out.with_name(f"{out.stem}_comparison.png")
     check_target(out, "--out", ".glb", beside=[comparison, out.with_suffix(".json")])
-    reroll = Reroll(read_manifest(manifest), tuple(names))
+    reroll = Reroll(with_stages_inside(read_manifest(manifest), manifest, stages), tuple(names))
     refuse_unlisted_repositories(reroll.parent)
     settings = replace(reroll.parent.settings, device=str(choose_device(device)), offline=offline)
     run_and_write(settings, out, comparison=comparison, reroll=reroll)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from scenewright.cli.options import Device, Seed, out_option
+from scenewright.cli.options import Device, Offline, Seed, out_option
 
 __all__ = ["train"]
 
@@ -24,6 +24,7 @@ def train(
     ] = None,
     device: Device = "auto",
     seed: Seed = 0,
+    offline: Offline = False,
 ) -> None:
     """Train a network, or fine-tune it fully or with low-rank updates; interrupted runs go on with --resume.
 

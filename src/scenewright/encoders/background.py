@@ -7,12 +7,15 @@ TRELLIS pipelines use; every model of the table may be used commercially, others
 """
 
 import logging
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 from PIL import Image
 
 from scenewright.encoders.preprocess.crop import BackgroundRemover
 from scenewright.errors import InputError, MissingExtraError, WeightsError
+from scenewright.weights.hub import refuse_download
 
 __all__ = ["BACKGROUND_MODELS", "DEFAULT_BACKGROUND_MODEL", "background_remover"]
 
@@ -64,6 +67,8 @@ def background_remover(
 
 
 def _session(new_session: Callable[[str], object], model: str) -> object:
+    folder = os.environ.get("U2NET_HOME") or "~/.u2net"
+    refuse_download(Path(folder).expanduser() / f"{model}.onnx", f"The background model '{model}'")
     logger.info("Loading background model %s (%s)", model, BACKGROUND_MODELS.get(model, "licence not checked"))
     try:
         return new_session(model)

@@ -21,8 +21,9 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from scenewright.errors import InputError, MissingExtraError
+from scenewright.errors import InputError, MissingExtraError, WeightsError
 from scenewright.io.images import image_of
+from scenewright.weights.hub import hub_is_offline, refuse_download
 
 __all__ = [
     "FidAccumulator",
@@ -43,7 +44,9 @@ def load_lpips(device: str | torch.device = "cpu") -> Callable[[Tensor, Tensor],
     Raises:
         MissingExtraError: the package `lpips` is not installed.
     """
-    network = _extra("lpips", "LPIPS").LPIPS(net="alex", verbose=False).to(device).eval()
+    package = _extra("lpips", "LPIPS")
+    refuse_download(_torch_file("alexnet-owt-7be5be79.pth"), "The AlexNet of LPIPS")
+    network = package.LPIPS(net="alex", verbose=False).to(device).eval()
 
     @torch.no_grad()
     def distance(prediction: Tensor, truth: Tensor) -> float:
@@ -61,8 +64,8 @@ def load_clip_features(
     """
     from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
-    model = CLIPVisionModelWithProjection.from_pretrained(repository).to(device).eval()
-    processor = CLIPImageProcessor.from_pretrained(repository)
+    model = _published(CLIPVisionModelWithProjection, repository).to(device).eval()
+    processor = _published(CLIPImageProcessor, repository)
 
     @torch.no_grad()
     def features(image: Tensor) -> Tensor:
@@ -81,7 +84,7 @@ def load_dino_features(
     """
     from transformers import AutoModel
 
-    model = AutoModel.from_pretrained(repository).to(device).eval()
+    model = _published(AutoModel, repository).to(device).eval()
     mean = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
     std = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
 
@@ -112,6 +115,8 @@ class FidAccumulator:
 
     def __init__(self, device: str | torch.device = "cpu", *, network: torch.nn.Module | None = None) -> None:
         fid = _extra("torchmetrics.image.fid", "FID")
+        if network is None:
+            refuse_download(_torch_file("weights-inception-2015-12-05-6726825d.pth"), "The Inception network of FID")
         try:
             self._metric = fid.FrechetInceptionDistance(feature=2048 if network is None else network).to(device)
         except ModuleNotFoundError as error:
@@ -132,6 +137,21 @@ class FidAccumulator:
         if min(self._counts.values()) < 2:
             raise InputError("FID needs two pictures or more on each side; evaluate more scenes.")
         return max(float(self._metric.compute()), 0.0)
+
+
+def _published(kind: Any, repository: str | Path) -> Any:
+    try:
+        return kind.from_pretrained(repository)
+    except (OSError, ValueError) as error:
+        reason = "downloading is off" if hub_is_offline() else (str(error).splitlines() or [type(error).__name__])[0]
+        raise WeightsError(
+            f"'{repository}' cannot be loaded ({reason}); check the network or the folder's name."
+        ) from error
+
+
+def _torch_file(name: str) -> Path:
+    """Where torch keeps what it downloads for other packages."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / name
 
 
 def _extra(module: str, feature: str) -> Any:

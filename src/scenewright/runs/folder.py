@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from scenewright.errors import InputError, ScenewrightError, is_out_of_memory
-from scenewright.io.atomic import check_writable
+from scenewright.io.atomic import check_writable, tidy
 from scenewright.io.images import PICTURE_SUFFIXES
 from scenewright.progress import SILENT, Progress
 from scenewright.runs.generate import Run, load_system, run, save_run
@@ -125,16 +125,16 @@ def generate_folder(
     system = None
     for photograph in photographs:
         on_start(photograph)
-        target = out / f"{photograph.name}.glb"
+        target, comparison = out / f"{photograph.name}.glb", out / f"{photograph.name}_comparison.png"
         own = replace(settings, image=str(photograph.path.absolute()), masks=(photograph.masks or "",), camera=None)
         if not overwrite and (difference := _difference_to_existing(target, own)) is not None:
+            tidy(target, comparison, target.with_suffix(".json"))
             yield Outcome(photograph, target, "kept", reason=difference)
             continue
         system = system or load_system(settings, progress)
         try:
             if photograph.masks is None:
                 raise InputError(f"No masks were found: expected {photograph.name}_masks.png, .json or a folder.")
-            comparison = out / f"{photograph.name}_comparison.png"
             check_writable(target, comparison, target.with_suffix(".json"))
             inputs = read_inputs(own)
             result = run(own, inputs, system=system, progress=progress)

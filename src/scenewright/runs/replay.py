@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from scenewright.errors import InputError
 from scenewright.files import read_file
 from scenewright.machine import environment
 from scenewright.progress import SILENT, Progress
@@ -12,7 +13,7 @@ from scenewright.runs.manifest import Manifest, sha256_of_bytes
 from scenewright.systems.catalogue import all_records
 from scenewright.weights.hub import refuse_unlisted
 
-__all__ = ["Replay", "refuse_unlisted_repositories", "replay"]
+__all__ = ["Replay", "refuse_unlisted_repositories", "replay", "with_stages_inside"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,28 @@ def replay(manifest: Manifest, *, offline: bool = False, progress: Progress = SI
     weights = again.manifest.weights_sha256
     differences += [f"weights {name}" for name, was in manifest.weights_sha256.items() if weights.get(name) != was]
     return Replay(again, again.manifest.scene_sha256 == manifest.scene_sha256, tuple(differences))
+
+
+def with_stages_inside(manifest: Manifest, path: Path, stages: Path | None = None) -> Manifest:
+    """The manifest with a folder of stages, read and written by its run, that somebody vouches for.
+
+    Args:
+        path: where the manifest lies; stages inside its folder belong to it.
+        stages: the folder that the user gave instead.
+
+    Raises:
+        InputError: the manifest names a folder elsewhere, and the user gave none.
+    """
+    named = manifest.settings.stages
+    if named is not None and stages is not None:
+        named = str(stages.absolute())
+    elif named is not None and not Path(named).resolve().is_relative_to(path.resolve().parent):
+        raise InputError(
+            f"'{path}' keeps its stages in '{named}', outside its own folder, where nothing is written; "
+            "give the folder with --stages."
+        )
+    parent = manifest.parent and with_stages_inside(manifest.parent, path, stages)
+    return replace(manifest, settings=replace(manifest.settings, stages=named), parent=parent)
 
 
 def refuse_unlisted_repositories(manifest: Manifest) -> None:

@@ -7,9 +7,11 @@ the other, so the one error that is raised names what was really tried.
 
 import hashlib
 import logging
+import os
 import re
 import socket
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 from urllib.request import getproxies
@@ -21,12 +23,14 @@ from scenewright.weights.trust import check_trusted
 __all__ = [
     "allow_unlisted_repositories",
     "cached_file",
+    "downloads_forbidden",
     "fetch",
     "find_file",
     "hub_cache",
     "hub_is_offline",
     "is_local_source",
     "list_files",
+    "refuse_download",
     "refuse_unlisted",
     "sha256_of",
     "verify",
@@ -183,6 +187,35 @@ def hub_is_offline() -> bool:
     from huggingface_hub import constants
 
     return bool(constants.HF_HUB_OFFLINE)
+
+
+@contextmanager
+def downloads_forbidden() -> Iterator[None]:
+    """Inside, nothing is downloaded: not by this package, the hub library, nor processes that are started."""
+    from huggingface_hub import constants
+
+    variable, constant = os.environ.get("HF_HUB_OFFLINE"), constants.HF_HUB_OFFLINE
+    os.environ["HF_HUB_OFFLINE"], constants.HF_HUB_OFFLINE = "1", True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = constant
+        del os.environ["HF_HUB_OFFLINE"]
+        if variable is not None:
+            os.environ["HF_HUB_OFFLINE"] = variable
+
+
+def refuse_download(kept: Path, what: str) -> None:
+    """Refuses weights that another package would download, where downloads are forbidden.
+
+    Args:
+        kept: where that package keeps the file.
+
+    Raises:
+        WeightsError: so it is, and the file is not there.
+    """
+    if hub_is_offline() and not kept.is_file():
+        raise WeightsError(f"{what} is not on this machine ('{kept}') and downloading is off; go online once.")
 
 
 def allow_unlisted_repositories() -> None:

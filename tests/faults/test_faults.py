@@ -1,0 +1,259 @@
+"""Every command that writes, under every fault of the system: one sentence, exit code 2, nothing torn, nothing mixed.
+
+Kills at random moments of real processes are `python -m tests.faults.kills`.
+"""
+
+import errno
+import os
+import resource
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import pytest
+import typer
+
+from scenewright import cli
+from scenewright.cli.app import app
+from scenewright.encoders.dinov2 import Dinov2, Dinov2Config
+from scenewright.evaluation.reconstruction import Reconstruction
+from scenewright.io.scene_file import load_scene
+from tests.faults.commands import COMMANDS, FURTHER, Command, make_inputs
+from tests.faults.kills import finished_files, generation_of, problems
+from tests.support.write_steps import write_steps
+from tests.tiny_trellis1 import write_tiny_trellis1
+
+ALL = {command.name: command for command in (*COMMANDS, *FURTHER)}
+FAULTS: dict[str, Callable[[], BaseException]] = {
+    "read-only": lambda: OSError(errno.EROFS, os.strerror(errno.EROFS)),
+    "not allowed": lambda: PermissionError(errno.EACCES, os.strerror(errno.EACCES)),
+    "memory": lambda: RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
+}
+
+
+def run_here(words: Sequence[str]) -> tuple[int, str]:
+    """Exit code and output of a command line in this process."""
+    printed, before = StringIO(), sys.argv
+    sys.argv = ["scenewright", *words]
+    try:
+        with redirect_stdout(printed), redirect_stderr(printed), pytest.raises(SystemExit) as end:
+            cli.main()
+    finally:
+        sys.argv = before
+    assert isinstance(end.value.code, int)
+    return end.value.code, printed.getvalue()
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = make_inputs(tmp_path_factory.mktemp("faults") / "inputs", run_here)
+    for words in (
+        ["data", "import", f"{folder}/made/room.glb", "-o", f"{folder}/pack"],
+        ["train", f"{folder}/recipe.toml", "--data", f"{folder}/samples", "-o", f"{folder}/run", "--device", "cpu"],
+        ["prepare", "assets", "--parametric", "1", "--num-views", "1", "--picture-size", "32", "--resolution", "16"]
+        + ["--structure-resolution", "16", "-o", f"{folder}/assets"],
+    ):
+        code, printed = run_here(words)
+        assert code == 0, printed
+    return folder
+
+
+@pytest.fixture
+def _stand_ins(inputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A made scene, and figures, in the place of what networks compute."""
+    scene = load_scene(inputs / "made" / "room.glb")
+
+    class Remaking:
+        name = "cuboid"
+
+        def generate(self, *_: object, **__: object) -> object:
+            return scene
+
+        reroll = generate
+
+        def weights_sha256(self) -> dict[str, str]:
+            return {}
+
+    sizes = Dinov2Config(image_size=28, width=16, depth=1, num_heads=2)
+    results = {
+        "scenewright.systems.single_object.generate.load_backbone": None,
+        "scenewright.systems.single_object.generate.object_from_pictures": scene,
+        "scenewright.systems.single_object.texturing.Texturer.from_pretrained": None,
+        "scenewright.systems.single_object.texturing.texture_mesh": scene,
+        "scenewright.encoders.weights.encoder_from_pretrained": Dinov2(sizes).eval(),
+        "scenewright.evaluation.reconstruction.load_autoencoders": None,
+        "scenewright.evaluation.reconstruction.reconstruct_models": (
+            [Reconstruction("a", {"f": 0.5}, scene.objects[0].parts[0])],
+            [],
+        ),
+    }
+    for name, result in results.items():
+        monkeypatch.setattr(name, lambda *_, result=result, **__: result)
+    is_reroll = lambda settings, *_, **__: Remaking()  # noqa: E731
+    if "reroll" in str(os.environ.get("PYTEST_CURRENT_TEST")):
+        monkeypatch.setattr("scenewright.runs.generate.load_system", is_reroll)
+
+
+def leaves(command: object, name: str = "") -> Iterator[str]:
+    """Names of all subcommands."""
+    for word, part in command.commands.items():  # type: ignore[attr-defined]
+        if hasattr(part, "commands"):
+            yield from leaves(part, f"{name}{word} ")
+        else:
+            yield name + word
+
+
+def test_every_command_stands_in_the_table() -> None:
+    covered = {" ".join(c.arguments[: 2 if c.arguments[0] in ("data", "prepare") else 1]) for c in ALL.values()}
+    assert set(leaves(typer.main.get_command(app))) - covered == {"compare"}  # which writes nothing
+
+
+@pytest.mark.usefixtures("_stand_ins")
+@pytest.mark.parametrize("name", ALL)
+def test_a_kill_before_any_step_leaves_nothing_torn_and_the_next_run_makes_the_same(
+    name: str, inputs: Path, tmp_path: Path
+) -> None:
+    """What a kill leaves is what lies there when a step begins: a copy of it, taken then."""
+    command, out, copies = ALL[name], tmp_path / "out", tmp_path / "copies"
+    out.mkdir()
+    taken = 0
+
+    def take(step: str, path: Path) -> None:
+        nonlocal taken
+        shutil.copytree(out, copies / str(taken), symlinks=True)
+        taken += 1
+
+    with write_steps(out, take):
+        code, printed = run_here(command.words(inputs, out))
+    assert code == 0, printed
+    assert taken >= 4
+    whole = [generation_of(out)]
+    assert whole[0]
+    assert not list(out.rglob(".*"))
+    for number in range(taken):
+        assert problems(copies / str(number), whole, command.varies) == [], f"before step {number}"
+    half = copies / str(taken // 2)
+    code, printed = run_here(command.words(inputs, half))
+    assert code == 0, printed
+    assert problems(half, whole, command.varies) == []
+    assert finished_files(half).keys() == finished_files(out).keys()
+    assert not list(half.rglob(".*"))
+
+
+@pytest.mark.usefixtures("_stand_ins")
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("name", ALL)
+def test_an_output_that_cannot_be_written_is_one_sentence(name: str, fault: str, inputs: Path, tmp_path: Path) -> None:
+    def refuse(step: str, path: Path) -> None:
+        raise FAULTS[fault]()
+
+    with write_steps(tmp_path, refuse):
+        code, printed = run_here(ALL[name].words(inputs, tmp_path))
+    assert_one_sentence(code, printed)
+    assert not list(tmp_path.rglob("*"))
+
+
+@pytest.mark.usefixtures("_stand_ins")
+@pytest.mark.parametrize("name", ALL)
+def test_a_full_disk_is_one_sentence_and_leaves_nothing_torn(name: str, inputs: Path, tmp_path: Path) -> None:
+    room = 200
+    with files_of_at_most(room):
+        code, printed = run_here(ALL[name].words(inputs, tmp_path))
+    if name == "folder":  # goes on with the next photograph, and says in the end which ones failed
+        assert (code, printed.count("File too large.")) == (1, 2)
+    else:
+        assert_one_sentence(code, printed)
+    assert not [name for name, path in finished_files(tmp_path).items() if path.stat().st_size in (0, room)]
+    assert not list(tmp_path.rglob(".*"))
+
+
+PUBLISHED = {
+    "generate": ("generate", "IN/room.png", "-m", "IN/room_masks.png", "-o", "OUT/a.glb", "--weights", "published"),
+    "object": ("object", "IN/cut.png", "-o", "OUT/a.glb"),
+    "texture": ("texture", "IN/made/room.glb", "IN/cut.png", "-o", "OUT/a.glb"),
+    "panorama": ("panorama", "IN/panorama.png", "--depth", "auto", "--json", "OUT/a.json"),
+    "prepare latents": ("prepare", "latents", "IN/assets", "-o", "OUT/latents", "--structure", "IN/run"),
+    "segmenter": (
+        "generate",
+        "IN/room.png",
+        "-m",
+        "auto",
+        "-o",
+        "OUT/a.glb",
+        "--segmenter",
+        "facebook/sam2.1-hiera-large",
+    )
+    + ("--system", "cuboid"),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("is_asked", [True, False])
+def test_weights_that_are_not_here_are_one_sentence_without_a_network(
+    name: str, is_asked: bool, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--offline` opens no connection at all; without it, one that nobody answers ends the command at once."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.file_download.HF_HUB_CACHE", str(tmp_path / "cache"), raising=False)
+    tried = []
+
+    def connect(*address: object, **options: object) -> None:
+        tried.append(address)
+        raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
+
+    monkeypatch.setattr("socket.create_connection", connect)
+    monkeypatch.setattr("socket.socket.connect", connect)
+    monkeypatch.setattr("socket.getaddrinfo", connect)
+    out = tmp_path / "out"
+    out.mkdir()
+    code, printed = run_here([*Command(name, PUBLISHED[name]).words(inputs, out), *(["--offline"] if is_asked else [])])
+    assert_one_sentence(code, printed)
+    assert bool(tried) != is_asked
+    assert not [path for path in out.rglob("*") if path.is_file()]
+
+
+DAMAGED = {
+    "train": (*COMMANDS[-2].arguments, "--init-from", "IN/cut/encoder.safetensors"),
+    "prepare latents": ("prepare", "latents", "IN/assets", "-o", "OUT/latents", "--structure", "IN/cut"),
+    "reconstruct": ("reconstruct", "IN/pack", "--shape", "IN/cut", "--split", "all", "--json", "OUT/a.json"),
+    "object": ("object", "IN/cut.png", "-o", "OUT/a.glb", "--weights", "IN/cut_trellis"),
+    "generate": ("generate", "IN/room.png", "-m", "IN/room_masks.png", "-o", "OUT/a.glb", "--weights", "IN/cut"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_weights_that_end_too_early_are_one_sentence(name: str, inputs: Path, tmp_path: Path) -> None:
+    if not (inputs / "cut").exists():
+        shutil.copytree(inputs / "run", inputs / "cut")
+        for path in [*(inputs / "cut").glob("*.safetensors"), *write_cut_trellis(inputs)]:
+            os.truncate(path, path.stat().st_size // 2)
+    code, printed = run_here(Command(name, DAMAGED[name]).words(inputs, tmp_path))
+    assert_one_sentence(code, printed)
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def write_cut_trellis(inputs: Path) -> list[Path]:
+    return list(write_tiny_trellis1(inputs / "cut_trellis").glob("ckpts/*.safetensors"))
+
+
+def assert_one_sentence(code: int, printed: str) -> None:
+    assert code == 2, printed
+    assert "Traceback" not in printed
+    assert printed.count("scenewright: ") == 1, printed
+    assert printed.rpartition("scenewright: ")[2].count("\n") == 1
+
+
+@contextmanager
+def files_of_at_most(num_bytes: int) -> Iterator[None]:
+    """The system writes no file beyond this size, as on a disk that has become full."""
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
