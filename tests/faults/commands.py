@@ -67,6 +67,7 @@ FURTHER = (
     Command("demo", ("demo", "-o", "OUT/demo", "--system", "cuboid")),
     Command("object", ("object", "IN/cut.png", "-o", "OUT/a.glb", "--device", "cpu")),
     Command("texture", ("texture", "IN/made/room.glb", "IN/cut.png", "-o", "OUT/a.glb", "--device", "cpu")),
+    Command("edit", ("edit", "IN/made/room.glb", "--move", "object_1", "1", "0", "0", "-o", "OUT/a.glb")),
     Command("reroll", ("reroll", "IN/made/room.json", "object_1", "-o", "OUT/a.glb", "--device", "cpu")),
     Command(
         "panorama", ("panorama", "IN/panorama.png", "--faces", "OUT/faces", "--size", "16", "--json", "OUT/a.json")
