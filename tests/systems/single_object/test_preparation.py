@@ -127,5 +127,5 @@ def test_other_folders_are_refused(tmp_path: Path):
         encoder_of(tmp_path, nn.Module)
     with pytest.raises(InputError, match=r"Expected a run's folder or a .safetensors"):
         encoder_of(tmp_path / "none.safetensors", nn.Module)
-    with pytest.raises(InputError, match="does not hold latent statistics"):
+    with pytest.raises(InputError, match=r"none\.json' does not exist"):
         read_statistics(tmp_path / "none.json")
