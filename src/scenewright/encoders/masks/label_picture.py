@@ -102,8 +102,9 @@ def _labels(image: Image.Image, name: str, notes: list[str]) -> Integer[np.ndarr
     if not opaque.all():
         pixels = pixels * opaque.reshape(*opaque.shape, *[1] * (pixels.ndim - 2))
     labels = label_map(pixels)
-    is_noisy = image.format in ("JPEG", "MPO") or _is_noisy(labels)
-    if not is_noisy and not _has_edge_tones(labels, pixels):
+    inner, _ = _counted(labels[_is_inside(labels)])
+    is_noisy = image.format in ("JPEG", "MPO") or _is_noisy(labels, inner)
+    if not is_noisy and not _has_edge_tones(labels, inner, pixels):
         return labels
     snapped = _snapped(pixels, tolerance=_SAME_COLOUR if is_noisy else 0)
     if snapped is None:
@@ -176,22 +177,24 @@ def _colours(packed: Integer[np.ndarray, " V"], ndim: int) -> Integer[np.ndarray
 
 def _is_inside(labels: np.ndarray) -> np.ndarray:
     """Pixels whose four neighbours have their own value."""
-    padded = np.pad(labels, 1, mode="edge")
-    neighbours = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
-    return np.logical_and.reduce([labels == neighbour for neighbour in neighbours])
+    result = np.ones(labels.shape, dtype=bool)
+    is_as_above, is_as_left = labels[1:] == labels[:-1], labels[:, 1:] == labels[:, :-1]
+    result[1:] &= is_as_above
+    result[:-1] &= is_as_above
+    result[:, 1:] &= is_as_left
+    result[:, :-1] &= is_as_left
+    return result
 
 
-def _is_noisy(labels: np.ndarray) -> bool:
-    """Whether most values are many that occur at edges only."""
-    num_inner = len(_counted(labels[_is_inside(labels)])[0])
-    num_edge = len(_counted(labels)[0]) - num_inner
-    return num_edge > max(2 * num_inner, _MANY_EDGE_VALUES)
+def _is_noisy(labels: np.ndarray, inner: np.ndarray) -> bool:
+    """Whether most values are many that occur at edges only, not among the `inner` ones."""
+    num_edge = len(_counted(labels)[0]) - len(inner)
+    return num_edge > max(2 * len(inner), _MANY_EDGE_VALUES)
 
 
-def _has_edge_tones(labels: np.ndarray, pixels: np.ndarray) -> bool:
+def _has_edge_tones(labels: np.ndarray, inner: np.ndarray, pixels: np.ndarray) -> bool:
     """Whether there are several values that occur only between others, or one between plain black and white."""
     values, counts = _counted(labels)
-    inner, _ = _counted(labels[_is_inside(labels)])
     is_edge = ~np.isin(values, inner)
     if not is_edge.any():
         return False

@@ -88,8 +88,10 @@ def _box(mask: Mask, what: str = "The mask") -> PixelBox:
 
 def _cut_out(image: Image.Image, mask: Mask, box: PixelBox, size: int) -> Float[Tensor, "4 P P"]:
     """The object on black, and its share of every pixel."""
-    share = _white(mask.within(box))
-    colour = Image.composite(image.crop(box), Image.new("RGB", share.size), share)
+    left, upper = mask.box[:2]
+    share, colour = _white(mask.within(box)), Image.new("RGB", (box[2] - box[0], box[3] - box[1]))
+    # Only the mask's own part is drawn: the scene's crop may be all of a large photograph, for every object.
+    colour.paste(image.crop(mask.box), (left - box[0], upper - box[1]), _white(mask.within(mask.box)))
     return torch.cat([_small(colour, size), _small(share, size)])
 
 
