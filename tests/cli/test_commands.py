@@ -115,7 +115,13 @@ def test_doctor_tells_devices_parts_weights_and_systems(capsys):
 
     doctor()
     printed = capsys.readouterr().out
-    for word in ("device      cpu", "part        rembg", "weights     mini", "system      scenegen"):
+    for word in (
+        "device      cpu",
+        "part        rembg",
+        "weights     mini",
+        "system      scenegen",
+        "no known revision",
+    ):
         assert word in printed
     doctor(json=Path("-"))
     assert json.loads(capsys.readouterr().out)["torch"]

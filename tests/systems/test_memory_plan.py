@@ -9,14 +9,24 @@ from scenewright.errors import OutOfMemoryBudgetError
 from scenewright.systems.memory_plan import check_ceiling, check_held, memory_plan, needed_records
 from scenewright.systems.registry import usable_systems
 
-NAMES = [spec.name for spec in usable_systems() if "max_memory_bytes" in spec.takes]
+SYSTEMS = [
+    (spec.name, weights)
+    for spec in usable_systems()
+    if "max_memory_bytes" in spec.takes
+    for weights in ("published", *(["mini"] if spec.mini else []))
+]
 
 
-@pytest.mark.parametrize("system", NAMES)
-def test_a_ceiling_below_the_networks_is_refused_and_one_above_everything_is_not(system: str) -> None:
-    plan = memory_plan(system, "published", "cpu", objects=3)
+def test_every_system_with_networks_takes_a_ceiling() -> None:
+    assert {spec.name for spec in usable_systems() if spec.networks} == {name for name, _ in SYSTEMS}
+    assert {name for name, weights in SYSTEMS if weights == "mini"} >= {"scenegen", "iscene", "inspace", "genrecon"}
+
+
+@pytest.mark.parametrize(("system", "weights"), SYSTEMS)
+def test_a_ceiling_below_the_networks_is_refused_and_one_above_everything_is_not(system: str, weights: str) -> None:
+    plan = memory_plan(system, weights, "cpu", objects=3)
     assert plan.total == plan.program + plan.networks + plan.work
-    with pytest.raises(OutOfMemoryBudgetError, match=rf"{system} needs at least .* for 3 objects, .* --max-memory"):
+    with pytest.raises(OutOfMemoryBudgetError, match=rf"{system}.* needs at least .* for 3 objects, .* --max-memory"):
         check_ceiling(plan, plan.networks)
     check_ceiling(plan, plan.total)
     check_ceiling(plan, None)

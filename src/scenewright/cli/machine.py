@@ -63,9 +63,10 @@ def _weights() -> dict[str, Any]:
             published[record.name] = str(path)
             if record.sha256 is None:
                 unverified[record.name] = trusted.get(f"{record.repository}@{record.revision}/{record.file}")
+    unpinned = sum(record.revision == "main" for record in all_records().values())
     package = Path(scenewright.__file__).parent
     mini = sorted(str(path.relative_to(package)) for path in package.rglob("*.safetensors"))
-    return {"published": published, "unverified": unverified, "mini": mini}
+    return {"published": published, "unverified": unverified, "unpinned": unpinned, "mini": mini}
 
 
 def _systems(devices: list[dict[str, Any]]) -> list[dict[str, Any]]:
