@@ -49,6 +49,14 @@ def test_a_sentence_without_the_file_gets_its_name() -> None:
         raise InputError("it refers to nothing")
 
 
+def test_a_sentence_that_quotes_the_file_stays_short() -> None:
+    with pytest.raises(InputError) as caught, reading("a.gltf", "a scene", "export it again"):
+        raise InputError(f"accessor {'x' * 5000} of 'a.gltf' is no number; export it again.")
+    assert len(str(caught.value)) < 1000
+    assert str(caught.value).startswith("Cannot read 'a.gltf'")
+    assert str(caught.value).endswith("is no number; export it again.")
+
+
 def test_one_budget_for_a_file_and_all_that_it_names(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"x" * MIB)
     (tmp_path / "b").write_bytes(b"x" * MIB)
