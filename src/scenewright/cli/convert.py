@@ -1,17 +1,15 @@
 """`scenewright convert`: a scene from one file format to another."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
 from scenewright.cli.options import Settle
-from scenewright.cli.settle_report import settle_lines
-
-if TYPE_CHECKING:
-    from scenewright.types import Scene
 
 __all__ = ["convert"]
+
+EXIT_GATE_FAILED = 1
 
 
 def convert(
@@ -31,35 +29,37 @@ def convert(
         typer.Option("--for", help="Write it as blender, unity, unreal, ros, isaac, mujoco or three reads it best."),
     ] = None,
     settle: Settle = False,
+    profile: Annotated[
+        str | None, typer.Option(help="Keep the budgets of web, game, film or sim; numbers go to TARGET.json.")
+    ] = None,
 ) -> None:
     """Convert between file formats. Voxels hold the scene as one object fitted to a unit cube, without its size."""
     from scenewright.cli.progress import progress_bar
     from scenewright.io.atomic import check_writable
-    from scenewright.io.conversion import collider_kind
     from scenewright.io.conversion import convert as convert_file
 
     check_writable(target)
-
-    def rest(scene: "Scene") -> "Scene":
-        from scenewright.systems.assembly.generator import settled
-
-        # With the colliders that the file will have, so that nothing moves there.
-        rested = settled(scene, colliders="hull" if colliders == "none" else collider_kind(colliders))
-        for line in settle_lines(rested.provenance["settle"]):
-            typer.echo(line)
-        return rested
-
+    for_simulators: dict[str, Any] = {"colliders": colliders, "welded": welded, "program": program}
     with progress_bar() as progress:
-        written = convert_file(
-            source,
-            target,
-            resolution=resolution,
-            compression=compression,
-            colliders=colliders,
-            welded=welded,
-            program=program,
-            change=rest if settle else None,
-            report=typer.echo,
-            progress=progress,
-        )
-    typer.echo(f"wrote {written}")
+        if settle or profile:
+            from scenewright.runs.export import export
+
+            quality = export(
+                source, target, settle=settle, profile=profile, report=typer.echo, progress=progress, **for_simulators
+            )
+            for sentence in quality.failed if quality else ():
+                typer.echo(f"--profile {profile}: {sentence}", err=True)
+        else:
+            quality = None
+            convert_file(
+                source,
+                target,
+                resolution=resolution,
+                compression=compression,
+                report=typer.echo,
+                progress=progress,
+                **for_simulators,
+            )
+    typer.echo(f"wrote {target}")
+    if quality is not None and quality.failed:
+        raise typer.Exit(EXIT_GATE_FAILED)

@@ -26,7 +26,6 @@ from scenewright.cli.options import (
     Weights,
     out_option,
 )
-from scenewright.cli.settle_report import settle_lines
 from scenewright.cli.warned import keep_repeated_warnings_quiet
 from scenewright.errors import InputError
 from scenewright.systems.registry import DEFAULT_SYSTEM, find_system, usable_systems
@@ -272,6 +271,7 @@ def run_and_write(
     from scenewright.machine import peak_memory_bytes
     from scenewright.runs.generate import memory_notes, run, save_run
     from scenewright.runs.inputs import read_inputs
+    from scenewright.runs.settle_report import settle_lines
 
     keep_repeated_warnings_quiet()
     inputs = read_inputs(settings)

@@ -35,6 +35,7 @@ def convert(
     welded: bool = False,
     program: str | None = None,
     change: Callable[[Scene], Scene] | None = None,
+    writer: Callable[[Scene, Path], Path] | None = None,
     report: Callable[[str], None] = logger.info,
     progress: Progress = SILENT,
 ) -> Path:
@@ -46,7 +47,8 @@ def convert(
         colliders: of files for simulators: hull, decomposition, box or none.
         welded: no object of such a file moves.
         program: writes it as this program reads it best (`io.programs`): front, unit and names.
-        change: of the scene after it was read: settling, edits.
+        change: of the scene after it was read: settling, profiles.
+        writer: writes the file, in place of its format's own writer.
         report: receives a sentence on every object of such a file: material, mass, colliders and their error.
         progress: receives the stage of a conversion from meshes to O-Voxel, or of colliders.
 
@@ -72,7 +74,7 @@ def convert(
         for note in notes:
             report(note)
     if not to_voxels:
-        return ((chosen and chosen.writer(target)) or write.write)(scene, target)
+        return (writer or (chosen and chosen.writer(target)) or write.write)(scene, target)
     from scenewright.geometry.ovoxel.voxelize_object import object_to_ovoxel  # compiled kernels: slow to import
 
     parts = [part for item in scene.objects for part in item.placed_parts()]

@@ -16,33 +16,35 @@ from scenewright.files import inside, json_value, read_file, reading
 from scenewright.io.atomic import write_bytes, write_together
 from scenewright.io.format import Content, Format
 from scenewright.io.gltf_data import table, whole
-from scenewright.io.gltf_export import export_document
+from scenewright.io.gltf_export import GltfOptions, export_document
 from scenewright.io.gltf_import import import_document, read_data_uri
 from scenewright.types import Scene
 
 __all__ = ["GLB", "GLTF", "glb_bytes", "load_glb", "parse_glb", "read_beside", "save_glb", "save_gltf"]
 
 _KIND = ("well-formed glTF", "export it again")
+_PLAIN = GltfOptions()
 _MAGIC, _VERSION = 0x46546C67, 2
 _JSON_CHUNK, _BINARY_CHUNK = 0x4E4F534A, 0x004E4942
 
 
-def save_glb(scene: Scene, path: str | Path) -> Path:
+def save_glb(scene: Scene, path: str | Path, options: GltfOptions = _PLAIN) -> Path:
     """Write the scene's meshes, placements, materials and camera to `path`, whole or not at all; returns the path.
 
     Raises:
         InputError: the folder cannot be written, or the scene holds what GLB cannot.
     """
-    return write_bytes(path, glb_bytes(scene))
+    return write_bytes(path, glb_bytes(scene, options))
 
 
-def glb_bytes(scene: Scene) -> bytes:
+def glb_bytes(scene: Scene, options: GltfOptions = _PLAIN) -> bytes:
     """The scene as the bytes of a GLB file; the same scene gives the same bytes.
 
     Raises:
         InputError: the scene holds what GLB cannot: splats without a mesh, numbers that are not finite.
+        MissingExtraError: it is to be packed without the extra `gltf`.
     """
-    document, binary = export_document(scene)
+    document, binary = export_document(scene, options)
     text = _json_bytes(document)
     chunks = _chunk(_JSON_CHUNK, text + b" " * (-len(text) % 4))
     if binary:

@@ -12,7 +12,7 @@ from torch import Tensor
 from scenewright.errors import InputError, MissingExtraError
 from scenewright.files import spend
 
-__all__ = ["transcode_ktx2", "unpack_draco", "unpack_view"]
+__all__ = ["pack_view", "transcode_ktx2", "unpack_draco", "unpack_view"]
 
 _MODES = ("ATTRIBUTES", "TRIANGLES", "INDICES")
 _KTX2_SIZE = slice(20, 28)
@@ -32,6 +32,15 @@ def unpack_view(content: memoryview, count: int, stride: int, mode: str, transfo
     if mode != "ATTRIBUTES":
         rows = rows.astype({2: "<u2", 4: "<u4"}[stride])
     return rows.tobytes()
+
+
+def pack_view(rows: np.ndarray, mode: str) -> bytes:
+    """Rows of a vertex buffer (`ATTRIBUTES`) or indices of triangles (`TRIANGLES`), packed by meshoptimizer.
+
+    Raises:
+        MissingExtraError: the extra is not installed.
+    """
+    return _library("meshopt", "Packing glTF by meshoptimizer").encode_gltf_buffer(rows, mode)
 
 
 def unpack_draco(content: memoryview, ids: Mapping[str, int]) -> tuple[np.ndarray, dict[str, np.ndarray]]:

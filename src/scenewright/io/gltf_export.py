@@ -10,8 +10,8 @@ Frame: (x, y, z) becomes (x, z, -y), so that files are y up as glTF demands (doc
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -23,27 +23,50 @@ from scenewright.geometry.frames import CVCAM_FROM_GLTFCAM, YUP_FROM_ZUP, yup_fr
 from scenewright.geometry.mesh.parts import vertex_normals
 from scenewright.geometry.mesh.tangents import vertex_tangents
 from scenewright.geometry.rotation import decompose_similarity, matrix_to_quaternion_wxyz
-from scenewright.io.images import encode_png
+from scenewright.io.gltf_codecs import pack_view
+from scenewright.io.images import encode_png, encode_small
 from scenewright.io.scene_facts import object_json, room_json
 from scenewright.types import Camera, Mesh, PanoramaCamera, PBRMaterial, Scene, SceneObject, Wrap
 
-__all__ = ["WRAP_MODES", "export_document"]
+__all__ = ["WRAP_MODES", "GltfOptions", "export_document"]
 
 _FLOAT, _UINT16, _UINT32 = 5126, 5123, 5125
 _VERTEX_DATA, _INDEX_DATA = 34962, 34963
 _Z_NEAR = 0.01
 _EMISSIVE_STRENGTH = "KHR_materials_emissive_strength"
+_MESHOPT, _WEBP = "EXT_meshopt_compression", "EXT_texture_webp"
 WRAP_MODES: dict[Wrap, int] = {"repeat": 10497, "clamp": 33071, "mirror": 33648}
 """Continuation of a texture, as glTF numbers it."""
 
 
-def export_document(scene: Scene) -> tuple[dict[str, Any], bytes]:
+@dataclass(frozen=True)
+class GltfOptions:
+    """Forms of a glTF file beyond the plain one, which every reader takes.
+
+    Attributes:
+        textures: how pictures of colours and finish are stored; normal maps, and cut-outs where JPEG is asked for, stay
+            PNG. WebP needs EXT_texture_webp.
+        packed: vertices and indices packed by meshoptimizer (EXT_meshopt_compression; extra `gltf`).
+        lods: by the index of an object, its coarser versions, the finest first (MSFT_lod).
+    """
+
+    textures: Literal["png", "jpeg", "webp"] = "png"
+    packed: bool = False
+    lods: Mapping[int, tuple[tuple[Mesh, ...], ...]] = field(default_factory=dict)
+
+
+_PLAIN = GltfOptions()
+# The share of the screen's height below which a viewer may take the next coarser version (MSFT_screencoverage).
+_LOD_COVERAGE = 0.5
+
+
+def export_document(scene: Scene, options: GltfOptions = _PLAIN) -> tuple[dict[str, Any], bytes]:
     """The glTF document and the content of its buffer.
 
     Raises:
         InputError: an object has splats only, or geometry that is not finite or refers to missing vertices.
     """
-    writer = _Writer()
+    writer = _Writer(options)
     nodes = [writer.object_node(scene_object) for scene_object in scene.objects]
     document: dict[str, Any] = {
         "asset": {
@@ -68,6 +91,16 @@ def export_document(scene: Scene) -> tuple[dict[str, Any], bytes]:
     if cameras:
         document["cameras"] = cameras
     document["scenes"] = [{"nodes": list(range(len(nodes)))} if nodes else {}]
+    for index, versions in options.lods.items():
+        item, ids = scene.objects[index], []
+        for number, parts in enumerate(versions, 1):
+            ids.append(len(nodes))
+            nodes.append(writer.object_node(replace(item, name=f"{item.name}_lod{number}", parts=parts)))
+        if ids:
+            nodes[index].setdefault("extensions", {})["MSFT_lod"] = {"ids": ids}
+            coverage = [_LOD_COVERAGE / 2**number for number in range(len(ids))] + [0.0]
+            nodes[index].setdefault("extras", {})["MSFT_screencoverage"] = coverage
+            writer.uses("MSFT_lod")
     document.update({name: table for name, table in (("nodes", nodes), *writer.tables()) if table})
     return document, bytes(writer.binary)
 
@@ -141,8 +174,10 @@ def _placement(matrix: Float[Tensor, "4 4"]) -> dict[str, Any]:
 class _Writer:
     """Collects the tables of one document and its binary buffer."""
 
-    def __init__(self) -> None:
+    def __init__(self, options: GltfOptions) -> None:
+        self._options = options
         self.binary = bytearray()
+        self._unpacked_bytes = 0
         self._views: list[dict[str, Any]] = []
         self._accessors: list[dict[str, Any]] = []
         self._meshes: list[dict[str, Any]] = []
@@ -157,6 +192,11 @@ class _Writer:
         self._extensions: set[str] = set()
 
     def tables(self) -> list[tuple[str, list[Any]]]:
+        buffers: list[dict[str, Any]] = [{"byteLength": len(self.binary)}] if self.binary else []
+        if self._unpacked_bytes:
+            # Where the views would lie unpacked, for readers without the extension: there is no such buffer.
+            fallback = {"byteLength": self._unpacked_bytes, "extensions": {_MESHOPT: {"fallback": True}}}
+            buffers.append(fallback)
         return [
             ("meshes", self._meshes),
             ("materials", self._materials),
@@ -165,9 +205,13 @@ class _Writer:
             ("images", self._images),
             ("accessors", self._accessors),
             ("bufferViews", self._views),
-            ("buffers", [{"byteLength": len(self.binary)}] if self.binary else []),
+            ("buffers", buffers),
             ("extensionsUsed", sorted(self._extensions)),
+            ("extensionsRequired", sorted(self._extensions & {_MESHOPT, _WEBP})),
         ]
+
+    def uses(self, extension: str) -> None:
+        self._extensions.add(extension)
 
     def object_node(self, scene_object: SceneObject) -> dict[str, Any]:
         if scene_object.splats is not None and not scene_object.parts:
@@ -236,9 +280,24 @@ class _Writer:
         return index
 
     def _accessor(self, array: np.ndarray, component: int, kind: str, target: int) -> int:
-        view = self._view(array.tobytes(), target)
+        view = self._packed_view(array, target) if self._options.packed else self._view(array.tobytes(), target)
         self._accessors.append({"bufferView": view, "componentType": component, "count": len(array), "type": kind})
         return len(self._accessors) - 1
+
+    def _packed_view(self, array: np.ndarray, target: int) -> int:
+        mode = "TRIANGLES" if target == _INDEX_DATA else "ATTRIBUTES"
+        stride = array.itemsize * (1 if array.ndim == 1 else array.shape[1])
+        content = pack_view(array, mode)
+        entry: dict[str, Any] = {"buffer": 0, "byteOffset": len(self.binary), "byteLength": len(content)}
+        entry |= {"byteStride": stride, "count": len(array), "mode": mode}
+        self.binary += content + bytes(-len(content) % 4)
+        view: dict[str, Any] = {"buffer": 1, "byteOffset": self._unpacked_bytes, "byteLength": array.nbytes}
+        if mode == "ATTRIBUTES":
+            view["byteStride"] = stride
+        self._views.append(view | {"target": target, "extensions": {_MESHOPT: entry}})
+        self._unpacked_bytes += array.nbytes + -array.nbytes % 4
+        self._extensions.add(_MESHOPT)
+        return len(self._views) - 1
 
     def _view(self, content: bytes, target: int | None = None) -> int:
         view: dict[str, Any] = {"buffer": 0, "byteOffset": len(self.binary), "byteLength": len(content)}
@@ -272,7 +331,8 @@ class _Writer:
         )
         for (table, key), pixels in zip(slots, material.textures, strict=True):
             if has_uv and pixels is not None:
-                table[key] = {"index": self._texture(pixels, material.wrap)}
+                is_exact = key == "normalTexture" or (key == "baseColorTexture" and material.alpha_mode != "OPAQUE")
+                table[key] = {"index": self._texture(pixels, material.wrap, is_exact=is_exact)}
         if any(material.emissive_factor):
             strength = max(1.0, *material.emissive_factor)
             described["emissiveFactor"] = [value / strength for value in material.emissive_factor]
@@ -287,15 +347,27 @@ class _Writer:
             described["doubleSided"] = True
         return described
 
-    def _texture(self, pixels: Tensor, wrap: tuple[Wrap, Wrap]) -> int:
-        content = encode_png(pixels)
+    def _texture(self, pixels: Tensor, wrap: tuple[Wrap, Wrap], *, is_exact: bool) -> int:
+        kind = "png" if is_exact and self._options.textures == "jpeg" else self._options.textures
+        if is_exact and kind == "webp" and pixels.shape[2] == 3:
+            kind = "png"
+        if kind == "png":
+            content = encode_png(pixels)
+        else:
+            content = encode_small(pixels[..., :3] if kind == "jpeg" else pixels, kind)
         digest = hashlib.sha256(content).hexdigest()
         if digest not in self._image_of:
-            self._images.append({"bufferView": self._view(content), "mimeType": "image/png"})
+            self._images.append({"bufferView": self._view(content), "mimeType": f"image/{kind}"})
             self._image_of[digest] = len(self._images) - 1
         key = (self._sampler(wrap), self._image_of[digest])
         if key not in self._texture_of:
-            self._textures.append({"sampler": key[0], "source": key[1]})
+            texture: dict[str, Any] = {"sampler": key[0]}
+            if kind == "webp":
+                self._extensions.add(_WEBP)
+                texture["extensions"] = {_WEBP: {"source": key[1]}}
+            else:
+                texture["source"] = key[1]
+            self._textures.append(texture)
             self._texture_of[key] = len(self._textures) - 1
         return self._texture_of[key]
 

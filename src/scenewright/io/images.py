@@ -12,6 +12,7 @@ import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ __all__ = [
     "StoredPicture",
     "decode_image",
     "encode_png",
+    "encode_small",
     "image_of",
     "image_size",
     "load_exif",
@@ -267,6 +269,17 @@ def encode_png(pixels: UInt8[Tensor, "height width *channels"]) -> bytes:
         array = array[:, :, 0]
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(array)).save(buffer, format="PNG", compress_level=6)
+    return buffer.getvalue()
+
+
+def encode_small(pixels: UInt8[Tensor, "height width channels"], kind: Literal["jpeg", "webp"]) -> bytes:
+    """Bytes of an 8-bit picture with 3 channels (WebP: or 4), with losses that are hard to see (quality 90)."""
+    buffer = io.BytesIO()
+    image = Image.fromarray(np.ascontiguousarray(pixels.detach().cpu().numpy()))
+    if kind == "jpeg":
+        image.save(buffer, format="JPEG", quality=90, subsampling=0)
+    else:
+        image.save(buffer, format="WEBP", quality=90, method=4)
     return buffer.getvalue()
 
 

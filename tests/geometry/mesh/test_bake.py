@@ -60,7 +60,7 @@ class TestBake:
         assert difference.max() < 0.06
 
     def test_points_can_be_projected_before_sampling(self):
-        baked = bake(square(), lambda points: points[:, 2:], 8, project=lambda points: points + 3)
+        baked = bake(square(), lambda points: points[:, 2:], 8, project=lambda points, normals: points + 3)
         torch.testing.assert_close(baked.values, torch.full((8, 8, 1), 3.0))
 
     def test_progress_ends_at_one(self):

@@ -1,13 +1,14 @@
 """The whole finishing: a raw double shell in, a textured asset within its budget out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
 
 from scenewright.errors import InputError
 from scenewright.geometry.isosurface.mesh_extraction import extract_mesh
+from scenewright.geometry.mesh.bake import texel_surface
 from scenewright.geometry.mesh.edges import edge_table
 from scenewright.geometry.mesh.finish import finish_mesh
 from scenewright.geometry.mesh.finish_options import FinishOptions
@@ -67,6 +68,50 @@ def test_colours_come_from_the_fine_surface():
     result = finish_mesh(icosphere(4, 0.4), radius, FinishOptions(max_faces=20, texture_size=64, unwrap_method="boxes"))
     texture = result.material.base_color_texture.float() / 255
     torch.testing.assert_close(texture, torch.full_like(texture, 0.4), atol=0.01, rtol=0)
+
+
+def test_no_colour_comes_through_a_thin_board() -> None:
+    """A wavy board of 4 mm, red above and blue below, of which simplification moves the two sides by more than that."""
+    u = torch.linspace(-0.5, 0.5, 41)
+    x, y = (side.reshape(-1) for side in torch.meshgrid(u, u, indexing="ij"))
+    height = 0.012 * torch.sin(25 * x) * torch.sin(25 * y)
+    top, bottom = torch.stack([x, y, height + 0.002], 1), torch.stack([x, y, height - 0.002], 1)
+    row, column = torch.meshgrid(torch.arange(40), torch.arange(40), indexing="ij")
+    a = (row * 41 + column).reshape(-1)
+    faces = torch.cat([torch.stack([a, a + 41, a + 42], 1), torch.stack([a, a + 42, a + 1], 1)])
+    upper, lower = torch.tensor([1.0, 0, 0, 1]), torch.tensor([0.0, 0, 1, 1])
+    n = len(x)
+    board = Mesh(
+        torch.cat([top, bottom]),
+        torch.cat([faces, faces.flip(1) + n]),
+        vertex_colors=torch.cat([upper.expand(n, 4), lower.expand(n, 4)]),
+    )
+    result = finish_mesh(board, VertexColorField(board), FinishOptions(max_faces=200, texture_size=128))
+    surface = texel_surface(result, 128)
+    seen = result.material.base_color_texture.reshape(-1, 3)[surface.texels].float()
+    corners = result.vertices[result.faces[surface.faces]]
+    up = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])[:, 2]
+    is_wrong = torch.where(up > 0, seen[:, 2] > 128, seen[:, 0] > 128)
+    assert is_wrong.float().mean() < 0.01
+
+
+def test_faces_wound_both_ways_are_unified_before_they_are_simplified() -> None:
+    """A dual grid leaves the winding open; simplification of such a sphere tears it."""
+    sphere = icosphere(4)
+    flip = torch.rand(len(sphere.faces), generator=torch.Generator().manual_seed(0)) < 0.17
+    mixed = replace(sphere, faces=torch.where(flip[:, None], sphere.faces.flip(1), sphere.faces))
+    result = to_trimesh(finish_mesh(mixed, None, FinishOptions(max_faces=500, orient=True)))
+    assert result.is_watertight
+    assert result.is_winding_consistent
+    assert result.volume == pytest.approx(4 / 3 * torch.pi * 0.4**3, rel=0.03)
+
+
+def test_seams_are_filled_without_dark_chips() -> None:
+    """No texel of a bright surface, covered or not, is darker than the surface."""
+    result = finish_mesh(
+        icosphere(3), ColorOf(lambda points: 0.6 + 0.4 * points.abs()), FinishOptions(texture_size=128)
+    )
+    assert int(result.material.base_color_texture.min()) >= 152
 
 
 def test_same_input_gives_the_same_asset(decoded):

@@ -80,18 +80,21 @@ def convex_hull(mesh: Mesh) -> Mesh:
     _, axes = np.linalg.eigh(centred.T @ centred)
     for axis in axes.T:
         points = _thickened(points, axis)
-    hull = _hull(points)
+    hull = _of_few_vertices(_hull(points))
     for _ in range(3):
-        extents = np.ptp(points @ hull.face_normals.T, axis=0)
+        corners = np.asarray(hull.vertices)
+        extents = np.ptp(corners @ hull.face_normals.T, axis=0)
         thinnest = int(extents.argmin())
         if extents[thinnest] >= MIN_THICKNESS_M * (1 - 1e-6):
             break
-        points = _thickened(points, hull.face_normals[thinnest])
-        hull = _hull(points)
-    if len(hull.vertices) > _MAX_HULL_VERTICES:
-        small = simplify(_mesh(hull), 2 * _MAX_HULL_VERTICES - 4)
-        hull = _hull(small.vertices.double().numpy())
+        hull = _of_few_vertices(_hull(_thickened(corners, hull.face_normals[thinnest])))
     return _mesh(hull)
+
+
+def _of_few_vertices(hull: Any) -> Any:
+    if len(hull.vertices) <= _MAX_HULL_VERTICES:
+        return hull
+    return _hull(simplify(_mesh(hull), 2 * _MAX_HULL_VERTICES - 4).vertices.double().numpy())
 
 
 def slabs(mesh: Mesh) -> tuple[Mesh, ...] | None:

@@ -24,6 +24,7 @@ from scenewright.types import Mesh
 __all__ = ["BakedTexture", "TexelSurface", "bake", "fill_gutters", "texel_surface"]
 
 Sampler = Callable[[Float[Tensor, "M 3"]], Float[Tensor, "M C"]]
+Projection = Callable[[Float[Tensor, "M 3"], Float[Tensor, "M 3"]], Float[Tensor, "M 3"]]
 
 _CHUNK = 1 << 20
 
@@ -59,7 +60,7 @@ def bake(
     sample: Sampler,
     size: int,
     *,
-    project: Sampler | None = None,
+    project: Projection | None = None,
     margin: int = 8,
     progress: Advance = ignore,
 ) -> BakedTexture:
@@ -68,7 +69,8 @@ def bake(
     Args:
         mesh: needs `uv`; overlapping triangles share texels, the first one wins.
         sample: attributes at points of the mesh's frame, called with at most 1,048,576 points at a time.
-        project: moves points before they are sampled, e.g. on to the surface the mesh was simplified from.
+        project: moves points before they are sampled, e.g. on to the surface the mesh was simplified from; it gets the
+            normals of the faces that they lie on, too.
         margin: texels round each chart that continue its border; farther ones get a smooth blend of all charts.
 
     Raises:
@@ -79,7 +81,11 @@ def bake(
     results = []
     for start in range(0, len(points), _CHUNK):
         chunk = points[start : start + _CHUNK]
-        results.append(sample(chunk if project is None else project(chunk)))
+        if project is not None:
+            corners = mesh.vertices.float()[mesh.faces[surface.faces[start : start + _CHUNK]].long()]
+            normals = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+            chunk = project(chunk, normals)
+        results.append(sample(chunk))
         progress(min(start + _CHUNK, len(points)), len(points))
     return fill_gutters(surface, torch.cat(results), margin=margin)
 

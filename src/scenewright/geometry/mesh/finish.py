@@ -40,6 +40,8 @@ __all__ = ["bake_material", "clean_surface", "finish_mesh", "reduce_surface"]
 logger = logging.getLogger(__name__)
 
 _DEFAULT = FinishOptions()
+# Simplification moves a surface by less than this share of its size; facing faces farther away are another part.
+_FACING_REACH = 0.02
 
 
 def finish_mesh(
@@ -109,14 +111,17 @@ def bake_material(
 ) -> Mesh:
     """`mesh` (with `uv` and normals) with a material baked from `attributes` at the closest points of `fine`.
 
+    Closest are points of faces that look the same way, so that no colour comes through a thin board.
+
     Vertex colours are dropped: their colour is in the texture now.
     """
     tree = TriangleTree(fine)
+    reach = _FACING_REACH * float((fine.vertices.amax(0) - fine.vertices.amin(0)).max())
     baked = bake(
         mesh,
         attributes.at,
         options.texture_size,
-        project=lambda points: tree.query(points).points,
+        project=lambda points, normals: tree.query(points, facing=normals, reach=reach).points,
         progress=progress,
     )
     normals = None

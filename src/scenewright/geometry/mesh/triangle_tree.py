@@ -7,6 +7,7 @@ the query before it, so queries in spatial order are cheap.
 Legend: F faces, M query points. Arithmetic is float64, results are float32 on the queries' device.
 """
 
+import math
 from dataclasses import dataclass
 from typing import no_type_check
 
@@ -56,11 +57,31 @@ class TriangleTree:
         self.leaf_start = (np.arange(num_leaves + 1) * len(corners)) // num_leaves
         self.low, self.high = _node_bounds(self.corners, self.leaf_start)
 
-    def query(self, points: Float[Tensor, "M 3"]) -> SurfacePoints:
-        """Closest surface points; fastest when neighbouring rows of `points` are close in space."""
+    def query(
+        self, points: Float[Tensor, "M 3"], *, facing: Float[Tensor, "M 3"] | None = None, reach: float = math.inf
+    ) -> SurfacePoints:
+        """Closest surface points; fastest when neighbouring rows of `points` are close in space.
+
+        Args:
+            facing: only faces that look less than 90 degrees away from these directions count, so that the far side of
+                a thin board is not taken for the near one; where there is none within `reach`, every face counts.
+            reach: the distance up to which facing faces are looked for.
+        """
         queries = np.ascontiguousarray(points.detach().cpu().double().numpy())
         with torch_threads_kept():
-            row, barycentric = _closest(queries, self.corners, self.leaf_start, self.low, self.high)
+            if facing is None:
+                directions, normals = np.zeros((0, 3)), np.zeros((0, 3))
+            else:
+                directions = np.ascontiguousarray(facing.detach().cpu().double().numpy())
+                normals = np.cross(self.corners[:, 1] - self.corners[:, 0], self.corners[:, 2] - self.corners[:, 0])
+            row, barycentric = _closest(
+                queries, self.corners, self.leaf_start, self.low, self.high, directions, normals, reach * reach
+            )
+            if (missed := row < 0).any():
+                none = np.zeros((0, 3))
+                row[missed], barycentric[missed] = _closest(
+                    queries[missed], self.corners, self.leaf_start, self.low, self.high, none, none, np.inf
+                )
         found = np.einsum("mk,mkd->md", barycentric, self.corners[row])
         distance = np.linalg.norm(queries - found, axis=1)
 
@@ -160,7 +181,8 @@ def _on_triangle(px, py, pz, t):
 
 @njit(cache=True, parallel=True)
 @no_type_check
-def _closest(queries, corners, leaf_start, low, high):
+def _closest(queries, corners, leaf_start, low, high, directions, normals, reach2):
+    """Row of the closest face (-1: none that faces the query's direction within reach) and barycentric coordinates."""
     num_queries = len(queries)
     first_leaf = len(leaf_start) - 2
     found_row = np.zeros(num_queries, dtype=np.int64)
@@ -181,6 +203,8 @@ def _closest(queries, corners, leaf_start, low, high):
                 node = stack[depth]
                 if node >= first_leaf:
                     for row in range(leaf_start[node - first_leaf], leaf_start[node - first_leaf + 1]):
+                        if directions.shape[0] and (normals[row] * directions[query]).sum() <= 0:
+                            continue
                         distance2, ra, rb, rc = _on_triangle(x, y, z, corners[row])
                         if distance2 < best:
                             best, best_row, a, b, c = distance2, row, ra, rb, rc
@@ -195,7 +219,7 @@ def _closest(queries, corners, leaf_start, low, high):
                 if near2 < best:
                     stack[depth], stack_distance2[depth] = near, near2
                     depth += 1
-            row_guess = best_row
+            row_guess = max(best_row, 0)
             found_row[query] = best_row
             found_bary[query, 0], found_bary[query, 1], found_bary[query, 2] = a, b, c
     return found_row, found_bary

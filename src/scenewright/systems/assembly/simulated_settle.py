@@ -37,14 +37,14 @@ class SimulationOptions:
     Attributes:
         max_move: share of the scene's longest side that any point of an object may move; beyond it the object stays.
         max_tilt_deg: how far an object may lean over.
-        rest_speed: an object rests when its kinetic energy is below that of its mass at this speed...
-        rest_seconds: ...for so long.
+        rest_speed: an object is calm when its kinetic energy is below that of its mass at this speed.
+        rest_seconds: the scene rests when all objects have been calm for so long.
         max_seconds: simulated time after which objects that still move count as not resting.
     """
 
     max_move: float = 0.1
     max_tilt_deg: float = 20.0
-    rest_speed: float = 0.002
+    rest_speed: float = 0.001
     rest_seconds: float = 0.5
     max_seconds: float = 10.0
 
@@ -198,16 +198,13 @@ class _World:
         model = self._model(begin, held)
         data = mujoco.MjData(model)
         free = [number for number in range(len(begin)) if number not in held]
-        mass = float(model.body_mass.sum())
-        bound = 0.5 * mass * self._options.rest_speed**2
-        model.opt.enableflags |= mujoco.mjtEnableBit.mjENBL_ENERGY
         calm, is_gentle, steps = 0, True, 0
         needed = round(self._options.rest_seconds / model.opt.timestep)
         limit = round(self._options.max_seconds / model.opt.timestep)
         while steps < limit and calm < needed:
             mujoco.mj_step(model, data)
             steps += 1
-            calm = calm + 1 if data.energy[1] < bound else 0
+            calm = calm + 1 if _is_calm(model, data, self._options.rest_speed) else 0
             if is_gentle:
                 data.qvel *= _DAMPING
                 if calm >= needed or steps >= limit // 2:
@@ -276,6 +273,14 @@ def _read(data: Any, number: int) -> Float[np.ndarray, "4 4"]:
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = body.xmat.reshape(3, 3), body.xpos
     return pose
+
+
+def _is_calm(model: Any, data: Any, speed: float) -> bool:
+    """Whether no body has more kinetic energy than its mass at that speed."""
+    turning, moving = data.cvel[1:, :3], data.cvel[1:, 3:]
+    mass, inertia = model.body_mass[1:], model.body_inertia[1:].max(1)
+    energy = mass * (moving**2).sum(1) + inertia * (turning**2).sum(1)
+    return bool((energy < mass * speed**2).all())
 
 
 def _corners(body: RigidBody) -> Float[np.ndarray, "N 3"]:
