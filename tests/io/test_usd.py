@@ -16,8 +16,9 @@ from tests.io.test_rigid_bodies import box, room
 
 
 @pytest.mark.parametrize("suffix", [".usda", ".usdc", ".usdz"])
-def test_a_stage_keeps_units_poses_bodies_and_textures(tmp_path: Path, suffix: str) -> None:
+def test_a_stage_keeps_units_poses_bodies_and_textures(tmp_path: Path, suffix: str, capfd) -> None:
     path = save_scene(room(), tmp_path / f"a{suffix}")
+    assert capfd.readouterr().err == ""
     stage = Usd.Stage.Open(str(path))
     assert UsdGeom.GetStageUpAxis(stage) == "Z"
     assert UsdGeom.GetStageMetersPerUnit(stage) == 1.0

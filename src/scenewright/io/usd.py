@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from scenewright.errors import InputError, MissingExtraError
+from scenewright.errors import MissingExtraError
 from scenewright.geometry.frames import CVCAM_FROM_GLTFCAM
 from scenewright.io.atomic import make_folder, write_together
 from scenewright.io.format import Content, Format
@@ -45,7 +45,7 @@ def save_usd(scene: Scene, path: str | Path, *, metres_per_unit: float = 1.0) ->
     """
     path = Path(path)
     try:
-        from pxr import Sdf, UsdUtils
+        from pxr import Sdf
     except ImportError as error:
         raise MissingExtraError("Writing USD", "usd") from error
     bodies = rigid_bodies(scene, path)
@@ -55,8 +55,10 @@ def save_usd(scene: Scene, path: str | Path, *, metres_per_unit: float = 1.0) ->
         pictures = _write_stage(scene, bodies, layer, 1 / metres_per_unit)
         if is_packed:
             package = layer.with_suffix(".usdz")
-            if not UsdUtils.CreateNewUsdzPackage(Sdf.AssetPath(str(layer)), str(package)):
-                raise InputError(f"USD could not pack '{path}'; write .usdc instead.")
+            archive = Sdf.ZipFileWriter.CreateNew(str(package))
+            for name in (layer.name, *(picture.as_posix() for picture in pictures)):
+                archive.AddFile(str(Path(work) / name), name)
+            archive.Save()
             layer, pictures = package, []
         if pictures:
             make_folder(path.parent / pictures[0].parent)

@@ -40,7 +40,7 @@ __all__ = ["PROFILES", "Profile", "Quality", "profile_named", "profiled", "quali
 
 @dataclass(frozen=True)
 class Profile:
-    """What an export promises.
+    """The promises of an export.
 
     Attributes:
         max_faces: of one object.
