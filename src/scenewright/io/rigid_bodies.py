@@ -119,10 +119,18 @@ def _with_physics(item: SceneObject, kind: ColliderKind, welded: bool) -> tuple[
 
 
 def floor_height(scene: Scene) -> float | None:
-    """Height of the plane that a scene stands on: 0, or its lowest point; None where a shell has a floor of its own."""
+    """Height of the plane that a scene stands on; None where a shell has a floor of its own.
+
+    It is 0, or the lowest point below that: of the colliders where there are any, as they are what stands there.
+    """
     if any(item.role == "shell" for item in scene.objects):
         return None
-    return min([0.0, *(float(item.world_bounds()[0, 2]) for item in scene.objects if item.parts)])
+    lowest = [0.0]
+    for item in scene.objects:
+        shapes = item.physics.colliders if item.physics is not None and item.physics.colliders else item.parts
+        if any(len(shape.vertices) for shape in shapes):
+            lowest.append(float(replace(item, parts=shapes, splats=None).world_bounds()[0, 2]))
+    return min(lowest)
 
 
 def rigid_bodies(scene: Scene, path: Path) -> tuple[RigidBody, ...]:
