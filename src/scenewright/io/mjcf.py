@@ -19,6 +19,10 @@ from scenewright.types import Scene
 __all__ = ["MJCF", "numbers", "save_mjcf"]
 
 
+# MuJoCo takes no mesh of fewer vertices: a lone triangle only collides.
+_MIN_VERTICES = 4
+
+
 def save_mjcf(scene: Scene, path: str | Path) -> Path:
     """Write the scene and its meshes; returns the path.
 
@@ -62,6 +66,8 @@ def _add_body(body: RigidBody, asset: ElementTree.Element, world: ElementTree.El
         fullinertia=numbers([inertia[i, j] for i, j in ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))]),
     )
     for visual in body.visuals:
+        if len(visual.mesh.vertices) < _MIN_VERTICES:
+            continue
         name = visual.file.stem
         # Open sheets have no volume; what is only looked at needs none.
         ElementTree.SubElement(asset, "mesh", name=name, file=visual.file.as_posix(), inertia="shell")

@@ -35,6 +35,8 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+_MIN_MOMENT = 1e-6
+
 # What the writers call things that are no object.
 _RESERVED = ("world", "floor_plane", "physics_scene", "dome_light", "cameras")
 
@@ -176,8 +178,18 @@ def _body(item: SceneObject, physics: Physics, name: str, folder: Path) -> Rigid
     colliders = [BodyMesh(shape, folder / f"{name}_collider_{number}.obj") for number, shape in enumerate(shapes)]
     mass = mass_properties(_used(merged_mesh([visual.mesh for visual in visuals])))
     density = physics.mass_kg / mass.volume
-    mass = replace(mass, volume=physics.mass_kg, inertia=mass.inertia * density)
+    mass = replace(mass, volume=physics.mass_kg, inertia=_stout(mass.inertia * density))
     return RigidBody(name, rotation, translation, tuple(visuals), tuple(colliders), mass, physics)
+
+
+def _stout(inertia: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:
+    """The inertia with no moment below a millionth of the largest: a needle's would be lost in a file's nine digits."""
+    moments, axes = np.linalg.eigh(inertia)
+    if moments[0] >= _MIN_MOMENT * moments[2]:
+        return inertia
+    moments = np.maximum(moments, _MIN_MOMENT * moments[2])
+    moments[2] = min(moments[2], moments[0] + moments[1])
+    return axes @ np.diag(moments) @ axes.T
 
 
 def write_with_meshes(path: Path, document: bytes, bodies: Sequence[RigidBody]) -> Path:

@@ -94,7 +94,16 @@ def convex_hull(mesh: Mesh) -> Mesh:
 def _of_few_vertices(hull: Any) -> Any:
     if len(hull.vertices) <= _MAX_HULL_VERTICES:
         return hull
-    return _hull(simplify(_mesh(hull), 2 * _MAX_HULL_VERTICES - 4).vertices.double().numpy())
+    small = _hull(simplify(_mesh(hull), 2 * _MAX_HULL_VERTICES - 4).vertices.double().numpy())
+    if len(small.vertices) <= _MAX_HULL_VERTICES:
+        return small
+    # Simplification has stalled: the farthest vertices along directions spread evenly (a Fibonacci sphere).
+    rank = np.arange(_MAX_HULL_VERTICES)
+    z, angle = 1 - (2 * rank + 1) / _MAX_HULL_VERTICES, np.pi * (1 + 5**0.5) * rank
+    flat = np.sqrt(1 - z * z)
+    directions = np.stack([flat * np.cos(angle), flat * np.sin(angle), z])
+    corners = np.asarray(hull.vertices)
+    return _hull(corners[np.unique((corners @ directions).argmax(0))])
 
 
 def slabs(mesh: Mesh) -> tuple[Mesh, ...] | None:

@@ -16,6 +16,7 @@ __all__ = ["MassProperties", "mass_properties"]
 
 # A closed surface that crosses itself counts space twice or negatively; beyond its hull by this share, it is not used.
 _TOLERANCE = 1e-3
+_LEAST_SHARE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,11 @@ class MassProperties:
 
     def kilograms(self, density_kg_m3: float, wall_m: float | None) -> float:
         """Kilograms: of the solid, or of walls of that thickness where the surface encloses no volume."""
-        volume = self.volume if not self.note or wall_m is None else min(self.volume, self.area * wall_m)
-        return volume * density_kg_m3
+        if not self.note or wall_m is None:
+            return self.volume * density_kg_m3
+        # A needle has no area, but no body may weigh nothing.
+        walls = max(self.area * wall_m, _LEAST_SHARE * self.volume)
+        return min(self.volume, walls) * density_kg_m3
 
 
 def mass_properties(mesh: Mesh) -> MassProperties:
