@@ -94,6 +94,7 @@ def local(tmp_path: Path) -> Path:
 def test_the_argument_decides_what_is_meant(tmp_path):
     assert is_local_source(Path("owner/repo"))
     assert is_local_source(str(tmp_path))
+    assert is_local_source("x" * 5000)
     assert all(map(is_local_source, ("./x", "~/x", "/x/y", "a/b/c", "name", "C:\\x")))
     assert not is_local_source("owner/repo")
 

@@ -6,6 +6,7 @@ A re-rolled run takes all other objects from the scene of its manifest: their me
 placements as the manifest has them to the last bit.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -235,7 +236,7 @@ def _parent_scene(reroll: Reroll, masks: ObjectMasks) -> Scene:
     parent, content = reroll.parent, reroll.glb
     if content is None:
         path = Path(parent.scene_path)
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise InputError(f"The scene '{path}' of the manifest is gone; make it again with `scenewright replay`.")
         content = path.read_bytes()
     if sha256_of_bytes(content) != parent.scene_sha256:

@@ -1,5 +1,6 @@
 """The scene of a run manifest again, byte for byte on the same device, and what differs here where it is not."""
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -93,7 +94,7 @@ def _run_again(manifest: Manifest, offline: bool, progress: Progress) -> Run:
     if parent is None:
         return run(settings, inputs, progress=progress)
     path = Path(parent.scene_path)
-    content = read_file(path) if path.is_file() and path.stat().st_size else b""
+    content = read_file(path) if os.path.isfile(path) and path.stat().st_size else b""
     if sha256_of_bytes(content) != parent.scene_sha256:
         content = _run_again(parent, offline, progress).glb
     return run(settings, inputs, reroll=Reroll(parent, manifest.rerolled, content), progress=progress)

@@ -47,7 +47,7 @@ _KNOWN_HASHES: dict[tuple[Path, int, int], str] = {}
 
 def is_local_source(source: str | Path) -> bool:
     """Whether `source` means a folder on this machine rather than a hub repository."""
-    if isinstance(source, Path) or Path(source).expanduser().is_dir():
+    if isinstance(source, Path) or os.path.isdir(os.path.expanduser(source)):  # of any length, unlike Path.is_dir
         return True
     return source.startswith((".", "/", "~", "\\")) or "\\" in source or source.count("/") != 1
 
@@ -112,7 +112,7 @@ def find_file(
     """
     if is_local_source(source):
         folder = Path(source).expanduser()
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             raise WeightsError(
                 f"Weights folder '{folder}' does not exist; give a folder or a hub name 'owner/repository'."
             )
@@ -158,7 +158,7 @@ def list_files(
     """
     if is_local_source(source):
         folder = Path(source).expanduser()
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             raise WeightsError(
                 f"Weights folder '{folder}' does not exist; give a folder or a hub name 'owner/repository'."
             )

@@ -9,6 +9,7 @@
 Functions that load networks take one of these, the device and the dtype.
 """
 
+import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -84,7 +85,7 @@ class WeightsSource:
 
     def holds(self, file: str) -> bool:
         """Whether the place is a folder with that file."""
-        return self.is_local and (Path(self.place).expanduser() / file).is_file()
+        return self.is_local and os.path.isfile(Path(self.place).expanduser() / file)
 
     def beside(self, name: str) -> tuple[dict[str, Any], Path] | None:
         """Constructor arguments and weight file of a network that a folder holds itself, or None where it does not.
