@@ -32,8 +32,15 @@ _OUT_OF_MEMORY = re.compile(
 )
 
 
+_LONGEST = 1000
+
+
 class ScenewrightError(Exception):
-    """Base of every error that Scenewright raises on purpose."""
+    """Base of every error that Scenewright raises on purpose; what a sentence quotes of a file is cut short."""
+
+    def __str__(self) -> str:
+        sentence = super().__str__()
+        return sentence if len(sentence) <= _LONGEST else f"{sentence[: _LONGEST - 250]} ... {sentence[-200:]}"
 
 
 class InputError(ScenewrightError, ValueError):

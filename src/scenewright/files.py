@@ -60,7 +60,6 @@ _MAX_STEPS = 1 << 26
 _MAX_SETTINGS_BYTES = 1 << 20
 # Python objects of parsed text take up to this many bytes for each byte of the text: "{}," is a dict of 64 bytes.
 _OBJECTS_PER_BYTE = 24
-_MAX_SENTENCE = 800
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 Number = Annotated[float, Ge(-1e12), Le(1e12)]
@@ -121,12 +120,9 @@ def reading(
     try:
         yield
     except InputError as raised:
-        sentence = str(raised)
-        if len(sentence) > _MAX_SENTENCE:  # it quotes what the file holds
-            sentence = f"{sentence[: _MAX_SENTENCE - 200]} ... {sentence[-150:]}"
-        elif Path(str(name).strip("'")).name in sentence:
+        if Path(str(name).strip("'")).name in str(raised):
             raise
-        raise error(f"Cannot read {shown}: {sentence}") from raised
+        raise error(f"Cannot read {shown}: {raised}") from raised
     except ScenewrightError:
         raise
     except FileNotFoundError as raised:

@@ -118,7 +118,7 @@ def find_file(
             )
         try:
             found = sorted(path for path in folder.glob(file) if path.is_file())
-        except (OSError, ValueError, NotImplementedError) as error:
+        except Exception as error:  # glob has its own for every kind of name
             raise WeightsError(f"Expected a file inside '{folder}', got the name '{file[:200]}'.") from error
         if ".." in PurePosixPath(file).parts:
             raise WeightsError(f"'{file}' is outside the folder '{folder}', which is not read.")
