@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from scenewright.backbones.spec import imported
 from scenewright.cli.app import app
 from scenewright.errors import InputError
 from scenewright.evaluation.run import evaluate_system
@@ -16,7 +17,6 @@ from scenewright.runs.manifest import read_manifest
 from scenewright.systems import registry
 from scenewright.systems.catalogue import needs
 from scenewright.systems.loading import load
-from scenewright.systems.spec import imported
 from scenewright.systems.system import System
 from tests.evaluation.small_scenes import QUICK, room, save_source_folder
 from tests.systems.toy_system import SPEC

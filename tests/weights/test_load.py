@@ -192,9 +192,3 @@ def test_saving_is_atomic(tmp_path):
         save_weights(broken, tmp_path / "w.safetensors")
     assert (tmp_path / "w.safetensors").read_bytes() == before
     assert os.listdir(tmp_path) == ["w.safetensors"]
-
-
-def test_progress_counts_tensors(published):
-    seen: list[tuple[int, int]] = []
-    load_weights(Network, published, keymap=KEYMAP, progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(n, 13) for n in range(1, 14)]

@@ -11,7 +11,7 @@ from typing import Any
 from scenewright.geometry.mesh.finish_options import FinishOptions
 from scenewright.weights.record import WeightsRecord
 
-__all__ = ["BackboneSpec"]
+__all__ = ["BackboneSpec", "imported"]
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,14 @@ class BackboneSpec:
 
     def decoder_class(self) -> Any:
         """The class of the decoder; importing it takes as long as importing torch."""
-        return _imported(self.decoder)
+        return imported(self.decoder)
 
     def objects_class(self) -> Any:
         """The class that makes an object of pictures."""
-        return _imported(self.objects)
+        return imported(self.objects)
 
 
-def _imported(name: str) -> Any:
+def imported(name: str) -> Any:
+    """The attribute that "module:attribute" names."""
     module, _, attribute = name.partition(":")
     return getattr(importlib.import_module(module), attribute)

@@ -75,10 +75,8 @@ def sampled_surface(mesh: Mesh, *, num_points: int = NUM_SAMPLES, seed: int = 0)
     return SurfaceSamples(torch.from_numpy(points), torch.from_numpy(normals), torch.from_numpy(face))
 
 
-def surface_scores(
-    prediction: SurfaceSamples, truth: SurfaceSamples, *, thresholds_m: tuple[float, ...] = THRESHOLDS_M
-) -> SurfaceScores:
-    """The scores of two sampled surfaces.
+def surface_scores(prediction: SurfaceSamples, truth: SurfaceSamples) -> SurfaceScores:
+    """The scores of two sampled surfaces, precision and recall at `THRESHOLDS_M`.
 
     Raises:
         InputError: one of them has no point.
@@ -92,8 +90,8 @@ def surface_scores(
         chamfer_m=(accuracy + completeness) / 2,
         accuracy_m=accuracy,
         completeness_m=completeness,
-        precision={limit: float((to_truth < limit).double().mean()) for limit in thresholds_m},
-        recall={limit: float((to_prediction < limit).double().mean()) for limit in thresholds_m},
+        precision={limit: float((to_truth < limit).double().mean()) for limit in THRESHOLDS_M},
+        recall={limit: float((to_prediction < limit).double().mean()) for limit in THRESHOLDS_M},
         normals_there=there,
         normals_back=back,
     )

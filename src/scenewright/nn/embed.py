@@ -10,23 +10,23 @@ from torch import Tensor, nn
 __all__ = ["TimestepEmbedder", "absolute_position_embedding", "grid_coords", "timestep_frequencies"]
 
 
-def timestep_frequencies(t: Float[Tensor, " B"], width: int, max_period: float = 10000.0) -> Float[Tensor, "B width"]:
-    """[cos(t f_i), sin(t f_i)] with f_i = max_period^(-i / half): cosines first. An odd width ends in a zero."""
-    frequencies = _time_frequencies(width // 2, max_period, t.device)
+def timestep_frequencies(t: Float[Tensor, " B"], width: int) -> Float[Tensor, "B width"]:
+    """[cos(t f_i), sin(t f_i)] with f_i = 10000^(-i / half): cosines first. An odd width ends in a zero."""
+    frequencies = _time_frequencies(width // 2, t.device)
     angles = t.float()[:, None] * frequencies
     embedding = torch.cat([angles.cos(), angles.sin()], 1)
     return torch.nn.functional.pad(embedding, (0, width % 2))
 
 
 @lru_cache
-def _time_frequencies(half: int, max_period: float, device: torch.device) -> Float[Tensor, " half"]:
-    """max_period^(-i / half), of fp32 exponents and rounded from float64.
+def _time_frequencies(half: int, device: torch.device) -> Float[Tensor, " half"]:
+    """10000^(-i / half), of fp32 exponents and rounded from float64.
 
     At 1000 t one unit in the last place of a frequency shows in the fifth digit of its cosine, and fp32 exponentials
     differ by that much between processors. The nudge (a fiftieth of a unit) decides one near tie as the run did that
     made the published values.
     """
-    exponents = -math.log(max_period) * torch.arange(half, dtype=torch.float32, device="cpu") / half
+    exponents = -math.log(10000.0) * torch.arange(half, dtype=torch.float32, device="cpu") / half
     return (exponents.double().exp() * (1 + 2**-29)).float().to(device)
 
 

@@ -3,9 +3,9 @@
 import difflib
 from collections.abc import Mapping
 
+from scenewright.backbones.spec import imported
 from scenewright.errors import InputError
 from scenewright.systems import registry
-from scenewright.systems.spec import imported
 from scenewright.systems.task_kind import TaskKind
 
 __all__ = ["task_kind", "tasks"]

@@ -53,13 +53,13 @@ def frame_points(
 
 _MARGIN = 0.06
 """Share of a turntable's pictures that is left free at each side."""
+_TURNTABLE_PITCH_DEG = 20.0
 
 
 def turntable(
     points: Float[Tensor, "N 3"],
     frames: int,
     *,
-    pitch_deg: float = 20.0,
     width: int = 512,
     height: int = 512,
     fov_deg: float = 30.0,
@@ -70,12 +70,12 @@ def turntable(
     needed = 0.0
     steps = [-35.0 + 360.0 * i / frames for i in range(frames)]
     for yaw in steps:
-        rotation, tangents, _ = _direction(yaw, pitch_deg, width, height, fov_deg, _MARGIN)
+        rotation, tangents, _ = _direction(yaw, _TURNTABLE_PITCH_DEG, width, height, fov_deg, _MARGIN)
         turned = (points.double().cpu() - center) @ rotation.T
         needed = max(needed, float((turned[:, :2].abs() / tangents - turned[:, 2:]).amax()))
     cameras = []
     for yaw in steps:
-        rotation, _, intrinsics = _direction(yaw, pitch_deg, width, height, fov_deg, _MARGIN)
+        rotation, _, intrinsics = _direction(yaw, _TURNTABLE_PITCH_DEG, width, height, fov_deg, _MARGIN)
         pose = torch.eye(4, dtype=torch.float64)
         pose[:3, :3] = rotation
         pose[:3, 3] = -rotation @ center + torch.tensor([0.0, 0.0, needed], dtype=torch.float64)

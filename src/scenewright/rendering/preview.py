@@ -3,7 +3,7 @@
 Frame: world, z up, metres or relative units; everything scales with the scene's size.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from scenewright.geometry.splat import splat_gaussians
 from scenewright.io.atomic import atomic_path
 from scenewright.io.gaussian_ply import merged_splats
 from scenewright.io.images import image_of
+from scenewright.progress import Advance, ignore
 from scenewright.rendering.framing import frame_points, turntable
 from scenewright.rendering.lights import STUDIO, Lights
 from scenewright.rendering.render import RenderOptions, render, shadows_of
@@ -25,7 +26,6 @@ from scenewright.types import Camera, Gaussians, Scene
 
 __all__ = ["PreviewStyle", "preview_pictures", "preview_still", "preview_turntable", "save_animation"]
 
-Progress = Callable[[int, int], None]
 _USUAL_SIZES = (0.01, 1000.0)
 ANIMATION_SUFFIXES = (".gif", ".webp", ".mp4")
 
@@ -72,21 +72,17 @@ def preview_turntable(
     scene: Scene,
     frames: int = 36,
     *,
-    pitch_deg: float = 20.0,
     style: PreviewStyle = DEFAULT_STYLE,
     device: torch.device | str = "cpu",
-    progress: Progress | None = None,
+    progress: Advance = ignore,
 ) -> list[Image.Image]:
     """Pictures of one full turn around the scene; `progress(done, total)` is called after each."""
     scene = _at_usual_size(scene)
-    cameras = turntable(
-        _points(scene), frames, pitch_deg=pitch_deg, width=style.size, height=style.size, fov_deg=style.fov_deg
-    )
+    cameras = turntable(_points(scene), frames, width=style.size, height=style.size, fov_deg=style.fov_deg)
     pictures = []
     for picture in preview_pictures(scene, cameras, style=style, device=device):
         pictures.append(picture)
-        if progress is not None:
-            progress(len(pictures), frames)
+        progress(len(pictures), frames)
     return pictures
 
 

@@ -15,11 +15,12 @@ from pathlib import Path
 import torch
 
 from scenewright.backbones.registry import backbone
+from scenewright.backbones.spec import imported
 from scenewright.errors import InputError, WeightsError
 from scenewright.progress import SILENT, Progress
 from scenewright.systems import registry
 from scenewright.systems.catalogue import refuse_uncleared
-from scenewright.systems.spec import SystemSpec, imported
+from scenewright.systems.spec import SystemSpec
 from scenewright.systems.system import System
 from scenewright.weights.hub import cached_file
 from scenewright.weights.source import WeightsSource

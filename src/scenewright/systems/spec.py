@@ -4,14 +4,13 @@ A system is a folder here with a `spec.py`, and one line in `registry.py` (docs/
 "module:attribute", so that reading a spec imports no network.
 """
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from scenewright.weights.record import WeightsRecord
 
-__all__ = ["Published", "Reads", "Setting", "SystemSpec", "WorkingMemory", "imported"]
+__all__ = ["Published", "Reads", "Setting", "SystemSpec", "WorkingMemory"]
 
 Reads = Literal["masks", "panorama", "posed"]
 """Pictures with the masks of their objects; one equirectangular picture; pictures with their cameras."""
@@ -105,9 +104,3 @@ class SystemSpec:
     tasks: Mapping[str, str] = field(default_factory=dict)
     working: WorkingMemory = WorkingMemory()
     mini_working: WorkingMemory = WorkingMemory()
-
-
-def imported(name: str) -> Any:
-    """The attribute that "module:attribute" names."""
-    module, _, attribute = name.partition(":")
-    return getattr(importlib.import_module(module), attribute)

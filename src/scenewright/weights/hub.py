@@ -141,14 +141,7 @@ def find_file(
     return _download(repository, file, revision, cache_dir, endpoint)
 
 
-def list_files(
-    source: str | Path,
-    *,
-    revision: str = "main",
-    cache_dir: str | Path | None = None,
-    offline: bool = False,
-    endpoint: str | None = None,
-) -> list[str]:
+def list_files(source: str | Path, *, offline: bool = False) -> list[str]:
     """Paths of all files of a local folder or a hub repository, for names that are not known beforehand.
 
     Offline, and where the hub cannot be reached, these are the files that the cache holds.
@@ -168,12 +161,12 @@ def list_files(
     repository, reason = str(source), "downloading is off"
     if not (offline or hub_is_offline()):
         try:
-            _check_reachable(endpoint)
-            return sorted(HfApi(endpoint=endpoint).list_repo_files(repository, revision=revision))
+            _check_reachable(None)
+            return sorted(HfApi().list_repo_files(repository))
         except Exception as error:  # network errors come in many classes from below the hub library
             reason = (str(error).splitlines() or [""])[0] or type(error).__name__
     try:
-        folder = Path(snapshot_download(repository, revision=revision, cache_dir=cache_dir, local_files_only=True))
+        folder = Path(snapshot_download(repository, local_files_only=True))
     except Exception as error:
         raise WeightsError(
             f"The files of {repository} cannot be listed ({reason}) and the hub cache holds none; "

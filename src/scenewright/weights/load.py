@@ -35,7 +35,6 @@ __all__ = [
 ]
 
 M = TypeVar("M", bound=nn.Module)
-Progress = Callable[[int, int], None]
 View = Callable[[Checkpoint], Checkpoint]
 _NAMES_SHOWN = 4
 
@@ -53,7 +52,6 @@ def load_weights(
     keymap: KeyMap = IDENTITY,
     ignore: Collection[str] = (),
     view: View = _as_it_is,
-    progress: Progress | None = None,
 ) -> M:
     """The module made by `build` with the weights of `path`, in evaluation mode and without gradients.
 
@@ -64,7 +62,6 @@ def load_weights(
         keymap: published names -> names in the module.
         ignore: published names (with `*` wildcards) that the file may hold and the module does not need.
         view: what to see in place of the file's own names and tensors, such as adapters merged (`MergedLora`).
-        progress: called with (tensors loaded, tensors in total).
 
     Raises:
         WeightsError: the file cannot be read, or its names or shapes differ from the module's.
@@ -72,7 +69,7 @@ def load_weights(
     with torch.device("meta"):
         module = build()
     with open_checkpoint(path) as checkpoint:
-        _fill(module, view(checkpoint), str(path), torch.device(device), dtype, keymap, ignore, progress)
+        _fill(module, view(checkpoint), str(path), torch.device(device), dtype, keymap, ignore)
     return module.eval().requires_grad_(False)
 
 
@@ -92,7 +89,7 @@ def load_state(
     Raises:
         WeightsError: names or shapes differ; the message lists them.
     """
-    _fill(module, view(TensorCheckpoint(tensors)), source, None, None, keymap, ignore, None)
+    _fill(module, view(TensorCheckpoint(tensors)), source, None, None, keymap, ignore)
     return module
 
 
@@ -105,7 +102,6 @@ def _fill(
     dtype: torch.dtype | None,
     keymap: KeyMap,
     ignore: Collection[str],
-    progress: Progress | None,
 ) -> None:
     published_of = {
         ours: name
@@ -115,13 +111,11 @@ def _fill(
     _check_names_and_shapes(module, checkpoint, published_of, source)
     slots, translated = _slots(module), dict[str, Tensor]()
     current = module.state_dict(keep_vars=True)
-    for count, (ours, name) in enumerate(published_of.items(), 1):
+    for ours, name in published_of.items():
         if ours in slots:
             _fill_slot(*slots[ours], checkpoint, name, device, dtype)
         else:
             translated[ours] = _read(current[ours], checkpoint, name, device, dtype)
-        if progress is not None:
-            progress(count, len(published_of))
     if translated:
         is_meta = any(current[name].is_meta for name in translated)
         module.load_state_dict(translated, strict=False, assign=is_meta)  # names are checked above

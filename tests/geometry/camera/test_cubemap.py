@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from scenewright.geometry.camera.cubemap import (
+    CUBE_PAD,
     cube_face_rotations,
     cubemap_to_equirect,
     direction_to_equirect_pixel,
     equirect_rays,
-    equirect_to_cubemap,
     locate_on_cube,
     sample_equirect,
 )
@@ -41,8 +41,8 @@ def test_faces_are_rotations_and_cover_every_direction_once():
     rotations = cube_face_rotations()
     torch.testing.assert_close(torch.linalg.det(rotations), torch.ones(6))
     rays = torch.nn.functional.normalize(torch.randn(500, 3, generator=torch.Generator().manual_seed(0)), dim=1)
-    face, pixel, depth = locate_on_cube(rays, 64, pad=0)
-    assert bool(((pixel >= 0) & (pixel <= 64)).all())
+    face, pixel, depth = locate_on_cube(rays, 64)
+    assert bool(((pixel >= CUBE_PAD) & (pixel <= 64 + CUBE_PAD)).all())
     assert float(depth.min()) >= 1 / math.sqrt(3) - 1e-6
     assert set(face.tolist()) == set(range(6))
 
@@ -50,7 +50,10 @@ def test_faces_are_rotations_and_cover_every_direction_once():
 def test_panorama_survives_the_cube_and_shows_no_seam():
     rays = equirect_rays(64, 128)
     panorama = directions_picture(rays)
-    again = cubemap_to_equirect(equirect_to_cubemap(panorama, 96, pad=2), 64)
+    axis = (torch.arange(96 + 2 * CUBE_PAD) + 0.5 - CUBE_PAD) * 2 / 96 - 1
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    seen = torch.einsum("fji,hwj->fhwi", cube_face_rotations(), torch.stack([x, y, torch.ones_like(x)], -1))
+    again = cubemap_to_equirect(sample_equirect(panorama, seen), 64)
     torch.testing.assert_close(again, panorama, atol=3e-3, rtol=0)
 
 

@@ -15,7 +15,6 @@ __all__ = [
     "SHAPE_DECODER",
     "SHAPE_ENCODER",
     "SHAPE_FLOW_512",
-    "SHAPE_FLOW_1024",
     "SHAPE_SAMPLER",
     "STRUCTURE_FLOW",
     "STRUCTURE_SAMPLER",
@@ -98,7 +97,6 @@ STRUCTURE_FLOW = FlowConfig(
     qk_rms_norm_cross=True,
 )
 SHAPE_FLOW_512 = replace(STRUCTURE_FLOW, resolution=32, in_channels=32, out_channels=32)
-SHAPE_FLOW_1024 = replace(SHAPE_FLOW_512, resolution=64)
 TEXTURE_FLOW_512 = replace(SHAPE_FLOW_512, in_channels=64)
 
 SHAPE_ENCODER = SparseUNetConfig(

@@ -5,7 +5,7 @@ pi/2 - pi v/H, ray = (cos lat sin lon, -sin lat, cos lat cos lon) (docs/conventi
 
 Legend: H, W panorama size (W = 2H), S cube face size, C channels.
 Cube faces in order: front (+z), right (+x), back (-z), left (-x), up (-y), down (+y), each an OpenCV pinhole image of
-90 degrees plus a margin of `pad` pixels per side, so that bilinear taps never leave the face.
+90 degrees plus a margin of `CUBE_PAD` pixels per side, so that bilinear taps never leave the face.
 """
 
 import math
@@ -21,7 +21,6 @@ __all__ = [
     "cubemap_to_equirect",
     "direction_to_equirect_pixel",
     "equirect_rays",
-    "equirect_to_cubemap",
     "locate_on_cube",
     "sample_equirect",
     "wide_cube_faces",
@@ -46,9 +45,9 @@ def cube_face_rotations() -> Float[Tensor, "6 3 3"]:
     )
 
 
-def cube_intrinsics(size: int, pad: int = CUBE_PAD) -> Float[Tensor, "3 3"]:
-    """Pixel intrinsics of one face image of (size + 2 pad)^2 pixels whose inner `size` pixels span 90 degrees."""
-    center = size / 2 + pad
+def cube_intrinsics(size: int) -> Float[Tensor, "3 3"]:
+    """Pixel intrinsics of one face image of (size + 2 CUBE_PAD)^2 pixels whose inner `size` pixels span 90 degrees."""
+    center = size / 2 + CUBE_PAD
     return torch.tensor([[size / 2, 0.0, center], [0.0, size / 2, center], [0.0, 0.0, 1.0]])
 
 
@@ -71,23 +70,20 @@ def direction_to_equirect_pixel(
 
 
 def locate_on_cube(
-    directions: Float[Tensor, "*batch 3"], size: int, pad: int = CUBE_PAD
+    directions: Float[Tensor, "*batch 3"], size: int
 ) -> tuple[Int[Tensor, "*batch"], Float[Tensor, "*batch 2"], Float[Tensor, "*batch"]]:
     """Face index, pixel position on that face's padded image, and depth along the face's axis per unit of direction."""
     x, y, z = directions.unbind(-1)
     along = torch.stack([z, x, -z, -x, -y, y], -1)
     depth, face = along.max(-1)
     rotated = (cube_face_rotations().to(directions)[face] @ directions[..., None]).squeeze(-1)
-    pixel = rotated[..., :2] / depth[..., None] * (size / 2) + size / 2 + pad
+    pixel = rotated[..., :2] / depth[..., None] * (size / 2) + size / 2 + CUBE_PAD
     return face, pixel, depth
 
 
-def cubemap_to_equirect(
-    faces: Float[Tensor, "6 padded padded C"], height: int, *, pad: int = CUBE_PAD
-) -> Float[Tensor, "height width C"]:
-    """Panorama of `height` x 2 `height` pixels from six padded faces, bilinear. Needs pad >= 1 to be seamless."""
-    size = faces.shape[1] - 2 * pad
-    face, pixel, _ = locate_on_cube(equirect_rays(height, 2 * height).to(faces), size, pad)
+def cubemap_to_equirect(faces: Float[Tensor, "6 padded padded C"], height: int) -> Float[Tensor, "height width C"]:
+    """Panorama of `height` x 2 `height` pixels from six padded faces, bilinear and without seams."""
+    face, pixel, _ = locate_on_cube(equirect_rays(height, 2 * height).to(faces), faces.shape[1] - 2 * CUBE_PAD)
     low, fraction = _split(pixel - 0.5)
     low = low.clamp(0, faces.shape[1] - 2)
     column, row = low.unbind(-1)
@@ -113,17 +109,6 @@ def sample_equirect(
 
     top = texel(u, v) * (1 - a) + texel(u + 1, v) * a
     return top * (1 - b) + (texel(u, v + 1) * (1 - a) + texel(u + 1, v + 1) * a) * b
-
-
-def equirect_to_cubemap(
-    panorama: Float[Tensor, "height width C"], size: int, *, pad: int = 0
-) -> Float[Tensor, "6 padded padded C"]:
-    """Six faces sampled bilinearly from a panorama, in the order of this module."""
-    axis = (torch.arange(size + 2 * pad, dtype=panorama.dtype, device=panorama.device) + 0.5 - pad) * 2 / size - 1
-    y, x = torch.meshgrid(axis, axis, indexing="ij")
-    rays = torch.stack([x, y, torch.ones_like(x)], -1)
-    directions = torch.einsum("fji,hwj->fhwi", cube_face_rotations().to(panorama), rays)
-    return sample_equirect(panorama, directions)
 
 
 def wide_face_rays(size: int, fov_deg: float = 120.0) -> Float[Tensor, "6 size size 3"]:

@@ -35,7 +35,7 @@ class ScalarGrid:
 
     `vertex_ids` = (x (R + 1) + y)(R + 1) + z, ascending; `vertex_shift` displaces grid vertices, in the frame's unit;
     `cube_ids` = (x R + y) R + z, ascending. `edge_weights` and `corner_weights` follow CUBE_EDGES and CORNER_OFFSETS;
-    `split_weights` choose the diagonal of quads. Absent vertices have the attribute `default_attribute`.
+    `split_weights` choose the diagonal of quads. Absent vertices have the attribute 0.5.
     """
 
     resolution: int
@@ -47,7 +47,6 @@ class ScalarGrid:
     edge_weights: Float[Tensor, "N 12"]
     corner_weights: Float[Tensor, "N 8"]
     split_weights: Float[Tensor, " N"]
-    default_attribute: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ def dual_marching_cubes(grid: ScalarGrid, *, insert_centres: bool = False) -> Du
     offsets = torch.tensor(CORNER_OFFSETS, device=cubes.device)
     end_position = (cubes[cube, None] + offsets[ends]).to(sdf) / grid.resolution - 0.5
     end_position = end_position + _pad(grid.vertex_shift, 0.0)[end_row]
-    end_attributes = _pad(grid.vertex_attributes, grid.default_attribute)[end_row]
+    end_attributes = _pad(grid.vertex_attributes, 0.5)[end_row]
 
     stored = _lookup(grid.cube_ids, cube_ids)
     end_weight = _pad(grid.corner_weights, _DEFAULT_WEIGHT)[stored[cube, None], ends]

@@ -14,7 +14,7 @@ import torch
 from scenewright.errors import InputError
 from scenewright.geometry.color import linear_from_srgb
 from scenewright.geometry.mesh.parts import face_areas, select_faces
-from scenewright.geometry.ovoxel.dual_grid import DualGridConfig, mesh_to_dual_grid
+from scenewright.geometry.ovoxel.dual_grid import mesh_to_dual_grid
 from scenewright.geometry.ovoxel.dual_grid_mesh import dual_grid_to_mesh
 from scenewright.geometry.ovoxel.dual_grid_quantize import dequantize_dual_grid, quantize_dual_grid
 from scenewright.geometry.ovoxel.volumetric_attributes import (
@@ -38,7 +38,6 @@ _DARK = 0.05
 def object_to_ovoxel(
     parts: Sequence[Mesh],
     resolution: int,
-    config: DualGridConfig | None = None,
     progress: Progress = SILENT,
 ) -> OVoxel:
     """Surface and materials of an object, fitted to the cube, voxels in ascending (x, y, z) order.
@@ -49,7 +48,6 @@ def object_to_ovoxel(
     Raises:
         InputError: no triangles, vertices that are not finite, no extent, or all of it smaller than a voxel.
     """
-    config = config or DualGridConfig()
     parts = [part for part in parts if len(part.faces)]
     if not parts:
         raise InputError("Expected an object with at least one triangle, got none; check that the file holds geometry.")
@@ -57,19 +55,18 @@ def object_to_ovoxel(
     _, centre, scale = fit_unit_cube(torch.cat([part.vertices for part in parts]))
     parts = [replace(part, vertices=(part.vertices - centre) * scale) for part in parts]
     mesh = merged_mesh([Mesh(part.vertices, part.faces) for part in parts])
-    grid = mesh_to_dual_grid(mesh, resolution, config, progress.stage("surface"))
+    grid = mesh_to_dual_grid(mesh, resolution, progress=progress.stage("surface"))
     if not len(grid.coords):
         raise InputError(f"The object crosses no edge of a {resolution}^3 grid; choose a higher resolution.")
     triangles = textured_triangles(parts)
-    coords, values = voxelize_textured_triangles(
-        triangles, Lattice.cube(resolution), num_threads=config.num_threads, progress=progress.stage("materials")
-    )
+    lattice, advance = Lattice.cube(resolution), progress.stage("materials")
+    coords, values = voxelize_textured_triangles(triangles, lattice, progress=advance)
     # Both scans make the same voxels by construction: same triangles, same arithmetic, same order.
     if not torch.equal(grid.coords, coords):
         raise RuntimeError(f"The two scans of one surface made {len(grid.coords)} and {len(coords)} voxels.")
     glowing = emissive_triangles(parts, triangles)
     if glowing is not None:
-        _, glow = voxelize_textured_triangles(glowing, Lattice.cube(resolution), num_threads=config.num_threads)
+        _, glow = voxelize_textured_triangles(glowing, lattice)
         values["emissive"] = glow["base_color"]
     stored = dequantize_dual_grid(grid.coords, *quantize_dual_grid(grid), resolution)
     return OVoxel(stored, attribute_bytes(values))

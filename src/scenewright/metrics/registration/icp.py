@@ -51,21 +51,17 @@ def icp(
     source: Points,
     target: Points,
     *,
-    max_distance: float = np.inf,
     max_iterations: int = 100,
     estimate_scale: bool = False,
 ) -> Similarity:
     """Plain point-to-point ICP from the identity: the transform that brings `source` onto `target`.
-
-    Args:
-        max_distance: correspondences farther than this, in the clouds' unit, are ignored.
 
     Raises:
         InputError: a cloud is empty or not finite.
     """
     source, target = check_cloud("source", source), check_cloud("target", target)
     return icp_point_to_point(
-        source, PointTree(target), Similarity(), max_distance, max_iterations, estimate_scale=estimate_scale
+        source, PointTree(target), Similarity(), np.inf, max_iterations, estimate_scale=estimate_scale
     ).transform
 
 

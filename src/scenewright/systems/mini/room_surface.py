@@ -80,16 +80,12 @@ def predicted_field(
     return RoomField(grid, total / np.maximum(weights, 1e-6), weights > 0)
 
 
-def surface_of_field(field: RoomField, *, thinned_cells: float = THIN_CELLS) -> Mesh:
-    """The surface, wound towards free space; open where the chunks end.
-
-    Args:
-        thinned_cells: how far it is moved back into what is solid.
-    """
+def surface_of_field(field: RoomField) -> Mesh:
+    """The surface, wound towards free space, moved back into what is solid by `THIN_CELLS`; open where chunks end."""
     mesh = level_surface(field.distance, field.known)
     if not len(mesh.faces):
         return mesh
-    moved = mesh.vertices - thinned_cells * vertex_normals(mesh)
+    moved = mesh.vertices - THIN_CELLS * vertex_normals(mesh)
     return Mesh(moved * field.grid.cell + torch.tensor(field.grid.low), mesh.faces)
 
 

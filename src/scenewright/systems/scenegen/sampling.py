@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scenewright.errors import InputError
+from scenewright.progress import Advance, ignore
 from scenewright.samplers.config import SamplerConfig
 from scenewright.samplers.euler import euler
 from scenewright.samplers.guidance import Velocity, mean_velocity, round_robin
@@ -24,7 +25,6 @@ from scenewright.systems.scenegen.structure_flow import SceneStructureFlow
 
 __all__ = ["SceneStructures", "integrate_scene", "last_step_mean", "sample_scene_structures"]
 
-Progress = Callable[[int, int], None]
 OnStep = Callable[[int, float, Tensor, Tensor], None]
 
 
@@ -44,7 +44,7 @@ def sample_scene_structures(
     config: SamplerConfig,
     *,
     keep_keys: bool = True,
-    progress: Progress | None = None,
+    progress: Advance = ignore,
 ) -> SceneStructures:
     """Structures and poses of the assets of one scene.
 
@@ -63,10 +63,9 @@ def sample_scene_structures(
             f"Expected views of the same {len(noise)} assets, got {[view.num_assets for view in views]} assets."
         )
     contexts = [flow.project_scene(view, keep_keys=keep_keys) for view in views]
-    on_step: OnStep | None = None
-    if progress is not None:
-        on_step = lambda step, t, x, v: progress(step + 1, config.steps)  # noqa: E731
-    latents, poses = integrate_scene(flow, contexts, noise, config, on_step=on_step)
+    latents, poses = integrate_scene(
+        flow, contexts, noise, config, on_step=lambda step, t, x, v: progress(step + 1, config.steps)
+    )
     return SceneStructures(latents, with_query_at_identity(poses))
 
 
