@@ -72,7 +72,7 @@ def read_package(source: WeightsSource) -> IScenePackage:
     path = source.find(PACKAGE_FILE)
     with reading(path, "the description of an I-Scene package", "download it again", error=WeightsError):
         entries = read_json(path, _PackageFile)
-        base, denoiser = entries.base_model_id, _inside(entries.denoiser_checkpoint)
+        base, denoiser = _base_place(source, entries.base_model_id), _inside(entries.denoiser_checkpoint)
         config, conditioner = (
             _inside(file) if file else None for file in (entries.config_file, entries.image_conditioner_checkpoint)
         )
@@ -83,7 +83,7 @@ def read_package(source: WeightsSource) -> IScenePackage:
             flow = scene_context_config(flow_arguments(_read_yaml(config_path), str(config_path)))
     return IScenePackage(
         source=source,
-        base=source.named_by_file(_base_place(source, base), (*RECORDS.values(), *TRELLIS1.values()), f"'{path}'"),
+        base=source.named_by_file(base, (*RECORDS.values(), *TRELLIS1.values()), f"'{path}'"),
         denoiser=source.weights(denoiser, RECORDS.values()),
         flow=flow,
         image_conditioner=None if conditioner is None else source.weights(conditioner, RECORDS.values()),
