@@ -185,6 +185,13 @@ def test_properties_files() -> None:
     assert parsed == {"a": "1", "b": "two words", "c=d": "xA\n"}
 
 
+def test_a_property_without_end_is_refused_by_name(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "long.sh3f", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("PluginFurnitureCatalog.properties", b"\0" * 10**6)
+    with pytest.raises(InputError, match=r"long\.sh3f.*1,000,000 characters"):
+        find_models(tmp_path / "long.sh3f")
+
+
 @pytest.mark.parametrize("name", ["nothing", "empty.zip"])
 def test_nothing_to_import(tmp_path: Path, name: str) -> None:
     if name == "empty.zip":

@@ -32,6 +32,7 @@ _MAX_FILE_BYTES = 1 << 29
 _MAX_FILES = 200_000
 # What a table of properties takes beside its text.
 _BYTES_PER_BYTE = 24
+_LONGEST_LINE = 1 << 16
 
 
 class ArchiveFiles(Mapping[str, bytes]):
@@ -203,13 +204,19 @@ def _slug(text: str) -> str:
 
 
 def parse_properties(text: str) -> dict[str, str]:
-    """The keys of a Java properties file: comments, continued lines, and unicode escapes are understood."""
+    """The keys of a Java properties file: comments, continued lines, and unicode escapes are understood.
+
+    Raises:
+        InputError: a line is longer than 65,536 characters.
+    """
     result = {}
     joined = re.sub(r"(?<!\\)((?:\\\\)*)\\\r?\n[ \t]*", r"\1", text)
     for line in joined.splitlines():
         line = line.lstrip()
         if not line or line[0] in "#!":
             continue
+        if len(line) > _LONGEST_LINE:  # patterns remember every character of it
+            raise InputError(f"a property of {len(line):,} characters is no property; save the library again")
         match = re.match(r"((?:\\.|[^=:\s\\])+)\s*[=:]?\s*(.*)", line)
         if match:
             result[_unescape(match[1])] = _unescape(match[2].rstrip())
@@ -229,10 +236,10 @@ def _catalogue_entries(files: Files, name: str, library: str) -> list[CatalogueE
     content = files[name]
     with files.reading():
         spend(_BYTES_PER_BYTE * len(content), f"'{name}'")
-    try:
-        properties = parse_properties(content.decode("utf-8"))
-    except UnicodeDecodeError:
-        properties = parse_properties(content.decode("latin-1"))
+        try:
+            properties = parse_properties(content.decode("utf-8"))
+        except UnicodeDecodeError:
+            properties = parse_properties(content.decode("latin-1"))
     folder = str(PurePosixPath(name).parent).strip(".")
     numbers = sorted({int(key.split("#")[1]) for key in properties if re.fullmatch(r"model#[0-9]{1,9}", key)})
     entries = []
