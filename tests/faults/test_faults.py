@@ -252,8 +252,11 @@ def files_of_at_most(num_bytes: int) -> Iterator[None]:
     """The system writes no file beyond this size, as on a disk that has become full."""
     limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, limits[1]))
+    # Python keeps a compiled module that was cut short so, and fails at it ever after.
+    kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         yield
     finally:
+        sys.dont_write_bytecode = kept
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)

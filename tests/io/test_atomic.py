@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -122,6 +123,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_old_set(tmp_path, room):
     write_set(tmp_path, OLD)
 
     def work() -> None:
+        sys.dont_write_bytecode = True  # Python keeps a compiled module that was cut short
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
         with pytest.raises(InputError, match=r"Cannot write '.*': File too large\."):
