@@ -15,6 +15,7 @@ from scenewright.runs.edit import Step, apply, open_edit, replay_edit, save_edit
 from scenewright.runs.generate import Reroll, Run
 from scenewright.runs.manifest import GenerateSettings, Manifest, sha256_of_bytes, write_manifest
 from scenewright.types import OrientedBox, Scene, SceneObject
+from tests.evaluation.small_scenes import room
 from tests.io.test_rigid_bodies import box
 
 
@@ -168,3 +169,11 @@ def test_a_generated_object_is_made_anew_where_it_was_moved_to(tmp_path: Path, m
     assert bounds(once.scene, before.name) == near([4.5, -0.5, 0.0], [5.5, 0.5, 1.0])
     twice = apply(once, [again])
     assert bounds(twice.scene, before.name) == near([4.0, -0.5, 0.0], [6.0, 0.5, 1.0])
+
+
+def test_a_scene_whose_name_is_not_utf_8_is_edited_and_replayed(tmp_path: Path) -> None:
+    base = tmp_path / b"K\xfcche.glb".decode("utf-8", "surrogateescape")
+    save_glb(room(), base)
+    save_edit(apply(open_edit(base), [Step("move", "obj_01", (0.5, 0.0, 0.0))]), tmp_path / "edited.glb")
+    assert open_edit(tmp_path / "edited.glb").base == str(base)
+    assert replay_edit(tmp_path / "edited.json")[1]

@@ -10,8 +10,8 @@ both need the base as it was. The same base and steps give the same bytes.
 Frame: world z up; metres where the scene is metric.
 """
 
-import json
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -29,7 +29,7 @@ from scenewright.io.formats import readable
 from scenewright.io.glb import glb_bytes
 from scenewright.progress import SILENT, Progress
 from scenewright.runs.generate import Reroll, run
-from scenewright.runs.manifest import Manifest, read_manifest, sha256_of_bytes
+from scenewright.runs.manifest import Manifest, manifest_text, read_manifest, sha256_of_bytes, usable_name
 from scenewright.runs.replay import refuse_unlisted_repositories
 from scenewright.types import OrientedBox, Scene, SceneObject
 
@@ -124,7 +124,7 @@ def open_edit(path: str | Path) -> Edited:
     if manifest.scene_sha256 != sha256_of_bytes(content):
         raise InputError(f"'{path}' is not the scene of '{beside}' any more; move the manifest away to begin anew.")
     base = Path(manifest.base)
-    generated = _manifest_of(base, read_file(base)) if base.is_file() else None
+    generated = _manifest_of(base, read_file(base)) if os.path.isfile(base) else None
     return Edited(readable(path).read(path), manifest.base, manifest.base_sha256, manifest.steps, generated)
 
 
@@ -193,14 +193,14 @@ def save_edit(edited: Edited, path: str | Path) -> list[Path]:
     paths = [path, path.with_suffix(".json")]
     with write_together(*paths) as (scene_file, manifest_file):
         scene_file.write_bytes(content)
-        manifest_file.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        manifest_file.write_text(manifest_text(manifest), encoding="utf-8")
     return paths
 
 
 def _base(edited: Edited) -> Edited:
     """The scene before any step."""
     path = Path(edited.base)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(f"The scene '{path}' that the steps begin with is gone; put it back.")
     if sha256_of_bytes(read_file(path)) != edited.base_sha256:
         raise InputError(f"'{path}' is not the scene that the steps began with any more; put that one back.")
@@ -231,7 +231,9 @@ def _read(path: Path) -> _EditManifest:
         content = read_json(path, dict)
         if content.pop("kind") != _KIND or content.pop("format") != _FORMAT:
             raise ValueError("another kind or format")
-        return checked(content, _EditManifest)
+        manifest = checked(content, _EditManifest)
+    steps = tuple(replace(step, file=step.file and usable_name(step.file)) for step in manifest.steps)
+    return replace(manifest, base=usable_name(manifest.base), steps=steps)
 
 
 def _index(scene: Scene, name: str) -> int:

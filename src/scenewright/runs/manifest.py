@@ -21,7 +21,15 @@ from scenewright.files import Number, Row4, checked, read_json, reading
 from scenewright.io.atomic import write_bytes
 from scenewright.systems.options import RoomOverride
 
-__all__ = ["GenerateSettings", "Manifest", "read_manifest", "sha256_of_bytes", "write_manifest"]
+__all__ = [
+    "GenerateSettings",
+    "Manifest",
+    "manifest_text",
+    "read_manifest",
+    "sha256_of_bytes",
+    "usable_name",
+    "write_manifest",
+]
 
 _KIND = "scenewright generate"
 _FORMAT = 2
@@ -104,8 +112,12 @@ class Manifest:
 
 def write_manifest(manifest: Manifest, path: str | Path) -> Path:
     """Writes a manifest atomically; returns the path."""
-    text = json.dumps(_mapped(_as_json(manifest), _writable_name), indent=2, ensure_ascii=False) + "\n"
-    return write_bytes(path, text.encode())
+    return write_bytes(path, manifest_text(_as_json(manifest)).encode())
+
+
+def manifest_text(content: dict[str, Any]) -> str:
+    """JSON of a manifest; paths with bytes that are no UTF-8 stand in it as file URIs (`usable_name`)."""
+    return json.dumps(_mapped(content, _writable_name), indent=2, ensure_ascii=False) + "\n"
 
 
 def read_manifest(path: str | Path) -> Manifest:
@@ -133,18 +145,18 @@ def _mapped(value: Any, change: Callable[[str], str]) -> Any:
 
 
 def _writable_name(text: str) -> str:
-    """Paths with bytes that are no UTF-8 stand in JSON as file URIs."""
     return text if text.encode(errors="ignore").decode() == text else Path(text).as_uri()
 
 
-def _usable_name(text: str) -> str:
+def usable_name(text: str) -> str:
+    """The path that a text of `manifest_text` means."""
     return os.fsdecode(unquote_to_bytes(text.removeprefix(_URI))) if text.startswith(_URI + "/") else text
 
 
 def _with_usable_names(manifest: Manifest) -> Manifest:
-    settings = GenerateSettings(**_mapped(asdict(manifest.settings), _usable_name))
+    settings = GenerateSettings(**_mapped(asdict(manifest.settings), usable_name))
     parent = manifest.parent and _with_usable_names(manifest.parent)
-    return replace(manifest, settings=settings, scene_path=_usable_name(manifest.scene_path), parent=parent)
+    return replace(manifest, settings=settings, scene_path=usable_name(manifest.scene_path), parent=parent)
 
 
 def _as_json(manifest: Manifest) -> dict[str, Any]:
