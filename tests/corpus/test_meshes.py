@@ -7,6 +7,7 @@ import trimesh
 from PIL import Image
 
 from scenewright.data.catalogue import find_models, read_entry
+from scenewright.errors import InputError
 from scenewright.io.formats import readable
 from tests.corpus.gltf import picture
 
@@ -105,3 +106,21 @@ def test_single_meshes_in_text_and_binary(tmp_path, suffix, options):
     assert len(part.faces) == 12
     if suffix == ".ply":
         assert part.vertex_colors[0].tolist() == pytest.approx([1, 0, 0, 1])
+
+
+def test_points_and_lines_alone_are_refused_as_such(tmp_path):
+    obj, ply = tmp_path / "points.obj", tmp_path / "points.ply"
+    obj.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\np 1 2 3\nl 1 2\n")
+    ply.write_text(
+        "ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty float y\nproperty float z\n"
+        "end_header\n0 0 0\n"
+    )
+    for path in (obj, ply):
+        with pytest.raises(InputError, match="holds no triangles"):
+            readable(path).read(path)
+
+
+def test_points_beside_a_mesh_are_left_out(tmp_path):
+    path = tmp_path / "m.obj"
+    path.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nv 5 5 5\no points\np 4\no mesh\nf 1 2 3\n")
+    assert [len(item.parts[0].faces) for item in readable(path).read(path).objects] == [1]

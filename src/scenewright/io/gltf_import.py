@@ -54,7 +54,7 @@ _READ = {
     "KHR_texture_transform",
     "KHR_xmp_json_ld",
 }
-_MATERIAL = re.compile(r"[A-Z]+_materials_\w+")
+_MATERIAL = re.compile(r"[A-Z]+_materials_\w+|KHR_techniques?_webgl")
 _EXACT = {"KHR_materials_unlit", "KHR_materials_emissive_strength", "KHR_materials_pbrSpecularGlossiness"}
 
 ReadUri = Callable[[str], bytes]

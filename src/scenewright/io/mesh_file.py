@@ -41,6 +41,8 @@ def load_mesh(path: str | Path) -> Mesh:
 def _mesh_of(content: bytes, path: Path, suffix: str) -> Mesh:
     import trimesh
 
+    if suffix == ".ply" and b"end_header" in content and b"element face" not in content.split(b"end_header")[0]:
+        raise InputError(f"'{path}' holds no triangles; export a mesh with faces.")
     try:
         loaded = trimesh.load_mesh(io.BytesIO(content), file_type=suffix[1:], process=False)
         vertices, faces = np.asarray(loaded.vertices, np.float32), np.asarray(loaded.faces, np.int64)

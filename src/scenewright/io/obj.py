@@ -189,6 +189,7 @@ def parse_obj(content: bytes, name: str, read: Callable[[str], bytes]) -> tuple[
         split_groups=by_group,
     )
     geometries = loaded.geometry if isinstance(loaded, trimesh.Scene) else {name: loaded}
+    geometries = {key: geometry for key, geometry in geometries.items() if isinstance(geometry, trimesh.Trimesh)}
     has_normals = re.search(r"^vn\s", text, re.MULTILINE) is not None
     found = {key: _Raw.of(geometry, has_normals) for key, geometry in geometries.items()}
     if not any(len(raw.faces) for raw in found.values()):

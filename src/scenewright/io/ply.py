@@ -93,8 +93,10 @@ def _parse_header(content: bytes, path: str) -> tuple[str, int, dict[str, str], 
             elif words[0] == "property":
                 if words[2] in properties:
                     raise ValueError(f"property {words[2]} is listed twice")
+                if words[1] not in _TYPES:
+                    raise ValueError(f"a vertex has a property of the type {words[1]}")
                 properties[words[2]] = _TYPES[words[1]]
-    except (UnicodeDecodeError, ValueError, IndexError, KeyError) as error:
+    except (UnicodeDecodeError, ValueError, IndexError) as error:
         raise InputError(f"'{path}' has a PLY header that cannot be read ({error}).") from error
     if order not in _ORDERS or count < 0 or not properties:
         raise InputError(f"'{path}' has a PLY header without a known format or without vertices first.")
