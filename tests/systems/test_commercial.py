@@ -37,9 +37,21 @@ def test_licences_of_folders_and_unknown_repositories_are_not_known(tmp_path: Pa
         load_backbone("trellis1", WeightsSource(tmp_path), commercial=True)
 
 
-def test_the_switch_is_on_the_command(tmp_path: Path) -> None:
-    picture = Path(__file__).parents[1] / "data" / "photographs" / "chelsea.jpg"
-    arguments = ["generate", str(picture), "--masks", "auto", "--system", "scenegen", "--weights", "published"]
-    result = CliRunner().invoke(app, [*arguments, "--commercial", "--offline", "--out", str(tmp_path / "a.glb")])
+PHOTOGRAPH = str(Path(__file__).parents[1] / "data" / "photographs" / "chelsea.jpg")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["generate", PHOTOGRAPH, "--masks", "auto", "--system", "scenegen", "--weights", "published", "--out", "a.glb"],
+        ["evaluate", "--scenes", "scenes", "--system", "scenegen", "--weights", "published", "--json", "a.json"],
+        ["texture", "chair.glb", PHOTOGRAPH, "--weights", "someone/model", "--out", "a.glb"],
+        ["panorama", "room.jpg", "--depth", "auto", "--depth-model", "someone/model", "--plan", "a.png"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_the_switch_is_on_every_command_that_loads_weights(arguments, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, [*arguments, "--commercial", "--offline"])
     assert "Not cleared for commercial use" in str(result.exception)
     assert not list(tmp_path.iterdir())

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from scenewright.cli.options import Device, Offline, Seed
+from scenewright.cli.options import Commercial, Device, Offline, Seed
 
 __all__ = ["evaluate"]
 
@@ -51,6 +51,7 @@ def evaluate(
     pictures: Annotated[bool, typer.Option(help="Draw pictures for the report.")] = True,
     depth: Annotated[bool, typer.Option(help="Hand true distances to a system that reads panoramas.")] = True,
     offline: Offline = False,
+    commercial: Commercial = False,
     list_all: Annotated[bool, typer.Option("--list", help="List protocols and systems.")] = False,
 ) -> None:
     """Score scenes under a named protocol: F-scores in percent, collision rates in [0, 1], 95 % intervals."""
@@ -66,6 +67,7 @@ def evaluate(
     from scenewright.io.atomic import check_writable, make_folder, write_bytes
     from scenewright.jobs import to_json
     from scenewright.machine import choose_device
+    from scenewright.systems.loading import refuse_uncleared_choice
 
     if list_all:
         print_list()
@@ -74,6 +76,10 @@ def evaluate(
         raise InputError("Give either --predictions and --ground-truth, or --scenes and --system.")
     if any(name in ROOM_PROTOCOLS for name in protocol or ()) and (report or gate or view_metrics):
         raise InputError("Protocols of rooms give --json only; leave --report, --gate and --view-metrics out.")
+    if commercial:
+        if system is None:
+            raise InputError("--commercial checks the weights of --system; scenes that are only scored need none.")
+        refuse_uncleared_choice(system, weights)
     for path in (json, report):
         if path is not None:
             make_folder(path.parent)

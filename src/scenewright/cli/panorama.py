@@ -5,7 +5,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scenewright.cli.options import CameraHeight, Depth, DepthModel, Device, Extent, Floor, Heading, Json, Offline
+from scenewright.cli.options import (
+    CameraHeight,
+    Commercial,
+    Depth,
+    DepthModel,
+    Device,
+    Extent,
+    Floor,
+    Heading,
+    Json,
+    Offline,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,6 +45,7 @@ def panorama(
     extent: Extent = None,
     device: Device = "auto",
     offline: Offline = False,
+    commercial: Commercial = False,
     json_path: Json = None,
 ) -> None:
     """Look at a panorama as InSpace does: turned to its walls, cut into faces, its room put to scale."""
@@ -50,6 +62,7 @@ def panorama(
     from scenewright.io.images import load_image, save_image
     from scenewright.machine import choose_device
     from scenewright.runs.inputs import ChosenDepth, choose_depth
+    from scenewright.systems.catalogue import refuse_uncleared
     from scenewright.systems.inspace import panorama_depth
     from scenewright.systems.inspace.panorama import PanoramaSettings, colored_points, room_input
     from scenewright.systems.inspace.room_frame import FACE_NAMES
@@ -59,6 +72,8 @@ def panorama(
     from scenewright.types import View
 
     chosen = choose_depth(depth, depth_model)
+    if commercial and chosen.model is not None:
+        refuse_uncleared((), (chosen.model,))
     if chosen == ChosenDepth() and (wanted := [path for path in (plan, distances, points) if path is not None]):
         raise InputError(f"'{wanted[0]}' needs the distances of the panorama; add --depth FILE, or --depth auto.")
     pictures = []

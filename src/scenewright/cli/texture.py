@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from scenewright.backbones.trellis2 import SPEC
-from scenewright.cli.options import AllowDownloads, Device, Offline, Precision, Seed, out_option
+from scenewright.cli.options import AllowDownloads, Commercial, Device, Offline, Precision, Seed, out_option
 
 __all__ = ["texture"]
 
@@ -29,6 +29,7 @@ def texture(
     dtype: Precision = "auto",
     offline: Offline = False,
     allow_downloads: AllowDownloads = False,
+    commercial: Commercial = False,
 ) -> None:
     """Make materials for a mesh from a picture (TRELLIS.2)."""
     from scenewright.cli.progress import progress_bar
@@ -38,9 +39,12 @@ def texture(
     from scenewright.io.images import load_image
     from scenewright.io.scene_file import load_scene, save_scene
     from scenewright.machine import choose_device, choose_dtype
+    from scenewright.systems.catalogue import refuse_uncleared
     from scenewright.systems.single_object.texturing import Texturer, TexturingOptions, scene_parts, texture_mesh
     from scenewright.weights.source import WeightsSource
 
+    if commercial:
+        refuse_uncleared(SPEC.networks, (weights,))
     options = TexturingOptions(resolution=resolution, texture_size=texture_size, keep_uv=keep_uv, steps=steps)
     check_target(out, "--out", ".glb", ".gltf", ".obj")
     parts, picture = scene_parts(load_scene(mesh)), load_image(image)
