@@ -127,6 +127,21 @@ def test_doctor_tells_devices_parts_weights_and_systems(capsys):
     assert json.loads(capsys.readouterr().out)["torch"]
 
 
+def test_doctor_lists_files_that_were_trusted_when_first_seen_and_counts_known_hashes(capsys, tmp_path, monkeypatch):
+    from scenewright.cli.doctor import doctor
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    name = "GwanHyeong/InSpace@main/ckpts/flow_ema0.9999_step0000500.pt"
+    (tmp_path / "scenewright_hashes.json").write_text(json.dumps({"sha256": {name: "ab" * 32}}))
+    doctor()
+    printed = capsys.readouterr().out
+    assert (
+        f"unverified: {name}, no published hash is known; trusted since first use, SHA-256 abababababab..." in printed
+    )
+    hashed = sum(record.sha256 is not None for record in all_records().values())
+    assert f"of {len(all_records())} published files the SHA-256 of {hashed} is known and checked" in printed
+
+
 def test_doctor_compares_weights_with_the_memory_of_each_device():
     facts = describe_machine()
     assert facts["memory_bytes"]["total"] > 0

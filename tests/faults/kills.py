@@ -27,6 +27,7 @@ from tests.faults.commands import COMMANDS, Command, finish, make_inputs, run_in
 Generation = dict[str, str]
 """SHA-256 of every finished file, by its path in the folder of outputs."""
 _HAS_OLDER = ("generate", "convert", "convert to glTF", "render")
+_NAMES = [command.name for command in COMMANDS]
 _MINI = Command(
     "generate with mini",
     ("generate", "IN/room.png", "-m", "IN/room_masks.png", "-o", "OUT/room.glb")
@@ -112,20 +113,20 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--mini", type=int, default=2, help="Of them, kills of a run with the mini weights.")
+    parser.add_argument("--command", action="append", choices=_NAMES, help="one command; repeat it for more")
     arguments = parser.parse_args()
     draw = random.Random(arguments.seed)
+    commands = [command for command in COMMANDS if command.name in (arguments.command or _NAMES)]
+    rest = arguments.kills - arguments.mini
+    shares = [
+        (command, rest // len(commands) + (index < rest % len(commands))) for index, command in enumerate(commands)
+    ]
+    shares = [(command, number) for command, number in [*shares, (_MINI, arguments.mini)] if number]
     failures = 0
     with tempfile.TemporaryDirectory() as place:
         inputs = make_inputs(Path(place) / "inputs")
-        warm_up(inputs, Path(place) / "warm")
-        shares = [(_MINI, arguments.mini)]
-        rest = arguments.kills - arguments.mini
-        shares += [
-            (command, rest // len(COMMANDS) + (index < rest % len(COMMANDS))) for index, command in enumerate(COMMANDS)
-        ]
+        warm_up(inputs, Path(place) / "warm", [command for command, _ in shares])
         for command, number in shares:
-            if not number:
-                continue
             failed = _many_kills(command, number, inputs, Path(place) / command.name.replace(" ", "_"), draw)
             _say(f"{command.name}: {number} kills, {failed} with problems")
             failures += failed

@@ -4,6 +4,7 @@ Kills at random moments of real processes are `python -m tests.faults.kills`.
 """
 
 import errno
+import json
 import os
 import resource
 import shutil
@@ -16,16 +17,24 @@ from pathlib import Path
 
 import pytest
 import typer
+from safetensors.torch import save_file
 
 from scenewright import cli
 from scenewright.cli.app import app
 from scenewright.encoders.dinov2 import Dinov2, Dinov2Config
+from scenewright.encoders.records import DINOV3_VITL16
 from scenewright.evaluation.reconstruction import Reconstruction
 from scenewright.io.scene_file import load_scene
+from scenewright.systems.catalogue import all_records
 from tests.faults.commands import COMMANDS, FURTHER, Command, make_inputs
 from tests.faults.kills import finished_files, generation_of, problems
 from tests.support.write_steps import write_steps
+from tests.systems.genrecon.tiny_capture import write_capture
+from tests.tiny_inspace import write_tiny_inspace
+from tests.tiny_iscene import write_tiny_iscene
+from tests.tiny_scenegen import write_tiny_scenegen
 from tests.tiny_trellis1 import write_tiny_trellis1
+from tests.tiny_trellis2 import write_tiny_trellis2
 
 ALL = {command.name: command for command in (*COMMANDS, *FURTHER)}
 FAULTS: dict[str, Callable[[], BaseException]] = {
@@ -238,6 +247,91 @@ def test_weights_that_end_too_early_are_one_sentence(name: str, inputs: Path, tm
 
 def write_cut_trellis(inputs: Path) -> list[Path]:
     return list(write_tiny_trellis1(inputs / "cut_trellis").glob("ckpts/*.safetensors"))
+
+
+VERIFIED = PUBLISHED | {
+    "I-Scene": (*PUBLISHED["generate"], "--system", "iscene"),
+    "SceneGen": (*PUBLISHED["generate"], "--system", "scenegen"),
+    "InSpace": ("generate", "IN/panorama.png", "-o", "OUT/a.glb", "--system", "inspace", "--weights", "published"),
+    "GenRecon": ("generate", "IN/capture", "-o", "OUT/a.glb", "--system", "genrecon", "--weights", "IN/genrecon"),
+    "trellis2": (*PUBLISHED["object"], "--backbone", "trellis2"),
+    "replay": ("replay", "IN/published.json", "-o", "OUT/a.glb"),
+    "reroll": ("reroll", "IN/published.json", "object_1", "-o", "OUT/a.glb"),
+    "evaluate": ("evaluate", "--scenes", "IN/made", "--system", "iscene", "--weights", "published", "--json", "OUT/a"),
+}
+
+
+@pytest.mark.parametrize("name", VERIFIED)
+def test_weights_of_another_hash_are_one_sentence(
+    name: str, inputs: Path, tmp_path: Path, other_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole files of the right sizes; the one that a command opens first is none that its record, or the note, knows."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(other_weights))
+    code, printed = run_here([*Command(name, VERIFIED[name]).words(inputs, tmp_path), "--offline"])
+    assert_one_sentence(code, printed)
+    assert "SHA-256" in printed or "recorded hash" in printed, printed
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.fixture(scope="module")
+def other_weights(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A hub cache of small networks, with a note that knows them by another hash."""
+    cache, noted, sizes = tmp_path_factory.mktemp("hub"), {}, {}
+    records = all_records().values()
+    for repository in {record.repository for record in records if "/" in record.repository}:
+        folder = cache / f"models--{repository.replace('/', '--')}"
+        (folder / "refs").mkdir(parents=True)
+        (folder / "refs" / "main").write_text(_COMMIT)
+        snapshot = folder / "snapshots" / _COMMIT
+        snapshot.mkdir(parents=True)
+        if repository in _TINY:
+            _TINY[repository](snapshot)
+        for pipeline in snapshot.glob("*pipeline.json"):
+            pipeline.write_text(_with_published_names(pipeline.read_text(), snapshot))
+        for record in records:
+            if record.repository == repository and "*" not in record.file:
+                path = snapshot / record.file
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(b"other weights")
+                if record.sha256 is not None:
+                    sizes[record.name] = record.size_bytes
+                    object.__setattr__(record, "size_bytes", path.stat().st_size)
+        for path in [*snapshot.rglob("*.safetensors"), *snapshot.rglob("*.pt")]:
+            noted[f"{repository}@main/{path.relative_to(snapshot)}"] = "0" * 64
+    (cache / "scenewright_hashes.json").write_text(json.dumps({"sha256": noted}))
+    manifest = json.loads((inputs / "made" / "room.json").read_text())
+    manifest["settings"] |= {"system": "iscene", "weights": "published"}
+    (inputs / "published.json").write_text(json.dumps(manifest))
+    write_capture(inputs / "capture")
+    (inputs / "genrecon").mkdir()
+    save_file({}, inputs / "genrecon" / "sparse_structure.safetensors", {"source_sha256": "0" * 64})
+    yield cache
+    for name, size in sizes.items():
+        object.__setattr__(all_records()[name], "size_bytes", size)
+
+
+def _with_published_names(pipeline: str, folder: Path) -> str:
+    for own, published in _PUBLISHED_NAMES.items():
+        pipeline = pipeline.replace(f'"{own}"', f'"{published}"')
+        if (folder / f"{own}.json").exists() and published.startswith("ckpts/"):
+            shutil.copy(folder / f"{own}.json", folder / f"{published}.json")
+    return pipeline.replace(
+        '"encoder"', f'"{DINOV3_VITL16.repository if "DinoV3" in pipeline else "dinov2_vitl14_reg"}"'
+    )
+
+
+_COMMIT = "a" * 40
+_PUBLISHED_NAMES = {
+    "ckpts/sparse_structure_flow_model": "ckpts/ss_flow_img_dit_L_16l8_fp16",
+    "ckpts/ss_scenegen_flow": "ckpts/ss_scenegen_flow_img_dit_L_16l8_fp16",
+}
+_TINY: dict[str, Callable[[Path], object]] = {
+    "microsoft/TRELLIS-image-large": write_tiny_trellis1,
+    "microsoft/TRELLIS.2-4B": write_tiny_trellis2,
+    "LuLing/IScene": write_tiny_iscene,
+    "haoningwu/SceneGen": write_tiny_scenegen,
+    "GwanHyeong/InSpace": write_tiny_inspace,
+}
 
 
 def assert_one_sentence(code: int, printed: str) -> None:

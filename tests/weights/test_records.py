@@ -1,4 +1,5 @@
 import math
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +40,16 @@ def test_a_damaged_file_is_refused_where_size_or_hash_is_known(record, tmp_path)
         return
     with pytest.raises(WeightsError, match=r"bytes instead of|they are not the published"):
         verify(path, record)
+
+
+def test_the_promises_on_security_count_the_records_as_they_are():
+    text = " ".join((Path(__file__).parents[2] / "SECURITY.md").read_text(encoding="utf-8").split())
+    hashed = [record for record in RECORDS.values() if record.sha256]
+    sized = [record for record in RECORDS.values() if record.size_bytes and not record.sha256]
+    assert f"shows {len(RECORDS)} published files. For {len(hashed)} of them" in text
+    assert f"For the other {len(RECORDS) - len(hashed)} it is not" in text
+    assert (len(sized), "of seven of these" in text) == (7, True)
+    assert {record.revision for record in RECORDS.values()} == {"main"}
 
 
 def test_systems_name_known_networks():

@@ -55,8 +55,12 @@ def _report(facts: dict[str, Any]) -> list[str]:
     lines.append(f"weights     mini weights: {f'{len(mini)} files, ready' if mini else 'not in this installation'}")
     published = facts["weights"]["published"]
     lines.append(f"            published: {', '.join(published) or 'none in the hub cache (scenewright list)'}")
-    if number := facts["weights"]["unpinned"]:
-        lines.append(f"            {number} published files have no known revision: the newest is fetched, then kept")
+    recorded, hashed, unpinned = (facts["weights"][name] for name in ("recorded", "hashed", "unpinned"))
+    lines.append(
+        f"            of {recorded} published files the SHA-256 of {hashed} is known and checked; the other "
+        f"{recorded - hashed} are trusted as first fetched, and refused once they change"
+    )
+    lines.append(f"            {unpinned} of them have no known revision: the newest is fetched, then kept")
     for name, digest in facts["weights"]["unverified"].items():
         state = f"trusted since first use, SHA-256 {digest[:12]}..." if digest else "not used yet"
         lines.append(f"            unverified: {name}, no published hash is known; {state}")

@@ -58,15 +58,22 @@ def _weights() -> dict[str, Any]:
 
     published, unverified = {}, {}
     trusted = trusted_hashes(hub_cache())
-    for record in all_records().values():
+    records = all_records().values()
+    for record in records:
         if path := cached_file(record.repository, record.file, revision=record.revision):
             published[record.name] = str(path)
             if record.sha256 is None:
-                unverified[record.name] = trusted.get(f"{record.repository}@{record.revision}/{record.file}")
-    unpinned = sum(record.revision == "main" for record in all_records().values())
+                unverified[record.name] = trusted.pop(f"{record.repository}@{record.revision}/{record.file}", None)
     package = Path(scenewright.__file__).parent
-    mini = sorted(str(path.relative_to(package)) for path in package.rglob("*.safetensors"))
-    return {"published": published, "unverified": unverified, "unpinned": unpinned, "mini": mini}
+    return {
+        "published": published,
+        "recorded": len(records),
+        "hashed": sum(record.sha256 is not None for record in records),
+        "unpinned": sum(record.revision == "main" for record in records),
+        # Files whose record does not know their whole name, and those of no record, stand in the note alone.
+        "unverified": unverified | trusted,
+        "mini": sorted(str(path.relative_to(package)) for path in package.rglob("*.safetensors")),
+    }
 
 
 def _systems(devices: list[dict[str, Any]]) -> list[dict[str, Any]]:

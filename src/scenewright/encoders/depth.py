@@ -18,8 +18,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from scenewright.encoders.normalisation import imagenet_normalized
-from scenewright.encoders.records import DEPTH_ANYTHING_METRIC
+from scenewright.encoders.records import DEPTH_ANYTHING_METRIC, RECORDS
 from scenewright.errors import WeightsError
+from scenewright.weights.source import WeightsSource
 
 __all__ = ["DepthNetwork", "load_depth_network"]
 
@@ -59,18 +60,19 @@ def load_depth_network(
     """
     from transformers import AutoConfig, DepthAnythingForDepthEstimation
 
+    folder = str(WeightsSource(source, offline).snapshot("config.json", records=RECORDS))
     try:
-        kind = AutoConfig.from_pretrained(str(source), local_files_only=offline).model_type
+        kind = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
         if kind != "depth_anything":
             raise WeightsError(f"Expected a Depth Anything network at '{source}', got a network of kind '{kind}'.")
         model, info = DepthAnythingForDepthEstimation.from_pretrained(
-            str(source), local_files_only=offline, output_loading_info=True, dtype=torch.float32
+            folder, local_files_only=True, output_loading_info=True, dtype=torch.float32
         )
     except (OSError, ValueError) as error:
-        reason = "downloading is off" if offline else (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise WeightsError(
             f"Cannot read a depth network from '{source}' ({reason}). Give a folder in transformers' format, "
-            "go online once, or give the distances as a file."
+            "or give the distances as a file."
         ) from error
     if info["missing_keys"]:
         first = sorted(info["missing_keys"])[0]

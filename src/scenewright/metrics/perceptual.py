@@ -23,7 +23,8 @@ from torch import Tensor
 
 from scenewright.errors import InputError, MissingExtraError, WeightsError
 from scenewright.io.images import image_of
-from scenewright.weights.hub import hub_is_offline, refuse_download
+from scenewright.weights.hub import refuse_download
+from scenewright.weights.source import WeightsSource
 
 __all__ = [
     "FidAccumulator",
@@ -64,8 +65,9 @@ def load_clip_features(
     """
     from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
-    model = _published(CLIPVisionModelWithProjection, repository).to(device).eval()
-    processor = _published(CLIPImageProcessor, repository)
+    folder = WeightsSource(repository).snapshot("config.json", "preprocessor_config.json")
+    model = _loaded(CLIPVisionModelWithProjection, folder).to(device).eval()
+    processor = _loaded(CLIPImageProcessor, folder)
 
     @torch.no_grad()
     def features(image: Tensor) -> Tensor:
@@ -84,7 +86,7 @@ def load_dino_features(
     """
     from transformers import AutoModel
 
-    model = _published(AutoModel, repository).to(device).eval()
+    model = _loaded(AutoModel, WeightsSource(repository).snapshot("config.json")).to(device).eval()
     mean = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
     std = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
 
@@ -139,14 +141,12 @@ class FidAccumulator:
         return max(float(self._metric.compute()), 0.0)
 
 
-def _published(kind: Any, repository: str | Path) -> Any:
+def _loaded(kind: Any, folder: Path) -> Any:
     try:
-        return kind.from_pretrained(repository)
+        return kind.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
-        reason = "downloading is off" if hub_is_offline() else (str(error).splitlines() or [type(error).__name__])[0]
-        raise WeightsError(
-            f"'{repository}' cannot be loaded ({reason}); check the network or the folder's name."
-        ) from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f"'{folder}' cannot be loaded ({reason}); check the folder's name and files.") from error
 
 
 def _torch_file(name: str) -> Path:

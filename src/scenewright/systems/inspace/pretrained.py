@@ -65,14 +65,14 @@ class InSpaceWeights:
     offline: bool = False
 
     def file(self, name: str) -> Path:
-        """The weight file of a network on this machine, downloaded if need be.
+        """The weight file of a network on this machine, downloaded if need be, verified as `WeightsSource.weights` does.
 
         Raises:
-            WeightsError: there is none.
+            WeightsError: there is none, or it changed since it was first used.
         """
         files = list_files(self.source, offline=self.offline)
         chosen = choose_checkpoint(files, FOLDERS[name], self.steps.get(name), self.source)
-        return find_file(self.source, chosen, offline=self.offline)
+        return WeightsSource(self.source, self.offline).weights(chosen)
 
     def structure_flow(self) -> StructureFlow:
         """The coarse flow."""
