@@ -129,6 +129,7 @@ def test_doctor_tells_devices_parts_weights_and_systems(capsys):
 
 def test_doctor_lists_files_that_were_trusted_when_first_seen_and_counts_known_hashes(capsys, tmp_path, monkeypatch):
     from scenewright.cli.doctor import doctor
+    from scenewright.systems.catalogue import all_records
 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     name = "GwanHyeong/InSpace@main/ckpts/flow_ema0.9999_step0000500.pt"

@@ -22,7 +22,7 @@ from scenewright.cli.app import app
 from scenewright.data.recipes import DataRecipe
 from tests.recipes.tiny import write_samples
 
-__all__ = ["COMMANDS", "FURTHER", "Command", "finish", "make_inputs", "run_in_fork", "start", "warm_up"]
+__all__ = ["COMMANDS", "CUBOID", "FURTHER", "Command", "finish", "make_inputs", "run_in_fork", "start", "warm_up"]
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ class Command:
         return [word.replace("IN/", f"{inputs}/").replace("OUT", str(out)) for word in self.arguments]
 
 
-_CUBOID = ("--system", "cuboid", "--device", "cpu")
+CUBOID = ("--system", "cuboid", "--device", "cpu")
 _SMALL = ("--resolution", "16", "--structure-resolution", "16")
 _TRAIN = ("train", "IN/recipe.toml", "--data", "IN/samples", "-o", "OUT/run", "--resume", "--device", "cpu")
 _VARY_IN_RUNS = ("*.jsonl", "*/checkpoints/*", "*/sheets/*")
 COMMANDS = (
-    Command("generate", ("generate", "IN/room.png", "-m", "IN/room_masks.png", "-o", "OUT/room.glb", *_CUBOID)),
-    Command("folder", ("generate", "IN/photos", "-o", "OUT/scenes", *_CUBOID)),
+    Command("generate", ("generate", "IN/room.png", "-m", "IN/room_masks.png", "-o", "OUT/room.glb", *CUBOID)),
+    Command("folder", ("generate", "IN/photos", "-o", "OUT/scenes", *CUBOID)),
     Command("replay", ("replay", "IN/made/room.json", "-o", "OUT/again.glb")),
     Command("convert", ("convert", "IN/made/room.glb", "OUT/room.obj")),
     Command("convert to glTF", ("convert", "IN/made/room.glb", "OUT/room.gltf")),
@@ -121,7 +121,7 @@ def make_inputs(folder: Path, run: Callable[[Sequence[str]], tuple[int, str]] | 
     for name, masks in (("made", "room_masks"), ("other", "other_masks")):
         (folder / name).mkdir()
         words = ["generate", f"{folder}/room.png", "-m", f"{folder}/{masks}.png", "-o", f"{folder}/{name}/room.glb"]
-        code, printed = run([*words, *_CUBOID])
+        code, printed = run([*words, *CUBOID])
         assert code == 0, printed
         (folder / name / "alone").mkdir()
         shutil.copy(folder / name / "room.glb", folder / name / "alone")

@@ -125,7 +125,8 @@ def main() -> None:
     failures = 0
     with tempfile.TemporaryDirectory() as place:
         inputs = make_inputs(Path(place) / "inputs")
-        warm_up(inputs, Path(place) / "warm", [command for command, _ in shares])
+        # But for mini: no fork of a process that has used GNU OpenMP may use it.
+        warm_up(inputs, Path(place) / "warm", commands)
         for command, number in shares:
             failed = _many_kills(command, number, inputs, Path(place) / command.name.replace(" ", "_"), draw)
             _say(f"{command.name}: {number} kills, {failed} with problems")

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import typer
 from safetensors.torch import save_file
+from transformers import Sam2Config, Sam2Model
 
 from scenewright import cli
 from scenewright.cli.app import app
@@ -26,9 +27,12 @@ from scenewright.encoders.records import DINOV3_VITL16
 from scenewright.evaluation.reconstruction import Reconstruction
 from scenewright.io.scene_file import load_scene
 from scenewright.systems.catalogue import all_records
-from tests.faults.commands import COMMANDS, FURTHER, Command, make_inputs
+from tests.encoders.masks.test_sam import TINY
+from tests.encoders.test_depth import write_tiny_depth
+from tests.faults.commands import COMMANDS, CUBOID, FURTHER, Command, make_inputs
 from tests.faults.kills import finished_files, generation_of, problems
 from tests.support.write_steps import write_steps
+from tests.systems.genrecon.test_networks import write_networks
 from tests.systems.genrecon.tiny_capture import write_capture
 from tests.tiny_inspace import write_tiny_inspace
 from tests.tiny_iscene import write_tiny_iscene
@@ -186,17 +190,8 @@ PUBLISHED = {
     "texture": ("texture", "IN/made/room.glb", "IN/cut.png", "-o", "OUT/a.glb"),
     "panorama": ("panorama", "IN/panorama.png", "--depth", "auto", "--json", "OUT/a.json"),
     "prepare latents": ("prepare", "latents", "IN/assets", "-o", "OUT/latents", "--structure", "IN/run"),
-    "segmenter": (
-        "generate",
-        "IN/room.png",
-        "-m",
-        "auto",
-        "-o",
-        "OUT/a.glb",
-        "--segmenter",
-        "facebook/sam2.1-hiera-large",
-    )
-    + ("--system", "cuboid"),
+    "segmenter": ("generate", "IN/room.png", "-m", "auto", "-o", "OUT/a.glb")
+    + ("--segmenter", "facebook/sam2.1-hiera-large", *CUBOID),
 }
 
 
@@ -225,28 +220,57 @@ def test_weights_that_are_not_here_are_one_sentence_without_a_network(
     assert not [path for path in out.rglob("*") if path.is_file()]
 
 
+_ONE_PICTURE = ("generate", "IN/room.png", "-m", "IN/room_masks.png", "-o", "OUT/a.glb")
 DAMAGED = {
-    "train": (*COMMANDS[-2].arguments, "--init-from", "IN/cut/encoder.safetensors"),
-    "prepare latents": ("prepare", "latents", "IN/assets", "-o", "OUT/latents", "--structure", "IN/cut"),
-    "reconstruct": ("reconstruct", "IN/pack", "--shape", "IN/cut", "--split", "all", "--json", "OUT/a.json"),
-    "object": ("object", "IN/cut.png", "-o", "OUT/a.glb", "--weights", "IN/cut_trellis"),
-    "generate": ("generate", "IN/room.png", "-m", "IN/room_masks.png", "-o", "OUT/a.glb", "--weights", "IN/cut"),
+    "train": (*COMMANDS[-2].arguments, "--init-from", "IN/cut/run/encoder.safetensors"),
+    "prepare latents": ("prepare", "latents", "IN/assets", "-o", "OUT/latents", "--structure", "IN/run")
+    + ("--encoder-weights", "IN/cut/trellis1/encoder.safetensors"),
+    "reconstruct": ("reconstruct", "IN/pack", "--shape", "IN/cut/run", "--split", "all", "--json", "OUT/a.json"),
+    "object": ("object", "IN/cut.png", "-o", "OUT/a.glb", "--weights", "IN/cut/trellis1"),
+    "trellis2": ("object", "IN/cut.png", "-o", "OUT/a.glb", "--backbone", "trellis2", "--weights", "IN/cut/trellis2"),
+    "texture": ("texture", "IN/made/room.glb", "IN/cut.png", "-o", "OUT/a.glb", "--weights", "IN/cut/trellis2"),
+    "I-Scene": (*_ONE_PICTURE, "--system", "iscene", "--weights", "IN/cut/iscene"),
+    "SceneGen": (*_ONE_PICTURE, "--system", "scenegen", "--weights", "IN/cut/scenegen"),
+    "InSpace": ("generate", "IN/panorama.png", "-o", "OUT/a.glb", "--system", "inspace", "--weights", "IN/cut/inspace")
+    + ("--decoder-weights", "IN/cut/trellis2"),
+    "GenRecon": ("generate", "IN/capture", "-o", "OUT/a.glb", "--system", "genrecon", "--weights", "IN/cut/genrecon"),
+    "segmenter": ("generate", "IN/room.png", "-m", "auto", "-o", "OUT/a.glb", "--segmenter", "IN/cut/sam", *CUBOID),
+    "panorama": ("panorama", "IN/panorama.png", "--depth-model", "IN/cut/depth", "--json", "OUT/a.json"),
+    "replay": ("replay", "IN/damaged.json", "-o", "OUT/a.glb"),
+    "reroll": ("reroll", "IN/damaged.json", "object_1", "-o", "OUT/a.glb"),
+    "evaluate": ("evaluate", "--scenes", "IN/made", "--system", "iscene", "--weights", "IN/cut/iscene")
+    + ("--json", "OUT/a.json"),
 }
 
 
+@pytest.mark.usefixtures("_cut_weights")
 @pytest.mark.parametrize("name", DAMAGED)
 def test_weights_that_end_too_early_are_one_sentence(name: str, inputs: Path, tmp_path: Path) -> None:
-    if not (inputs / "cut").exists():
-        shutil.copytree(inputs / "run", inputs / "cut")
-        for path in [*(inputs / "cut").glob("*.safetensors"), *write_cut_trellis(inputs)]:
-            os.truncate(path, path.stat().st_size // 2)
     code, printed = run_here(Command(name, DAMAGED[name]).words(inputs, tmp_path))
     assert_one_sentence(code, printed)
+    assert "cut" in printed
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
-def write_cut_trellis(inputs: Path) -> list[Path]:
-    return list(write_tiny_trellis1(inputs / "cut_trellis").glob("ckpts/*.safetensors"))
+@pytest.fixture(scope="module")
+def _cut_weights(inputs: Path) -> None:
+    """A folder of small weights for every system and network, each file only its first half."""
+    cut = inputs / "cut"
+    shutil.copytree(inputs / "run", cut / "run")
+    for name, write in _TINY_FOLDERS.items():
+        write(cut / name)
+    for path in [*cut.rglob("*.safetensors"), *cut.rglob("*.pt")]:
+        os.truncate(path, path.stat().st_size // 2)
+    (inputs / "damaged.json").write_text(_of_iscene(inputs, str(cut / "iscene")))
+    if not (inputs / "capture").exists():
+        write_capture(inputs / "capture")
+
+
+def _of_iscene(inputs: Path, weights: str) -> str:
+    """The manifest of the made scene as if I-Scene with those weights had made it."""
+    manifest = json.loads((inputs / "made" / "room.json").read_text())
+    manifest["settings"] |= {"system": "iscene", "weights": weights}
+    return json.dumps(manifest)
 
 
 VERIFIED = PUBLISHED | {
@@ -265,7 +289,7 @@ VERIFIED = PUBLISHED | {
 def test_weights_of_another_hash_are_one_sentence(
     name: str, inputs: Path, tmp_path: Path, other_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whole files of the right sizes; the one that a command opens first is none that its record, or the note, knows."""
+    """Whole files of the right sizes; what a command opens first is none that its record or the note knows."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(other_weights))
     code, printed = run_here([*Command(name, VERIFIED[name]).words(inputs, tmp_path), "--offline"])
     assert_one_sentence(code, printed)
@@ -284,8 +308,8 @@ def other_weights(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         (folder / "refs" / "main").write_text(_COMMIT)
         snapshot = folder / "snapshots" / _COMMIT
         snapshot.mkdir(parents=True)
-        if repository in _TINY:
-            _TINY[repository](snapshot)
+        if repository in _TINY_REPOSITORIES:
+            _TINY_FOLDERS[_TINY_REPOSITORIES[repository]](snapshot)
         for pipeline in snapshot.glob("*pipeline.json"):
             pipeline.write_text(_with_published_names(pipeline.read_text(), snapshot))
         for record in records:
@@ -299,10 +323,9 @@ def other_weights(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         for path in [*snapshot.rglob("*.safetensors"), *snapshot.rglob("*.pt")]:
             noted[f"{repository}@main/{path.relative_to(snapshot)}"] = "0" * 64
     (cache / "scenewright_hashes.json").write_text(json.dumps({"sha256": noted}))
-    manifest = json.loads((inputs / "made" / "room.json").read_text())
-    manifest["settings"] |= {"system": "iscene", "weights": "published"}
-    (inputs / "published.json").write_text(json.dumps(manifest))
-    write_capture(inputs / "capture")
+    (inputs / "published.json").write_text(_of_iscene(inputs, "published"))
+    if not (inputs / "capture").exists():
+        write_capture(inputs / "capture")
     (inputs / "genrecon").mkdir()
     save_file({}, inputs / "genrecon" / "sparse_structure.safetensors", {"source_sha256": "0" * 64})
     yield cache
@@ -325,12 +348,22 @@ _PUBLISHED_NAMES = {
     "ckpts/sparse_structure_flow_model": "ckpts/ss_flow_img_dit_L_16l8_fp16",
     "ckpts/ss_scenegen_flow": "ckpts/ss_scenegen_flow_img_dit_L_16l8_fp16",
 }
-_TINY: dict[str, Callable[[Path], object]] = {
-    "microsoft/TRELLIS-image-large": write_tiny_trellis1,
-    "microsoft/TRELLIS.2-4B": write_tiny_trellis2,
-    "LuLing/IScene": write_tiny_iscene,
-    "haoningwu/SceneGen": write_tiny_scenegen,
-    "GwanHyeong/InSpace": write_tiny_inspace,
+_TINY_FOLDERS: dict[str, Callable[[Path], object]] = {
+    "trellis1": write_tiny_trellis1,
+    "trellis2": write_tiny_trellis2,
+    "iscene": write_tiny_iscene,
+    "scenegen": write_tiny_scenegen,
+    "inspace": write_tiny_inspace,
+    "genrecon": write_networks,
+    "sam": lambda folder: Sam2Model(Sam2Config(**TINY)).save_pretrained(folder),
+    "depth": write_tiny_depth,
+}
+_TINY_REPOSITORIES = {
+    "microsoft/TRELLIS-image-large": "trellis1",
+    "microsoft/TRELLIS.2-4B": "trellis2",
+    "LuLing/IScene": "iscene",
+    "haoningwu/SceneGen": "scenegen",
+    "GwanHyeong/InSpace": "inspace",
 }
 
 

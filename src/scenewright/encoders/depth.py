@@ -19,8 +19,8 @@ from torch import Tensor
 
 from scenewright.encoders.normalisation import imagenet_normalized
 from scenewright.encoders.records import DEPTH_ANYTHING_METRIC, RECORDS
-from scenewright.errors import WeightsError
 from scenewright.weights.source import WeightsSource
+from scenewright.weights.transformers_format import load_transformers
 
 __all__ = ["DepthNetwork", "load_depth_network"]
 
@@ -58,23 +58,8 @@ def load_depth_network(
     Raises:
         WeightsError: nothing can be read there, or it is another kind of network.
     """
-    from transformers import AutoConfig, DepthAnythingForDepthEstimation
+    from transformers import DepthAnythingForDepthEstimation
 
-    folder = str(WeightsSource(source, offline).snapshot("config.json", records=RECORDS))
-    try:
-        kind = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
-        if kind != "depth_anything":
-            raise WeightsError(f"Expected a Depth Anything network at '{source}', got a network of kind '{kind}'.")
-        model, info = DepthAnythingForDepthEstimation.from_pretrained(
-            folder, local_files_only=True, output_loading_info=True, dtype=torch.float32
-        )
-    except (OSError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise WeightsError(
-            f"Cannot read a depth network from '{source}' ({reason}). Give a folder in transformers' format, "
-            "or give the distances as a file."
-        ) from error
-    if info["missing_keys"]:
-        first = sorted(info["missing_keys"])[0]
-        raise WeightsError(f"'{source}' lacks {len(info['missing_keys'])} tensors of its network (first: {first}).")
+    classes = {"depth_anything": DepthAnythingForDepthEstimation}
+    model = load_transformers(WeightsSource(source, offline), classes, "a Depth Anything network", records=RECORDS)
     return DepthNetwork(model.to(device))

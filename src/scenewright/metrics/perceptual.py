@@ -22,9 +22,11 @@ from PIL import Image
 from torch import Tensor
 
 from scenewright.errors import InputError, MissingExtraError, WeightsError
+from scenewright.files import reading
 from scenewright.io.images import image_of
 from scenewright.weights.hub import refuse_download
 from scenewright.weights.source import WeightsSource
+from scenewright.weights.transformers_format import load_transformers, transformers_folder
 
 __all__ = [
     "FidAccumulator",
@@ -36,6 +38,7 @@ __all__ = [
 
 Picture = Float[Tensor, "3 H W"]
 CLIP_REPOSITORY = "openai/clip-vit-large-patch14"
+_CLIP_PICTURES = "preprocessor_config.json"
 DINO_REPOSITORY = "facebook/dinov2-with-registers-large"
 
 
@@ -65,9 +68,11 @@ def load_clip_features(
     """
     from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
-    folder = WeightsSource(repository).snapshot("config.json", "preprocessor_config.json")
-    model = _loaded(CLIPVisionModelWithProjection, folder).to(device).eval()
-    processor = _loaded(CLIPImageProcessor, folder)
+    source = WeightsSource(repository)
+    model = load_transformers(source, {"clip": CLIPVisionModelWithProjection}, "a CLIP network").to(device)
+    folder = transformers_folder(source, further=[_CLIP_PICTURES])
+    with reading(folder / _CLIP_PICTURES, "a description of CLIP's pictures", "download it again", error=WeightsError):
+        processor = CLIPImageProcessor.from_pretrained(folder, local_files_only=True)
 
     @torch.no_grad()
     def features(image: Tensor) -> Tensor:
@@ -86,7 +91,7 @@ def load_dino_features(
     """
     from transformers import AutoModel
 
-    model = _loaded(AutoModel, WeightsSource(repository).snapshot("config.json")).to(device).eval()
+    model = load_transformers(WeightsSource(repository), {"dinov2": AutoModel}, "a DINOv2 network").to(device)
     mean = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
     std = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
 
@@ -139,14 +144,6 @@ class FidAccumulator:
         if min(self._counts.values()) < 2:
             raise InputError("FID needs two pictures or more on each side; evaluate more scenes.")
         return max(float(self._metric.compute()), 0.0)
-
-
-def _loaded(kind: Any, folder: Path) -> Any:
-    try:
-        return kind.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"'{folder}' cannot be loaded ({reason}); check the folder's name and files.") from error
 
 
 def _torch_file(name: str) -> Path:

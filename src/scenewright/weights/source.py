@@ -19,11 +19,9 @@ from scenewright.weights.config import read_config
 from scenewright.weights.hub import fetch, find_file, is_local_source, list_files, refuse_unlisted
 from scenewright.weights.record import WeightsRecord
 
-__all__ = ["TRANSFORMERS_WEIGHTS", "Report", "WeightsSource"]
+__all__ = ["Report", "WeightsSource"]
 
 Report = Callable[[str], None]
-TRANSFORMERS_WEIGHTS = "model.safetensors"
-"""The weights of a repository or folder in the format of the transformers library."""
 
 
 def _silent(line: str) -> None:
@@ -84,18 +82,6 @@ class WeightsSource:
     def fetch(self, record: WeightsRecord) -> Path:
         """The weight file of a record: verified where it comes from the hub; a folder may hold other weights."""
         return self.find(record.file) if self.is_local else fetch(record, self.place, offline=self.offline)
-
-    def snapshot(self, *configurations: str, records: Collection[WeightsRecord] = ()) -> Path:
-        """A folder in the format of the transformers library: the place itself, or what the hub cache has of it.
-
-        Of a repository the weights, `model.safetensors`, are verified as by `weights`, before anything reads them.
-        """
-        if self.is_local:
-            return Path(self.place).expanduser()
-        folder = self.weights(TRANSFORMERS_WEIGHTS, records).parent
-        for file in configurations:
-            self.find(file)
-        return folder
 
     def holds(self, file: str) -> bool:
         """Whether the place is a folder with that file."""

@@ -26,9 +26,9 @@ from scenewright.encoders.masks.prompts import MaskPrompts
 from scenewright.encoders.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from scenewright.encoders.preprocess.crop import image_to_tensor
 from scenewright.encoders.records import RECORDS, SAM2_LARGE
-from scenewright.errors import WeightsError
 from scenewright.types import Mask, ObjectMasks
 from scenewright.weights.source import WeightsSource
+from scenewright.weights.transformers_format import load_transformers
 
 __all__ = ["Segmenter", "load_segmenter"]
 
@@ -141,26 +141,10 @@ def load_segmenter(
     Raises:
         WeightsError: nothing can be read there, or it is another kind of network.
     """
-    from transformers import AutoConfig, Sam2Model, Sam3TrackerModel
+    from transformers import Sam2Model, Sam3TrackerModel
 
-    folder = str(WeightsSource(source, offline).snapshot("config.json", records=RECORDS))
-    try:
-        kind = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
-        model_class = {"sam2": Sam2Model, "sam3": Sam3TrackerModel}.get(kind.split("_")[0])
-        if model_class is None:
-            raise WeightsError(f"Expected SAM 2 or SAM 3 at '{source}', got a network of kind '{kind}'.")
-        model, info = model_class.from_pretrained(
-            folder, output_loading_info=True, dtype=torch.float32, local_files_only=True
-        )
-    except (OSError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise WeightsError(
-            f"Cannot read a segmentation network from '{source}' ({reason}) "
-            "Give a folder or a repository in transformers' format."
-        ) from error
-    if info["missing_keys"]:
-        first = sorted(info["missing_keys"])[0]
-        raise WeightsError(f"'{source}' lacks {len(info['missing_keys'])} tensors of its network (first: {first}).")
+    classes = {"sam2": Sam2Model, "sam3": Sam3TrackerModel}
+    model = load_transformers(WeightsSource(source, offline), classes, "SAM 2 or SAM 3", records=RECORDS)
     return Segmenter(model.to(device))
 
 

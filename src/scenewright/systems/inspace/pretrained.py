@@ -65,7 +65,7 @@ class InSpaceWeights:
     offline: bool = False
 
     def file(self, name: str) -> Path:
-        """The weight file of a network on this machine, downloaded if need be, verified as `WeightsSource.weights` does.
+        """The weight file of a network on this machine, downloaded if need be; see `WeightsSource.weights`.
 
         Raises:
             WeightsError: there is none, or it changed since it was first used.

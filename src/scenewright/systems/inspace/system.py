@@ -70,7 +70,8 @@ from scenewright.systems.options import DEFAULT, GenerateOptions
 from scenewright.systems.system import Views
 from scenewright.types import Camera, Mesh, Scene, View
 from scenewright.weights.hub import sha256_of
-from scenewright.weights.source import TRANSFORMERS_WEIGHTS, WeightsSource
+from scenewright.weights.source import WeightsSource
+from scenewright.weights.transformers_format import WEIGHTS_FILE
 
 __all__ = ["InSpace", "InSpaceSettings", "panorama_of", "with_distances"]
 
@@ -199,7 +200,7 @@ class InSpace:
         files = {f"inspace/{name}": self.weights.file(name) for name in FOLDERS}
         files |= {f"base/{key.name}": self.base.weights_file(key) for key in self._base_keys}
         if self.depth is not None:
-            files["depth"] = WeightsSource(self.depth.source, self.depth.offline).find(TRANSFORMERS_WEIGHTS)
+            files["depth"] = WeightsSource(self.depth.source, self.depth.offline).find(WEIGHTS_FILE)
         for path in files.values():
             if path not in self._hashes:
                 self._hashes[path] = sha256_of(path)

@@ -1,0 +1,66 @@
+"""Networks of the transformers library: from a folder in its format, or from the hub, verified before they are read.
+
+model = load_transformers("facebook/sam2.1-hiera-large", {"sam2": Sam2Model}, "a segmentation network")
+"""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scenewright.errors import WeightsError
+from scenewright.files import reading
+from scenewright.weights.record import WeightsRecord
+from scenewright.weights.source import WeightsSource
+
+__all__ = ["WEIGHTS_FILE", "load_transformers", "transformers_folder"]
+
+WEIGHTS_FILE = "model.safetensors"
+_WAY_OUT = "give a folder or a repository in the format of transformers"
+
+
+def transformers_folder(
+    source: WeightsSource, *, records: Collection[WeightsRecord] = (), further: Collection[str] = ()
+) -> Path:
+    """The folder itself; of a repository, what the hub cache holds of it, with its weights verified.
+
+    Args:
+        records: what is known of published files.
+        further: files that are read besides configuration and weights.
+
+    Raises:
+        WeightsError: a file is not to be had, or weights of a repository are not what they were.
+    """
+    weights = None if source.is_local else source.weights(WEIGHTS_FILE, records)
+    configurations = [source.find(file) for file in ("config.json", *further)]
+    return (weights or configurations[0]).parent
+
+
+def load_transformers(
+    source: WeightsSource, classes: Mapping[str, Any], kind: str, *, records: Collection[WeightsRecord] = ()
+) -> Any:
+    """A network in float32, frozen and in evaluation mode.
+
+    Args:
+        classes: class by the beginning of the `model_type` that the configuration names.
+        kind: what it should be, with its article.
+        records: what is known of published files.
+
+    Raises:
+        WeightsError: it is not to be had, damaged, of another kind, or lacks tensors.
+    """
+    from transformers import AutoConfig
+
+    folder = transformers_folder(source, records=records)
+    with reading(f"the weights of '{source}'", kind, _WAY_OUT, error=WeightsError):
+        named = str(AutoConfig.from_pretrained(str(folder), local_files_only=True).model_type)
+        fitting = [network for beginning, network in classes.items() if named.startswith(beginning)]
+        if not fitting:
+            raise WeightsError(f"Expected {kind} at '{source}', got a network of kind '{named}'.")
+        model, info = fitting[0].from_pretrained(
+            str(folder), local_files_only=True, output_loading_info=True, dtype=torch.float32
+        )
+    if missing := sorted(info["missing_keys"]):
+        raise WeightsError(f"'{source}' lacks {len(missing)} tensors of its network (first: {missing[0]}).")
+    return model.eval().requires_grad_(False)

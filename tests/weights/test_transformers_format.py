@@ -1,0 +1,43 @@
+"""Networks in the format of the transformers library pass the same gate as all other weights."""
+
+import json
+from pathlib import Path
+
+import pytest
+from transformers import DepthAnythingForDepthEstimation, Dinov2Model
+
+from scenewright.errors import WeightsError
+from scenewright.weights.source import WeightsSource
+from scenewright.weights.transformers_format import load_transformers
+from tests.encoders.test_depth import write_tiny_depth
+
+CLASSES = {"depth_anything": DepthAnythingForDepthEstimation, "dinov2": Dinov2Model}
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A hub cache with a network of owner/depth; returns the network's folder."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    repository = tmp_path / "models--owner--depth"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("a" * 40)
+    return write_tiny_depth(repository / "snapshots" / ("a" * 40))
+
+
+def test_weights_of_a_repository_are_noted_and_refused_once_they_change(cache: Path, tmp_path: Path) -> None:
+    source = WeightsSource("owner/depth", offline=True)
+    assert load_transformers(source, CLASSES, "a depth network").config.model_type == "depth_anything"
+    assert json.loads((tmp_path / "scenewright_hashes.json").read_text())["sha256"].keys() == {
+        "owner/depth@main/model.safetensors"
+    }
+    weights = cache / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(WeightsError, match="changed since they were first used here"):
+        load_transformers(source, CLASSES, "a depth network")
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors"])
+def test_damaged_files_are_one_sentence(file: str, cache: Path) -> None:
+    (cache / file).write_bytes((cache / file).read_bytes()[:40])
+    with pytest.raises(WeightsError, match=r"not a depth network, or is damaged .*; give a folder"):
+        load_transformers(WeightsSource(cache), CLASSES, "a depth network")
