@@ -12,7 +12,7 @@ from scenewright.errors import InputError
 from scenewright.io.glb import glb_bytes, load_glb, parse_glb, save_glb
 from scenewright.progress import Progress
 from scenewright.runs.edit import Step, apply, open_edit, replay_edit, save_edit, undone
-from scenewright.runs.generate import Reroll, Run
+from scenewright.runs.generate import OpenSystem, Reroll, Run
 from scenewright.runs.manifest import GenerateSettings, Manifest, sha256_of_bytes, write_manifest
 from scenewright.types import OrientedBox, Scene, SceneObject
 from tests.evaluation.small_scenes import room
@@ -154,7 +154,7 @@ def test_a_generated_object_is_made_anew_where_it_was_moved_to(tmp_path: Path, m
     manifest = Manifest(settings, "", "", ("crate",), {}, {}, (), None, str(first), sha, {}, {})
     write_manifest(manifest, first.with_suffix(".json"))
 
-    def fresh_run(settings: GenerateSettings, *, reroll: Reroll, progress: Progress) -> Run:
+    def fresh_run(settings: GenerateSettings, *, reroll: Reroll, open_system: OpenSystem, progress: Progress) -> Run:
         attempt = reroll.attempts[reroll.names[0]]
         old = parse_glb(reroll.glb)
         anew = SceneObject(reroll.names[0], (box(float(attempt), 1.0, 1.0),))

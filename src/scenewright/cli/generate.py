@@ -148,6 +148,8 @@ def generate(
     }
     if capture and len(images) != 1:
         raise InputError(f"--capture reads one folder of photographs or one video, got {len(images)} files.")
+    from scenewright.runs.choices import chosen_settings, is_panorama, panorama_system, reads_capture
+
     if len(images) == 1 and (capture or reads_capture(images[0])):
         _refuse(of_photographs, f"'{images[0]}' is a capture, photographs of one place")
         from scenewright.cli.generate_capture import generate_capture
@@ -187,43 +189,26 @@ def generate(
     from scenewright.runs.inputs import ChosenDepth, choose_depth
     from scenewright.runs.manifest import GenerateSettings
     from scenewright.systems.assembly.memory import parse_bytes
-    from scenewright.systems.loading import choose_weights, refuse_ignored, refuse_uncleared_choice
 
     torch_device = choose_device(device)
     distances = ChosenDepth()
-    if panorama or (not masks and folder is None and is_panorama(images)):
+    if panorama or (not masks and folder is None and len(images) == 1 and is_panorama(images[0])):
         system = panorama_system(system)
         pairs = _one_panorama(images, list(masks or ()))
         distances = choose_depth(depth, depth_model)
     else:
         _refuse({**of_panoramas, "--camera-height": camera_height}, "The picture is no panorama")
         pairs = [("", ())] if folder is not None else _pairs_of_views(images, list(masks or ()), system)
-    chosen = choose_weights(system, weights)
-    if commercial:
-        places = (decoder_weights, distances.model, segmenter)
-        refuse_uncleared_choice(system, chosen.weights, decoder=decoder, places=places)
-    changes: dict[str, Any] = {
-        "decoder": decoder,
-        "decoder_weights": decoder_weights,
-        "resolution": resolution,
-        "steps": steps,
-        "guidance": guidance,
-        "max_memory_bytes": None if max_memory is None else parse_bytes(max_memory),
-        "max_faces": faces,
-        "texture_size": texture_size,
-        "fit_layout": fit_layout,
-        "dtype": None if dtype == "auto" else str(choose_dtype(dtype, torch_device)).removeprefix("torch."),
-    }
-    if preset is not None and preset not in find_system(system).presets:
-        presets = ", ".join(find_system(system).presets) or "none"
-        raise InputError(f"{system} has no preset '{preset}'; it has {presets}.")
-    refuse_ignored(system, chosen.weights, {**changes, "settle": settle or None})
+    precision: Any = None if dtype == "auto" else str(choose_dtype(dtype, torch_device)).removeprefix("torch.")
     settings = GenerateSettings(
         image=pairs[0][0],
         masks=pairs[0][1],
         further_views=tuple((path, own[0]) for path, own in pairs[1:]),
         system=system,
-        weights=chosen.weights,
+        weights=weights,
+        decoder=decoder,
+        decoder_weights=decoder_weights,
+        resolution=resolution,
         segmenter=segmenter,
         camera=None if camera is None else str(camera.absolute()),
         depth=distances.file,
@@ -234,15 +219,22 @@ def generate(
         floor_m=floor,
         extent_m=extent,
         seed=seed,
+        steps=steps,
+        guidance=guidance,
+        max_memory_bytes=None if max_memory is None else parse_bytes(max_memory),
+        max_faces=faces,
+        texture_size=texture_size,
         settle=settle,
+        fit_layout=fit_layout,
         device=str(torch_device),
+        dtype=precision,
         offline=offline,
         commercial=commercial,
         preset=preset,
-        **changes,
     )
-    if chosen.notice:
-        typer.echo(chosen.notice)
+    settings, notice = chosen_settings(settings)
+    if notice:
+        typer.echo(notice)
     if folder is None:
         run_and_write(settings, out, comparison=_comparison(out), splats=splats)
         return
@@ -295,44 +287,10 @@ def run_and_write(
     typer.echo(f"wrote {', '.join(str(path) for path in paths)}")
 
 
-def is_panorama(images: list[Path]) -> bool:
-    """Whether there is one picture, twice as wide as high; a damaged file is refused when it is read."""
-    from scenewright.io.images import image_size
-    from scenewright.io.linear_image import LINEAR_SUFFIXES
-
-    if len(images) > 1:
-        return False
-    if images[0].suffix.lower() in LINEAR_SUFFIXES:
-        return True  # photographs with masks are no pictures of linear light
-    try:
-        width, height = image_size(images[0])
-    except InputError:
-        return False
-    return width == 2 * height
-
-
-def panorama_system(system: str) -> str:
-    """The system that reads a panorama: the one given, or the only one where the choice was left open."""
-    if find_system(system).reads == "panorama":
-        return system
-    readers = [spec.name for spec in usable_systems() if spec.reads == "panorama"]
-    if system != DEFAULT_SYSTEM or not readers:
-        raise InputError(f"{system} reads no panorama; use --system {' or '.join(readers)}, or give --masks.")
-    return readers[0]
-
-
 def _one_panorama(images: list[Path], masks: list[str]) -> list[tuple[str, tuple[str, ...]]]:
     if len(images) != 1 or masks:
         raise InputError("Expected one panorama without masks: scenewright generate PANORAMA [--depth DEPTH].")
     return [(str(images[0].absolute()), ())]
-
-
-def reads_capture(path: Path) -> bool:
-    """Whether the path is a capture, or a video, which can be nothing else."""
-    from scenewright.systems.genrecon.captures import is_capture
-    from scenewright.systems.genrecon.registration import is_video
-
-    return is_video(path) or (path.is_dir() and is_capture(path))
 
 
 def _one_source(masks: list[str] | None) -> str | None:

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 import typer
 
-from scenewright.cli.generate import is_panorama, panorama_system, reads_capture
 from scenewright.errors import InputError, OutOfMemoryBudgetError
 from scenewright.machine import choose_device, choose_dtype
+from scenewright.runs.choices import is_panorama, panorama_system, reads_capture
 from scenewright.systems.assembly.memory import parse_bytes, readable_bytes
 from scenewright.systems.loading import choose_weights
 from scenewright.systems.memory_plan import check_ceiling, memory_plan, needed_records
@@ -108,7 +108,7 @@ def _system_and_objects(given: dict[str, Any], images: list[Path], masks: list[s
     if len(images) == 1 and (given["capture"] or reads_capture(images[0])):
         return "genrecon", 1
     folder = images[0] if len(images) == 1 and images[0].is_dir() else None
-    if given["panorama"] or (not masks and folder is None and is_panorama(images)):
+    if given["panorama"] or (not masks and folder is None and len(images) == 1 and is_panorama(images[0])):
         return panorama_system(given["system"]), 1
     if folder is not None:
         pairs = [(item.path, item.masks) for item in pair_photographs(folder, masks[0] if masks else None)]

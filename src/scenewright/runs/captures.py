@@ -46,6 +46,7 @@ from scenewright.types import Scene
 __all__ = [
     "CaptureSettings",
     "OpenedCapture",
+    "load_capture_system",
     "open_capture",
     "picture_path",
     "placed",
@@ -178,7 +179,7 @@ def run_capture(
     """
     if system is None:
         check_ceiling(plan_of_capture(settings), settings.options.max_memory_bytes)
-        system = _load(settings, progress)
+        system = load_capture_system(settings, progress)
     if settings.published:
         if not isinstance(system, GenReconSystem):
             raise InputError(
@@ -235,7 +236,12 @@ def placed_folder(out: Path) -> Path:
     return out.with_name(f"{out.stem}_capture")
 
 
-def _load(settings: CaptureSettings, progress: Progress) -> CaptureSystem:
+def load_capture_system(settings: CaptureSettings, progress: Progress = SILENT) -> CaptureSystem:
+    """The system of the settings; each network that is being loaded is a stage.
+
+    Raises:
+        ScenewrightError: weights are missing or cannot be used.
+    """
     device, dtype = _device_and_dtype(settings)
     system = load(
         "genrecon",

@@ -28,7 +28,7 @@ from scenewright.io.atomic import write_together
 from scenewright.io.formats import readable
 from scenewright.io.glb import glb_bytes
 from scenewright.progress import SILENT, Progress
-from scenewright.runs.generate import Reroll, run
+from scenewright.runs.generate import OpenSystem, Reroll, load_system, run
 from scenewright.runs.manifest import Manifest, manifest_text, read_manifest, sha256_of_bytes, usable_name
 from scenewright.runs.replay import refuse_unlisted_repositories
 from scenewright.types import OrientedBox, Scene, SceneObject
@@ -128,27 +128,43 @@ def open_edit(path: str | Path) -> Edited:
     return Edited(readable(path).read(path), manifest.base, manifest.base_sha256, manifest.steps, generated)
 
 
-def apply(edited: Edited, steps: Sequence[Step], *, offline: bool = False, progress: Progress = SILENT) -> Edited:
+def apply(
+    edited: Edited,
+    steps: Sequence[Step],
+    *,
+    offline: bool = False,
+    open_system: OpenSystem = load_system,
+    progress: Progress = SILENT,
+) -> Edited:
     """The scene after more steps.
 
     Args:
         offline: objects that are made anew download nothing.
+        open_system: opens the system that makes objects anew.
 
     Raises:
         InputError: no object has a step's name, it is locked, or it cannot be made anew here.
     """
+    means = _Means(offline, open_system, progress)
     for step in steps:
         index = _index(edited.scene, step.name)
         if step.name in edited.locked and step.action not in ("lock", "unlock"):
             raise InputError(f"'{step.name}' is locked; --unlock it before --{step.action}.")
         if step.action == "swap":
             step = replace(step, file_sha256=_hash_of(step))
-        scene = _CHANGES[step.action](edited, index, step, offline, progress)
+        scene = _CHANGES[step.action](edited, index, step, means)
         edited = replace(edited, scene=scene, steps=(*edited.steps, step))
     return edited
 
 
-def undone(edited: Edited, count: int = 1, *, offline: bool = False, progress: Progress = SILENT) -> Edited:
+def undone(
+    edited: Edited,
+    count: int = 1,
+    *,
+    offline: bool = False,
+    open_system: OpenSystem = load_system,
+    progress: Progress = SILENT,
+) -> Edited:
     """The scene without its last `count` steps.
 
     Raises:
@@ -156,7 +172,8 @@ def undone(edited: Edited, count: int = 1, *, offline: bool = False, progress: P
     """
     if not 0 < count <= len(edited.steps):
         raise InputError(f"There are {len(edited.steps)} steps to undo, not {count}.")
-    return apply(_base(edited), edited.steps[:-count], offline=offline, progress=progress)
+    start = _base(edited)
+    return apply(start, edited.steps[:-count], offline=offline, open_system=open_system, progress=progress)
 
 
 def replay_edit(path: str | Path, *, offline: bool = False, progress: Progress = SILENT) -> tuple[Edited, bool]:
@@ -245,19 +262,28 @@ def _index(scene: Scene, name: str) -> int:
     raise InputError(f"The scene {problem}.")
 
 
-_Change = Callable[[Edited, int, Step, bool, Progress], Scene]
+@dataclass(frozen=True)
+class _Means:
+    """What an object is made anew with."""
+
+    offline: bool
+    open_system: OpenSystem
+    progress: Progress
+
+
+_Change = Callable[[Edited, int, Step, _Means], Scene]
 
 
 def _exchanged(scene: Scene, index: int, *items: SceneObject) -> Scene:
     return replace(scene, objects=(*scene.objects[:index], *items, *scene.objects[index + 1 :]))
 
 
-def _moved(edited: Edited, index: int, step: Step, offline: bool, progress: Progress) -> Scene:
+def _moved(edited: Edited, index: int, step: Step, means: _Means) -> Scene:
     item = edited.scene.objects[index]
     return _exchanged(edited.scene, index, _carried(item, _translation(step.values)))
 
 
-def _rotated(edited: Edited, index: int, step: Step, offline: bool, progress: Progress) -> Scene:
+def _rotated(edited: Edited, index: int, step: Step, means: _Means) -> Scene:
     item = edited.scene.objects[index]
     angle = math.radians(step.values[0])
     turn = torch.eye(4, dtype=torch.float64)
@@ -265,17 +291,17 @@ def _rotated(edited: Edited, index: int, step: Step, offline: bool, progress: Pr
     return _exchanged(edited.scene, index, _carried(item, _about(_foot(item), turn), yaw=angle))
 
 
-def _scaled(edited: Edited, index: int, step: Step, offline: bool, progress: Progress) -> Scene:
+def _scaled(edited: Edited, index: int, step: Step, means: _Means) -> Scene:
     item, factor = edited.scene.objects[index], step.values[0]
     grow = torch.diag(torch.tensor([factor, factor, factor, 1.0], dtype=torch.float64))
     return _exchanged(edited.scene, index, _carried(item, _about(_foot(item), grow), scale=factor))
 
 
-def _deleted(edited: Edited, index: int, step: Step, offline: bool, progress: Progress) -> Scene:
+def _deleted(edited: Edited, index: int, step: Step, means: _Means) -> Scene:
     return _exchanged(edited.scene, index)
 
 
-def _duplicated(edited: Edited, index: int, step: Step, offline: bool, progress: Progress) -> Scene:
+def _duplicated(edited: Edited, index: int, step: Step, means: _Means) -> Scene:
     item = edited.scene.objects[index]
     taken = {other.name for other in edited.scene.objects}
     name = next(word for number in range(2, len(taken) + 3) if (word := f"{item.name}_{number}") not in taken)
@@ -284,7 +310,7 @@ def _duplicated(edited: Edited, index: int, step: Step, offline: bool, progress:
     return _exchanged(edited.scene, index, item, replace(_carried(item, aside), name=name, mask=None))
 
 
-def _swapped(edited: Edited, index: int, step: Step, offline: bool, progress: Progress) -> Scene:
+def _swapped(edited: Edited, index: int, step: Step, means: _Means) -> Scene:
     """The model stands where the object stood, turned as it was, as large as its box allows."""
     assert step.file is not None
     item, path = edited.scene.objects[index], Path(step.file)
@@ -307,11 +333,11 @@ def _swapped(edited: Edited, index: int, step: Step, offline: bool, progress: Pr
     return _exchanged(edited.scene, index, fresh)
 
 
-def _unchanged(edited: Edited, index: int, step: Step, offline: bool, progress: Progress) -> Scene:
+def _unchanged(edited: Edited, index: int, step: Step, means: _Means) -> Scene:
     return edited.scene
 
 
-def _regenerated(edited: Edited, index: int, step: Step, offline: bool, progress: Progress) -> Scene:
+def _regenerated(edited: Edited, index: int, step: Step, means: _Means) -> Scene:
     """The object of a new attempt, moved, turned and scaled by the steps that its older self went through."""
     manifest = edited.generated
     if manifest is None or step.name not in manifest.names:
@@ -320,11 +346,12 @@ def _regenerated(edited: Edited, index: int, step: Step, offline: bool, progress
             "made anew; swap it instead."
         )
     refuse_unlisted_repositories(manifest)
-    settings = replace(manifest.settings, offline=offline or manifest.settings.offline)
+    settings = replace(manifest.settings, offline=means.offline or manifest.settings.offline)
     scene, content = _base(edited).scene, read_file(Path(edited.base))
     for _ in range(1 + sum(was.action == "regenerate" and was.name == step.name for was in edited.steps)):
         older = scene.objects[_index(scene, step.name)]
-        result = run(settings, reroll=Reroll(manifest, (step.name,), content), progress=progress)
+        reroll = Reroll(manifest, (step.name,), content)
+        result = run(settings, reroll=reroll, open_system=means.open_system, progress=means.progress)
         scene, manifest, content = result.scene, result.manifest, result.glb
     fresh, item = scene.objects[_index(scene, step.name)], edited.scene.objects[index]
     change = item.world_from_object.double() @ torch.linalg.inv(older.world_from_object.double())

@@ -34,7 +34,10 @@ from scenewright.systems.options import GenerateOptions
 from scenewright.systems.system import RerollingSystem, System
 from scenewright.types import ObjectMasks, Scene
 
-__all__ = ["Reroll", "Run", "load_system", "memory_notes", "plan_of", "run", "save_run"]
+__all__ = ["OpenSystem", "Reroll", "Run", "load_system", "memory_notes", "plan_of", "run", "save_run"]
+
+OpenSystem = Callable[[GenerateSettings, Progress], System]
+"""Opens the system of some settings, as `load_system` does, or gives one that is open already."""
 
 
 @dataclass(frozen=True)
@@ -116,13 +119,15 @@ def run(
     *,
     reroll: Reroll | None = None,
     system: System | None = None,
+    open_system: OpenSystem = load_system,
     progress: Progress = SILENT,
 ) -> Run:
     """The scene of the settings; with `reroll`, the scene of an earlier run with some objects made anew.
 
     Args:
         inputs: already read; None reads them.
-        system: already loaded; None loads it.
+        system: already loaded; None opens it.
+        open_system: opens the system once the memory ceiling is known to allow it.
 
     Raises:
         ScenewrightError: inputs or weights cannot be used, memory is too little, or no object was found.
@@ -133,7 +138,7 @@ def run(
     plan = plan_of(settings, max(1, len(inputs.masks)))
     check_ceiling(plan, settings.max_memory_bytes)
     with _timed(timings, "load"):
-        system = system or load_system(settings, progress)
+        system = system or open_system(settings, progress)
     check_held(plan.label, settings.device, settings.max_memory_bytes, objects=plan.objects)
     with _timed(timings, "generate"):
         scene = _generated(settings, inputs, system, reroll, progress)

@@ -1,0 +1,71 @@
+"""Choices that a user left open, made before a run: the kind of picture, the weights, and what would change nothing."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from scenewright.errors import InputError
+from scenewright.io.images import image_size
+from scenewright.io.linear_image import LINEAR_SUFFIXES
+from scenewright.runs.manifest import GenerateSettings
+from scenewright.systems.genrecon.captures import is_capture
+from scenewright.systems.genrecon.registration import is_video
+from scenewright.systems.loading import choose_weights, refuse_ignored, refuse_uncleared_choice
+from scenewright.systems.registry import DEFAULT_SYSTEM, find_system, usable_systems
+
+__all__ = ["chosen_settings", "is_panorama", "panorama_system", "reads_capture"]
+
+# Settings that some systems have no use for; see `spec.Setting`.
+_NOT_FOR_ALL = (
+    *("decoder", "decoder_weights", "resolution", "steps", "guidance", "max_memory_bytes", "max_faces"),
+    *("texture_size", "fit_layout", "dtype"),
+)
+
+
+def chosen_settings(settings: GenerateSettings) -> tuple[GenerateSettings, str]:
+    """The settings with the weights that will be used, and one line for the user, or "".
+
+    Raises:
+        InputError: a setting would change nothing, there is no such preset, or weights are not cleared.
+        WeightsError: there are no weights here, and none were named.
+    """
+    system = settings.system
+    chosen = choose_weights(system, settings.weights)
+    if settings.commercial:
+        places = (settings.decoder_weights, settings.depth_model, settings.segmenter)
+        refuse_uncleared_choice(system, chosen.weights, decoder=settings.decoder, places=places)
+    if settings.preset is not None and settings.preset not in find_system(system).presets:
+        presets = ", ".join(find_system(system).presets) or "none"
+        raise InputError(f"{system} has no preset '{settings.preset}'; it has {presets}.")
+    given = {name: getattr(settings, name) for name in _NOT_FOR_ALL} | {"settle": settings.settle or None}
+    refuse_ignored(system, chosen.weights, given)
+    return replace(settings, weights=chosen.weights), chosen.notice
+
+
+def is_panorama(picture: Path) -> bool:
+    """Whether a picture without masks is twice as wide as high; a damaged file is refused when it is read."""
+    if picture.suffix.lower() in LINEAR_SUFFIXES:
+        return True  # photographs with masks are no pictures of linear light
+    try:
+        width, height = image_size(picture)
+    except InputError:
+        return False
+    return width == 2 * height
+
+
+def panorama_system(system: str) -> str:
+    """The system that reads a panorama: the one given, or the only one where the choice was left open.
+
+    Raises:
+        InputError: the system reads none.
+    """
+    if find_system(system).reads == "panorama":
+        return system
+    readers = [spec.name for spec in usable_systems() if spec.reads == "panorama"]
+    if system != DEFAULT_SYSTEM or not readers:
+        raise InputError(f"{system} reads no panorama; use --system {' or '.join(readers)}, or give --masks.")
+    return readers[0]
+
+
+def reads_capture(path: Path) -> bool:
+    """Whether the path is a capture, or a video, which can be nothing else."""
+    return is_video(path) or (path.is_dir() and is_capture(path))
