@@ -264,7 +264,7 @@ def _index(scene: Scene, name: str) -> int:
 
 @dataclass(frozen=True)
 class _Means:
-    """What an object is made anew with."""
+    """The means to make an object anew."""
 
     offline: bool
     open_system: OpenSystem

@@ -27,7 +27,7 @@ class ResidentSystems:
         self._loaded: OrderedDict[Hashable, object] = OrderedDict()
 
     def open(self, settings: GenerateSettings, progress: Progress = SILENT) -> System:
-        """What `load_system` would load, loaded once.
+        """The system that `load_system` would load, loaded once.
 
         Raises:
             ScenewrightError: weights are missing or cannot be used.
@@ -40,7 +40,7 @@ class ResidentSystems:
         return self._kept(key, lambda: load_system(settings, progress))
 
     def open_capture(self, settings: CaptureSettings, progress: Progress = SILENT) -> CaptureSystem:
-        """What `load_capture_system` would load, loaded once.
+        """The system that `load_capture_system` would load, loaded once.
 
         Raises:
             ScenewrightError: weights are missing or cannot be used.
