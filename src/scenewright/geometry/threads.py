@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 
-__all__ = ["one_torch_thread", "torch_threads_kept"]
+__all__ = ["free_threads", "one_torch_thread", "torch_threads_kept"]
+
+_taken: ContextVar[int] = ContextVar("taken", default=0)
 
 
 @contextmanager
@@ -29,5 +32,18 @@ def one_torch_thread() -> Iterator[None]:
     work takes ten times as long. The bytes of the result do not depend on the machine's cores, either.
     """
     with torch_threads_kept():
+        before = _taken.set(free_threads())
         torch.set_num_threads(1)
-        yield
+        try:
+            yield
+        finally:
+            _taken.reset(before)
+
+
+def free_threads() -> int:
+    """Threads that independent pieces of work may take side by side: those that `one_torch_thread` took from torch.
+
+    Outside of it they are torch's own. Pieces wait for each other once, at their end, so that load beside them does
+    not slow them down more than others.
+    """
+    return _taken.get() or torch.get_num_threads()

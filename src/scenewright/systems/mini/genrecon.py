@@ -15,6 +15,7 @@ import torch
 
 from scenewright.errors import EmptyStructureError
 from scenewright.geometry.mesh.finish_options import FinishOptions
+from scenewright.geometry.threads import one_torch_thread
 from scenewright.progress import SILENT, Progress
 from scenewright.systems.genrecon.captures import Capture
 from scenewright.systems.genrecon.photographs import Photographs, chosen_pictures, photographed
@@ -64,6 +65,9 @@ class MiniGenRecon(CaptureSystem):
     ) -> None:
         super().__init__(options)
         self.network, self.conditioner, self.files = network, conditioner, dict(files)
+
+    generate = one_torch_thread()(CaptureSystem.generate)
+    generate_capture = one_torch_thread()(CaptureSystem.generate_capture)
 
     def surface(
         self,

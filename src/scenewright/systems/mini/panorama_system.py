@@ -29,6 +29,7 @@ from scenewright.backbones.trellis2.sampling import structure_noise
 from scenewright.errors import EmptyStructureError, InputError
 from scenewright.geometry.mesh.finish import finish_mesh
 from scenewright.geometry.mesh.finish_options import FinishOptions
+from scenewright.geometry.threads import one_torch_thread
 from scenewright.progress import SILENT, Progress
 from scenewright.samplers.config import SamplerConfig
 from scenewright.systems.assembly.structures import PlacedStructures, object_generator
@@ -150,6 +151,7 @@ class MiniInSpace:
         self.rooms, self.objects, self.decoder, self.depth = rooms, objects, decoder, depth
         self.settings, self.stages = settings or MiniRoomSettings(), stages or StageFiles()
 
+    @one_torch_thread()
     def generate(
         self, views: Views, *, seed: int = 0, options: GenerateOptions = DEFAULT, progress: Progress = SILENT
     ) -> Scene:
@@ -184,6 +186,7 @@ class MiniInSpace:
         files = {**self.rooms.files, **self.objects.files, **self.decoder.weights}
         return {name: sha256_of(path) for name, path in sorted(files.items())}
 
+    @one_torch_thread()
     def scene_of(self, panorama: Panorama, *, seed: int = 0, progress: Progress = SILENT) -> Scene:
         """The room of a panorama; the same panorama, seed and settings give the same bytes.
 

@@ -1,8 +1,8 @@
 """The surface of a place by mini's room network, chunk by chunk.
 
-Chunks are conditioned and computed one at a time on a common lattice, and overlapping ones are blended, each with the
-more say the farther a cell is from the sides; memory for the network does not grow with the place. The zero level of
-the blended distances is drawn and moved back by what surfaces were thickened.
+Chunks are conditioned and computed one or two at a time on a common lattice, and overlapping ones are blended, each
+with the more say the farther a cell is from the sides; memory for the network does not grow with the place. The zero
+level of the blended distances is drawn and moved back by what surfaces were thickened.
 
 Legend: K chunks, X/Y/Z cells of all chunks. Frame: world, z up, metres, unless said.
 """
@@ -17,7 +17,9 @@ from torch import Tensor
 
 from scenewright.geometry.isosurface.level_surface import level_surface
 from scenewright.geometry.mesh.parts import vertex_normals
+from scenewright.geometry.threads import free_threads
 from scenewright.progress import Advance, ignore
+from scenewright.sparse.side_by_side import run_side_by_side
 from scenewright.systems.genrecon.lattice import ChunkLattice
 from scenewright.systems.genrecon.seen_points import SeenPoints
 from scenewright.systems.genrecon.tiling import Chunks
@@ -27,6 +29,8 @@ from scenewright.types import Mesh
 
 __all__ = ["RoomField", "predicted_field", "surface_of_field"]
 
+# Chunks that are computed at the same time: more take more memory, and wait for each other in Python.
+_AT_ONCE = 2
 # Weight of a cell at the side of its chunk, where the network knows one side only.
 _LEAST_WEIGHT = 0.02
 
@@ -62,18 +66,25 @@ def predicted_field(
     total, weights = np.zeros(lattice.size, np.float32), np.zeros(lattice.size, np.float32)
     hat = _hat()
     device = next(network.parameters()).device
-    for index, centre in enumerate(chunks.centres):
-        x, y, z = (centre - chunks.size / 2).tolist()
+    found: list[Tensor | None] = [None] * len(chunks.centres)
+
+    def find(index: int) -> None:
+        x, y, z = (chunks.centres[index] - chunks.size / 2).tolist()
         grid = RoomGrid((x, y, z), cell, (CHUNK_CELLS,) * 3, z + BELOW_FLOOR * cell)
         evidence = room_evidence(grid, points, views)
         if estimate is None:
-            found = network(evidence.fine[None].to(device), evidence.coarse[None].to(device))[0].cpu()
+            found[index] = network(evidence.fine[None].to(device), evidence.coarse[None].to(device))[0].cpu()
         else:
-            found = estimate(evidence)
-        place = tuple(slice(o, o + CHUNK_CELLS) for o in lattice.offsets[index].tolist())
-        total[place] += hat * found.numpy()
+            found[index] = estimate(evidence)
+        advance(sum(chunk is not None for chunk in found), len(found))
+
+    num_threads = min(_AT_ONCE, free_threads()) if device.type == "cpu" else 1
+    run_side_by_side(find, range(len(found)), num_threads=num_threads)
+    for offset, distances in zip(lattice.offsets.tolist(), found, strict=True):
+        assert distances is not None
+        place = tuple(slice(o, o + CHUNK_CELLS) for o in offset)
+        total[place] += hat * distances.numpy()
         weights[place] += hat
-        advance(index + 1, len(chunks.centres))
     low = chunks.centres.amin(0) - chunks.size / 2
     x, y, z = low.tolist()
     grid = RoomGrid((x, y, z), cell, lattice.size, z + BELOW_FLOOR * cell)
