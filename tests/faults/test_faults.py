@@ -236,8 +236,9 @@ DAMAGED = {
     "GenRecon": ("generate", "IN/capture", "-o", "OUT/a.glb", "--system", "genrecon", "--weights", "IN/cut/genrecon"),
     "segmenter": ("generate", "IN/room.png", "-m", "auto", "-o", "OUT/a.glb", "--segmenter", "IN/cut/sam", *CUBOID),
     "panorama": ("panorama", "IN/panorama.png", "--depth-model", "IN/cut/depth", "--json", "OUT/a.json"),
-    "replay": ("replay", "IN/damaged.json", "-o", "OUT/a.glb"),
-    "reroll": ("reroll", "IN/damaged.json", "object_1", "-o", "OUT/a.glb"),
+    "replay": ("replay", "IN/damaged/room.json", "-o", "OUT/a.glb"),
+    "reroll": ("reroll", "IN/damaged/room.json", "object_1", "-o", "OUT/a.glb"),
+    "edit": ("edit", "IN/damaged/room.glb", "--regenerate", "object_1", "-o", "OUT/a.glb"),
     "evaluate": ("evaluate", "--scenes", "IN/made", "--system", "iscene", "--weights", "IN/cut/iscene")
     + ("--json", "OUT/a.json"),
 }
@@ -261,16 +262,17 @@ def _cut_weights(inputs: Path) -> None:
         write(cut / name)
     for path in [*cut.rglob("*.safetensors"), *cut.rglob("*.pt")]:
         os.truncate(path, path.stat().st_size // 2)
-    (inputs / "damaged.json").write_text(_of_iscene(inputs, str(cut / "iscene")))
+    _made_by_iscene(inputs, "damaged", str(cut / "iscene"))
     if not (inputs / "capture").exists():
         write_capture(inputs / "capture")
 
 
-def _of_iscene(inputs: Path, weights: str) -> str:
-    """The manifest of the made scene as if I-Scene with those weights had made it."""
+def _made_by_iscene(inputs: Path, name: str, weights: str) -> None:
+    """A folder with the made scene and its manifest, as if I-Scene with those weights had made it."""
+    shutil.copytree(inputs / "made", inputs / name)
     manifest = json.loads((inputs / "made" / "room.json").read_text())
     manifest["settings"] |= {"system": "iscene", "weights": weights}
-    return json.dumps(manifest)
+    (inputs / name / "room.json").write_text(json.dumps(manifest))
 
 
 VERIFIED = PUBLISHED | {
@@ -279,10 +281,26 @@ VERIFIED = PUBLISHED | {
     "InSpace": ("generate", "IN/panorama.png", "-o", "OUT/a.glb", "--system", "inspace", "--weights", "published"),
     "GenRecon": ("generate", "IN/capture", "-o", "OUT/a.glb", "--system", "genrecon", "--weights", "IN/genrecon"),
     "trellis2": (*PUBLISHED["object"], "--backbone", "trellis2"),
-    "replay": ("replay", "IN/published.json", "-o", "OUT/a.glb"),
-    "reroll": ("reroll", "IN/published.json", "object_1", "-o", "OUT/a.glb"),
+    "replay": ("replay", "IN/published/room.json", "-o", "OUT/a.glb"),
+    "reroll": ("reroll", "IN/published/room.json", "object_1", "-o", "OUT/a.glb"),
+    "edit": ("edit", "IN/published/room.glb", "--regenerate", "object_1", "-o", "OUT/a.glb"),
     "evaluate": ("evaluate", "--scenes", "IN/made", "--system", "iscene", "--weights", "published", "--json", "OUT/a"),
 }
+OWN_WEIGHTS = {"train", "reconstruct"}
+"""Commands that open weights of the user's own runs only, of which no hash is known."""
+NO_WEIGHTS = {
+    *("convert", "render", "compare", "list", "doctor", "prepare assets", "data make", "data import", "data pack"),
+    "demo",  # whose weights ship with the package
+}
+
+
+def test_every_command_that_opens_weights_stands_in_both_tables() -> None:
+    def commands(table: dict[str, tuple[str, ...]]) -> set[str]:
+        return {" ".join(words[: 2 if words[0] in ("data", "prepare") else 1]) for words in table.values()}
+
+    every = set(leaves(typer.main.get_command(app)))
+    assert every - commands(DAMAGED) == NO_WEIGHTS
+    assert every - commands(VERIFIED) == NO_WEIGHTS | OWN_WEIGHTS
 
 
 @pytest.mark.parametrize("name", VERIFIED)
@@ -323,7 +341,7 @@ def other_weights(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         for path in [*snapshot.rglob("*.safetensors"), *snapshot.rglob("*.pt")]:
             noted[f"{repository}@main/{path.relative_to(snapshot)}"] = "0" * 64
     (cache / "scenewright_hashes.json").write_text(json.dumps({"sha256": noted}))
-    (inputs / "published.json").write_text(_of_iscene(inputs, "published"))
+    _made_by_iscene(inputs, "published", "published")
     if not (inputs / "capture").exists():
         write_capture(inputs / "capture")
     (inputs / "genrecon").mkdir()

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from transformers import DepthAnythingForDepthEstimation
 
 from scenewright.backbones.trellis1.pretrained import trellis1_networks
 from scenewright.backbones.trellis2.pretrained import trellis2_networks
@@ -52,6 +53,8 @@ from scenewright.training.recipe import Recipe, read_recipe
 from scenewright.types import DualGrid, Gaussians, Mesh, OVoxel, PBRMaterial, Scene, SceneObject, SparseVoxels
 from scenewright.weights.checkpoint import open_checkpoint
 from scenewright.weights.source import WeightsSource
+from scenewright.weights.transformers_format import load_transformers
+from tests.encoders.test_depth import write_tiny_depth
 
 __all__ = ["TARGETS", "Target"]
 
@@ -404,6 +407,13 @@ def one(make: Callable[[Path], object], read: Callable[[Path], object], *names: 
 
 
 PICTURES = ("a.png", "b.png", "c.webp", "d.jpg", "e.bmp", "f.jpg")
+
+
+def _depth_network(folder: Path) -> object:
+    classes = {"depth_anything": DepthAnythingForDepthEstimation}
+    return load_transformers(WeightsSource(folder), classes, "a Depth Anything network")
+
+
 TARGETS: dict[str, Target] = {
     "image": one(_pictures, load_image, *PICTURES),
     "labels": one(_labels, lambda path: load_masks(path, (32, 40)), "a.png", "b.png", "c.png", "d.webp"),
@@ -453,6 +463,7 @@ TARGETS: dict[str, Target] = {
         ("a.json", "b.json"),
         lambda folder: compare_results(read_result(folder / "a.json"), read_result(folder / "b.json")),
     ),
+    "transformers": Target(write_tiny_depth, ("config.json", "model.safetensors"), _depth_network),
     "ckpt": Target(
         _checkpoint,
         tuple(f"checkpoints/step-00000001/{name}" for name in ("state.json", "trainer.pt", "weights.safetensors")),
