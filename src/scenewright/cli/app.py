@@ -21,6 +21,7 @@ from scenewright.cli.reconstruct import reconstruct
 from scenewright.cli.render import render
 from scenewright.cli.replay import replay
 from scenewright.cli.reroll import reroll
+from scenewright.cli.serve import serve
 from scenewright.cli.texture import texture
 from scenewright.cli.train import train
 
@@ -46,6 +47,7 @@ app.command()(reconstruct)
 app.command()(render)
 app.command()(replay)
 app.command()(reroll)
+app.command()(serve)
 app.command()(texture)
 app.command()(train)
 

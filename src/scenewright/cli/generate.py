@@ -28,7 +28,7 @@ from scenewright.cli.options import (
 )
 from scenewright.cli.warned import keep_repeated_warnings_quiet
 from scenewright.errors import InputError
-from scenewright.systems.registry import DEFAULT_SYSTEM, find_system, usable_systems
+from scenewright.systems.registry import DEFAULT_SYSTEM, usable_systems
 
 if TYPE_CHECKING:
     from scenewright.runs.generate import Reroll
@@ -148,7 +148,7 @@ def generate(
     }
     if capture and len(images) != 1:
         raise InputError(f"--capture reads one folder of photographs or one video, got {len(images)} files.")
-    from scenewright.runs.choices import chosen_settings, is_panorama, panorama_system, reads_capture
+    from scenewright.runs.choices import chosen_settings, is_panorama, pairs_of_views, panorama_system, reads_capture
 
     if len(images) == 1 and (capture or reads_capture(images[0])):
         _refuse(of_photographs, f"'{images[0]}' is a capture, photographs of one place")
@@ -198,7 +198,7 @@ def generate(
         distances = choose_depth(depth, depth_model)
     else:
         _refuse({**of_panoramas, "--camera-height": camera_height}, "The picture is no panorama")
-        pairs = [("", ())] if folder is not None else _pairs_of_views(images, list(masks or ()), system)
+        pairs = [("", ())] if folder is not None else pairs_of_views(images, list(masks or ()), system)
     precision: Any = None if dtype == "auto" else str(choose_dtype(dtype, torch_device)).removeprefix("torch.")
     settings = GenerateSettings(
         image=pairs[0][0],
@@ -304,31 +304,6 @@ def _refuse(options: dict[str, Any], reason: str) -> None:
     for name, value in options.items():
         if value is not None:
             raise InputError(f"{reason}, so {name} would change nothing; leave it out.")
-
-
-def _pairs_of_views(images: list[Path], masks: list[str], system: str) -> list[tuple[str, tuple[str, ...]]]:
-    """Each picture with its masks; all masks belong to the picture where there is one only."""
-    if not masks:
-        raise InputError(
-            "Expected a photograph and its masks: scenewright generate PHOTO --masks MASKS (or --masks auto)."
-        )
-    pictures = [str(path.absolute()) for path in images]
-    paths = [item if item == "auto" else str(Path(item).absolute()) for item in masks]
-    if len(pictures) == 1:
-        return [(pictures[0], tuple(paths))]
-    if find_system(system).max_views is not None:
-        raise InputError(
-            f"{system} makes a scene from one picture, but got {len(pictures)}; "
-            "give one, or add --system scenegen, which takes several of the same objects."
-        )
-    if "auto" in paths:
-        raise InputError("Masks found automatically have no names that agree between pictures; give --masks for each.")
-    if len(paths) != len(pictures):
-        raise InputError(
-            f"Expected one --masks for each of the {len(pictures)} pictures, in their order, got {len(paths)}; "
-            "a folder of masks counts as one."
-        )
-    return [(picture, (path,)) for picture, path in zip(pictures, paths, strict=True)]
 
 
 def _checked_folder(

@@ -1,5 +1,6 @@
 """Choices that a user left open, made before a run: the kind of picture, the weights, and what would change nothing."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from scenewright.systems.genrecon.registration import is_video
 from scenewright.systems.loading import choose_weights, refuse_ignored, refuse_uncleared_choice
 from scenewright.systems.registry import DEFAULT_SYSTEM, find_system, usable_systems
 
-__all__ = ["chosen_settings", "is_panorama", "panorama_system", "reads_capture"]
+__all__ = ["chosen_settings", "is_panorama", "pairs_of_views", "panorama_system", "reads_capture"]
 
 # Settings that some systems have no use for; see `spec.Setting`.
 _NOT_FOR_ALL = (
@@ -64,6 +65,35 @@ def panorama_system(system: str) -> str:
     if system != DEFAULT_SYSTEM or not readers:
         raise InputError(f"{system} reads no panorama; use --system {' or '.join(readers)}, or give --masks.")
     return readers[0]
+
+
+def pairs_of_views(images: Sequence[Path], masks: Sequence[str], system: str) -> list[tuple[str, tuple[str, ...]]]:
+    """Each picture with its masks; all masks belong to the picture where there is one only.
+
+    Raises:
+        InputError: there are no masks, or their number does not fit, or the system takes one picture.
+    """
+    if not masks:
+        raise InputError(
+            "Expected a photograph and its masks: scenewright generate PHOTO --masks MASKS (or --masks auto)."
+        )
+    pictures = [str(path.absolute()) for path in images]
+    paths = [item if item == "auto" else str(Path(item).absolute()) for item in masks]
+    if len(pictures) == 1:
+        return [(pictures[0], tuple(paths))]
+    if find_system(system).max_views is not None:
+        raise InputError(
+            f"{system} makes a scene from one picture, but got {len(pictures)}; "
+            "give one, or add --system scenegen, which takes several of the same objects."
+        )
+    if "auto" in paths:
+        raise InputError("Masks found automatically have no names that agree between pictures; give --masks for each.")
+    if len(paths) != len(pictures):
+        raise InputError(
+            f"Expected one --masks for each of the {len(pictures)} pictures, in their order, got {len(paths)}; "
+            "a folder of masks counts as one."
+        )
+    return [(picture, (path,)) for picture, path in zip(pictures, paths, strict=True)]
 
 
 def reads_capture(path: Path) -> bool:

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, assert_never
 
+import torch
 from annotated_types import Ge, Le, MinLen
 from pydantic import Field
 
@@ -241,7 +242,9 @@ def job_key(job: Job) -> str:
         for name in _IRRELEVANT:
             place.pop(name, None)
         if place.get("device") is not None:
-            place["device"] = choose_device(place["device"]).type
+            # The device itself may be on another machine.
+            name = place["device"]
+            place["device"] = choose_device(name).type if name == "auto" else torch.device(name).type
     if isinstance(job, RerollJob | EditJob) and (manifest := Path(job.scene).with_suffix(".json")).is_file():
         content["manifest"] = _fingerprint(str(manifest))
     return key_of(version=__version__, **_plain(content))
