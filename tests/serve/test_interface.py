@@ -1,13 +1,14 @@
 """The interface asked by its own schema: whatever is sent that way, the service answers, and as the schema says.
 
-A longer run: uv run pytest -n 0 tests/serve/test_interface.py --hypothesis-profile=long
+A longer run against a server that is up:
+
+    uv run schemathesis run http://127.0.0.1:8000/openapi.json --checks not_a_server_error -n 300
 """
 
-from collections.abc import Iterator
+from pathlib import Path
 
-import pytest
 import schemathesis
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import (
     content_type_conformance,
     not_a_server_error,
@@ -18,23 +19,19 @@ from schemathesis.checks import (
 from tests.serve.server import TOKENS, Server
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-settings.register_profile("long", max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
-settings.register_profile("short", max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+BEARER = {"Authorization": f"Bearer {TOKENS['ann']}"}
 
 
-@pytest.fixture(scope="module")
-def interface(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
-    with Server(tmp_path_factory.mktemp("interface")) as server:
-        yield schemathesis.openapi.from_url(f"{server.address}/openapi.json", headers=bearer())
+def test_every_answer_is_one_of_the_interface(tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
+        interface = schemathesis.openapi.from_url(f"{server.address}/openapi.json", headers=BEARER)
+        operations = [result.ok() for result in interface.get_all_operations()]
+        assert len(operations) >= 15
+        for operation in operations:
 
+            @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+            @given(case=operation.as_strategy())
+            def answers(case: schemathesis.Case) -> None:
+                case.call_and_validate(headers=BEARER, checks=CHECKS, timeout=120)
 
-def bearer() -> dict[str, str]:
-    return {"Authorization": f"Bearer {TOKENS['ann']}"}
-
-
-schema = schemathesis.pytest.from_fixture("interface")
-
-
-@schema.parametrize()
-def test_every_answer_is_one_of_the_interface(case: schemathesis.Case) -> None:
-    case.call_and_validate(headers=bearer(), checks=CHECKS, timeout=120)
+            answers()

@@ -121,6 +121,7 @@ def _app(service: Service, metrics: Metrics) -> FastAPI:
 
     app = FastAPIOffline(
         redoc_url=None,
+        redirect_slashes=False,  # it would send clients to the host that they name
         title="Scenewright",
         version=__version__,
         description="Pictures of a place in, 3D scenes of separate objects out.",
@@ -278,7 +279,7 @@ def _add_results(app: FastAPI, service: Service) -> None:
 
 def _add_facts(app: FastAPI, service: Service, metrics: Metrics) -> None:
     @app.get("/health", responses={503: {"model": Health}})
-    def health(response: Response) -> Health:
+    async def health(response: Response) -> Health:
         """Whether all workers run; needs no token."""
         alive = service.supervisor.num_alive
         is_well = service.supervisor.is_alive() and alive == service.num_workers

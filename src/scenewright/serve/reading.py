@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from scenewright.errors import InputError, ScenewrightError, is_out_of_memory
+from scenewright.serve.job_queue import QueueFullError
 from scenewright.serve.limits import Limits
 from scenewright.serve.requests import CaptureRequest, EditRequest, ExportRequest, GenerateRequest, RerollRequest
 
@@ -26,6 +27,8 @@ logger = logging.getLogger(__name__)
 Request = GenerateRequest | CaptureRequest | RerollRequest | EditRequest | ExportRequest
 TOO_MUCH = "The files take more memory or time to read than is allowed; send smaller ones."
 _AT_ONCE = 2
+# Requests that wait for their turn each keep a thread of the server from other work.
+_MOST_WAITING = 24
 # Of wall time for each second of processor time.
 _PATIENCE = 4
 _OPEN_FILES = 256
@@ -65,7 +68,7 @@ class Reader:
 
     def __init__(self, limits: Limits, device: str, *, offline: bool = True) -> None:
         self._limits, self._device, self._offline = limits, device, offline
-        self._slots = threading.Semaphore(_AT_ONCE)
+        self._room, self._slots = threading.Semaphore(_MOST_WAITING), threading.Semaphore(_AT_ONCE)
         self._context: Any = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
         self._context.set_forkserver_preload(["scenewright.serve.preparing"])
 
@@ -74,8 +77,14 @@ class Reader:
 
         Raises:
             InputError: they cannot be used, or take more than the limits allow.
+            QueueFullError: too many requests wait to be read.
         """
-        found: Accepted = self._asked("prepared", submission, self._limits, self._device, self._offline)
+        if not self._room.acquire(blocking=False):
+            raise QueueFullError("Too many uploads wait to be read; send it again later.")
+        try:
+            found: Accepted = self._asked("prepared", submission, self._limits, self._device, self._offline)
+        finally:
+            self._room.release()
         return found
 
     def catalogue(self) -> Catalogue:

@@ -63,6 +63,7 @@ def _listener(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        listener.listen()  # who asks before the server is up waits
     except OSError as error:
         raise InputError(f"Cannot listen on {host}:{port}: {error.strerror or error}.") from error
     return listener
