@@ -1,5 +1,6 @@
-"""Scenes for a program, read back with trimesh, usd-core, MuJoCo, yourdfpy and, where it is, Blender."""
+"""Scenes for a program, read back with trimesh, usd-core, MuJoCo, yourdfpy and, where it is, Blender or Chromium."""
 
+import io
 import json
 import shutil
 import subprocess
@@ -14,13 +15,16 @@ import pytest
 import torch
 import trimesh
 import yourdfpy
+from PIL import Image
 from pxr import Usd, UsdGeom
+from scripts.open_in_browser import UnavailableError, open_in_browser
 
 from scenewright.errors import InputError
 from scenewright.geometry.frames import YUP_FROM_ZUP
 from scenewright.io.conversion import convert
 from scenewright.io.glb import load_glb, save_glb
 from scenewright.io.programs import PROGRAMS, program_named
+from scenewright.runs.export import export
 from scenewright.types import Scene
 from tests.io.test_rigid_bodies import room
 
@@ -133,3 +137,31 @@ def test_blender_puts_objects_where_they_stand(source: Path, tmp_path: Path, suf
         words = [f"{word}_part_0" for word in ("table", "object_1_x", "object_1_x_1", "carpet", "lamp")]
     for word, item in zip(words, load_glb(source).objects, strict=True):
         np.testing.assert_allclose(bounds[word], item.world_bounds().numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("library", ["three", "model-viewer"])
+def test_a_page_shows_what_stands_in_the_scene(source: Path, tmp_path: Path, library: str) -> None:
+    """The file for three.js, and one of the web profile: packed by meshoptimizer, with WebP."""
+    plain = convert(source, tmp_path / "plain.glb", program="three")
+    export(source, packed := tmp_path / "packed.glb", profile="web", program="three", report=lambda line: None)
+    try:
+        pages = open_in_browser(library, [plain, packed])
+    except UnavailableError as error:
+        pytest.skip(str(error))
+    for path, seen in zip([plain, packed], pages, strict=True):
+        # A page that is slow to draw only warns.
+        assert [line for line in seen.complaints if library == "three" or line.startswith("error")] == []
+        objects = load_glb(path).objects
+        corners = [item.world_bounds().double() @ YUP_FROM_ZUP[:3, :3].T for item in objects]
+        boxes = {item.name: [c.amin(0).tolist(), c.amax(0).tolist()] for item, c in zip(objects, corners, strict=True)}
+        if library == "model-viewer":
+            low, high = (torch.tensor(list(boxes.values()))[:, end] for end in (0, 1))
+            boxes = {"scene": [low.amin(0).tolist(), high.amax(0).tolist()]}
+        assert seen.boxes.keys() == boxes.keys()
+        for name, box in boxes.items():
+            np.testing.assert_allclose(seen.boxes[name], box, atol=1e-5)
+        assert seen.picture is not None
+        with Image.open(io.BytesIO(seen.picture)) as image:
+            pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
+        assert (pixels != pixels[0]).any(1).mean() > 0.02
+        assert len(np.unique(pixels, axis=0)) > 50
