@@ -58,8 +58,9 @@ class PBRMaterial:
 
     Factors are linear; `base_color_texture` (RGB or RGBA) and `emissive_texture` are sRGB encoded, the other textures
     are linear data. `metallic_roughness_texture` keeps roughness in channel 1 and metallic in channel 2 (channel 0
-    unused). `normal_texture` is tangent space, +Y up. A texture multiplies its factor. `wrap` says how all textures
-    continue outside [0, 1], along u and v.
+    unused). `normal_texture` is tangent space, +Y up. `occlusion_texture` is the share of light from all around that
+    reaches a point; our own renderer finds that out itself. A texture multiplies its factor. `wrap` says how all
+    textures continue outside [0, 1], along u and v.
     """
 
     base_color_factor: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
@@ -70,6 +71,7 @@ class PBRMaterial:
     metallic_roughness_texture: UInt8[Tensor, "height2 width2 3"] | None = None
     normal_texture: UInt8[Tensor, "height3 width3 3"] | None = None
     emissive_texture: UInt8[Tensor, "height4 width4 3"] | None = None
+    occlusion_texture: UInt8[Tensor, "height5 width5 1"] | None = None
     wrap: tuple[Wrap, Wrap] = ("repeat", "repeat")
     alpha_mode: Literal["OPAQUE", "MASK", "BLEND"] = "OPAQUE"
     alpha_cutoff: float = 0.5
@@ -78,8 +80,9 @@ class PBRMaterial:
 
     @property
     def textures(self) -> tuple[UInt8[Tensor, "_ _ _"] | None, ...]:
-        """Base colour, metallic and roughness, normals, emission."""
-        return self.base_color_texture, self.metallic_roughness_texture, self.normal_texture, self.emissive_texture
+        """Base colour, metallic and roughness, normals, emission, occlusion."""
+        drawn = (self.base_color_texture, self.metallic_roughness_texture, self.normal_texture, self.emissive_texture)
+        return *drawn, self.occlusion_texture
 
 
 @dataclass(frozen=True)

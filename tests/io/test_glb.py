@@ -437,3 +437,31 @@ def test_fuzzed_structure_only_raises_input_errors(data):
     body = struct.pack("<II", len(text), 0x4E4F534A) + text + binary
     with contextlib.suppress(InputError):
         parse_glb(struct.pack("<III", 0x46546C67, 2, 12 + len(body)) + body)
+
+
+@pytest.mark.parametrize("side", [4, 8])
+def test_occlusion_shares_the_picture_of_roughness_and_metal_where_both_are_of_one_size(tmp_path, side):
+    material = PBRMaterial(
+        metallic_roughness_texture=picture(4, 4, 3), occlusion_texture=picture(side, side, 1, seed=1)
+    )
+    scene = Scene((SceneObject("a", (tetrahedron(uv=torch.rand(4, 2), material=material),)),))
+    path = save_glb(scene, tmp_path / "scene.glb")
+    assert len(document_of(path.read_bytes())["images"]) == (1 if side == 4 else 2)
+    (part,) = load_glb(path).objects[0].parts
+    assert torch.equal(part.material.occlusion_texture, material.occlusion_texture)
+    kept = part.material.metallic_roughness_texture
+    assert torch.equal(kept[..., 1:], material.metallic_roughness_texture[..., 1:])
+
+
+def test_the_strength_of_occlusion_is_in_its_texture(tmp_path):
+    material = PBRMaterial(occlusion_texture=torch.tensor([[[0], [100]]], dtype=torch.uint8))
+    scene = Scene((SceneObject("a", (tetrahedron(uv=torch.rand(4, 2), material=material),)),))
+    content = glb_bytes(scene)
+    document = document_of(content)
+    binary = content[28 + struct.unpack_from("<I", content, 12)[0] :]
+    document["materials"][0]["occlusionTexture"]["strength"] = 0.5
+    document["buffers"][0]["uri"] = "data:application/octet-stream;base64," + base64.b64encode(binary).decode()
+    path = tmp_path / "scene.gltf"
+    path.write_bytes(gltf(document))
+    (part,) = load_glb(path).objects[0].parts
+    assert part.material.occlusion_texture.tolist() == [[[128], [178]]]

@@ -45,6 +45,9 @@ def complaints(stage: Usd.Stage) -> list[str]:
     return [f"{error.GetName()}: {error.GetMessage()}" for error in found]
 
 
+_MAPS = ("normal", "roughness", "metallic", "occlusion")
+
+
 def test_normal_and_finish_maps_are_read_as_the_specification_asks(tmp_path: Path) -> None:
     pixels = picture(4, 4, 3)
     material = PBRMaterial(
@@ -54,17 +57,19 @@ def test_normal_and_finish_maps_are_read_as_the_specification_asks(tmp_path: Pat
         normal_texture=pixels,
         metallic_roughness_texture=pixels,
         emissive_texture=pixels,
+        occlusion_texture=picture(4, 4, 1),
         wrap=("clamp", "mirror"),
     )
     mesh = box(1.0, 1.0, 1.0, uv=torch.zeros(8, 2), material=material)
     stage = Usd.Stage.Open(str(save_scene(Scene((SceneObject("a", (mesh,)),), is_metric=True), tmp_path / "a.usda")))
     assert complaints(stage) == []
     surface = UsdShade.Shader.Get(stage, "/world/a/material_0/surface")
-    sources = {name: surface.GetInput(name).GetConnectedSources()[0][0] for name in ("normal", "roughness", "metallic")}
+    sources = {name: surface.GetInput(name).GetConnectedSources()[0][0] for name in _MAPS}
     assert {name: source.sourceName for name, source in sources.items()} == {
         "normal": "rgb",
         "roughness": "g",
         "metallic": "b",
+        "occlusion": "r",
     }
     normal = UsdShade.Shader.Get(stage, "/world/a/material_0/normal")
     assert tuple(normal.GetInput("scale").Get()) == (2, 2, 2, 1)

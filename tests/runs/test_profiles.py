@@ -19,6 +19,7 @@ from scenewright.metrics.mesh_quality import mesh_quality
 from scenewright.runs.export import export
 from scenewright.runs.profiles import PROFILES, Profile, profile_named, profiled, quality_of, writer_for
 from scenewright.types import Mesh, PBRMaterial, Scene, SceneObject
+from tests.geometry.mesh.test_occlusion import corner
 from tests.geometry.shapes import from_trimesh
 from tests.io.scenes import picture
 from tests.io.test_rigid_bodies import box
@@ -82,6 +83,24 @@ def test_packed_files_read_back_as_they_were(tmp_path: Path, options: GltfOption
     assert torch.equal(one.material.normal_texture, two.material.normal_texture)
     difference = one.material.base_color_texture.float() - two.material.base_color_texture.float()
     assert difference.abs().mean() < (1e-6 if options.textures == "png" else 4)
+
+
+def test_game_assets_get_an_occlusion_map_and_tiled_textures_none() -> None:
+    """A corner of two walls with an atlas, and the same with a texture that repeats."""
+    look = PBRMaterial(base_color_texture=torch.full((32, 32, 3), 200, dtype=torch.uint8))
+    atlas = replace(corner(), material=replace(look, metallic_roughness_texture=picture(16, 16, 3)))
+    tiled = replace(corner(), uv=3 * corner().uv, material=look)
+    scene = Scene((SceneObject("atlas", (atlas,)), SceneObject("tiled", (tiled,))))
+    for name, is_made in (("game", True), ("film", True), ("web", False), ("sim", False)):
+        made, other = (
+            item.parts[0].material.occlusion_texture for item in profiled(scene, profile_named(name)).objects
+        )
+        assert other is None
+        assert (made is not None) == is_made
+        if made is not None:
+            assert made.shape == (16, 16, 1)  # as roughness and metal, so that one picture holds them all
+            assert made[:, 0].float().mean() < 200
+            assert made[:, 5].float().mean() == 255
 
 
 def test_cut_outs_stay_exact_where_jpeg_is_asked_for(tmp_path: Path) -> None:

@@ -328,8 +328,9 @@ class _Writer:
             (surface, "metallicRoughnessTexture"),
             (described, "normalTexture"),
             (described, "emissiveTexture"),
+            (described, "occlusionTexture"),
         )
-        for (table, key), pixels in zip(slots, material.textures, strict=True):
+        for (table, key), pixels in zip(slots, _packed_textures(material), strict=True):
             if has_uv and pixels is not None:
                 is_exact = key == "normalTexture" or (key == "baseColorTexture" and material.alpha_mode != "OPAQUE")
                 table[key] = {"index": self._texture(pixels, material.wrap, is_exact=is_exact)}
@@ -379,6 +380,18 @@ class _Writer:
         if sampler not in self._samplers:
             self._samplers.append(sampler)
         return self._samplers.index(sampler)
+
+
+def _packed_textures(material: PBRMaterial) -> tuple[Tensor | None, ...]:
+    """The material's textures; occlusion goes into the free channel of a picture of its size (an "ORM" picture)."""
+    *others, occlusion = material.textures
+    finish = material.metallic_roughness_texture
+    if occlusion is None:
+        return material.textures
+    if finish is None or finish.shape[:2] != occlusion.shape[:2]:
+        return *others, occlusion.expand(-1, -1, 3)
+    packed = torch.cat([occlusion, finish[..., 1:]], 2)
+    return others[0], packed, *others[2:], packed
 
 
 def _unit(normals: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:

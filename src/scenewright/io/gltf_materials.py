@@ -40,8 +40,7 @@ _WRAPS = {number: wrap for wrap, number in WRAP_MODES.items()}
 _SOURCES = ("EXT_texture_webp", "EXT_texture_avif", "KHR_texture_basisu")
 _SPECULAR = "KHR_materials_pbrSpecularGlossiness"
 
-_Slot = Literal["base_color", "metallic_roughness", "normal", "emissive"]
-_MODE: dict[_Slot, str | None] = {"base_color": None, "metallic_roughness": "RGB", "normal": "RGB", "emissive": "RGB"}
+_Slot = Literal["base_color", "metallic_roughness", "normal", "emissive", "occlusion"]
 
 
 @dataclass(frozen=True)
@@ -128,6 +127,7 @@ class MaterialReader:
             "metallic_roughness": surface.get("metallicRoughnessTexture"),
             "normal": described.get("normalTexture"),
             "emissive": described.get("emissiveTexture"),
+            "occlusion": described.get("occlusionTexture"),
         }
         if _SPECULAR in extensions and not surface:
             glossy = table(extensions[_SPECULAR])
@@ -160,7 +160,13 @@ class MaterialReader:
         )
         if not any(glow):
             slots["emissive"] = None
-        textures = {slot: self._texture(table(info), _MODE[slot]) for slot, info in slots.items() if info is not None}
+        textures = {
+            slot: self._texture(table(info), None if slot == "base_color" else "RGB")
+            for slot, info in slots.items()
+            if info is not None
+        }
+        if "occlusion" in textures:
+            textures["occlusion"] = _occlusion(textures["occlusion"], table(slots["occlusion"]))
         if len({texture.wrap for texture in textures.values()}) > 1:
             logger.warning("Textures of material %s continue in different ways; all follow the first.", index)
         self._sources[index] = _Source(plain, textures)
@@ -205,6 +211,15 @@ class MaterialReader:
         return self._read_uri(uri)
 
 
+def _occlusion(texture: _Texture, info: Mapping[str, Any]) -> _Texture:
+    """The red channel alone, weakened as its `strength` says."""
+    (strength,) = numbers([info.get("strength", 1)], 1, "an occlusion texture's strength")
+    red = texture.pixels[..., :1]
+    if strength != 1:
+        red = (255 + strength * (red.float() - 255)).round().clamp(0, 255).byte()
+    return replace(texture, pixels=red.contiguous())
+
+
 def _moved(transform: Mapping[str, Any], number: int) -> _Coordinates:
     """Scaled, then turned counter-clockwise as one sees it (v points down), then shifted (KHR_texture_transform)."""
     scale_u, scale_v = numbers(transform.get("scale", [1, 1]), 2, "a texture's scale")
@@ -246,7 +261,8 @@ def _without(source: _Source, slots: set[_Slot], name: str) -> PBRMaterial:
     """The material without these textures: what they say on average goes into its factors."""
     material = source.plain
     for slot in sorted(slots):
-        logger.warning("Material %s: its %s texture has other coordinates than the mesh; its mean is used.", name, slot)
+        rest = "it is left out" if slot in ("normal", "occlusion") else "its mean is used"
+        logger.warning("Material %s: its %s texture has other coordinates than the mesh; %s.", name, slot, rest)
         mean = source.textures[slot].pixels.reshape(-1, source.textures[slot].pixels.shape[-1]).double() / 255
         if slot == "metallic_roughness":
             _, rough, metal = mean.mean(0).tolist()
@@ -255,7 +271,7 @@ def _without(source: _Source, slots: set[_Slot], name: str) -> PBRMaterial:
                 metallic_factor=material.metallic_factor * metal,
                 roughness_factor=material.roughness_factor * rough,
             )
-        elif slot != "normal":
+        elif slot not in ("normal", "occlusion"):
             light = [*linear_from_srgb(mean[:, :3]).mean(0).tolist(), *mean[:, 3:].mean(0).tolist(), 1.0]
             if slot == "base_color":
                 red, green, blue, alpha = (a * b for a, b in zip(material.base_color_factor, light, strict=False))

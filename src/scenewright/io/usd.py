@@ -241,6 +241,10 @@ def _define_material(stage: Any, path: str, visual: BodyMesh, file: Path) -> tup
         bumps.CreateInput("bias", Sdf.ValueTypeNames.Float4).Set(Gf.Vec4f(-1, -1, -1, 0))
         normal = shader.CreateInput("normal", Sdf.ValueTypeNames.Normal3f)
         normal.ConnectToSource(bumps.CreateOutput("rgb", Sdf.ValueTypeNames.Float3))
+    shade = None if look.occlusion_texture is None else look.occlusion_texture.expand(-1, -1, 3)
+    if (shaded := reader("occlusion", shade, (1.0, 1.0, 1.0, 1.0), "raw")) is not None:
+        occlusion = shader.CreateInput("occlusion", floats)
+        occlusion.ConnectToSource(shaded.CreateOutput("r", floats))
     glow = reader("emissive", look.emissive_texture, (*look.emissive_factor, 1.0), "sRGB")
     if glow is not None:
         emission.ConnectToSource(glow.CreateOutput("rgb", Sdf.ValueTypeNames.Float3))

@@ -195,6 +195,10 @@ def _pack_parts(parts: Sequence[Mesh], rows: Sequence[int], bank: MaterialBank) 
     return TriangleScene(**{name: torch.cat(columns[name]) for name in _ARRAYS}, bank=bank)
 
 
+# Lights darken corners themselves, so that occlusion, the last of a material's textures, is not drawn.
+_DRAWN_TEXTURES = 4
+
+
 def _pack_materials(materials: Sequence[PBRMaterial | None]) -> tuple[MaterialBank, list[int]]:
     """The bank of distinct materials (by identity) and the row of each given material."""
     row_of: dict[int, int] = {}
@@ -225,7 +229,7 @@ def _pack_materials(materials: Sequence[PBRMaterial | None]) -> tuple[MaterialBa
             row_of[id(material)] = len(factors)
             shading = (material.metallic_factor, material.roughness_factor, *material.emissive_factor)
             factors.append((*material.base_color_factor, *shading, material.alpha_cutoff))
-            rows_of_images = (texture_row(image, material.wrap) for image in material.textures)
+            rows_of_images = (texture_row(image, material.wrap) for image in material.textures[:_DRAWN_TEXTURES])
             kinds.append((ALPHA_MODES[material.alpha_mode], *rows_of_images))
         rows.append(row_of[id(material)])
     bank = MaterialBank(

@@ -25,6 +25,8 @@ from scenewright.errors import InputError
 from scenewright.geometry.mesh.finish import bake_material, clean_surface, reduce_surface
 from scenewright.geometry.mesh.finish_options import FinishOptions
 from scenewright.geometry.mesh.normal_map import smooth_vertex_normals
+from scenewright.geometry.mesh.occlusion import bake_occlusion
+from scenewright.geometry.mesh.triangle_tree import TriangleTree
 from scenewright.geometry.mesh.uv import unwrap
 from scenewright.io.atomic import write_bytes
 from scenewright.io.glb import save_glb
@@ -49,6 +51,7 @@ class Profile:
         packed: vertices of GLB packed by meshoptimizer, where the extra `gltf` is there.
         lods: faces of coarser versions, as shares of the object's own.
         blends: whether see-through materials may blend; otherwise they are cut out at one half, which needs no sorting.
+        occlusion: whether textured objects get an occlusion map of how they shade themselves.
         closed: whether every object must be watertight.
         max_bytes: of the file.
     """
@@ -60,18 +63,23 @@ class Profile:
     packed: bool = False
     lods: tuple[float, ...] = ()
     blends: bool = True
+    occlusion: bool = False
     closed: bool = False
     max_bytes: int | None = None
 
 
 PROFILES = (
     Profile("web", 20_000, 1024, "webp", packed=True, max_bytes=10_000_000),
-    Profile("game", 30_000, 2048, "jpeg", lods=(0.5, 0.25), blends=False),
-    Profile("film", 200_000, 4096, "png"),
+    Profile("game", 30_000, 2048, "jpeg", lods=(0.5, 0.25), blends=False, occlusion=True),
+    Profile("film", 200_000, 4096, "png", occlusion=True),
     Profile("sim", 10_000, 512, "jpeg", blends=False, closed=True),
 )
 # Below this a coarser version saves nothing that matters.
 _MIN_LOD_FACES = 200
+# Light from all around changes slowly over a surface: more texels show nothing more.
+_OCCLUSION_SIDE = 512
+# Texels that two places share cannot say how open either is.
+_MAX_OVERLAP = 0.01
 
 
 def profile_named(name: str) -> Profile:
@@ -105,7 +113,7 @@ def profiled(scene: Scene, profile: Profile, *, progress: Progress = SILENT) -> 
         parts = item.parts
         if sum(len(part.faces) for part in parts) > profile.max_faces:
             parts = (_reduced(item, profile.max_faces, profile.max_texture),)
-        objects.append(replace(item, parts=tuple(_within(part, profile) for part in parts)))
+        objects.append(replace(item, parts=_finished(parts, profile)))
         advance(number, len(scene.objects))
     return replace(scene, objects=tuple(objects))
 
@@ -184,20 +192,51 @@ def _lods(item: SceneObject, profile: Profile) -> tuple[tuple[Mesh, ...], ...]:
     budgets = [int(share * faces) for share in profile.lods if share * faces >= _MIN_LOD_FACES]
     sizes = [profile.max_texture >> number for number in range(1, len(budgets) + 1)]
     made = (_reduced(item, budget, size) for budget, size in zip(budgets, sizes, strict=True))
-    return tuple((_within(mesh, profile),) for mesh in made)
+    return tuple(_finished((mesh,), profile) for mesh in made)
+
+
+def _finished(parts: tuple[Mesh, ...], profile: Profile) -> tuple[Mesh, ...]:
+    parts = tuple(_within(part, profile) for part in parts)
+    if not profile.occlusion or not any(len(part.faces) for part in parts):
+        return parts
+    tree = TriangleTree(merged_mesh([Mesh(part.vertices, part.faces) for part in parts]))
+    return tuple(_with_occlusion(part, tree) for part in parts)
+
+
+def _with_occlusion(part: Mesh, tree: TriangleTree) -> Mesh:
+    """The part with a map of how the whole object shades it; as it is without a texture, or where that is tiled."""
+    look = part.material
+    sides = [max(pixels.shape[:2]) for pixels in look.textures if pixels is not None] if look is not None else []
+    if look is None or not sides or look.occlusion_texture is not None or not _is_atlas(part):
+        return part
+    size = min(_OCCLUSION_SIDE, 1 << (max(sides) - 1).bit_length())
+    try:
+        shade = bake_occlusion(part, size, tree, double_sided=look.double_sided)
+    except InputError:  # no triangle covers a texel
+        return part
+    if (finish := look.metallic_roughness_texture) is not None:  # one picture holds both where they are of one size
+        shade = _resized(shade, finish.shape[0], finish.shape[1], Image.Resampling.BILINEAR)
+    return replace(part, material=replace(look, occlusion_texture=shade))
+
+
+def _is_atlas(part: Mesh) -> bool:
+    """Whether every texel belongs to one place of the surface."""
+    found = mesh_quality(part)
+    return bool(found.is_uv_in_range) and (found.uv_overlap or 0.0) <= _MAX_OVERLAP
 
 
 def _within(part: Mesh, profile: Profile) -> Mesh:
     look = part.material
     if look is None:
         return part
-    base, finish, normal, glow = (_shrunk(pixels, profile.max_texture) for pixels in look.textures)
+    base, finish, normal, glow, shade = (_shrunk(pixels, profile.max_texture) for pixels in look.textures)
     look = replace(
         look,
         base_color_texture=base,
         metallic_roughness_texture=finish,
         normal_texture=normal,
         emissive_texture=glow,
+        occlusion_texture=shade,
     )
     if look.alpha_mode == "BLEND" and not profile.blends:
         look = replace(look, alpha_mode="MASK", alpha_cutoff=0.5)
@@ -210,9 +249,16 @@ def _shrunk(
     if pixels is None or max(pixels.shape[:2]) <= side:
         return pixels
     factor = side / max(pixels.shape[:2])
-    size = max(1, round(pixels.shape[1] * factor)), max(1, round(pixels.shape[0] * factor))
-    image = Image.fromarray(np.ascontiguousarray(pixels.cpu().numpy())).resize(size, Image.Resampling.BOX)
-    return torch.from_numpy(np.asarray(image).copy())
+    height, width = (max(1, round(factor * length)) for length in pixels.shape[:2])
+    return _resized(pixels, height, width, Image.Resampling.BOX)
+
+
+def _resized(
+    pixels: UInt8[Tensor, "height width channels"], height: int, width: int, resampling: Image.Resampling
+) -> UInt8[Tensor, "height2 width2 channels"]:
+    array = np.ascontiguousarray(pixels.cpu().numpy())
+    image = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array).resize((width, height), resampling)
+    return torch.from_numpy(np.asarray(image).copy()).reshape(height, width, array.shape[2])
 
 
 def _quality(item: SceneObject, profile: Profile) -> MeshQuality:
