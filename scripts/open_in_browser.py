@@ -64,7 +64,7 @@ class Seen:
     picture: bytes | None
 
 
-def open_in_browser(library: str, files: Sequence[Path], *, seconds_per_file: float = 60.0) -> list[Seen]:
+def open_in_browser(library: str, files: Sequence[Path], *, seconds_per_file: float = 300.0) -> list[Seen]:
     """Opens files of distinct names one after the other in one page of `library` (three, model-viewer).
 
     Raises:

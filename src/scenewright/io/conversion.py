@@ -47,7 +47,7 @@ def convert(
         colliders: of files for simulators: hull, decomposition, box or none.
         welded: no object of such a file moves.
         program: writes it as this program reads it best (`io.programs`): front, unit and names.
-        change: of the scene after it was read: settling, profiles.
+        change: of the scene as its program wants it: profiles, settling.
         writer: writes the file, in place of its format's own writer.
         report: receives a sentence on every object of such a file: material, mass, colliders and their error.
         progress: receives the stage of a conversion from meshes to O-Voxel, or of colliders.
@@ -64,10 +64,10 @@ def convert(
         return save_ovoxel(load_ovoxel(source), target, options)
     chosen = None if program is None else program_named(program)
     scene = read.read(source)
-    if change is not None:
-        scene = change(scene)
     if chosen is not None:
         scene = chosen.prepared(scene, target)
+    if change is not None:
+        scene = change(scene)
     write = writable(target, scene)
     if "physics" in write.holds:
         scene, notes = with_physics(scene, kind, welded=welded, progress=progress)

@@ -98,9 +98,9 @@ def with_physics(
 
 def _with_physics(item: SceneObject, kind: ColliderKind, welded: bool) -> tuple[SceneObject, str]:
     linear, _, _ = split_placement(item)
-    mesh = _used(merged_mesh([_bent(part, linear) for part in item.parts]))
+    own_mesh, mesh = (_used(merged_mesh(parts)) for parts in (item.parts, [_bent(part, linear) for part in item.parts]))
     walls = slabs(mesh) if item.role == "shell" and kind != "none" else None
-    colliders = make_colliders(mesh, "none" if walls else kind)
+    colliders = make_colliders(own_mesh, "none" if walls else kind, linear=linear)
     shapes = walls or colliders.shapes
     material = material_for(item.category, *(part.material.name for part in item.parts if part.material), item.name)
     mass = mass_properties(mesh)

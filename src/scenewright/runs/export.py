@@ -47,11 +47,12 @@ def export(
     made: dict[str, Any] = {}
 
     def change(scene: Scene) -> Scene:
-        if settle:
+        if chosen is not None:
+            scene = profiled(scene, chosen, progress=progress)
+        if settle:  # last, with the meshes and so the colliders of the file
             scene = settled(scene, colliders="hull" if colliders == "none" else collider_kind(colliders))
             facts["settle"] = scene.provenance["settle"]
         if chosen is not None:
-            scene = profiled(scene, chosen, progress=progress)
             made["writer"] = writer_for(scene, chosen, target)
         made["scene"] = scene
         return scene

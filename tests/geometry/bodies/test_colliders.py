@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from scenewright.geometry.bodies.colliders import MIN_THICKNESS_M, convex_hull, make_colliders, slabs
 from scenewright.geometry.bodies.mass import mass_properties
-from scenewright.types import Mesh, merged_mesh
+from scenewright.io.rigid_bodies import with_physics
+from scenewright.types import Mesh, Scene, SceneObject, merged_mesh
+from tests.io.scenes import placed
 from tests.io.test_rigid_bodies import box
 
 NONE = torch.zeros(0, 3, dtype=torch.long)
@@ -43,6 +47,25 @@ def test_a_decomposition_is_closer_than_the_hull() -> None:
     pieces = make_colliders(merged_mesh([box(1.0, 1.0, 0.1), *legs]), "decomposition", max_parts=8)
     assert 3 <= len(pieces.shapes) <= 8
     assert pieces.error_m < 0.1
+
+
+def test_an_object_has_the_same_pieces_wherever_it_stands_and_none_below_its_feet() -> None:
+    """A turn changes the last bits of a bent mesh, and with them where a decomposition cuts."""
+    legs = [Mesh(box(0.07, 0.9, 0.53).vertices + torch.tensor([x, 0.0, -0.5]), box(1, 1, 1).faces) for x in (-0.4, 0.4)]
+    table = SceneObject("table", (merged_mesh([box(1.0, 1.1, 0.1), *legs]),))
+    found = []
+    for yaw, scale in ((0.0, 1.0), (0.7, 1.0), (2.5, 1.0)):
+        item = replace(table, world_from_object=placed(yaw, [3.0, yaw, 0.5], scale))
+        (made,) = with_physics(Scene((item,)), "decomposition")[0].objects
+        found.append(made.physics.colliders)
+        low, high = table.world_bounds()
+        assert min(float(shape.vertices[:, 2].min()) for shape in made.physics.colliders) >= float(low[2]) - 1e-6
+        assert max(float(shape.vertices[:, 2].max()) for shape in made.physics.colliders) <= float(high[2]) + 1e-6
+    for others in found[1:]:
+        assert len(others) == len(found[0])
+        for mine, theirs in zip(found[0], others, strict=True):
+            one, two = (torch.cdist(a.vertices, b.vertices).amin(1) for a, b in ((mine, theirs), (theirs, mine)))
+            assert max(float(one.max()), float(two.max())) < 1e-6
 
 
 def test_walls_collide_one_by_one() -> None:

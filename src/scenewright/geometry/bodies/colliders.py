@@ -47,10 +47,16 @@ class Colliders:
     error_m: float | None
 
 
-def make_colliders(mesh: Mesh, kind: ColliderKind, *, max_parts: int = 32) -> Colliders:
+def make_colliders(
+    mesh: Mesh, kind: ColliderKind, *, linear: Float[np.ndarray, "3 3"] | None = None, max_parts: int = 32
+) -> Colliders:
     """The colliders of a mesh.
 
+    A decomposition is a matter of chance to the last bit of the mesh: a piece may end a voxel lower or higher. So that
+    an object has the same pieces wherever it stands, it is made of the mesh as it is, before `linear`.
+
     Args:
+        linear: bends the mesh before it collides: its scale, in metres; None leaves it.
         max_parts: most pieces of a decomposition.
 
     Raises:
@@ -59,13 +65,15 @@ def make_colliders(mesh: Mesh, kind: ColliderKind, *, max_parts: int = 32) -> Co
     """
     if kind == "none":
         return Colliders((), None)
+    bend = np.eye(3) if linear is None else linear
+    bent = _bent(mesh, bend)
     if kind == "box":
-        shapes = [_box(mesh)]
+        shapes = [_box(bent)]
     elif kind == "hull":
-        shapes = [convex_hull(mesh)]
+        shapes = [convex_hull(bent)]
     else:
-        shapes = _decomposition(mesh, max_parts)
-    return Colliders(tuple(shapes), hausdorff(mesh, shapes))
+        shapes = _decomposition(mesh, bent, bend, max_parts)
+    return Colliders(tuple(shapes), hausdorff(bent, shapes))
 
 
 def convex_hull(mesh: Mesh) -> Mesh:
@@ -190,14 +198,18 @@ def _box(mesh: Mesh) -> Mesh:
     return convex_hull(Mesh(torch.tensor(corners), torch.zeros(0, 3, dtype=torch.long)))
 
 
-def _decomposition(mesh: Mesh, max_parts: int) -> list[Mesh]:
+def _bent(mesh: Mesh, linear: Float[np.ndarray, "3 3"]) -> Mesh:
+    return Mesh(mesh.vertices.detach().cpu().double() @ torch.from_numpy(linear.T.copy()), mesh.faces.cpu())
+
+
+def _decomposition(mesh: Mesh, bent: Mesh, bend: Float[np.ndarray, "3 3"], max_parts: int) -> list[Mesh]:
     try:
         import vhacdx
     except ImportError as error:
         raise MissingExtraError("A convex decomposition", "sim") from error
-    whole = convex_hull(mesh)
-    size = float(np.linalg.norm(np.ptp(_points(mesh), axis=0)))
-    if hausdorff(mesh, [whole]) < _HULL_IS_ENOUGH * size:
+    whole = convex_hull(bent)
+    size = float(np.linalg.norm(np.ptp(_points(bent), axis=0)))
+    if hausdorff(bent, [whole]) < _HULL_IS_ENOUGH * size:
         return [whole]
     plain = simplify(Mesh(mesh.vertices.detach().cpu().double(), mesh.faces.cpu()), _DECOMPOSED_FACES)
     faces = np.insert(plain.faces.numpy(), 0, 3, axis=1)  # each begins with its number of corners
@@ -210,5 +222,11 @@ def _decomposition(mesh: Mesh, max_parts: int) -> list[Mesh]:
         asyncACD=False,  # the same pieces every time
     )
     none = torch.zeros(0, 3, dtype=torch.long)
-    shapes = [convex_hull(Mesh(torch.from_numpy(np.array(vertices)), none)) for vertices, _ in pieces if len(vertices)]
+    low, high = plain.vertices.numpy().min(0), plain.vertices.numpy().max(0)
+    shapes = []
+    for vertices, _ in pieces:
+        if len(vertices):
+            # A piece may stick out of the mesh by a voxel: an object does not stand on what is not there.
+            kept = np.clip(np.array(vertices), low, high)
+            shapes.append(convex_hull(_bent(Mesh(torch.from_numpy(kept), none), bend)))
     return shapes or [whole]

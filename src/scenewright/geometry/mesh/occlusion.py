@@ -110,7 +110,7 @@ def _enters(origin, inverse, low, high, node, reach):
 @njit(cache=True, parallel=True)
 @no_type_check
 def _free_rays(origins, normals, dome, corners, leaf_start, low, high, reach):
-    """How many directions of the dome round each normal meet no triangle within reach."""
+    """The number of directions of the dome round each normal that meet no triangle within reach."""
     first_leaf = len(leaf_start) - 2
     free = np.zeros(len(origins), dtype=np.int64)
     for row in prange(len(origins)):
