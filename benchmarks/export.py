@@ -2,6 +2,7 @@
 
     python -m benchmarks.export speed FURNITURE     a folder of .glb models, of which 12 are set up on a floor
     python -m benchmarks.export rest SCENE...       settles, exports to MJCF, simulates 5 s; prints a row per scene
+    python -m benchmarks.export profiles SCENE...   writes each scene in every profile; prints a row per profile
 
 Each format is written by a process of its own, so that peaks of memory are its own.
 """
@@ -20,6 +21,8 @@ from benchmarks.measure import machine
 from scenewright.io.glb import load_glb, save_glb
 from scenewright.io.rigid_bodies import with_physics
 from scenewright.io.scene_file import load_scene, save_scene
+from scenewright.metrics.mesh_quality import MeshQuality
+from scenewright.runs.profiles import PROFILES, profiled, quality_of, writer_for
 from scenewright.types import Scene, SceneObject
 
 _FORMATS = (".glb", ".xml", ".urdf", ".usdc", ".usdz")
@@ -93,6 +96,51 @@ def rest(paths: list[Path]) -> None:
     )
 
 
+def profiles(paths: list[Path]) -> None:
+    """Prints the numbers of all objects per profile, and every gate that does not hold."""
+    print(
+        "| profile | objects | faces: median, most | watertight | open edges | non-manifold edges | components |",
+        end="",
+    )
+    print(" UV coverage, overlap | texels a unit | texture range | MB a scene | gates that fail |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|")
+    failed: list[str] = []
+    for profile in PROFILES:
+        found: list[MeshQuality] = []
+        sizes, before = [], len(failed)
+        for path in paths:
+            scene = profiled(load_scene(path), profile)
+            with tempfile.TemporaryDirectory() as folder:
+                target = Path(folder) / "scene.glb"
+                write = writer_for(scene, profile, target)
+                assert write is not None
+                quality = quality_of(scene, profile, write(scene, target))
+            found += quality.objects.values()
+            sizes.append(quality.file_bytes)
+            failed += [f"{profile.name}, {path.stem}: {sentence}" for sentence in quality.failed]
+        faces = [item.num_faces for item in found]
+        print(f"| `{profile.name}` | {len(found)} | {np.median(faces):,.0f}, {max(faces):,}", end=" | ")
+        print(
+            f"{sum(item.is_watertight for item in found)} | {sum(item.num_boundary_edges for item in found):,}",
+            end=" | ",
+        )
+        print(f"{sum(item.num_nonmanifold_edges for item in found):,}", end=" | ")
+        print(f"{np.median([item.num_components for item in found]):.0f}", end=" | ")
+        drawn = [item for item in found if item.uv_coverage is not None]
+        if drawn:
+            cover, overlap = (
+                np.median([getattr(item, f"uv_{name}") for item in drawn]) for name in ("coverage", "overlap")
+            )
+            density = np.median([item.texel_density for item in drawn if item.texel_density is not None])
+            ranges = [item.texture_range for item in drawn if item.texture_range is not None]
+            low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
+            print(f"{cover:.2f}, {overlap:.2f} | {density:.0f} | {low} to {high}", end=" | ")
+        else:
+            print("no textures | - | -", end=" | ")
+        print(f"{np.mean(sizes) / 1e6:.2f} | {len(failed) - before} |", flush=True)
+    print("", *failed, sep="\n")
+
+
 def _set_up(models: list[Path]) -> Scene:
     objects = []
     for number in range(_COUNT):
@@ -106,4 +154,6 @@ def _set_up(models: list[Path]) -> Scene:
 
 
 if __name__ == "__main__":
-    {"speed": lambda paths: speed(paths[0]), "rest": rest}[sys.argv[1]]([Path(word) for word in sys.argv[2:]])
+    {"speed": lambda paths: speed(paths[0]), "rest": rest, "profiles": profiles}[sys.argv[1]](
+        [Path(word) for word in sys.argv[2:]]
+    )

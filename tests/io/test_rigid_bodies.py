@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yourdfpy
+from pxr import Usd, UsdGeom
 
 from scenewright.errors import InputError, MissingExtraError
 from scenewright.geometry.bodies.colliders import convex_hull
@@ -210,3 +211,26 @@ def test_the_floor_lies_below_what_collides_and_not_below_what_is_only_seen() ->
     assert floor_height(replace(scene, objects=(replace(item, parts=(fringe,)),))) == pytest.approx(0, abs=1e-9)
     assert floor_height(Scene((SceneObject("a", (fringe,)),))) == pytest.approx(-0.01)
     assert floor_height(Scene((SceneObject("a", (whole,), role="shell"),))) is None
+
+
+@pytest.mark.parametrize("suffix", [".xml", ".urdf", ".usda"])
+def test_objects_whose_names_end_like_files_of_others_keep_their_own_meshes(tmp_path: Path, suffix: str) -> None:
+    """The object "a" has the collider a_collider_0, and "a_collider" would have a mesh of that name."""
+    names = {"a": 1.0, "a_collider": 2.0, "world": 3.0, "a collider": 4.0}
+    scene = Scene(tuple(SceneObject(name, (box(side, 1.0, 1.0),)) for name, side in names.items()), is_metric=True)
+    path = save_scene(scene, tmp_path / f"s{suffix}")
+    if suffix == ".usda":
+        stage = Usd.Stage.Open(str(path))
+        prims = [prim for prim in stage.Traverse() if "_part_" in prim.GetName()]
+        widths = [np.ptp(np.array(UsdGeom.Mesh(prim).GetPointsAttr().Get())[:, 0]) for prim in prims]
+    else:
+        tree = ElementTree.parse(path)
+        if suffix == ".xml":
+            file_of = {mesh.get("name"): mesh.get("file") for mesh in tree.iter("mesh")}
+            files = [file_of[geom.get("mesh")] for geom in tree.iter("geom") if geom.get("group") == "2"]
+        else:
+            files = [mesh.get("filename") for visual in tree.iter("visual") for mesh in visual.iter("mesh")]
+        boxes = [load_scene(tmp_path / file).objects[0].world_bounds() for file in files]
+        widths = [float(high[0] - low[0]) for low, high in boxes]
+        assert mujoco.MjModel.from_xml_path(str(path)).nbody == 5
+    assert sorted(widths) == [1.0, 2.0, 3.0, 4.0]

@@ -7,10 +7,10 @@ import pytest
 import torch
 from pxr import Gf, Usd, UsdGeom, UsdPhysics, UsdShade, UsdValidation
 
-from scenewright.geometry.rotation import quaternion_wxyz_to_matrix
+from scenewright.geometry.rotation import compose_similarity, quaternion_wxyz_to_matrix
 from scenewright.io.scene_file import save_scene
 from scenewright.io.usd import save_usd
-from scenewright.types import Camera, PanoramaCamera, PBRMaterial, Scene, SceneObject
+from scenewright.types import Camera, Mesh, PanoramaCamera, PBRMaterial, Scene, SceneObject
 from tests.io.scenes import picture
 from tests.io.test_rigid_bodies import box, room
 
@@ -97,9 +97,30 @@ def test_a_camera_projects_points_to_the_pixels_it_did(tmp_path: Path, metres_pe
     stage = Usd.Stage.Open(str(save_usd(scene, tmp_path / "a.usda", metres_per_unit=metres_per_unit)))
     assert complaints(stage) == []
     (prim,) = stage.GetPrimAtPath("/world/cameras").GetChildren()
+    assert UsdGeom.Camera(prim).GetClippingRangeAttr().Get()[0] * metres_per_unit < 0.1
     frustum = UsdGeom.Camera(prim).GetCamera(Usd.TimeCode.Default()).frustum
     point = torch.tensor([0.3, 0.2, 0.1], dtype=torch.float64)
     u, v, w = intrinsics @ (cam_from_world[:3, :3] @ point + cam_from_world[:3, 3])
     seen = Gf.Vec3d(*(point / metres_per_unit).tolist())
     x, y, _ = (frustum.ComputeViewMatrix() * frustum.ComputeProjectionMatrix()).Transform(seen)
     assert ((x + 1) / 2 * 640, (1 - y) / 2 * 480) == pytest.approx((float(u / w), float(v / w)), abs=1e-3)
+
+
+def test_a_sheet_is_seen_from_both_sides_and_shaded_by_its_normals(tmp_path: Path) -> None:
+    turn = quaternion_wxyz_to_matrix(torch.tensor([0.8, 0.1, -0.3, 0.5], dtype=torch.float64))
+    corners = torch.tensor([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]])
+    sheet = Mesh(
+        corners,
+        torch.tensor([[0, 1, 2], [0, 2, 3]]),
+        vertex_normals=torch.tensor([[0.0, 0.6, 0.8]]).expand(4, 3),
+        material=PBRMaterial(double_sided=True),
+    )
+    item = SceneObject("sheet", (sheet,), world_from_object=compose_similarity(turn, torch.zeros(3).double(), 2.0))
+    solid = SceneObject("solid", (box(1.0, 1.0, 1.0),))
+    stage = Usd.Stage.Open(str(save_scene(Scene((item, solid), is_metric=True), tmp_path / "a.usda")))
+    assert complaints(stage) == []
+    mesh = UsdGeom.Mesh.Get(stage, "/world/sheet/sheet_part_0")
+    assert mesh.GetDoubleSidedAttr().Get()
+    assert not UsdGeom.Mesh.Get(stage, "/world/solid/solid_part_0").GetDoubleSidedAttr().Get()
+    assert mesh.GetNormalsInterpolation() == "vertex"
+    np.testing.assert_allclose(np.array(mesh.GetNormalsAttr().Get()), [[0.0, 0.6, 0.8]] * 4, atol=1e-6)

@@ -14,7 +14,7 @@ from scenewright.progress import Progress
 from scenewright.runs.edit import Step, apply, open_edit, replay_edit, save_edit, undone
 from scenewright.runs.generate import OpenSystem, Reroll, Run
 from scenewright.runs.manifest import GenerateSettings, Manifest, sha256_of_bytes, write_manifest
-from scenewright.types import OrientedBox, Scene, SceneObject
+from scenewright.types import Mesh, OrientedBox, Scene, SceneObject
 from tests.evaluation.small_scenes import room
 from tests.io.test_rigid_bodies import box
 
@@ -105,6 +105,13 @@ def test_locked_objects_do_not_change(source: Path) -> None:
 def test_steps_that_cannot_be_done_are_one_sentence(source: Path, steps: list[Step], message: str) -> None:
     with pytest.raises(InputError, match=message):
         apply(open_edit(source), steps)
+    point = Mesh(torch.zeros(3, 3), torch.tensor([[0, 1, 2]]))
+    twice = Scene((SceneObject("a", (point,)), SceneObject("a", (point,))))
+    path = save_glb(twice, source.with_name("twice.glb"))
+    with pytest.raises(InputError, match="has 2 objects 'a'; number them with `scenewright convert"):
+        apply(open_edit(path), [Step("delete", "a")])
+    with pytest.raises(InputError, match="is a single point, so it cannot stand for 'sofa'"):
+        apply(open_edit(source), [Step("swap", "sofa", file=str(path))])
     with pytest.raises(InputError, match="takes 3 numbers, got 1"):
         Step("move", "sofa", (1.0,))
     with pytest.raises(InputError, match="a factor above 0"):
@@ -113,8 +120,12 @@ def test_steps_that_cannot_be_done_are_one_sentence(source: Path, steps: list[St
 
 def test_a_base_that_changed_is_refused_and_never_written_over(source: Path, tmp_path: Path) -> None:
     edited = apply(open_edit(source), [Step("delete", "lamp")])
-    with pytest.raises(InputError, match="is the scene that the steps begin with"):
-        save_edit(edited, source)
+    for same in (source, tmp_path / "." / "folder" / ".." / source.name):
+        with pytest.raises(InputError, match="is the scene that the steps begin with"):
+            save_edit(edited, same)
+    model = save_glb(Scene((SceneObject("bench", (box(4.0, 1.0, 0.5),)),)), tmp_path / "bench.glb")
+    with pytest.raises(InputError, match=r"bench\.glb' is the model that 'sofa' is swapped with"):
+        save_edit(apply(edited, [Step("swap", "sofa", file=str(model))]), model)
     save_edit(edited, tmp_path / "edited.glb")
     save_glb(Scene((SceneObject("other", (box(1.0, 1.0, 1.0),)),)), source)
     with pytest.raises(InputError, match="is not the scene that the steps began with any more"):

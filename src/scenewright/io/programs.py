@@ -78,7 +78,12 @@ def program_named(name: str) -> Program:
 
 def _facing_x(item: SceneObject) -> SceneObject:
     turned = replace(item, world_from_object=_X_FORWARD).placed_parts()
-    return replace(item, parts=turned, world_from_object=item.world_from_object.double() @ _X_FORWARD.T)
+    physics = item.physics
+    if physics is not None:
+        shapes = SceneObject("", physics.colliders, world_from_object=_X_FORWARD).placed_parts()
+        physics = replace(physics, colliders=shapes)
+    world_from_object = item.world_from_object.double() @ _X_FORWARD.T
+    return replace(item, parts=turned, physics=physics, world_from_object=world_from_object)
 
 
 _USD = (".usdc", ".usdz", ".usda")

@@ -152,14 +152,20 @@ def rigid_bodies(scene: Scene, path: Path) -> tuple[RigidBody, ...]:
     if not scene.is_metric:
         logger.warning("'%s': the scene's scale is not known; its lengths are taken as metres.", path.name)
     bodies: list[RigidBody] = []
-    taken = set(_RESERVED)
+    taken, files = set(_RESERVED), set[Path]()
     for item in scene.objects:
         if item.physics is None:
             logger.warning("'%s': object '%s' has no triangles, so it is left out.", path.name, item.name)
             continue
-        name = identifier(item.name, taken)
-        taken.add(name)
-        bodies.append(_body(item, item.physics, name, Path(f"{path.stem}_meshes")))
+        while True:
+            name = identifier(item.name, taken)
+            taken.add(name)
+            body = _body(item, item.physics, name, Path(f"{path.stem}_meshes"))
+            own = {entry.file for entry in (*body.visuals, *body.colliders)}
+            if files.isdisjoint(own):  # else another object's name ends as ours do: "a" and "a_collider"
+                break
+        files |= own
+        bodies.append(body)
     if not bodies:
         raise InputError(f"No object has triangles, so '{path.name}' would be empty; give a scene of meshes.")
     return tuple(bodies)

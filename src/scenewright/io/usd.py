@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 # Of a camera whose sensor is not known: 50 mm in tenths of a metre.
 _FOCAL_LENGTH = 0.5
+# USD's own default begins at one unit: whatever is nearer would be cut off.
+_CLIPPING_M = (0.01, 1000.0)
 
 
 def save_usd(scene: Scene, path: str | Path, *, metres_per_unit: float = 1.0) -> Path:
@@ -107,7 +109,7 @@ def _place(form: Any, rotation: Float[np.ndarray, "3 3"], translation: Float[np.
 
 def _add_cameras(stage: Any, cameras: Mapping[str, Camera | PanoramaCamera], units: float) -> None:
     """Cameras as USD has them: y up, looking along -z; lengths of the lens in tenths of a unit."""
-    from pxr import UsdGeom
+    from pxr import Gf, UsdGeom
 
     taken: set[str] = set()
     for name, camera in cameras.items():
@@ -121,6 +123,7 @@ def _add_cameras(stage: Any, cameras: Mapping[str, Camera | PanoramaCamera], uni
         world_from_cam = torch.linalg.inv(camera.cam_from_world.detach().cpu().double()) @ CVCAM_FROM_GLTFCAM
         _place(lens, world_from_cam[:3, :3].numpy(), world_from_cam[:3, 3].numpy() * units)
         k = camera.intrinsics_px.detach().cpu().double()
+        lens.CreateClippingRangeAttr(Gf.Vec2f(*(length * units for length in _CLIPPING_M)))
         focal = _FOCAL_LENGTH * units
         lens.CreateFocalLengthAttr(focal)
         lens.CreateHorizontalApertureAttr(focal * camera.width / float(k[0, 0]))
@@ -173,6 +176,12 @@ def _define_mesh(stage: Any, path: str, mesh: Mesh, units: float) -> Any:
     faces = np.ascontiguousarray(mesh.faces.cpu().numpy().reshape(-1), np.int32)
     prim.CreateFaceVertexIndicesAttr(Vt.IntArray.FromNumpy(faces))
     prim.CreateSubdivisionSchemeAttr(UsdGeom.Tokens.none)
+    if mesh.material is not None and mesh.material.double_sided:
+        prim.CreateDoubleSidedAttr(True)
+    if mesh.vertex_normals is not None:
+        normals = np.ascontiguousarray(mesh.vertex_normals.detach().cpu().numpy(), np.float32)
+        prim.CreateNormalsAttr(Vt.Vec3fArray.FromNumpy(normals))
+        prim.SetNormalsInterpolation(UsdGeom.Tokens.vertex)
     prim.CreateExtentAttr(Vt.Vec3fArray.FromNumpy(np.stack([points.min(0), points.max(0)])))
     if mesh.uv is not None:
         # glTF's v points down, USD's up.

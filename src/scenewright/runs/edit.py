@@ -192,11 +192,14 @@ def save_edit(edited: Edited, path: str | Path) -> list[Path]:
     """Writes the scene (.glb) and its manifest beside it; returns both paths.
 
     Raises:
-        InputError: the file is the base itself, without which nothing could be undone, or cannot be written.
+        InputError: the file is the base or a model of a step, which undoing and replaying need, or cannot be written.
     """
     path = Path(path)
-    if path.absolute() == Path(edited.base):
-        raise InputError(f"'{path}' is the scene that the steps begin with; write another file with --out.")
+    needed = {Path(edited.base): "the scene that the steps begin with"}
+    needed |= {Path(step.file): f"the model that '{step.name}' is swapped with" for step in edited.steps if step.file}
+    for file, what in needed.items():
+        if path.resolve() == file.resolve():
+            raise InputError(f"'{path}' is {what}; write another file with --out.")
     content = glb_bytes(edited.scene)
     manifest = {
         "kind": _KIND,
@@ -258,8 +261,10 @@ def _index(scene: Scene, name: str) -> int:
     if len(found) == 1:
         return found[0]
     names = ", ".join(dict.fromkeys(item.name for item in scene.objects))
-    problem = f"has {len(found)} objects '{name}'" if found else f"has no object '{name}'; it has {names}"
-    raise InputError(f"The scene {problem}.")
+    if found:
+        way_out = "number them with `scenewright convert SCENE NEW.glb --for blender`"
+        raise InputError(f"The scene has {len(found)} objects '{name}'; {way_out}.")
+    raise InputError(f"The scene has no object '{name}'; it has {names}.")
 
 
 @dataclass(frozen=True)
@@ -314,11 +319,14 @@ def _swapped(edited: Edited, index: int, step: Step, means: _Means) -> Scene:
     """The model stands where the object stood, turned as it was, as large as its box allows."""
     assert step.file is not None
     item, path = edited.scene.objects[index], Path(step.file)
-    parts = tuple(part for other in readable(path).read(path).objects for part in other.placed_parts(torch.float64))
-    if not any(len(part.faces) for part in parts):
+    others = readable(path).read(path).objects
+    parts = tuple(part for other in others for part in other.placed_parts(torch.float64) if len(part.faces))
+    if not parts:
         raise InputError(f"'{path}' has no triangles, so it cannot stand for '{step.name}'.")
-    points = torch.cat([part.vertices for part in parts if len(part.faces)])
+    points = torch.cat([part.vertices for part in parts])
     low, high = points.amin(0), points.amax(0)
+    if not (high - low > 1e-9).any():
+        raise InputError(f"'{path}' is a single point, so it cannot stand for '{step.name}'.")
     old_low, old_high = _own_bounds(item)
     ratio = (old_high - old_low) / (high - low).clamp(min=1e-9)
     factor = float(ratio[high - low > 1e-9].min())
@@ -326,9 +334,15 @@ def _swapped(edited: Edited, index: int, step: Step, means: _Means) -> Scene:
     middle[2], old_middle[2] = low[2], old_low[2]
     fit = torch.diag(torch.tensor([factor, factor, factor, 1.0], dtype=torch.float64))
     fit[:3, 3] = old_middle - factor * middle
-    world_from_object = item.world_from_object.double() @ fit
+    # The frame stays that of the old object: what is made anew afterwards stands where that stood.
+    fitted = SceneObject("", parts, world_from_object=fit).placed_parts(torch.float64)
     fresh = SceneObject(
-        item.name, parts, world_from_object=world_from_object, mask=item.mask, role=item.role, category=item.category
+        item.name,
+        fitted,
+        world_from_object=item.world_from_object,
+        mask=item.mask,
+        role=item.role,
+        category=item.category,
     )
     return _exchanged(edited.scene, index, fresh)
 

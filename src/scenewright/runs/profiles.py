@@ -96,7 +96,7 @@ def profile_named(name: str) -> Profile:
 
 @dataclass(frozen=True)
 class Quality:
-    """Numbers of a written scene: `objects` by name; `failed`: gates that did not hold, a sentence each."""
+    """Numbers of a written scene: `objects` by name, equal names numbered; `failed`: a sentence per gate that fails."""
 
     profile: str
     file: str
@@ -141,7 +141,8 @@ def quality_of(scene: Scene, profile: Profile, path: Path) -> Quality:
         if not any(len(part.faces) for part in item.parts):
             continue
         found = _quality(item, profile)
-        objects[item.name] = found
+        names = (f"{item.name} ({number})" if number else item.name for number in range(len(scene.objects)))
+        objects[next(name for name in names if name not in objects)] = found
         if not found.is_within_budget:
             failed.append(f"'{item.name}' has {found.num_faces:,} faces, more than {profile.max_faces:,}")
         if profile.closed and not found.is_watertight:
