@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yourdfpy
-from pxr import Usd, UsdGeom
+from pxr import Usd, UsdGeom, UsdPhysics
 
 from scenewright.errors import InputError, MissingExtraError
 from scenewright.geometry.bodies.colliders import convex_hull
@@ -146,8 +146,9 @@ def test_what_cannot_be_a_body_is_one_sentence(tmp_path: Path, caplog: pytest.Lo
     flat = SceneObject("flat", (tetrahedron(),), world_from_object=torch.diag(torch.tensor([1.0, 1, 0, 1])))
     with pytest.raises(InputError, match="'flat' is scaled to nothing"):
         save_scene(Scene((flat,)), tmp_path / "a.xml")
-    with pytest.raises(InputError, match="has splats only"):
-        save_scene(Scene((SceneObject("cloud", splats=gaussians(4)),)), tmp_path / "a.xml")
+    for suffix in (".xml", ".urdf", ".usda", ".usdz", ".glb"):
+        with pytest.raises(InputError, match="has splats only"):
+            save_scene(Scene((SceneObject("cloud", splats=gaussians(4)),)), tmp_path / f"a{suffix}")
     with pytest.raises(InputError, match=r"a\.xml' is MuJoCo MJCF, which is only written"):
         load_scene(tmp_path / "a.xml")
     assert not list(tmp_path.iterdir())
@@ -167,7 +168,8 @@ def test_a_missing_extra_is_named_and_nothing_is_written(
     assert [path.name for path in tmp_path.iterdir()] == ["a.glb"]
 
 
-def test_bad_surfaces_still_become_bodies_that_mujoco_loads(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", [".xml", ".urdf", ".usda", ".glb"])
+def test_bad_surfaces_still_become_bodies_that_programs_load(tmp_path: Path, suffix: str) -> None:
     """An open sheet, a mesh of no volume, a surface that crosses itself, and one whose texture is missing."""
     sheet = Mesh(torch.tensor([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]]), torch.tensor([[0, 1, 2], [0, 2, 3]]))
     needle = Mesh(torch.tensor([[0.0, 0, 0], [0, 0, 0], [1, 0, 0]]), torch.tensor([[0, 1, 2]]))
@@ -183,9 +185,17 @@ def test_bad_surfaces_still_become_bodies_that_mujoco_loads(tmp_path: Path) -> N
     for name, reason in (("sheet", "is open"), ("needle", "is open"), ("crossed", "crosses itself")):
         (note,) = [note for note in notes if f"'{name}'" in note]
         assert reason in note
-    model = mujoco.MjModel.from_xml_path(str(save_scene(scene, tmp_path / "a.xml")))
-    assert (model.body_mass[1:] > 0).all()
-    assert (model.body_inertia[1:] > 0).all()
+    path = save_scene(scene, tmp_path / f"a{suffix}")
+    if suffix == ".glb":
+        assert [item.name for item in load_scene(path).objects] == list(meshes)
+    elif suffix == ".usda":
+        stage = Usd.Stage.Open(str(path))
+        masses = [UsdPhysics.MassAPI(stage.GetPrimAtPath(f"/world/{name}")).GetMassAttr().Get() for name in meshes]
+        assert min(masses) > 0
+    else:
+        model = mujoco.MjModel.from_xml_path(str(path))
+        assert (model.body_mass[1:] > 0).all()
+        assert (model.body_inertia[1:] > 0).all()
 
 
 def test_a_mesh_of_two_million_faces_becomes_a_hull_of_few() -> None:
