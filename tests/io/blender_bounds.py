@@ -10,6 +10,9 @@ path = sys.argv[-1]
 bpy.ops.wm.read_factory_settings(use_empty=True)
 if path.endswith(".glb"):
     bpy.ops.import_scene.gltf(filepath=path)
+elif "usd_import" not in dir(bpy.ops.wm):
+    print("no USD")
+    sys.exit()
 else:
     bpy.ops.wm.usd_import(filepath=path, import_guide=False)
 bpy.context.view_layer.update()

@@ -130,6 +130,8 @@ def test_blender_puts_objects_where_they_stand(source: Path, tmp_path: Path, suf
     path = convert(source, tmp_path / f"out{suffix}", program="blender")
     head = [sys.executable, str(script)] if program is None else [program, "-b", "-P", str(script), "--"]
     said = subprocess.run([*head, str(path)], capture_output=True, text=True, check=True).stdout
+    if "no USD" in said:
+        pytest.skip("this Blender was built without USD, as Debian's is")
     (line,) = [line for line in said.splitlines() if line.startswith("bounds ")]
     bounds = json.loads(line.removeprefix("bounds "))
     words = ["table", "1 ñ/x", "1 ñ/x_1", "carpet", "lamp"]

@@ -16,8 +16,10 @@ from scenewright.io.format import Format
 from scenewright.io.rigid_bodies import RigidBody, floor_height, rigid_bodies, write_with_meshes
 from scenewright.types import Scene
 
-__all__ = ["MJCF", "numbers", "save_mjcf"]
+__all__ = ["IMPRATIO", "MJCF", "numbers", "save_mjcf"]
 
+IMPRATIO = 10.0
+"""With elliptic cones: objects held by friction alone creep millimetres a second without (MuJoCo, "Modeling")."""
 
 # MuJoCo takes no mesh of fewer vertices: a lone triangle only collides.
 _MIN_VERTICES = 4
@@ -33,6 +35,7 @@ def save_mjcf(scene: Scene, path: str | Path) -> Path:
     bodies = rigid_bodies(scene, path)
     root = ElementTree.Element("mujoco", model=path.stem)
     ElementTree.SubElement(root, "compiler", angle="radian", meshdir=".", texturedir=".", autolimits="true")
+    ElementTree.SubElement(root, "option", cone="elliptic", impratio=numbers([IMPRATIO]))
     asset = ElementTree.SubElement(root, "asset")
     world = ElementTree.SubElement(root, "worldbody")
     ElementTree.SubElement(world, "light", pos="0 0 5", dir="0 0 -1", directional="true")

@@ -22,6 +22,7 @@ from jaxtyping import Float
 from scenewright.errors import MissingExtraError
 from scenewright.geometry.bodies.colliders import ColliderKind
 from scenewright.geometry.rotation import matrix_to_quaternion_wxyz
+from scenewright.io.mjcf import IMPRATIO
 from scenewright.io.rigid_bodies import RigidBody, rigid_bodies, split_placement, with_physics
 from scenewright.progress import SILENT, Progress
 from scenewright.systems.assembly.settle import settle_scene
@@ -171,6 +172,7 @@ class _World:
         import mujoco
 
         spec = mujoco.MjSpec()
+        spec.option.cone, spec.option.impratio = mujoco.mjtCone.mjCONE_ELLIPTIC, IMPRATIO
         if with_floor:
             plane = mujoco.mjtGeom.mjGEOM_PLANE
             spec.worldbody.add_geom(type=plane, size=[0, 0, 0.1], pos=[0, 0, self._floor_z], condim=4)
