@@ -174,7 +174,9 @@ def kills(count: int, seed: int, system: str) -> None:
                     job = client.generate(PICTURE, MASKS, system=system, seed=job_seed)
                     ids.append(job["id"])
                     keys.add(job["key"])
-            time.sleep(chance.uniform(0.0, 6.0))
+            if chance.random() < 0.7:  # in the middle of work; else whatever goes on, such as a start
+                wait_for_done(server, chance.randint(1, 3))
+            time.sleep(chance.uniform(0.0, 3.0))
             kind = chance.choice(["server", "worker", "both"])
             if kind in ("worker", "both"):
                 server.kill_worker()
@@ -192,6 +194,13 @@ def kills(count: int, seed: int, system: str) -> None:
             f" all files there: {scenes == {True}}, most attempts {max(job['attempts'] for job in made)}"
         )
         assert done == len(ids) == len(keys)
+
+
+def wait_for_done(server: Server, more: int) -> None:
+    """Until so many more jobs are done, or nothing is left to do."""
+    begun = server.queue.counts()
+    while (now := server.queue.counts()).get("done", 0) < begun.get("done", 0) + more and now.keys() != {"done"}:
+        time.sleep(0.01)
 
 
 def check(server: Server, ids: Sequence[str], kind: str, number: int) -> None:

@@ -2,14 +2,17 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from scenewright.errors import InputError
 from scenewright.io.scene_file import load_scene
 from scenewright.jobs import Store
+from scenewright.progress import SILENT, Progress
 from scenewright.runs.captures import CaptureSettings
 from scenewright.runs.edit import Step
 from scenewright.runs.generate import run, save_run
@@ -31,6 +34,10 @@ from scenewright.runs.job import (
 )
 from scenewright.runs.manifest import GenerateSettings
 from scenewright.runs.resident import ResidentSystems
+from scenewright.systems.options import DEFAULT, GenerateOptions
+from scenewright.systems.system import Views
+from scenewright.types import Scene, SceneObject
+from tests.systems.toy_system import Toy
 
 PICTURES = Path(__file__).parents[1] / "data" / "replay"
 
@@ -136,6 +143,59 @@ def test_a_scene_is_edited_and_exported_by_jobs(made: Path, tmp_path: Path) -> N
         run_job(EditJob(str(made / "scene.glb")), tmp_path / "nothing")
     with pytest.raises(InputError, match="cuboid cannot make single objects anew"):
         run_job(RerollJob(str(made / "scene.glb"), (first,)), tmp_path / "rerolled")
+
+
+class RerollingToy(Toy):
+    """Cubes as high as the number of their attempts."""
+
+    def reroll(
+        self,
+        scene: Scene,
+        attempts: Mapping[str, int],
+        views: Views,
+        *,
+        seed: int = 0,
+        options: GenerateOptions = DEFAULT,
+        progress: Progress = SILENT,
+    ) -> Scene:
+        def anew(item: SceneObject) -> SceneObject:
+            stretched = torch.diag(torch.tensor([1.0, 1.0, 1.0 + attempts.get(item.name, 0), 1.0]))
+            return replace(item, world_from_object=item.world_from_object @ stretched)
+
+        return replace(scene, objects=tuple(map(anew, scene.objects)))
+
+
+class Toys(ResidentSystems):
+    def open(self, settings: GenerateSettings, progress: Progress = SILENT) -> RerollingToy:
+        return RerollingToy()
+
+
+def heights(scene: Path) -> dict[str, float]:
+    return {item.name: float(torch.diff(item.world_bounds()[:, 2], dim=0)) for item in load_scene(scene).objects}
+
+
+def test_objects_are_made_anew_by_jobs_and_all_others_stay(tmp_path: Path) -> None:
+    first, again, edited = (tmp_path / name / "scene.glb" for name in ("first", "again", "edited"))
+    run_job(generate(), first.parent, systems=Toys())
+    name, other = heights(first)
+    result = run_job(RerollJob(str(first), (name,)), again.parent, systems=Toys())
+    assert result.files == ("scene.glb", "scene_comparison.png", "scene.json")
+    assert heights(again) == {name: pytest.approx(2 * heights(first)[name]), other: heights(first)[other]}
+    assert job_key(RerollJob(str(again), (name,))) != result.key
+    run_job(EditJob(str(first), (Step("regenerate", other),)), edited.parent, systems=Toys())
+    assert heights(edited)[other] > heights(first)[other]
+    with pytest.raises(InputError, match="no object 'piano'"):
+        run_job(RerollJob(str(first), ("piano",)), tmp_path / "none", systems=Toys())
+
+
+def test_scenes_are_scored_by_a_job(made: Path, tmp_path: Path) -> None:
+    for folder in ("made", "true"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(made / "scene.glb", tmp_path / folder / "room.glb")
+    result = run_job(EvaluateJob(str(tmp_path / "made"), str(tmp_path / "true")), tmp_path / "scores")
+    (file,) = result.files
+    scores = json.loads((tmp_path / "scores" / file).read_text())
+    assert scores["protocol"] == "scenewright-1"
 
 
 def test_systems_stay_loaded_until_another_takes_their_place() -> None:
