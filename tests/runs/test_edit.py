@@ -165,7 +165,9 @@ def test_a_generated_object_is_made_anew_where_it_was_moved_to(tmp_path: Path, m
     manifest = Manifest(settings, "", "", ("crate",), {}, {}, (), None, str(first), sha, {}, {})
     write_manifest(manifest, first.with_suffix(".json"))
 
-    def fresh_run(settings: GenerateSettings, *, reroll: Reroll, open_system: OpenSystem, progress: Progress) -> Run:
+    def fresh_run(
+        settings: GenerateSettings, *, reroll: Reroll, open_system: OpenSystem | None, progress: Progress
+    ) -> Run:
         attempt = reroll.attempts[reroll.names[0]]
         old = parse_glb(reroll.glb)
         anew = SceneObject(reroll.names[0], (box(float(attempt), 1.0, 1.0),))

@@ -28,7 +28,7 @@ from scenewright.io.atomic import write_together
 from scenewright.io.formats import readable
 from scenewright.io.glb import glb_bytes
 from scenewright.progress import SILENT, Progress
-from scenewright.runs.generate import OpenSystem, Reroll, load_system, run
+from scenewright.runs.generate import OpenSystem, Reroll, run
 from scenewright.runs.manifest import Manifest, manifest_text, read_manifest, sha256_of_bytes, usable_name
 from scenewright.runs.replay import refuse_unlisted_repositories
 from scenewright.types import OrientedBox, Scene, SceneObject
@@ -133,14 +133,14 @@ def apply(
     steps: Sequence[Step],
     *,
     offline: bool = False,
-    open_system: OpenSystem = load_system,
+    open_system: OpenSystem | None = None,
     progress: Progress = SILENT,
 ) -> Edited:
     """The scene after more steps.
 
     Args:
         offline: objects that are made anew download nothing.
-        open_system: opens the system that makes objects anew.
+        open_system: opens the system that makes objects anew; None is `load_system`.
 
     Raises:
         InputError: no object has a step's name, it is locked, or it cannot be made anew here.
@@ -162,7 +162,7 @@ def undone(
     count: int = 1,
     *,
     offline: bool = False,
-    open_system: OpenSystem = load_system,
+    open_system: OpenSystem | None = None,
     progress: Progress = SILENT,
 ) -> Edited:
     """The scene without its last `count` steps.
@@ -272,7 +272,7 @@ class _Means:
     """The means to make an object anew."""
 
     offline: bool
-    open_system: OpenSystem
+    open_system: OpenSystem | None
     progress: Progress
 
 

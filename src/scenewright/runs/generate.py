@@ -119,7 +119,7 @@ def run(
     *,
     reroll: Reroll | None = None,
     system: System | None = None,
-    open_system: OpenSystem = load_system,
+    open_system: OpenSystem | None = None,
     progress: Progress = SILENT,
 ) -> Run:
     """The scene of the settings; with `reroll`, the scene of an earlier run with some objects made anew.
@@ -127,7 +127,7 @@ def run(
     Args:
         inputs: already read; None reads them.
         system: already loaded; None opens it.
-        open_system: opens the system once the memory ceiling is known to allow it.
+        open_system: opens the system once the memory ceiling is known to allow it; None is `load_system`.
 
     Raises:
         ScenewrightError: inputs or weights cannot be used, memory is too little, or no object was found.
@@ -138,7 +138,7 @@ def run(
     plan = plan_of(settings, max(1, len(inputs.masks)))
     check_ceiling(plan, settings.max_memory_bytes)
     with _timed(timings, "load"):
-        system = system or open_system(settings, progress)
+        system = system or (open_system or load_system)(settings, progress)
     check_held(plan.label, settings.device, settings.max_memory_bytes, objects=plan.objects)
     with _timed(timings, "generate"):
         scene = _generated(settings, inputs, system, reroll, progress)
