@@ -170,12 +170,12 @@ def kills(count: int, seed: int, system: str) -> None:
         keys: set[str] = set()
         for number in range(count):
             with server.client() as client:
-                for job_seed in range(3 * number, 3 * number + 3):
+                for job_seed in range(2 * number, 2 * number + 2):
                     job = client.generate(PICTURE, MASKS, system=system, seed=job_seed)
                     ids.append(job["id"])
                     keys.add(job["key"])
             if chance.random() < 0.7:  # in the middle of work; else whatever goes on, such as a start
-                wait_for_done(server, chance.randint(1, 3))
+                wait_for_done(server, chance.randint(1, 2))
             time.sleep(chance.uniform(0.0, 3.0))
             kind = chance.choice(["server", "worker", "both"])
             if kind in ("worker", "both"):

@@ -89,8 +89,10 @@ def test_nobody_comes_in_without_a_known_token(tokens: Tokens, given: str) -> No
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"
     assert ask(tokens, headers={"authorization": f"bearer  {ANN}"}).json()["owner"] == "ann"
-    assert ask(tokens, path="/health").status_code == 200
-    assert ask(tokens, path="/health/../jobs").status_code == 401
+    for path in ("/health", "/docs", "/openapi.json", "/static-offline-docs/swagger-ui.css"):
+        assert ask(tokens, path=path).status_code == 200
+    for path in ("/health/../jobs", "/docs/../jobs", "/docsx", "/static-offline-docs", "/jobs", "/metrics"):
+        assert ask(tokens, path=path).status_code == 401
 
 
 def test_large_bodies_are_refused_whether_their_length_is_told_or_not() -> None:

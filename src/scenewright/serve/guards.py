@@ -24,7 +24,8 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-OPEN_PATHS = frozenset({"/health"})
+# A browser can send no token before it has the page on which to enter one.
+OPEN_PATHS = frozenset({"/health", "/docs", "/openapi.json"})
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -37,7 +38,7 @@ _DOCS_POLICY = (
     b"default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline';"
     b" script-src 'self' 'unsafe-inline'; frame-ancestors 'none'",
 )
-_DOCS = ("/docs", "/static-offline-docs")
+_DOCS_FILES = "/static-offline-docs/"
 
 
 class _Refused(Exception):
@@ -66,7 +67,7 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008})
             return
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        answer = _Answer(send, self._count, is_docs=scope["path"].startswith(_DOCS))
+        answer = _Answer(send, self._count, is_docs=_is_docs(scope["path"]))
         body = _Body(receive, self._limits, headers)
 
         async def send_unless_refused(message: Message) -> None:
@@ -95,7 +96,7 @@ class Guard:
         if headers.get(b"sec-fetch-site", "none") not in ("none", "same-origin"):
             raise _Refused(403, "Pages of other sites may not use this service.")
         scope.setdefault("state", {})["owner"] = LOCAL
-        if self._tokens is None or scope["path"] in OPEN_PATHS:
+        if self._tokens is None or scope["path"] in OPEN_PATHS or _is_docs(scope["path"]):
             return
         scheme, _, token = headers.get(b"authorization", "").partition(" ")
         owner = self._tokens.owner_of(token.strip()) if scheme.lower() == "bearer" else None
@@ -170,6 +171,11 @@ class _Answer:
             headers.append((b"www-authenticate", b"Bearer"))
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
+
+
+def _is_docs(path: str) -> bool:
+    """Whether the path is the page of the interface, or one of its files."""
+    return path == "/docs" or path.startswith(_DOCS_FILES)
 
 
 def _host_name(host: str) -> str:

@@ -101,7 +101,10 @@ class Reader:
             try:
                 answered = ours.poll(_PATIENCE * self._limits.reading_s)
                 is_good, answer = ours.recv() if answered else (False, TOO_MUCH)
-            except EOFError:
+            except EOFError as error:
+                process.join()
+                if process.exitcode is None or process.exitcode >= 0:  # no signal of the system ended it
+                    raise RuntimeError("The process that reads uploads ended before its answer.") from error
                 is_good, answer = False, TOO_MUCH
             finally:
                 process.kill()
