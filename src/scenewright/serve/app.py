@@ -85,7 +85,7 @@ class CatalogueView(BaseModel):
 
 _Id = Annotated[str, PathParameter(pattern=r"^[A-Za-z0-9_-]{22}$")]
 _Uploads = Annotated[list[UploadFile] | None, File()]
-_Options = Annotated[str, Form(description="JSON; see the schema of the same name.")]
+_Options = Annotated[str, Form(description="JSON of the schema that is named above.")]
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Sentence, "description": reason}
     for status, reason in {
@@ -134,7 +134,24 @@ def _app(service: Service, metrics: Metrics) -> FastAPI:
     _add_changes(app, service)
     _add_results(app, service)
     _add_facts(app, service, metrics)
+    _add_schemas(app)
     return app
+
+
+def _add_schemas(app: FastAPI) -> None:
+    """The forms of `options`, which travel as JSON in a field, among the schemas."""
+    described = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        schema = described()
+        known = schema["components"]["schemas"]
+        for kind in (GenerateRequest, CaptureRequest, EditRequest):
+            own = kind.model_json_schema(ref_template="#/components/schemas/{model}")
+            known.update(own.pop("$defs", {}))
+            known[kind.__name__] = own
+        return schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 def _add_answers(app: FastAPI) -> None:
@@ -288,7 +305,7 @@ def _add_facts(app: FastAPI, service: Service, metrics: Metrics) -> None:
         return Health(status=status, version=__version__, workers=service.num_workers, workers_alive=alive)
 
     @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-    def numbers() -> Response:
+    def metrics_of_prometheus() -> Response:
         """Numbers for Prometheus."""
         return Response(metrics.text(), media_type="text/plain; version=0.0.4")
 
