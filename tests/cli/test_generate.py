@@ -55,6 +55,32 @@ def test_a_scene_its_picture_and_its_manifest_are_written(room: Path) -> None:
     assert "identical" in run("replay", room / "out.json")
 
 
+def test_boxes_become_masks_on_a_bare_machine(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(room / "hub"))
+    monkeypatch.setattr("scenewright.encoders.masks.finding.cached_file", lambda *_: None)
+    boxes = ("--boxes", "5,13,29,41", "--boxes", "35,19,59,37")
+    printed = run("generate", room / "room.png", *boxes, "-o", room / "out.glb", "--system", "cuboid")
+    assert "The small segmenter that ships makes masks" in printed
+    assert len(load_glb(room / "out.glb").objects) == 2
+    assert read_manifest(room / "out.json").settings.segmenter == "cut-out"
+    assert "identical" in run("replay", room / "out.json")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--boxes", "1,2,3"), "LEFT,UPPER,RIGHT,LOWER"),
+        (("--boxes", "1,2,30,40", "--masks", "masks.png"), "in place of --masks"),
+        (("--boxes", "70,2,90,40"), "covers nothing of a picture of 64x48"),
+    ],
+)
+def test_boxes_that_cannot_be_used_are_one_sentence(room: Path, arguments, message, monkeypatch) -> None:
+    monkeypatch.chdir(room)
+    with pytest.raises(InputError, match=message):
+        run("generate", "room.png", *arguments, "-o", "out.glb", "--system", "cuboid")
+    assert not (room / "out.glb").exists()
+
+
 def test_one_object_is_rolled_again_and_the_manifest_replays(room: Path) -> None:
     weights = write_tiny_iscene(room / "weights")
     generate(room, "--system", "iscene", "--weights", weights, "--seed", "3", *QUICK)

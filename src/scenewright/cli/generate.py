@@ -52,6 +52,12 @@ def generate(
             help="Masks of the objects: label picture, folder, COCO, LabelMe, CVAT, .npy, prompts or auto.",
         ),
     ] = None,
+    boxes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--boxes", help="A box around an object, LEFT,UPPER,RIGHT,LOWER in pixels, repeatable: its mask is found."
+        ),
+    ] = None,
     out: Annotated[Path | None, out_option("Write the scene here (scene.glb), or a folder's scenes (scenes).")] = None,
     system: Annotated[
         str, typer.Option(help=f"Generate with {', '.join(spec.name for spec in usable_systems())}.")
@@ -146,6 +152,8 @@ def generate(
         "--panorama": panorama or None,
         **of_panoramas,
     }
+    if boxes and (masks or capture or len(images) != 1 or images[0].is_dir()):
+        raise InputError("--boxes are of one photograph, in place of --masks; for several give each a file of boxes.")
     if capture and len(images) != 1:
         raise InputError(f"--capture reads one folder of photographs or one video, got {len(images)} files.")
     from scenewright.runs.choices import chosen_settings, is_panorama, pairs_of_views, panorama_system, reads_capture
@@ -185,6 +193,8 @@ def generate(
         _check_outputs(out, splats)
         if overwrite:
             raise InputError("--overwrite is for a folder of photographs; a single scene is always written.")
+    if boxes:
+        masks = [str(_written_boxes(boxes, out))]
     from scenewright.machine import choose_device, choose_dtype
     from scenewright.runs.inputs import ChosenDepth, choose_depth
     from scenewright.runs.manifest import GenerateSettings
@@ -328,6 +338,15 @@ def _checked_folder(
 
 def _comparison(out: Path) -> Path:
     return out.with_name(f"{out.stem}_comparison.png")
+
+
+def _written_boxes(boxes: list[str], out: Path) -> Path:
+    """The boxes as a file of prompts beside the scene, which its manifest names and a replay reads."""
+    from scenewright.encoders.masks.prompts import MaskPrompts, box_of, prompt_bytes
+    from scenewright.io.atomic import write_bytes
+
+    content = prompt_bytes(MaskPrompts(tuple(box_of(text) for text in boxes)))
+    return write_bytes(out.with_name(f"{out.stem}_boxes.json"), content)
 
 
 def _check_outputs(out: Path, splats: Path | None) -> None:

@@ -107,6 +107,8 @@ def _system_and_objects(given: dict[str, Any], images: list[Path], masks: list[s
 
     if len(images) == 1 and (given["capture"] or reads_capture(images[0])):
         return "genrecon", 1
+    if given["boxes"]:
+        return given["system"], len(given["boxes"])
     folder = images[0] if len(images) == 1 and images[0].is_dir() else None
     if given["panorama"] or (not masks and folder is None and len(images) == 1 and is_panorama(images[0])):
         return panorama_system(given["system"]), 1

@@ -117,7 +117,7 @@ def _read(
         image,
         path,
         image_name=Path(picture.name).name if photographs is None else _original(picture, photographs).name,
-        segmenter=segmenter or SAM2_LARGE.repository,
+        segmenter=segmenter,
         device=device,
     )
     view = labelled_view(picture.camera, masks)

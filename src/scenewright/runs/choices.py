@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from scenewright.encoders.masks.finding import CUT_OUT, choose_segmenter, is_prompt_file
 from scenewright.errors import InputError
 from scenewright.io.images import image_size
 from scenewright.io.linear_image import LINEAR_SUFFIXES
@@ -15,6 +16,10 @@ from scenewright.systems.registry import DEFAULT_SYSTEM, find_system, usable_sys
 
 __all__ = ["chosen_settings", "is_panorama", "pairs_of_views", "panorama_system", "reads_capture"]
 
+_CUT_OUT_NOTICE = (
+    "The small segmenter that ships makes masks of boxes and points; SAM makes better ones "
+    "(--segmenter facebook/sam2.1-hiera-large, 0.9 GB)."
+)
 # Settings that some systems have no use for; see `spec.Setting`.
 _NOT_FOR_ALL = (
     *("decoder", "decoder_weights", "resolution", "steps", "guidance", "max_memory_bytes", "max_faces"),
@@ -23,7 +28,7 @@ _NOT_FOR_ALL = (
 
 
 def chosen_settings(settings: GenerateSettings) -> tuple[GenerateSettings, str]:
-    """The settings with the weights that will be used, and one line for the user, or "".
+    """The settings with the weights and the segmenter that will be used, and lines for the user, or "".
 
     Raises:
         InputError: a setting would change nothing, there is no such preset, or weights are not cleared.
@@ -32,14 +37,21 @@ def chosen_settings(settings: GenerateSettings) -> tuple[GenerateSettings, str]:
     system = settings.system
     chosen = choose_weights(system, settings.weights)
     if settings.commercial:
-        places = (settings.decoder_weights, settings.depth_model, settings.segmenter)
+        segmenter = None if settings.segmenter == CUT_OUT else settings.segmenter
+        places = (settings.decoder_weights, settings.depth_model, segmenter)
         refuse_uncleared_choice(system, chosen.weights, decoder=settings.decoder, places=places)
     if settings.preset is not None and settings.preset not in find_system(system).presets:
         presets = ", ".join(find_system(system).presets) or "none"
         raise InputError(f"{system} has no preset '{settings.preset}'; it has {presets}.")
     given = {name: getattr(settings, name) for name in _NOT_FOR_ALL} | {"settle": settings.settle or None}
     refuse_ignored(system, chosen.weights, given)
-    return replace(settings, weights=chosen.weights), chosen.notice
+    settings, notice = replace(settings, weights=chosen.weights), chosen.notice
+    sources = (*settings.masks, *(masks for _, masks in settings.further_views))
+    if settings.segmenter is None and any(is_prompt_file(Path(source)) for source in sources):
+        settings = replace(settings, segmenter=choose_segmenter())
+        if settings.segmenter == CUT_OUT:
+            notice = f"{notice}\n{_CUT_OUT_NOTICE}".strip()
+    return settings, notice
 
 
 def is_panorama(picture: Path) -> bool:
@@ -75,7 +87,7 @@ def pairs_of_views(images: Sequence[Path], masks: Sequence[str], system: str) ->
     """
     if not masks:
         raise InputError(
-            "Expected a photograph and its masks: scenewright generate PHOTO --masks MASKS (or --masks auto)."
+            "Expected a photograph and its masks: scenewright generate PHOTO --masks MASKS (or auto), or --boxes."
         )
     pictures = [str(path.absolute()) for path in images]
     paths = [item if item == "auto" else str(Path(item).absolute()) for item in masks]

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image
@@ -128,9 +127,15 @@ def _read_view(settings: GenerateSettings, path: str, masks: tuple[str, ...]) ->
     """One picture and its objects."""
     image = load_photograph(path)
     source: str | tuple[str, ...] = masks[0] if len(masks) == 1 else masks
-    options: dict[str, Any] = {} if settings.segmenter is None else {"segmenter": settings.segmenter}
     device = settings.device.partition(":")[0]
-    objects = find_masks(image, source, image_name=Path(path).name, device=device, offline=settings.offline, **options)
+    objects = find_masks(
+        image,
+        source,
+        image_name=Path(path).name,
+        segmenter=settings.segmenter,
+        device=device,
+        offline=settings.offline,
+    )
     return View(image, objects, name=name_of(Path(path).name))
 
 

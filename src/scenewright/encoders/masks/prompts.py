@@ -6,6 +6,7 @@ Coordinates are pixels of the picture. Each entry of `points` is one object; a t
 not on the object. Names belong to the boxes first, then to the points.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +16,7 @@ from annotated_types import Ge, Le, MaxLen
 from scenewright.errors import InputError
 from scenewright.files import read_json, reader
 
-__all__ = ["MaskPrompts", "holds_prompts", "read_prompts"]
+__all__ = ["MaskPrompts", "box_of", "holds_prompts", "prompt_bytes", "read_prompts"]
 
 Number = float | int
 Coordinate = Annotated[float, Ge(-1e9), Le(1e9)]
@@ -87,6 +88,25 @@ def read_prompts(path: str | Path) -> MaskPrompts:
         tuple((*point[:2], len(point) < 3 or bool(point[2])) for point in marked) for marked in content.points
     )
     return MaskPrompts(content.boxes, points, content.names)
+
+
+def prompt_bytes(prompts: MaskPrompts) -> bytes:
+    """The prompts as `read_prompts` reads them."""
+    points = [[[x, y, int(is_on)] for x, y, is_on in marked] for marked in prompts.points]
+    return json.dumps({"boxes": prompts.boxes, "points": points, "names": prompts.names}).encode()
+
+
+def box_of(text: str) -> Box:
+    """The box of "left,upper,right,lower".
+
+    Raises:
+        InputError: the text is not four numbers.
+    """
+    try:
+        left, upper, right, lower = (float(number) for number in text.split(","))
+    except ValueError:
+        raise InputError(f"Expected a box as LEFT,UPPER,RIGHT,LOWER in pixels, got '{text}'.") from None
+    return left, upper, right, lower
 
 
 def holds_prompts(content: object) -> bool:
