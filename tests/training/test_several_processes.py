@@ -38,11 +38,13 @@ def fit(out: Path, steps: int, shard: bool = False) -> None:
     Trainer(Noiseless(), Circle(), out, settings(8, steps, shard), device="cpu").fit(resume=True)
 
 
-@pytest.mark.parametrize("shard", [False, True], ids=["ddp", "fsdp2"])
-def test_two_processes_do_what_one_does_and_resume(shard: bool, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("shard", "per_machine"), [(False, 2), (True, 2), (False, 1)], ids=["ddp", "fsdp2", "ddp-two-machines"]
+)
+def test_two_processes_do_what_one_does_and_resume(shard: bool, per_machine: int, tmp_path: Path):
     Trainer(Noiseless(), Circle(), tmp_path / "one", settings(16, 12), device="cpu").fit()
-    run_group(fit, tmp_path / "two", 5, shard)
-    run_group(fit, tmp_path / "two", 12, shard)
+    run_group(fit, tmp_path / "two", 5, shard, per_machine=per_machine)
+    run_group(fit, tmp_path / "two", 12, shard, per_machine=per_machine)
     for name in ("network.safetensors", "checkpoints/step-00000012/ema.safetensors"):
         one, two = load_file(tmp_path / "one" / name), load_file(tmp_path / "two" / name)
         assert one.keys() == two.keys()

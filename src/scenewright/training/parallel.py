@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from scenewright.errors import InputError, MissingExtraError
+from scenewright.machine import choose_device
 
 __all__ = ["Processes", "like_parameter", "to_device", "whole"]
 
@@ -43,7 +44,8 @@ class Processes:
         # Only the root is sharded as one unit: parts of a network are also called by other methods than forward.
         plugin = FullyShardedDataParallelPlugin(fsdp_version=2, auto_wrap_policy="NO_WRAP") if shard else None
         self._accelerator = Accelerator(
-            cpu=kind == "cpu",
+            # Without this, processes on a machine without accelerators would not find each other.
+            cpu=kind == "cpu" or (kind == "auto" and choose_device("auto").type == "cpu"),
             mixed_precision="no",  # autocast is TaskModule's, the same on every device and in every process
             fsdp_plugin=plugin,
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=find_unused_parameters)],
