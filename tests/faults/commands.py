@@ -49,6 +49,11 @@ _VARY_IN_RUNS = ("*.jsonl", "*/checkpoints/*", "*/sheets/*")
 COMMANDS = (
     Command("generate", ("generate", "IN/room.png", "-m", "IN/room_masks.png", "-o", "OUT/room.glb", *CUBOID)),
     Command("folder", ("generate", "IN/photos", "-o", "OUT/scenes", *CUBOID)),
+    Command(
+        "batch",
+        ("batch", "IN/jobs.jsonl", "-o", "OUT/batch", "--device", "cpu"),
+        ("batch/batch.json", "batch/*/job.json"),
+    ),
     Command("replay", ("replay", "IN/made/room.json", "-o", "OUT/again.glb")),
     Command("convert", ("convert", "IN/made/room.glb", "OUT/room.obj")),
     Command("convert to glTF", ("convert", "IN/made/room.glb", "OUT/room.gltf")),
@@ -115,6 +120,8 @@ def make_inputs(folder: Path, run: Callable[[Sequence[str]], tuple[int, str]] | 
     Image.fromarray(np.dstack([pixels, 255 * (labels == 1)]).astype(np.uint8)).save(folder / "cut.png")
     Image.fromarray(pixels[:32]).save(folder / "panorama.png")
     recipe = DataRecipe("floor", count=2, seed=4, size=32, supersample=1, with_meshes=False, scenes_per_shard=1)
+    job = {"image": "room.png", "masks": ["room_masks.png"], "system": "cuboid"}
+    (folder / "jobs.jsonl").write_text(json.dumps({"name": "room", "kind": "generate", "settings": job}))
     (folder / "data.toml").write_text("".join(f"{line}\n" for line in _toml(recipe)))
     (folder / "recipe.toml").write_text(_RECIPE)
     write_samples("structure_vae", folder / "samples", 4)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from scenewright.cli.batch import batch
 from scenewright.cli.compare import compare
 from scenewright.cli.convert import convert
 from scenewright.cli.data import data_app
@@ -31,6 +32,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.command()(batch)
 app.command()(compare)
 app.command()(convert)
 app.add_typer(data_app, name="data")

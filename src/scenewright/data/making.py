@@ -5,6 +5,7 @@ A folder holds `data_recipe.json`, the shards with their indices, `ATTRIBUTION.c
 are made again. Equal recipes give equal bytes, whatever the number of workers.
 """
 
+import functools
 import io
 import logging
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from scenewright.data.importing import attribution_csv
 from scenewright.data.parametric.families import OWN_CREDIT
 from scenewright.data.recipes import DataRecipe
 from scenewright.data.samples import sample_of
-from scenewright.data.shards import ShardReader, is_whole, write_shard
+from scenewright.data.shards import ShardReader, is_whole, shard_paths, write_shard
 from scenewright.data.stream import SceneStream
 from scenewright.errors import InputError
 from scenewright.files import json_value
@@ -25,7 +26,7 @@ from scenewright.jobs import run
 from scenewright.progress import Advance, ignore
 from scenewright.rendering.sheet import picture_sheet
 
-__all__ = ["DataSummary", "make_data", "make_shard"]
+__all__ = ["DataSummary", "make_data", "make_data_shard", "make_shard"]
 
 logger = logging.getLogger(__name__)
 _SHEET_ROWS, _SHEET_COLUMNS = 4, 6
@@ -50,15 +51,9 @@ def make_data(recipe: DataRecipe, out: str | Path, *, workers: int = 1, progress
     Raises:
         InputError: `out` holds another recipe's data, cannot be written, or a pack cannot be read.
     """
-    out = make_folder(out)
     stream = SceneStream(recipe)
     _ = stream.selector  # a pack that is missing or damaged shows before any work starts
-    note = out / "data_recipe.json"
-    if note.exists() and note.read_text() != recipe.to_json():
-        raise InputError(
-            f"'{out}' holds data of another recipe (see data_recipe.json); choose another folder or empty it."
-        )
-    write_bytes(note, recipe.to_json().encode())
+    out = _recipe_folder(recipe, out)
     todo = [number for number in range(recipe.num_shards) if not is_whole(out, number)]
     num_kept = recipe.num_shards - len(todo)
     progress(num_kept, recipe.num_shards)
@@ -75,6 +70,19 @@ def make_data(recipe: DataRecipe, out: str | Path, *, workers: int = 1, progress
     return DataSummary(len(reader), len(todo), num_kept)
 
 
+def make_data_shard(recipe: DataRecipe, out: str | Path, number: int) -> list[str]:
+    """One shard of `make_data`, which later keeps it; returns the names of its files in `out`.
+
+    Raises:
+        InputError: as of `make_data`, or the recipe has no such shard.
+    """
+    if number >= recipe.num_shards:
+        raise InputError(f"The recipe has {recipe.num_shards} shards, so there is no shard {number}.")
+    out = _recipe_folder(recipe, out)
+    _make_missing(_stream(recipe), out, number)
+    return [path.name for path in shard_paths(out, number)]
+
+
 def make_shard(stream: SceneStream, out: Path, number: int) -> None:
     """One shard of a stream."""
     recipe = stream.recipe
@@ -87,6 +95,24 @@ def make_shard(stream: SceneStream, out: Path, number: int) -> None:
             continue
         samples.append(sample_of(scene, index, recipe))
     write_shard(out, number, samples)
+
+
+@functools.lru_cache(1)
+def _stream(recipe: DataRecipe) -> SceneStream:
+    """The stream of the recipe that this process works on, with its packs open."""
+    return SceneStream(recipe)
+
+
+def _recipe_folder(recipe: DataRecipe, out: str | Path) -> Path:
+    """The folder for a recipe's data, with the note that says so."""
+    out = make_folder(out)
+    note = out / "data_recipe.json"
+    if note.exists() and note.read_text() != recipe.to_json():
+        raise InputError(
+            f"'{out}' holds data of another recipe (see data_recipe.json); choose another folder or empty it."
+        )
+    write_bytes(note, recipe.to_json().encode())
+    return out
 
 
 def _make_missing(stream: SceneStream, out: Path, number: int) -> None:

@@ -27,7 +27,7 @@ from scenewright.errors import InputError
 from scenewright.machine import available_cores
 from scenewright.progress import Advance, ignore
 
-__all__ = ["Failure", "Stream", "choose_workers", "run"]
+__all__ = ["Failure", "Stream", "Worker", "choose_workers", "run"]
 
 logger = logging.getLogger(__name__)
 Job = TypeVar("Job")
@@ -232,6 +232,42 @@ class _Pool(Generic[Job, Result]):
             self._pending[number] = (self._pending[number][0], Future())
         for number in lost:
             self._submit(number)
+
+
+class Worker(Generic[Job, Result]):
+    """One process that does one job at a time, so that a death is known to be the job's.
+
+    worker.begin(job)
+    wait([worker.future])
+    worker.future.result()      BrokenProcessPool: the process was killed; `replace` it and go on
+    """
+
+    def __init__(self, function: Callable[[Job], Result]) -> None:
+        self._function, self._executor = function, self._start(function)
+        self.future: Future[Result] = Future()
+
+    @staticmethod
+    def _start(function: Callable[[Job], Result]) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(1, _FRESH, _begin, (function, signal.SIG_DFL))
+
+    def begin(self, job: Job) -> None:
+        """Begins a job, after the one before has ended."""
+        try:
+            self.future = self._executor.submit(_work, job)
+        except BrokenProcessPool:  # it died in between
+            self.replace()
+            self.future = self._executor.submit(_work, job)
+
+    def replace(self) -> None:
+        """Another process in the place of this one, whatever it does."""
+        self.close()
+        self._executor = self._start(self._function)
+
+    def close(self) -> None:
+        """Ends the process, killing what it does."""
+        for process in list((self._executor._processes or {}).values()):
+            process.kill()
+        self._executor.shutdown(wait=True, cancel_futures=True)
 
 
 _function: Callable[[Any], Any] | None = None

@@ -24,6 +24,8 @@ from annotated_types import Ge, Le, MinLen
 from pydantic import Field
 
 from scenewright import __version__
+from scenewright.data.making import make_data, make_data_shard
+from scenewright.data.recipes import DataRecipe
 from scenewright.errors import InputError
 from scenewright.evaluation.evaluating import evaluate
 from scenewright.evaluation.systems import CameraKnowledge
@@ -44,23 +46,35 @@ from scenewright.runs.manifest import GenerateSettings, read_manifest
 from scenewright.runs.replay import refuse_unlisted_repositories, with_stages_inside
 from scenewright.runs.resident import ResidentSystems
 from scenewright.systems.loading import choose_weights
+from scenewright.systems.single_object.preparation import (
+    AssetPreparation,
+    num_asset_shards,
+    prepare_asset_shard,
+    prepare_assets,
+)
 from scenewright.weights.hub import sha256_of
 
 __all__ = [
     "CaptureJob",
+    "DataJob",
     "EditJob",
     "EvaluateJob",
     "ExportJob",
     "GenerateJob",
     "Job",
     "JobResult",
+    "PrepareJob",
     "RerollJob",
     "finished_job",
     "input_paths",
     "job_from_json",
     "job_key",
     "job_to_json",
+    "note_name",
+    "num_parts",
+    "part_of",
     "run_job",
+    "with_device",
     "with_inputs",
 ]
 
@@ -142,8 +156,26 @@ class EvaluateJob:
     kind: Literal["evaluate"] = "evaluate"
 
 
+@dataclass(frozen=True)
+class DataJob:
+    """Scenes with exact ground truth: `scenewright data make`; with `shard`, that one alone."""
+
+    recipe: DataRecipe
+    shard: Annotated[int, Ge(0)] | None = None
+    kind: Literal["data"] = "data"
+
+
+@dataclass(frozen=True)
+class PrepareJob:
+    """What autoencoders train on, from models: `scenewright prepare assets`; with `shard`, that one alone."""
+
+    preparation: AssetPreparation
+    shard: Annotated[int, Ge(0)] | None = None
+    kind: Literal["prepare"] = "prepare"
+
+
 Job = Annotated[
-    GenerateJob | CaptureJob | RerollJob | EditJob | ExportJob | EvaluateJob,
+    GenerateJob | CaptureJob | RerollJob | EditJob | ExportJob | EvaluateJob | DataJob | PrepareJob,
     Field(discriminator="kind"),
 ]
 
@@ -227,8 +259,54 @@ def with_inputs(job: Job, change: Callable[[str], str]) -> Job:
                 ground_truth=maybe(job.ground_truth),
                 scenes=maybe(job.scenes),
             )
+        case DataJob():
+            return replace(job, recipe=replace(job.recipe, packs=tuple(map(change, job.recipe.packs))))
+        case PrepareJob():
+            packs = tuple(map(change, job.preparation.packs))
+            return replace(job, preparation=replace(job.preparation, packs=packs))
         case _:
             assert_never(job)
+
+
+def num_parts(job: Job) -> int:
+    """Into how many jobs of its own (`part_of`) a job can be divided that other processes may do; 0 for most.
+
+    The whole job, done afterwards in the same folder, keeps what they made.
+
+    Raises:
+        InputError: an input cannot be read.
+    """
+    match job:
+        case DataJob(shard=None):
+            return job.recipe.num_shards
+        case PrepareJob(shard=None):
+            return num_asset_shards(job.preparation)
+        case _:
+            return 0
+
+
+def part_of(job: Job, number: int) -> Job:
+    """One part of a job that can be divided."""
+    assert isinstance(job, DataJob | PrepareJob)
+    return replace(job, shard=number)
+
+
+def note_name(job: Job) -> str:
+    """The name of the note beside a job's results: a part has one of its own."""
+    return f"{_NOTE}-{job.shard:05d}" if isinstance(job, DataJob | PrepareJob) and job.shard is not None else _NOTE
+
+
+def with_device(job: Job, device: str) -> Job:
+    """The job on a device of this machine, where it has a choice."""
+    match job:
+        case GenerateJob():
+            return replace(job, settings=replace(job.settings, device=device))
+        case CaptureJob():
+            return replace(job, settings=replace(job.settings, device=device))
+        case RerollJob() | EvaluateJob():
+            return replace(job, device=device)
+        case _:
+            return job
 
 
 def job_key(job: Job) -> str:
@@ -268,20 +346,20 @@ def run_job(
     """
     folder, systems = make_folder(folder), systems or ResidentSystems()
     key = job_key(job)
-    if (done := finished_job(folder, key)) is not None:
+    if (done := finished_job(folder, key, note_name(job))) is not None:
         return done
     notes = Store(folder)
-    notes.forget(_NOTE)
+    notes.forget(note_name(job))
     files, facts = _done(_chosen(job), folder, systems, progress)
     facts["bytes"] = {name: (folder / name).stat().st_size for name in files}
     result = JobResult(key, tuple(files), facts)
-    notes.write(_NOTE, key, {"files": result.files, "facts": facts})
+    notes.write(note_name(job), key, {"files": result.files, "facts": facts})
     return result
 
 
-def finished_job(folder: str | Path, key: str) -> JobResult | None:
+def finished_job(folder: str | Path, key: str, note_name: str = _NOTE) -> JobResult | None:
     """The result of a job that was done in the folder before; None where it was not, or a file is gone."""
-    note = Store(Path(folder)).read(_NOTE, key)
+    note = Store(Path(folder)).read(note_name, key)
     if note is None or not all((Path(folder) / name).is_file() for name in note["files"]):
         return None
     return JobResult(key, tuple(note["files"]), note["facts"])
@@ -329,6 +407,16 @@ def _done(job: Job, folder: Path, systems: ResidentSystems, progress: Progress) 
             return _exported(job, folder, progress)
         case EvaluateJob():
             return _evaluated(job, folder, progress)
+        case DataJob():
+            if job.shard is not None:
+                return make_data_shard(job.recipe, folder, job.shard), {}
+            summary = make_data(job.recipe, folder, progress=progress.stage("shards"))
+            return _all_files(folder), {"scenes": summary.scenes}
+        case PrepareJob():
+            if job.shard is not None:
+                return prepare_asset_shard(job.preparation, folder, job.shard), {}
+            train, validation = prepare_assets(job.preparation, folder, progress=progress.stage("shards"))
+            return _all_files(folder), {"train": train, "validation": validation}
         case _:
             assert_never(job)
 
@@ -403,6 +491,12 @@ def _evaluated(job: EvaluateJob, folder: Path, progress: Progress) -> tuple[list
         (folder / name).write_bytes(to_json(result.to_dict()))
         names.append(name)
     return names, {"protocols": [result.protocol.name for result in results]}
+
+
+def _all_files(folder: Path) -> list[str]:
+    """Everything below the folder but notes, by name."""
+    files = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return sorted(path.as_posix() for path in files if not path.name.startswith((".", f"{_NOTE}-", f"{_NOTE}.")))
 
 
 def _chosen(job: Job) -> Job:

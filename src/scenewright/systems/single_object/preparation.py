@@ -11,6 +11,7 @@ Frame: the asset's box centred, its longest side filling [-0.5, 0.5]^3, z up. So
 dataset_toolkits (there with Cycles pictures; here with our own renderer).
 """
 
+import functools
 import logging
 import math
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ from torch import Tensor
 from scenewright.data.held_out import TrainingAsset
 from scenewright.data.library import TrainingLibrary
 from scenewright.data.occupancy import surface_occupancy
-from scenewright.data.shards import ShardReader, is_whole
+from scenewright.data.shards import ShardReader, is_whole, shard_paths
 from scenewright.data.tensor_shards import write_tensor_shard
 from scenewright.data.viewpoints import pinhole
 from scenewright.errors import InputError
@@ -38,7 +39,7 @@ from scenewright.rendering.render import RenderOptions, render
 from scenewright.rendering.triangles import pack_objects
 from scenewright.types import Mesh, SceneObject
 
-__all__ = ["AssetPreparation", "prepare_asset", "prepare_assets"]
+__all__ = ["AssetPreparation", "num_asset_shards", "prepare_asset", "prepare_asset_shard", "prepare_assets"]
 
 logger = logging.getLogger(__name__)
 _ASSETS_PER_SHARD = 16
@@ -134,34 +135,73 @@ def prepare_assets(
     Raises:
         InputError: there is no asset, a pack cannot be read, or `out` cannot be written.
     """
+    jobs = [(config, Path(out), shard) for shard in _shards(config)]
+    for name in {shard.part for _, _, shard in jobs}:
+        make_folder(Path(out) / name)
+    todo = [job for job in jobs if not is_whole(job[1] / job[2].part, job[2].number)]
+    progress(0, len(todo))
+    run(_prepare_shard, todo, workers=workers, progress=progress)
+    counts = [len(ShardReader(Path(out) / name)) if (Path(out) / name).is_dir() else 0 for name in _PARTS]
+    return counts[0], counts[1]
+
+
+def num_asset_shards(config: AssetPreparation) -> int:
+    """Number of shards that `prepare_assets` writes.
+
+    Raises:
+        InputError: there is no asset, or a pack cannot be read.
+    """
+    return len(_shards(config))
+
+
+def prepare_asset_shard(config: AssetPreparation, out: str | Path, number: int) -> list[str]:
+    """One shard of `prepare_assets`, which later keeps it; returns the names of its files in `out`.
+
+    Raises:
+        InputError: as of `prepare_assets`, or there is no such shard.
+    """
+    shards = _shards(config)
+    if number >= len(shards):
+        raise InputError(f"There are {len(shards)} shards, so there is no shard {number}.")
+    shard, out = shards[number], Path(out)
+    make_folder(out / shard.part)
+    if not is_whole(out / shard.part, shard.number):
+        _prepare_shard((config, out, shard))
+    return [path.relative_to(out).as_posix() for path in shard_paths(out / shard.part, shard.number)]
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """The assets of one shard, of those to train on or of those for validation."""
+
+    part: str
+    number: int
+    keys: tuple[str, ...]
+
+
+@functools.lru_cache(1)
+def _shards(config: AssetPreparation) -> tuple[_Shard, ...]:
     keys = config.assets(TrainingLibrary(config.packs))
     if not keys:
         raise InputError("Expected model packs with training models or a number of parametric ones, got neither.")
     held_out = keys[::_VALIDATION_EVERY] if len(keys) >= _VALIDATION_EVERY else []
     kept_apart = set(held_out)
-    jobs: list[tuple[AssetPreparation, Path, int, list[str]]] = []
-    for name, chosen in zip(_PARTS, ([key for key in keys if key not in kept_apart], held_out), strict=True):
-        folder = Path(out) / name
-        if chosen:
-            make_folder(folder)
-        for number, start in enumerate(range(0, len(chosen), _ASSETS_PER_SHARD)):
-            if not is_whole(folder, number):
-                jobs.append((config, folder, number, chosen[start : start + _ASSETS_PER_SHARD]))
-
-    progress(0, len(jobs))
-    run(_prepare_shard, jobs, workers=workers, progress=progress)
-    counts = [len(ShardReader(Path(out) / name)) if (Path(out) / name).is_dir() else 0 for name in _PARTS]
-    return counts[0], counts[1]
+    parts = zip(_PARTS, ([key for key in keys if key not in kept_apart], held_out), strict=True)
+    return tuple(
+        _Shard(name, number, tuple(chosen[start : start + _ASSETS_PER_SHARD]))
+        for name, chosen in parts
+        for number, start in enumerate(range(0, len(chosen), _ASSETS_PER_SHARD))
+    )
 
 
-def _prepare_shard(job: tuple[AssetPreparation, Path, int, list[str]]) -> None:
-    config, folder, number, keys = job
+def _prepare_shard(job: tuple[AssetPreparation, Path, _Shard]) -> None:
+    config, out, shard = job
     library = TrainingLibrary(config.packs)
     samples = []
-    for place, key in enumerate(keys):
-        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + number * _ASSETS_PER_SHARD + place)
+    for place, key in enumerate(shard.keys):
+        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + shard.number * _ASSETS_PER_SHARD + place)
         try:
             samples.append((key.replace(".", "_"), prepare_asset(config.asset(library, key), config, generator)))
         except InputError as error:
             logger.warning("'%s' is left out: %s", key, error)
-    write_tensor_shard(folder, number, samples)
+    write_tensor_shard(out / shard.part, shard.number, samples)

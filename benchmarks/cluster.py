@@ -1,0 +1,117 @@
+"""A batch on one and two workers, and what handing out jobs costs.
+
+    uv run python -m benchmarks.cluster [--scenes 6] [--system scenegen] [--cluster local|ray] [--lines 20000]
+
+Scaling: scenes of one picture under as many seeds, by one worker and then by two of this machine; each first makes one
+scene that does not count, so that networks are loaded and kernels compiled. Handing out: so many lines through the
+manifest's reader and the run, with workers that do nothing, in CPU time.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.measure import machine
+from scenewright.batch.manifest import Task
+from scenewright.batch.places import Roots, open_place
+from scenewright.batch.pools import LocalPool, Pool
+from scenewright.batch.run import Batch, Summary, run_batch
+from scenewright.batch.worker import Outcome, Setup
+
+PICTURES = Path(__file__).parents[1] / "tests" / "data" / "replay"
+
+
+class IdlePool:
+    """A thousand workers that have done every job at once."""
+
+    num_workers = 1000
+
+    def __init__(self) -> None:
+        self._tasks: list[Task] = []
+
+    @property
+    def num_idle(self) -> int:
+        return self.num_workers - len(self._tasks)
+
+    def submit(self, task: Task) -> None:
+        self._tasks.append(task)
+
+    def finished(self, timeout_s: float) -> list[tuple[Task, Outcome]]:
+        ended, self._tasks = [(task, Outcome("made")) for task in self._tasks], []
+        return ended
+
+    def close(self) -> None:
+        pass
+
+
+def write(folder: Path, seeds: Sequence[int], system: str) -> None:
+    settings = {"image": str(PICTURES / "picture.png"), "masks": [str(PICTURES / "masks.png")], "system": system}
+    with (folder / "jobs.jsonl").open("w") as file:
+        for seed in seeds:
+            json.dump({"name": f"{seed}", "kind": "generate", "settings": settings | {"seed": seed}}, file)
+            file.write("\n")
+
+
+def opened(folder: Path) -> Batch:
+    roots = Roots((open_place(str(folder)), open_place(str(PICTURES))))
+    return Batch(roots.places[0], "jobs.jsonl", roots, open_place(str(folder / "out")))
+
+
+def pool_of(setup: Setup, workers: int, cluster: str) -> Pool:
+    if cluster == "local":
+        return LocalPool(setup, workers)
+    from scenewright.batch.ray_pool import RayPool
+
+    return RayPool(setup, "auto", num_workers=workers, gpus_per_worker=0)
+
+
+def scaling(workers: int, scenes: int, system: str, cluster: str) -> Summary:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        batch = opened(folder)
+        pool = pool_of(Setup(batch.roots, batch.out, "cpu", offline=True), workers, cluster)
+        try:
+            write(folder, range(workers), system)
+            run_batch(batch, pool)
+            write(folder, range(100, 100 + scenes), system)
+            return run_batch(batch, pool)
+        finally:
+            pool.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scenes", type=int, default=6)
+    parser.add_argument("--system", default="scenegen")
+    parser.add_argument("--cluster", choices=("local", "ray"), default="local")
+    parser.add_argument("--lines", type=int, default=20_000)
+    arguments = parser.parse_args()
+    print(machine())
+    with tempfile.TemporaryDirectory() as name:
+        write(Path(name), range(arguments.lines), "cuboid")
+        begin = time.process_time()
+        run_batch(opened(Path(name)), IdlePool())
+        each = (time.process_time() - begin) / arguments.lines
+        print(f"handing out: {1e3 * each:.2f} CPU ms a job, {1 / each:,.0f} jobs a second")
+    if arguments.cluster == "ray":
+        import ray
+
+        ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    print("| workers | scenes | s | s a scene | scenes an hour | workers' time in use | speed-up |")
+    print("|---|---|---|---|---|---|---|")
+    alone = 0.0
+    for workers in (1, 2):
+        summary = scaling(workers, arguments.scenes, arguments.system, arguments.cluster)
+        alone = alone or summary.seconds
+        print(
+            f"| {workers} | {summary.made} | {summary.seconds:.1f} | {summary.busy_s / summary.made:.1f} "
+            f"| {summary.per_hour:,.0f} | {100 * summary.use:.0f} % | {alone / summary.seconds:.2f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""Batches on this machine: the bytes of a plain run, resumed, with poison set aside and workers that die replaced."""
+
+import json
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scenewright.batch.manifest import Task
+from scenewright.batch.places import open_place
+from scenewright.batch.pools import InlinePool, LocalPool, Pool
+from scenewright.batch.run import Summary, run_batch
+from scenewright.batch.worker import Outcome
+from scenewright.data.making import make_data
+from scenewright.data.recipes import DataRecipe
+from scenewright.runs.generate import run
+from scenewright.runs.manifest import GenerateSettings
+from scenewright.systems.single_object.preparation import AssetPreparation, prepare_assets
+from tests.batch.manifests import PICTURES, batch_of, line, set_aside, setup_of, write_manifest
+
+
+def plain_glb(seed: int) -> bytes:
+    """The scene file that `scenewright generate` makes."""
+    image, masks = str(PICTURES / "picture.png"), (str(PICTURES / "masks.png"),)
+    return run(GenerateSettings(image=image, masks=masks, system="cuboid", weights="cuboid", seed=seed)).glb
+
+
+def done(batch, pool: Callable = InlinePool) -> Summary:
+    return run_batch(batch, pool(setup_of(batch)))
+
+
+@pytest.mark.parametrize("kind", ["local", "store"])
+def test_results_are_those_of_a_plain_run_and_the_same_command_keeps_them(kind: str, tmp_path: Path) -> None:
+    out = tmp_path / "out" if kind == "local" else f"memory://{uuid.uuid4().hex}"
+    manifest = write_manifest(tmp_path, [line("a"), line("b", seed=1)])
+    batch = batch_of(manifest, out, cost_per_hour=3.6)
+    first = done(batch)
+    assert (first.made, first.kept, first.set_aside) == (2, 0, 0)
+    assert batch.out.read("a/scene.glb") == plain_glb(0)
+    assert batch.out.read("b/scene.glb") == plain_glb(1)
+    assert first.cost_each == pytest.approx(first.seconds / 1000 / 2)
+    notes = batch.out.read("a/job.json")
+    again = done(batch)
+    assert (again.made, again.kept) == (0, 2)
+    assert batch.out.read("a/job.json") == notes
+    assert json.loads(batch.out.read("batch.json") or b"")["kept"] == 2
+
+
+def test_what_changed_or_was_cut_off_is_made_again(tmp_path: Path) -> None:
+    batch = batch_of(write_manifest(tmp_path, [line("a"), line("b", seed=1)]), f"memory://{uuid.uuid4().hex}")
+    done(batch)
+    batch.out.write("a/scene.glb", b"cut")
+    write_manifest(tmp_path, [line("a"), line("b", seed=2)])
+    assert done(batch).made == 2
+    assert batch.out.read("a/scene.glb") == plain_glb(0)
+
+
+def test_poison_is_set_aside_with_its_reason_and_the_others_are_done(tmp_path: Path) -> None:
+    lines = [
+        line("a"),
+        line("damaged", image="damaged.png"),
+        line("away", image="away.png"),
+        "{",
+        line("up", masks=["../m.png"]),
+    ]
+    manifest = write_manifest(tmp_path, lines)
+    (tmp_path / "damaged.png").write_bytes(b"no picture")
+    batch = batch_of(manifest, tmp_path / "out")
+    summary = done(batch)
+    assert (summary.made, summary.set_aside, summary.retried) == (1, 4, 0)
+    reasons = set_aside(batch.out)
+    assert "damaged.png" in reasons["damaged"]
+    assert "away.png' does not exist" in reasons["away"]
+    assert "no JSON object" in reasons["line-0000004"]
+    assert "no path below the places" in reasons["up"]
+    assert not (tmp_path / "out" / "damaged" / "scene.glb").exists()
+    write_manifest(tmp_path, [line("a")])
+    assert done(batch).kept == 1
+    assert set_aside(batch.out) == {}
+
+
+def test_inputs_and_the_manifest_may_lie_in_a_store(tmp_path: Path) -> None:
+    store = f"memory://{uuid.uuid4().hex}"
+    given = line("a", image=f"{store}/in/picture.png", masks=[f"{store}/in/masks.png"])
+    manifest = write_manifest(tmp_path, [given])
+    open_place(store).put(tmp_path, ["picture.png", "masks.png"], "in")
+    batch = batch_of(manifest, tmp_path / "out", inputs=(f"{store}/in",))
+    assert done(batch).made == 1
+    assert (tmp_path / "out/a/scene.glb").read_bytes() == plain_glb(0)
+    refused = batch_of(manifest, tmp_path / "other")
+    assert done(refused).set_aside == 1
+    assert "lies outside of" in set_aside(refused.out)["a"]
+
+
+@pytest.mark.parametrize("kind", ["local", "store"])
+def test_divided_jobs_make_the_folder_that_the_command_makes(kind: str, tmp_path: Path) -> None:
+    recipe = DataRecipe("floor", count=2, size=32, parametric_share=1.0, scenes_per_shard=1)
+    preparation = AssetPreparation(parametric=17, resolution=16, structure_resolution=16)
+    make_data(recipe, tmp_path / "plain" / "data")
+    prepare_assets(preparation, tmp_path / "plain" / "assets")
+    lines = [
+        {"name": "data", "kind": "data", "recipe": json.loads(recipe.to_json())},
+        {
+            "name": "assets",
+            "kind": "prepare",
+            "preparation": {"parametric": 17, "resolution": 16, "structure_resolution": 16},
+        },
+    ]
+    out = tmp_path / "out" if kind == "local" else f"memory://{uuid.uuid4().hex}"
+    batch = batch_of(write_manifest(tmp_path / "in", lines), out)
+    assert done(batch).made == 2 + 1 + 2 + 1  # shards, and each job as a whole
+    plain = {path.relative_to(tmp_path / "plain").as_posix(): path for path in (tmp_path / "plain").rglob("*.*")}
+    for name, path in plain.items():
+        assert batch.out.read(name) == path.read_bytes(), name
+    assert done(batch).kept == 2 + 1 + 2 + 1
+
+
+class Unsteady(InlinePool):
+    """A pool whose every job fails twice for a reason that may pass."""
+
+    def __init__(self, setup) -> None:
+        super().__init__(setup)
+        self.tries: list[str] = []
+
+    def finished(self, timeout_s: float) -> list[tuple[Task, Outcome]]:
+        if not self._task or self.tries.count(self._task[0].name) >= 2:
+            return super().finished(timeout_s)
+        task = self._task.pop()
+        self.tries.append(task.name)
+        return [(task, Outcome("failed", reason="503 Slow Down", may_pass=True))]
+
+
+@pytest.mark.parametrize(("retries", "made"), [(2, 2), (1, 0)])
+def test_what_may_pass_is_tried_again_and_not_for_ever(retries: int, made: int, tmp_path: Path) -> None:
+    batch = batch_of(write_manifest(tmp_path, [line("a"), line("b", seed=1)]), tmp_path / "out", retries=retries)
+    summary = done(batch, Unsteady)
+    assert (summary.made, summary.set_aside, summary.retried) == (made, 2 - made, 2 * retries)
+    if not made:
+        assert set_aside(batch.out)["a"] == "503 Slow Down (2 tries)"
+
+
+def test_a_worker_that_is_killed_is_replaced_and_its_job_done_again(tmp_path: Path) -> None:
+    batch = batch_of(write_manifest(tmp_path, [line(str(seed), seed=seed) for seed in range(4)]), tmp_path / "out")
+    pool: Pool = LocalPool(setup_of(batch), 2)
+    killed: list[int] = []
+
+    def kill_one(summary: Summary, name: str, status: str, reason: str) -> None:
+        if not killed:
+            (worker, _), *_ = pool._busy or [(pool._idle[-1], None)]
+            (process,) = worker._executor._processes.values()
+            process.kill()
+            killed.append(process.pid)
+
+    try:
+        summary = run_batch(batch, pool, report=kill_one)
+    finally:
+        pool.close()
+    assert killed
+    assert (summary.made + summary.kept, summary.set_aside) == (4, 0)
+    for seed in range(4):
+        assert (tmp_path / "out" / str(seed) / "scene.glb").read_bytes() == plain_glb(seed)
