@@ -97,9 +97,9 @@ def main() -> None:
         each = (time.process_time() - begin) / arguments.lines
         print(f"handing out: {1e3 * each:.2f} CPU ms a job, {1 / each:,.0f} jobs a second")
     if arguments.cluster == "ray":
-        import ray
+        from scenewright.batch.ray_pool import connect
 
-        ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+        connect("local", num_cpus=2, include_dashboard=False)
     print("| workers | scenes | s | s a scene | scenes an hour | workers' time in use | speed-up |")
     print("|---|---|---|---|---|---|---|")
     alone = 0.0

@@ -3,30 +3,23 @@
 import os
 import signal
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from scenewright.batch.ray_pool import RayPool
+from scenewright.batch.ray_pool import RayPool, connect
 from scenewright.batch.run import Summary, run_batch
 from scenewright.errors import InputError
 from tests.batch.manifests import batch_of, line, set_aside, setup_of, write_manifest
 from tests.batch.test_run import plain_glb
 
-ray = pytest.importorskip("ray", reason="the extra 'cluster' (Ray) is not installed")
+pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="the extra 'cluster' (Ray) is not installed")
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    ray.init(
-        address="local",
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        configure_logging=False,
-        object_store_memory=100_000_000,
-    )
+    ray = connect("local", num_cpus=2, include_dashboard=False, object_store_memory=100_000_000)
     yield
     ray.shutdown()
 

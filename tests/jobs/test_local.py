@@ -2,6 +2,7 @@
 
 import os
 import signal
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from scenewright.errors import InputError
-from scenewright.jobs import Failure, Stream, choose_workers, run
+from scenewright.jobs import Failure, Stream, Worker, choose_workers, run
 from scenewright.machine import available_cores
 
 NUMBERS = [3, 1, 0, 2]
@@ -74,3 +75,17 @@ def test_processes_that_keep_dying_end_in_a_sentence(tmp_path: Path) -> None:
 def test_few_jobs_do_not_pay_for_processes() -> None:
     assert choose_workers(0) == choose_workers(7) == 1
     assert choose_workers(1000) == min(available_cores(), 8)
+
+
+def test_a_worker_that_dies_says_so_of_its_job_and_is_replaced(tmp_path: Path) -> None:
+    worker = Worker(partial(deadly_square, tmp_path, 1))
+    try:
+        worker.begin(3)
+        assert worker.future.result() == 9
+        worker.begin(2)
+        with pytest.raises(BrokenProcessPool):
+            worker.future.result()
+        worker.begin(2)
+        assert worker.future.result() == 4
+    finally:
+        worker.close()

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from scenewright.batch.manifest import Task
 from scenewright.batch.worker import BatchWorker, Outcome, Setup, do_task
-from scenewright.jobs import Worker
+from scenewright.jobs import Worker, preload
 
 __all__ = ["InlinePool", "LocalPool", "Pool", "died"]
 
@@ -61,6 +61,7 @@ class LocalPool:
     """Processes of this machine, one thread each, spread over its GPUs."""
 
     def __init__(self, setup: Setup, num_workers: int) -> None:
+        preload("scenewright.batch.worker")
         function: partial[Outcome] = partial(do_task, setup)
         self._idle: list[Worker[Task, Outcome]] = [Worker(function) for _ in range(num_workers)]
         self._busy: list[tuple[Worker[Task, Outcome], Task]] = []

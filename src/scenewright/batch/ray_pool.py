@@ -13,7 +13,7 @@ from scenewright.batch.pools import died
 from scenewright.batch.worker import BatchWorker, Outcome, Setup
 from scenewright.errors import InputError, MissingExtraError
 
-__all__ = ["RayPool"]
+__all__ = ["RayPool", "connect"]
 
 _EVERY_CPU = 1
 
@@ -43,7 +43,7 @@ class RayPool:
     def __init__(
         self, setup: Setup, address: str, *, num_workers: int | None = None, gpus_per_worker: float | None = None
     ) -> None:
-        self._ray = _connected(address)
+        self._ray = connect(address)
         resources = self._ray.cluster_resources()
         gpus = resources.get("GPU", 0.0)
         share = gpus_per_worker if gpus_per_worker is not None else (1.0 if gpus else 0.0)
@@ -105,16 +105,27 @@ class RayPool:
             self._ray.kill(actor)
 
 
-def _connected(address: str) -> Any:
-    """Ray, connected to the cluster; it sends nothing to its makers and leaves this program's log alone."""
+def connect(address: str, **options: Any) -> Any:
+    """Ray, connected to the cluster: it sends nothing to its makers, and starts workers as they are installed there.
+
+    Args:
+        options: further ones of `ray.init`.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        InputError: no cluster answers.
+    """
+    # Ray reads these as it is imported. Without the second, this folder is sent to every worker under `uv run`, which
+    # installs its environment anew.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     try:
         import ray
     except ImportError as error:
         raise MissingExtraError("A batch on a cluster", "cluster") from error
     if not ray.is_initialized():
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
-            ray.init(address=address, log_to_driver=False, configure_logging=False)
+            ray.init(address=address, log_to_driver=False, configure_logging=False, **options)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise InputError(
                 f"No Ray cluster answers at '{address}' ({str(error).splitlines()[0]}); start one with "

@@ -10,7 +10,18 @@ their order and the number of processes change the time and nothing else. When a
 replaced with it, and what was not delivered is done again.
 """
 
-from scenewright.jobs.local import Failure, Stream, Worker, choose_workers, run
+from scenewright.jobs.local import Failure, Stream, Worker, choose_workers, preload, run
 from scenewright.jobs.store import Store, files_stamp, key_of, to_json
 
-__all__ = ["Failure", "Store", "Stream", "Worker", "choose_workers", "files_stamp", "key_of", "run", "to_json"]
+__all__ = [
+    "Failure",
+    "Store",
+    "Stream",
+    "Worker",
+    "choose_workers",
+    "files_stamp",
+    "key_of",
+    "preload",
+    "run",
+    "to_json",
+]

@@ -27,7 +27,7 @@ from scenewright.errors import InputError
 from scenewright.machine import available_cores
 from scenewright.progress import Advance, ignore
 
-__all__ = ["Failure", "Stream", "Worker", "choose_workers", "run"]
+__all__ = ["Failure", "Stream", "Worker", "choose_workers", "preload", "run"]
 
 logger = logging.getLogger(__name__)
 Job = TypeVar("Job")
@@ -39,8 +39,9 @@ _AHEAD = 4
 """Jobs of a stream that each worker may be ahead of their use."""
 _FRESH: BaseContext = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
 _FORKED: BaseContext = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+_PRELOADED = ["scenewright.jobs.local"]
 if sys.platform == "linux":
-    multiprocessing.set_forkserver_preload(["scenewright.jobs.local"])
+    multiprocessing.set_forkserver_preload(_PRELOADED)
 
 
 @dataclass(frozen=True)
@@ -232,6 +233,12 @@ class _Pool(Generic[Job, Result]):
             self._pending[number] = (self._pending[number][0], Future())
         for number in lost:
             self._submit(number)
+
+
+def preload(module: str) -> None:
+    """Imports a module once for all processes to come, where they are forks and none was started yet."""
+    if sys.platform == "linux":
+        multiprocessing.set_forkserver_preload([*_PRELOADED, module])
 
 
 class Worker(Generic[Job, Result]):
