@@ -178,7 +178,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Roots:
-    """What a manifest may read: names relative to the first place, and anything below any of them."""
+    """The places that a manifest may read: names relative to the first place, and anything below any of them."""
 
     places: tuple[Place, ...]
 

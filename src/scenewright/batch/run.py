@@ -37,7 +37,7 @@ _POLL_S = 1.0
 
 @dataclass(frozen=True)
 class Batch:
-    """What to do.
+    """A batch, before anything is done.
 
     Attributes:
         folder, manifest: the manifest's place and name.
@@ -57,7 +57,7 @@ class Batch:
 
 @dataclass
 class Summary:
-    """What was done so far. `seconds` are by the clock, `busy_s` of all workers together on jobs that were made."""
+    """The numbers so far. `seconds` are by the clock, `busy_s` of all workers together on jobs that were made."""
 
     made: int = 0
     kept: int = 0

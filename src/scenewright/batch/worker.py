@@ -44,7 +44,7 @@ _PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, e
 
 @dataclass(frozen=True)
 class Setup:
-    """What all workers of a batch share.
+    """The settings that all workers of a batch share.
 
     Attributes:
         device: of jobs that name none: "auto", "cpu", "cuda", "cuda:N" or "mps".
@@ -61,7 +61,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job.
+    """The result of a job, or why there is none.
 
     Attributes:
         status: "kept" results were there already.

@@ -167,7 +167,7 @@ class DataJob:
 
 @dataclass(frozen=True)
 class PrepareJob:
-    """What autoencoders train on, from models: `scenewright prepare assets`; with `shard`, that one alone."""
+    """Samples for autoencoders from models: `scenewright prepare assets`; with `shard`, that one alone."""
 
     preparation: AssetPreparation
     shard: Annotated[int, Ge(0)] | None = None
