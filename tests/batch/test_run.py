@@ -93,27 +93,30 @@ def test_inputs_and_the_manifest_may_lie_in_a_store(tmp_path: Path) -> None:
     assert "lies outside of" in set_aside(refused.out)["a"]
 
 
+def check_divided(line_of_job: dict, plain: Path, batch, num_jobs: int) -> None:
+    """The folder of a divided job, made by a job for each shard and one for the whole, is the command's."""
+    assert done(batch).made == num_jobs
+    for path in plain.rglob("*.*"):
+        name = path.relative_to(plain).as_posix()
+        assert batch.out.read(f"{line_of_job['name']}/{name}") == path.read_bytes(), name
+    assert done(batch).kept == num_jobs
+
+
 @pytest.mark.parametrize("kind", ["local", "store"])
-def test_divided_jobs_make_the_folder_that_the_command_makes(kind: str, tmp_path: Path) -> None:
+def test_data_is_made_shard_by_shard(kind: str, tmp_path: Path) -> None:
     recipe = DataRecipe("floor", count=2, size=32, parametric_share=1.0, scenes_per_shard=1)
-    preparation = AssetPreparation(parametric=17, resolution=16, structure_resolution=16)
-    make_data(recipe, tmp_path / "plain" / "data")
-    prepare_assets(preparation, tmp_path / "plain" / "assets")
-    lines = [
-        {"name": "data", "kind": "data", "recipe": json.loads(recipe.to_json())},
-        {
-            "name": "assets",
-            "kind": "prepare",
-            "preparation": {"parametric": 17, "resolution": 16, "structure_resolution": 16},
-        },
-    ]
+    make_data(recipe, tmp_path / "plain")
+    given = {"name": "data", "kind": "data", "recipe": json.loads(recipe.to_json())}
     out = tmp_path / "out" if kind == "local" else f"memory://{uuid.uuid4().hex}"
-    batch = batch_of(write_manifest(tmp_path / "in", lines), out)
-    assert done(batch).made == 2 + 1 + 2 + 1  # shards, and each job as a whole
-    plain = {path.relative_to(tmp_path / "plain").as_posix(): path for path in (tmp_path / "plain").rglob("*.*")}
-    for name, path in plain.items():
-        assert batch.out.read(name) == path.read_bytes(), name
-    assert done(batch).kept == 2 + 1 + 2 + 1
+    check_divided(given, tmp_path / "plain", batch_of(write_manifest(tmp_path / "in", [given]), out), 2 + 1)
+
+
+def test_assets_are_prepared_shard_by_shard(tmp_path: Path) -> None:
+    sizes = {"parametric": 17, "resolution": 16, "structure_resolution": 16}
+    prepare_assets(AssetPreparation(**sizes), tmp_path / "plain")
+    given = {"name": "assets", "kind": "prepare", "preparation": sizes}
+    batch = batch_of(write_manifest(tmp_path / "in", [given]), tmp_path / "out")
+    check_divided(given, tmp_path / "plain", batch, 2 + 1)
 
 
 class Unsteady(InlinePool):
