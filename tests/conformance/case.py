@@ -1,10 +1,11 @@
 """One golden file: parameters, inputs and expected outputs with the metadata that says how to use them."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import safe_open
 from torch import Tensor
 
@@ -17,6 +18,8 @@ _SPEC_OF_SOURCE = {
     "GenRecon": "genrecon",
     "naver/inspace": "inspace",
 }
+# Of the largest value of an output, by which it may differ where products are computed in half precision.
+_HALF = 0.05
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,20 @@ class Case:
             if repository in self.source:
                 return spec
         return None
+
+    def on(self, device: torch.device) -> "Case":
+        """The case with parameters and inputs on a device; expected outputs stay."""
+
+        def moved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+            return {name: tensor.to(device) for name, tensor in tensors.items()}
+
+        return replace(self, params=moved(self.params), inputs=moved(self.inputs))
+
+    def in_half(self) -> "Case":
+        """The case with the tolerance that a computation in half precision needs."""
+        floats = [tensor for tensor in self.outputs.values() if tensor.is_floating_point() and tensor.numel()]
+        largest = max((float(tensor.abs().nan_to_num(0, 0, 0).max()) for tensor in floats), default=0.0)
+        return replace(self, tolerance=max(self.tolerance, _HALF * largest))
 
     def numbered(self, tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
         """Groups names that end in `__<number>` (several calls of one module in a file) by that number."""

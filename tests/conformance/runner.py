@@ -62,16 +62,23 @@ def max_error(actual: Tensor, expected: Tensor) -> float:
     return float(difference.nan_to_num(nan=torch.inf).max()) if difference.numel() else 0.0
 
 
-def run_case(path: Path) -> Result:
+def run_case(path: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Result:
+    """One case; on another device its tensors and modules are made there. In half precision the tolerance is 5 % of the
+    expected output's largest value where that is more, as sums of hundreds of products differ in their third digit."""
     try:
         case = read_case(path)
     except Exception as error:
         return Result(path, "?", torch.inf, 0.0, f"unreadable: {error}")
+    if dtype != torch.float32:
+        case = case.in_half()
+    if device != "cpu":
+        case = case.on(torch.device(device))
     adapter = adapter_of(case)
     if adapter is None:
         return Result(path, case.module, torch.inf, case.tolerance, "unknown module name")
     try:
-        actual = adapter(case)
+        with torch.device(device), torch.autocast(torch.device(device).type, dtype, enabled=dtype != torch.float32):
+            actual = adapter(case)
     except Exception as error:
         return Result(path, case.module, torch.inf, case.tolerance, f"{type(error).__name__}: {error}")
     worst = 0.0
