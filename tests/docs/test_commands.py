@@ -4,6 +4,7 @@ import ast
 import contextlib
 import importlib
 import importlib.util
+import json
 import re
 import shlex
 import shutil
@@ -17,6 +18,7 @@ from typer.testing import CliRunner
 
 import scenewright
 from scenewright.cli.app import app
+from scenewright.data.probe_scenes import read_test_scene
 from tests.docs.pages import PAGES, ROOT, Block, blocks, name_of
 
 COMMANDS = typer.main.get_command(app)
@@ -112,7 +114,9 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(LIVING_ROOM / "rgb.jpg", folder / name)
     for name in ("masks.png", "photographs/sofa_masks.png"):
         shutil.copy(LIVING_ROOM / "instances.png", folder / name)
-    shutil.copy(LIVING_ROOM / "scene.json", folder / "camera.json")
+    camera = read_test_scene(LIVING_ROOM).camera
+    known = {"intrinsics_px": camera.intrinsics_px.tolist(), "cam_from_world": camera.cam_from_world.tolist()}
+    (folder / "camera.json").write_text(json.dumps(known))
     labels = scenewright.find_masks(Image.open(folder / "room.jpg"), folder / "masks.png")
     (folder / "masks").mkdir()
     for name, mask in zip(("sofa", "lamp", "chair"), labels.masks, strict=False):
