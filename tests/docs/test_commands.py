@@ -59,7 +59,9 @@ def check_command(words: list[str]) -> None:
     match words:
         case ["scenewright", *rest]:
             check_scenewright(rest)
-        case ["torchrun", *rest]:
+        case ["until", *rest]:
+            check_command([word.removesuffix(";") for word in rest[: rest.index("[")]])
+        case ["torchrun" | "accelerate", *rest]:
             check_scenewright(rest[rest.index("scenewright)") + 1 :])
         case ["python", "-m", module, *_]:
             assert importlib.util.find_spec(module), f"there is no module {module}"
