@@ -294,7 +294,7 @@ OWN_WEIGHTS = {"train", "reconstruct"}
 NO_WEIGHTS = {
     *("convert", "render", "compare", "list", "doctor", "prepare assets", "data make", "data import", "data pack"),
     "demo",  # whose weights ship with the package
-    "serve",  # whose jobs open them as `generate` does
+    *("serve", "batch"),  # whose jobs open them as `generate` does
 }
 
 
