@@ -23,6 +23,7 @@ from scenewright.cli.render import render
 from scenewright.cli.replay import replay
 from scenewright.cli.reroll import reroll
 from scenewright.cli.serve import serve
+from scenewright.cli.studio import studio
 from scenewright.cli.texture import texture
 from scenewright.cli.train import train
 
@@ -50,6 +51,7 @@ app.command()(render)
 app.command()(replay)
 app.command()(reroll)
 app.command()(serve)
+app.command()(studio)
 app.command()(texture)
 app.command()(train)
 

@@ -1,0 +1,290 @@
+"""What a person does in the studio, without a browser: open, mark, generate, change, take back, export.
+
+    session = Session(folder, segmenter=segmenter, jobs=JobProcess())
+    session.open(path); session.board.click(240, 310)
+    session.generate("cuboid"); session.edit(Step("move", "object_1", (0.5, 0, 0))); session.export(".usdz")
+
+Each result is a folder of its own, so that taking back is a step to the folder before.
+"""
+
+import zipfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
+
+from PIL import Image
+
+from scenewright.encoders.masks import find_masks
+from scenewright.errors import InputError
+from scenewright.io.atomic import make_folder, write_bytes
+from scenewright.io.formats import readable, readable_suffixes
+from scenewright.io.images import load_photograph
+from scenewright.machine import choose_device
+from scenewright.progress import SILENT, Progress
+from scenewright.runs.captures import CaptureSettings
+from scenewright.runs.choices import is_panorama, panorama_system, reads_capture
+from scenewright.runs.edit import Step, is_edit, open_edit
+from scenewright.runs.inputs import choose_depth
+from scenewright.runs.job import SCENE, CaptureJob, EditJob, ExportJob, GenerateJob, Job, JobResult
+from scenewright.runs.manifest import GenerateSettings, read_manifest
+from scenewright.serve.file_kinds import HEAD_BYTES, suffix_of
+from scenewright.serve.limits import Limits
+from scenewright.serve.unpacking import unpacked
+from scenewright.studio.mask_board import MaskBoard, Segmenter
+from scenewright.systems.registry import DEFAULT_SYSTEM
+from scenewright.types import Scene
+
+__all__ = ["Jobs", "Kind", "Result", "Session", "Source"]
+
+Kind = Literal["picture", "panorama", "capture"]
+_UPLOADS = frozenset(
+    (".jpg", ".png", ".webp", ".bmp", ".tif", ".gif", ".avif", ".heic", ".exr", ".hdr", ".zip", ".glb", ".ply")
+)
+_SCENES = readable_suffixes("meshes", "splats")
+MOST_UPLOADED = 1 << 30
+"""Bytes of the largest file that may come through the browser; larger ones are opened by their path."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What scenes are made from: a picture, a panorama or a capture."""
+
+    kind: Kind
+    path: Path
+    camera: Path | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """A scene, its file with the manifest beside it, and the steps that changed it since it was generated."""
+
+    path: Path
+    scene: Scene
+    steps: tuple[Step, ...] = ()
+    locked: frozenset[str] = frozenset()
+    rerolled: str | None = None
+
+
+@runtime_checkable
+class Jobs(Protocol):
+    """What does jobs, such as a `JobProcess`."""
+
+    def run(self, job: Job, folder: Path, progress: Progress = ...) -> JobResult: ...
+
+
+class Session:
+    """One person's work; not thread-safe, except that jobs may be cancelled from anywhere."""
+
+    def __init__(
+        self, folder: Path, *, segmenter: Segmenter, jobs: Jobs, device: str = "auto", offline: bool = False
+    ) -> None:
+        """`folder` receives everything that is uploaded and made."""
+        self.folder = make_folder(folder)
+        self.jobs = jobs
+        self.source: Source | None = None
+        self.board: MaskBoard | None = None
+        self.results: list[Result] = []
+        self._segmenter, self._device, self._offline = segmenter, str(choose_device(device)), offline
+
+    @property
+    def result(self) -> Result | None:
+        """The scene as it is now."""
+        return self.results[-1] if self.results else None
+
+    @property
+    def before(self) -> Result | None:
+        """The scene before the last change."""
+        return self.results[-2] if len(self.results) > 1 else None
+
+    def take_upload(self, content: bytes) -> None:
+        """Keeps and opens a file that came through the browser; its first bytes say what it is, whatever its name is.
+
+        Raises:
+            InputError: it is too large, of an unknown kind, or damaged.
+        """
+        suffix = suffix_of(content[:HEAD_BYTES])
+        if suffix not in _UPLOADS:
+            raise InputError("Expected a picture, a .glb or .ply scene, or a .zip; open anything else by its path.")
+        if len(content) > MOST_UPLOADED:
+            raise InputError("The file is larger than 1 GiB; open it by its path instead.")
+        self.open(write_bytes(self._fresh("upload") / f"upload{suffix}", content))
+
+    def open(self, path: Path) -> None:
+        """Opens a photograph, panorama, capture, scene, manifest, or a zip of a capture or scene.
+
+        Raises:
+            InputError: it is missing, damaged or none of these.
+        """
+        path = path.expanduser().absolute()
+        if path.suffix.lower() == ".zip":
+            path = _content_of(unpacked(path, self._fresh("unpacked"), Limits()))
+        if path.suffix.lower() == ".json":
+            path = path.with_suffix(".glb")
+        if reads_capture(path):
+            self._become(Source("capture", path))
+        elif path.suffix.lower() in _SCENES:
+            self._open_scene(path)
+        elif path.is_dir():
+            raise InputError(f"The folder '{path.name}' is no capture; see the documentation of captures.")
+        elif is_panorama(path):
+            load_photograph(path)
+            self._become(Source("panorama", path))
+        else:
+            image = load_photograph(path)
+            self._become(Source("picture", path))
+            self.board = MaskBoard(image, self._segmenter)
+
+    def open_example(self, folder: Path) -> None:
+        """Opens a picture whose masks and camera are known: a folder of a test scene."""
+        self.open(folder / "rgb.jpg")
+        assert self.source is not None
+        assert self.board is not None
+        self.source = replace(self.source, camera=folder / "scene.json")
+        self.board.take(find_masks(self.board.image, folder / "instances.png"))
+
+    def picture(self) -> Image.Image | None:
+        """The photograph or panorama, as it is shown."""
+        if self.board is not None:
+            return self.board.image
+        return load_photograph(self.source.path) if self.source and self.source.kind == "panorama" else None
+
+    def generate(
+        self, system: str = DEFAULT_SYSTEM, *, weights: str | None = None, seed: int = 0, progress: Progress = SILENT
+    ) -> Result:
+        """Makes a scene of what was opened.
+
+        Args:
+            system: for pictures; panoramas and captures have one that reads them.
+
+        Raises:
+            InputError: nothing was opened or marked.
+            ScenewrightError: the job's own.
+        """
+        source = self.source
+        if source is None:
+            raise InputError("Open a photograph, a panorama or a capture first.")
+        folder = self._fresh("scene")
+        job: Job
+        if source.kind == "capture":
+            job = CaptureJob(
+                CaptureSettings(source.path, weights=weights, seed=seed, device=self._device, offline=self._offline)
+            )
+        else:
+            settings = GenerateSettings(
+                str(source.path),
+                (),
+                system,
+                weights=weights,
+                camera=None if source.camera is None else str(source.camera),
+                seed=seed,
+                device=self._device,
+                offline=self._offline,
+            )
+            if source.kind == "panorama":
+                depth = choose_depth()
+                system = panorama_system(DEFAULT_SYSTEM)
+                settings = replace(settings, system=system, depth=depth.file, depth_model=depth.model)
+            elif self.board is not None:
+                settings = replace(settings, masks=(str(self.board.save(folder / "masks")),))
+            job = GenerateJob(settings)
+        self.results = [self._done(job, folder, progress)]
+        return self.results[-1]
+
+    def edit(self, *steps: Step, progress: Progress = SILENT) -> Result:
+        """Changes the scene; a "regenerate" makes an object anew.
+
+        Raises:
+            InputError: there is no scene, or a step cannot be done.
+        """
+        job = EditJob(str(self._current().path), steps, offline=self._offline)
+        made = self._done(job, self._fresh("scene"), progress)
+        rerolled = next((step.name for step in steps if step.action == "regenerate"), None)
+        self.results.append(replace(made, rerolled=rerolled))
+        return self.results[-1]
+
+    def undo(self, progress: Progress = SILENT) -> Result:
+        """Takes the last change back, also one that was made before the scene was opened here.
+
+        Raises:
+            InputError: the scene is as it was generated.
+        """
+        now = self._current()
+        if len(self.results) > 1:
+            self.results.pop()
+        elif now.steps:
+            job = EditJob(str(now.path), undo=1, offline=self._offline)
+            self.results = [self._done(job, self._fresh("scene"), progress)]
+        else:
+            raise InputError("The scene is as it was made; there is nothing to undo.")
+        return self._current()
+
+    def export(self, suffix: str, *, program: str | None = None, progress: Progress = SILENT) -> Path:
+        """The scene as one file: in the format of a suffix, zipped where that has files beside it.
+
+        Raises:
+            InputError: the format cannot hold the scene, or the program does not read it.
+        """
+        folder = self._fresh("export")
+        made = self.jobs.run(ExportJob(str(self._current().path), suffix, program=program), folder, progress)
+        if len(made.files) == 1:
+            return folder / made.files[0]
+        target = folder / f"{Path(SCENE).stem}{suffix.replace('.', '_')}.zip"
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in made.files:
+                archive.write(folder / name, name)
+        return target
+
+    def package(self) -> Path:
+        """A zip of the scene and its manifest, which `open` takes again."""
+        path = self._current().path
+        target = make_folder(self._fresh("export")) / "scene.zip"
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+            for file in (path, path.with_suffix(".json")):
+                if file.is_file():
+                    archive.write(file, f"{Path(SCENE).stem}{file.suffix}")
+        return target
+
+    def _current(self) -> Result:
+        if self.result is None:
+            raise InputError("There is no scene yet; generate or open one.")
+        return self.result
+
+    def _open_scene(self, path: Path) -> None:
+        self.results = [_read(path)]
+        self.source = self.board = None
+        if is_edit(path.with_suffix(".json")):
+            path = Path(open_edit(path).base)
+        try:
+            settings = read_manifest(path.with_suffix(".json")).settings
+        except InputError:
+            return
+        picture = Path(settings.image)
+        if picture.is_file():
+            self.source = Source("panorama" if not settings.masks else "picture", picture)
+            if settings.masks:
+                self.board = MaskBoard(load_photograph(picture), self._segmenter)
+
+    def _become(self, source: Source) -> None:
+        self.source, self.board, self.results = source, None, []
+
+    def _done(self, job: Job, folder: Path, progress: Progress) -> Result:
+        self.jobs.run(job, folder, progress)
+        return _read(folder / SCENE)
+
+    def _fresh(self, name: str) -> Path:
+        number = sum(path.name.startswith(f"{name}_") for path in self.folder.iterdir()) + 1
+        return make_folder(self.folder / f"{name}_{number}")
+
+
+def _read(path: Path) -> Result:
+    if path.suffix.lower() != ".glb":
+        return Result(path, readable(path).read(path))
+    edited = open_edit(path)
+    return Result(path, edited.scene, edited.steps, edited.locked)
+
+
+def _content_of(folder: Path) -> Path:
+    """What a zip held: a capture, or a scene."""
+    if reads_capture(folder):
+        return folder
+    return next((path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SCENES), folder)

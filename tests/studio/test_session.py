@@ -1,0 +1,90 @@
+"""A person's work without a browser: open, generate, change, take back, export, open again."""
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from scenewright.errors import InputError
+from scenewright.io.scene_file import load_scene
+from scenewright.runs.edit import Step
+from scenewright.studio.session import Session
+
+
+@pytest.fixture
+def made(session: Session, picture: Path) -> Session:
+    """A session with a scene of two boxes."""
+    session.open(picture)
+    assert session.board is not None
+    session.board.click(30, 60)
+    session.board.choose(None)
+    session.board.click(110, 70)
+    session.generate("cuboid")
+    return session
+
+
+def height_of(session: Session) -> float:
+    assert session.result is not None
+    return float(session.result.scene.objects[0].world_bounds()[0, 2])
+
+
+def test_changes_are_taken_back_one_by_one(made: Session) -> None:
+    begin = height_of(made)
+    made.edit(Step("move", "object_1", (0.0, 0.0, 0.5)))
+    made.edit(Step("lock", "object_1"))
+    assert made.result is not None
+    assert made.result.locked == {"object_1"}
+    with pytest.raises(InputError, match="locked"):
+        made.edit(Step("delete", "object_1"))
+    made.undo()
+    assert height_of(made) == pytest.approx(begin + 0.5, abs=1e-5)
+    made.undo()
+    assert height_of(made) == pytest.approx(begin)
+    with pytest.raises(InputError, match="nothing to undo"):
+        made.undo()
+
+
+def test_a_scene_that_is_opened_again_keeps_its_steps(made: Session, session: Session, tmp_path: Path) -> None:
+    begin = height_of(made)
+    made.edit(Step("move", "object_1", (0.0, 0.0, 0.5)))
+    package = made.package()
+    session.open(package)
+    assert session.result is not None
+    assert [step.action for step in session.result.steps] == ["move"]
+    assert session.picture() is not None  # the photograph that its manifest names
+    session.undo()
+    assert height_of(session) == pytest.approx(begin)
+
+
+def test_formats_of_several_files_come_as_one_zip(made: Session) -> None:
+    assert load_scene(made.export(".glb")).objects[0].name == "object_1"
+    with zipfile.ZipFile(made.export(".xml")) as archive:
+        names = archive.namelist()
+    assert "scene.xml" in names
+    assert len(names) > 1
+
+
+def test_uploads_are_known_by_their_content(session: Session, picture: Path) -> None:
+    session.take_upload(picture.read_bytes())
+    assert session.source is not None
+    assert session.source.path.name == "upload.png"
+    with pytest.raises(InputError, match="Expected a picture"):
+        session.take_upload(b"#!/bin/sh\nexit\n")
+
+
+def test_a_zip_that_leaves_its_folder_is_refused(session: Session, tmp_path: Path) -> None:
+    path = tmp_path / "capture.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("../outside.png", b"x")
+    with pytest.raises(InputError, match="no plain name"):
+        session.open(path)
+    assert not list(tmp_path.rglob("outside.png"))
+
+
+def test_what_is_no_input_is_said(session: Session, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Open a photograph"):
+        session.generate("cuboid")
+    with pytest.raises(InputError, match="no scene yet"):
+        session.export(".glb")
+    with pytest.raises(InputError, match="is no capture"):
+        session.open(tmp_path)
