@@ -2,27 +2,31 @@
 
     python -m benchmarks.export speed FURNITURE     a folder of .glb models, of which 12 are set up on a floor
     python -m benchmarks.export rest SCENE...       settles, exports to MJCF, simulates 5 s; prints a row per scene
-    python -m benchmarks.export profiles SCENE...   writes each scene in every profile; prints a row per profile
+    python -m benchmarks.export profiles FOLDER SCENE...   writes each scene in every profile; prints a row per profile
 
-Each format is written by a process of its own, so that peaks of memory are its own.
+Each format is written by a process of its own, so that peaks of memory are its own. `profiles` keeps the numbers of a
+scene in FOLDER/PROFILE_SCENE.json as soon as it has them and does not measure it again, so that a run goes on where
+another one ended, and several may share the work.
 """
 
+import json
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from benchmarks.measure import machine
+from scenewright.io.atomic import write_bytes
 from scenewright.io.glb import load_glb, save_glb
 from scenewright.io.rigid_bodies import with_physics
 from scenewright.io.scene_file import load_scene, save_scene
-from scenewright.metrics.mesh_quality import MeshQuality
-from scenewright.runs.profiles import PROFILES, profiled, quality_of, writer_for
+from scenewright.runs.profiles import PROFILES, Profile, profiled, quality_of, writer_for
 from scenewright.types import Scene, SceneObject
 
 _FORMATS = (".glb", ".xml", ".urdf", ".usdc", ".usdz")
@@ -96,49 +100,59 @@ def rest(paths: list[Path]) -> None:
     )
 
 
-def profiles(paths: list[Path]) -> None:
+def profiles(folder: Path, paths: list[Path]) -> None:
     """Prints the numbers of all objects per profile, and every gate that does not hold."""
+    folder.mkdir(parents=True, exist_ok=True)
     print(
         "| profile | objects | faces: median, most | watertight | open edges | non-manifold edges | components |",
         end="",
     )
-    print(" UV coverage, overlap | texels a unit | texture range | MB a scene | gates that fail |")
-    print("|---|---|---|---|---|---|---|---|---|---|---|---|")
+    print(" UV coverage, overlap | texels a unit | texture range | MB a scene | CPU s a scene | gates that fail |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|---|")
     failed: list[str] = []
     for profile in PROFILES:
-        found: list[MeshQuality] = []
-        sizes, before = [], len(failed)
-        for path in paths:
-            scene = profiled(load_scene(path), profile)
-            with tempfile.TemporaryDirectory() as folder:
-                target = Path(folder) / "scene.glb"
-                write = writer_for(scene, profile, target)
-                assert write is not None
-                quality = quality_of(scene, profile, write(scene, target))
-            found += quality.objects.values()
-            sizes.append(quality.file_bytes)
-            failed += [f"{profile.name}, {path.stem}: {sentence}" for sentence in quality.failed]
-        faces = [item.num_faces for item in found]
-        print(f"| `{profile.name}` | {len(found)} | {np.median(faces):,.0f}, {max(faces):,}", end=" | ")
-        print(
-            f"{sum(item.is_watertight for item in found)} | {sum(item.num_boundary_edges for item in found):,}",
-            end=" | ",
-        )
-        print(f"{sum(item.num_nonmanifold_edges for item in found):,}", end=" | ")
-        print(f"{np.median([item.num_components for item in found]):.0f}", end=" | ")
-        drawn = [item for item in found if item.uv_coverage is not None]
+        measured = [_measured(profile, path, folder / f"{profile.name}_{path.stem}.json") for path in paths]
+        found = [numbers for scene in measured for numbers in scene["objects"].values()]
+        now = [f"{profile.name}, {scene['scene']}: {sentence}" for scene in measured for sentence in scene["failed"]]
+        failed += now
+        faces = [item["num_faces"] for item in found]
+        drawn = [item for item in found if item["uv_coverage"] is not None]
+        cells = [
+            f"`{profile.name}`",
+            f"{len(found)}",
+            f"{np.median(faces):,.0f}, {max(faces):,}",
+            f"{sum(item['is_watertight'] for item in found)}",
+            f"{sum(item['num_boundary_edges'] for item in found):,}",
+            f"{sum(item['num_nonmanifold_edges'] for item in found):,}",
+            f"{np.median([item['num_components'] for item in found]):.0f}",
+        ]
         if drawn:
-            cover, overlap = (
-                np.median([getattr(item, f"uv_{name}") for item in drawn]) for name in ("coverage", "overlap")
-            )
-            density = np.median([item.texel_density for item in drawn if item.texel_density is not None])
-            ranges = [item.texture_range for item in drawn if item.texture_range is not None]
+            cover, overlap = (np.median([item[f"uv_{name}"] for item in drawn]) for name in ("coverage", "overlap"))
+            density = np.median([item["texel_density"] for item in drawn if item["texel_density"] is not None])
+            ranges = [item["texture_range"] for item in drawn if item["texture_range"] is not None]
             low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
-            print(f"{cover:.2f}, {overlap:.2f} | {density:.0f} | {low} to {high}", end=" | ")
+            cells += [f"{cover:.2f}, {overlap:.2f}", f"{density:.0f}", f"{low} to {high}"]
         else:
-            print("no textures | - | -", end=" | ")
-        print(f"{np.mean(sizes) / 1e6:.2f} | {len(failed) - before} |", flush=True)
+            cells += ["no textures", "-", "-"]
+        size, seconds = (np.mean([scene[key] for scene in measured]) for key in ("file_bytes", "cpu_seconds"))
+        print(f"| {' | '.join([*cells, f'{size / 1e6:.2f}', f'{seconds:.0f}', str(len(now))])} |", flush=True)
     print("", *failed, sep="\n")
+
+
+def _measured(profile: Profile, path: Path, kept: Path) -> dict[str, Any]:
+    """The numbers of a scene in a profile, from `kept` where it is there, and kept there otherwise."""
+    if not kept.exists():
+        begin = time.process_time()
+        scene = profiled(load_scene(path), profile)
+        with tempfile.TemporaryDirectory() as folder:
+            target = Path(folder) / "scene.glb"
+            write = writer_for(scene, profile, target)
+            assert write is not None
+            quality = quality_of(scene, profile, write(scene, target))
+        facts = {"scene": path.stem, "cpu_seconds": time.process_time() - begin}
+        write_bytes(kept, json.dumps(facts | asdict(quality), indent=1).encode())
+    found: dict[str, Any] = json.loads(kept.read_text())
+    return found
 
 
 def _set_up(models: list[Path]) -> Scene:
@@ -154,6 +168,9 @@ def _set_up(models: list[Path]) -> Scene:
 
 
 if __name__ == "__main__":
-    {"speed": lambda paths: speed(paths[0]), "rest": rest, "profiles": profiles}[sys.argv[1]](
-        [Path(word) for word in sys.argv[2:]]
-    )
+    command, *words = sys.argv[1:]
+    given = [Path(word) for word in words]
+    if command == "profiles":
+        profiles(given[0], given[1:])
+    else:
+        {"speed": lambda paths: speed(paths[0]), "rest": rest}[command](given)
