@@ -37,7 +37,7 @@ _FOV, _ROOM = math.radians(50), 1.15
 
 @dataclass(frozen=True)
 class Change:
-    """How the handle moved an object: a turn about its foot, counter-clockwise from above, then a move."""
+    """The move of an object by its handle: a turn about its foot, counter-clockwise from above, then a move."""
 
     degrees: float
     move: tuple[float, float, float]
@@ -86,7 +86,7 @@ class _Shown:
 
 
 class Canvas:
-    """What viser draws. `clicked` and `boxed` receive pixels, `chosen` names, `changed` names and changes."""
+    """The drawing by viser. `clicked` and `boxed` receive pixels, `chosen` names, `changed` names and changes."""
 
     def __init__(
         self,

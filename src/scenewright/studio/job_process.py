@@ -128,7 +128,7 @@ class _OverLine:
 
 
 def _work(line: Connection) -> None:
-    """What the process does until the other end closes the line."""
+    """Does jobs until the other end closes the line."""
     systems = ResidentSystems()
     while True:
         try:

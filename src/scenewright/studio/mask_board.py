@@ -17,7 +17,7 @@ __all__ = ["MarkedObject", "MaskBoard", "Segmenter"]
 
 @runtime_checkable
 class Segmenter(Protocol):
-    """What makes masks of boxes and clicks, such as SAM (`encoders.masks.sam`)."""
+    """Anything that makes masks of boxes and clicks, such as SAM (`encoders.masks.sam`)."""
 
     def from_prompts(self, image: Image.Image, prompts: MaskPrompts) -> ObjectMasks: ...
 

@@ -1,4 +1,4 @@
-"""What a person does in the studio, without a browser: open, mark, generate, change, take back, export.
+"""The actions of a person in the studio, without a browser: open, mark, generate, change, take back, export.
 
     session = Session(folder, segmenter=segmenter, jobs=JobProcess())
     session.open(path); session.board.click(240, 310)
@@ -47,7 +47,7 @@ MOST_UPLOADED = 1 << 30
 
 @dataclass(frozen=True)
 class Source:
-    """What scenes are made from: a picture, a panorama or a capture."""
+    """The input that scenes are made from: a picture, a panorama or a capture."""
 
     kind: Kind
     path: Path
@@ -67,7 +67,7 @@ class Result:
 
 @runtime_checkable
 class Jobs(Protocol):
-    """What does jobs, such as a `JobProcess`."""
+    """Anything that does jobs, such as a `JobProcess`."""
 
     def run(self, job: Job, folder: Path, progress: Progress = ...) -> JobResult: ...
 
@@ -284,7 +284,7 @@ def _read(path: Path) -> Result:
 
 
 def _content_of(folder: Path) -> Path:
-    """What a zip held: a capture, or a scene."""
+    """The capture or scene that a zip held."""
     if reads_capture(folder):
         return folder
     return next((path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SCENES), folder)
