@@ -41,3 +41,12 @@ def test_damaged_files_are_one_sentence(file: str, cache: Path) -> None:
     (cache / file).write_bytes((cache / file).read_bytes()[:40])
     with pytest.raises(WeightsError, match=r"not a depth network, or is damaged .*; give a folder"):
         load_transformers(WeightsSource(cache), CLASSES, "a depth network")
+
+
+@pytest.mark.parametrize("name", ["num_hidden_layers", "hidden_size"])
+def test_a_configuration_of_impossible_size_is_refused_before_anything_is_made(name: str, cache: Path) -> None:
+    content = json.loads((cache / "config.json").read_text())
+    content["backbone_config"][name] = 1 << 31
+    (cache / "config.json").write_text(json.dumps(content))
+    with pytest.raises(WeightsError, match=f"says {name} = 2.14748e"):
+        load_transformers(WeightsSource(cache), CLASSES, "a depth network")

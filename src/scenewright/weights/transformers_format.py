@@ -10,13 +10,16 @@ from typing import Any
 import torch
 
 from scenewright.errors import WeightsError
-from scenewright.files import reading
+from scenewright.files import read_json, reading
 from scenewright.weights.record import WeightsRecord
 from scenewright.weights.source import WeightsSource
 
 __all__ = ["WEIGHTS_FILE", "load_transformers", "transformers_folder"]
 
 WEIGHTS_FILE = "model.safetensors"
+# The library makes whatever a configuration says: a list of so many names, a network of so many layers.
+_MOST_LAYERS = 1024
+_MOST = 1 << 20
 _WAY_OUT = "give a folder or a repository in the format of transformers"
 
 
@@ -54,13 +57,44 @@ def load_transformers(
 
     folder = transformers_folder(source, records=records)
     with reading(f"the weights of '{source}'", kind, _WAY_OUT, error=WeightsError):
-        named = str(AutoConfig.from_pretrained(str(folder), local_files_only=True).model_type)
+        _check_numbers(read_json(folder / "config.json", object))
+        configuration = AutoConfig.from_pretrained(str(folder), local_files_only=True)
+        named = str(configuration.model_type)
         fitting = [network for beginning, network in classes.items() if named.startswith(beginning)]
         if not fitting:
             raise WeightsError(f"Expected {kind} at '{source}', got a network of kind '{named}'.")
+        _check_size(fitting[0], configuration, folder / WEIGHTS_FILE)
         model, info = fitting[0].from_pretrained(
             str(folder), local_files_only=True, output_loading_info=True, dtype=torch.float32
         )
     if missing := sorted(info["missing_keys"]):
         raise WeightsError(f"'{source}' lacks {len(missing)} tensors of its network (first: {missing[0]}).")
     return model.eval().requires_grad_(False)
+
+
+def _check_numbers(content: object, name: str = "") -> None:
+    """Refuses a configuration with numbers that no network has, before anything is made of them.
+
+    Raises:
+        ValueError: there is one.
+    """
+    if isinstance(content, Mapping):
+        for key, value in content.items():
+            _check_numbers(value, str(key))
+    elif isinstance(content, list):
+        for value in content:
+            _check_numbers(value, name)
+    elif isinstance(content, (int, float)) and abs(content) > (_MOST_LAYERS if "layers" in name else _MOST):
+        raise ValueError(f"its configuration says {name} = {content:g}, which no such network has")
+
+
+def _check_size(network: Any, configuration: object, weights: Path) -> None:
+    """Refuses a configuration whose network has more parameters than its file has bytes; takes no memory for them.
+
+    Raises:
+        ValueError: so it is.
+    """
+    with torch.device("meta"):
+        parameters = sum(parameter.numel() for parameter in network(configuration).parameters())
+    if parameters > weights.stat().st_size:
+        raise ValueError(f"its configuration describes {parameters:,} parameters, more than its weights have bytes")
