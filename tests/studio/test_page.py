@@ -120,6 +120,7 @@ def test_from_photograph_to_scene_and_back(studio: tuple[StudioServer, Session],
         assert (step.action, step.name) == ("move", "object_2")
         assert step.values[0] == pytest.approx(0.4 * reach, rel=0.4)
 
+        page.get_by_role("button", name="Cancel").wait_for(state="hidden")
         with page.expect_download() as download:
             page.get_by_role("button", name="Download", exact=True).click()
         assert Path(download.value.path()).read_bytes()[:4] == b"glTF"

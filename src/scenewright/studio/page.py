@@ -32,6 +32,7 @@ from scenewright.systems.registry import usable_systems
 __all__ = ["Page"]
 
 _BRAND, _QUIET = (38, 110, 140), (110, 120, 130)
+_PATIENCE_S = 5.0
 _NEW, _ANY, _CELL = "a new object", "any program", 384
 # React listens to the change of the hidden input behind the upload button.
 _DROP = """<div style="margin:0.6em;padding:1.4em 0.5em;border:2px dashed #9aa;border-radius:8px;text-align:center"
@@ -136,22 +137,34 @@ class Page:
         except ScenewrightError as error:
             self._tell(error)
 
-    def _do_alone(self, title: str, work: Callable[[Progress], object], *, look: bool = False) -> None:
-        """A job, with its progress: one at a time, while everything else can be clicked."""
-        if not self._working.acquire(blocking=False):
+    def _do_alone(
+        self,
+        title: str,
+        work: Callable[[Progress], object],
+        *,
+        look: bool = False,
+        draws: bool = True,
+        patience_s: float = _PATIENCE_S,
+    ) -> None:
+        """Runs a job with its progress, one at a time, while everything else can be clicked.
+
+        Args:
+            look: the view goes to the new scene.
+            draws: the scene is another one afterwards.
+            patience_s: to wait for the job before; -1 waits for its end.
+        """
+        if not self._working.acquire(timeout=patience_s):
             self._tell(InputError("Wait for what is being made, or cancel it."))
             return
         try:
             with self._shown_progress(title) as progress:
                 work(progress)
-                while steps := self._taken_steps():
-                    self._session.edit(*steps, progress=progress)
-            with self._one:
-                self._was.value = False
-                self._draw(look=look)
-            self._draw_comparison()
+            if draws:
+                with self._one:
+                    self._was.value = False
+                    self._draw(look=look)
+                self._draw_comparison()
         except ScenewrightError as error:
-            self._waiting.clear()
             self._tell(error)
             with self._one:
                 self._draw()  # objects go back to where the scene has them
@@ -296,11 +309,15 @@ class Page:
         threading.Thread(target=self._steps, args=(steps,), daemon=True).start()
 
     def _steps(self, steps: list[Step]) -> None:
-        """Does steps, or leaves them to the job that is being done."""
+        """Does steps after the job that runs, together with those that come meanwhile."""
+
+        def work(progress: Progress) -> None:
+            if waiting := self._taken_steps():
+                self._session.edit(*waiting, progress=progress)
+
         with self._one:
             self._waiting += steps
-        if not self._working.locked():
-            self._do_alone("Changing", lambda progress: None)
+        self._do_alone("Changing", work, patience_s=-1)
 
     def _step(self, action: Action, *values: float) -> None:
         if self._chosen is None:
@@ -364,10 +381,11 @@ class Page:
 
     def _export(self) -> None:
         suffix, program = self._suffix.value, None if self._program.value == _ANY else self._program.value
-        self._do_alone(
-            f"Writing {suffix}",
-            lambda progress: self._send(self._session.export(suffix, program=program, progress=progress)),
-        )
+
+        def work(progress: Progress) -> None:
+            self._send(self._session.export(suffix, program=program, progress=progress))
+
+        self._do_alone(f"Writing {suffix}", work, draws=False)
 
     def _package(self) -> None:
         self._send(self._session.package())
