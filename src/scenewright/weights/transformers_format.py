@@ -94,7 +94,8 @@ def _check_size(network: Any, configuration: object, weights: Path) -> None:
     Raises:
         ValueError: so it is.
     """
+    made = getattr(network, "from_config", network)  # of the classes that choose one by the configuration
     with torch.device("meta"):
-        parameters = sum(parameter.numel() for parameter in network(configuration).parameters())
+        parameters = sum(parameter.numel() for parameter in made(configuration).parameters())
     if parameters > weights.stat().st_size:
         raise ValueError(f"its configuration describes {parameters:,} parameters, more than its weights have bytes")
