@@ -4,6 +4,7 @@ from scenewright.weights.keymap import KeyMap
 from scenewright.weights.record import ImageStatistics, WeightsRecord, imagenet_statistics
 
 __all__ = [
+    "CUT_OUT",
     "DEPTH_ANYTHING_METRIC",
     "DEPTH_ANYTHING_RELATIVE",
     "DINOV2_VITL14_REG",
@@ -52,6 +53,8 @@ VGGT_1B = WeightsRecord(
     ignore=("camera_head.*", "depth_head.*", "point_head.*", "track_head.*"),
     is_non_commercial=True,
 )
+CUT_OUT = "cut-out"
+"""Name of the segmenter that ships (`masks.cut_out.CutOutSegmenter`), free for any use."""
 SAM2_LARGE = WeightsRecord(
     name="sam2.1-hiera-large",
     repository="facebook/sam2.1-hiera-large",

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from scenewright.encoders.masks.finding import CUT_OUT, choose_segmenter, is_prompt_file
+from scenewright.encoders.masks.finding import choose_segmenter, is_prompt_file
+from scenewright.encoders.records import CUT_OUT
 from scenewright.errors import InputError
 from scenewright.io.images import image_size
 from scenewright.io.linear_image import LINEAR_SUFFIXES
@@ -37,8 +38,7 @@ def chosen_settings(settings: GenerateSettings) -> tuple[GenerateSettings, str]:
     system = settings.system
     chosen = choose_weights(system, settings.weights)
     if settings.commercial:
-        segmenter = None if settings.segmenter == CUT_OUT else settings.segmenter
-        places = (settings.decoder_weights, settings.depth_model, segmenter)
+        places = (settings.decoder_weights, settings.depth_model, settings.segmenter)
         refuse_uncleared_choice(system, chosen.weights, decoder=settings.decoder, places=places)
     if settings.preset is not None and settings.preset not in find_system(system).presets:
         presets = ", ".join(find_system(system).presets) or "none"

@@ -229,7 +229,7 @@ def _edit(request: EditRequest, submission: Submission, offline: bool) -> EditJo
 def _export(request: ExportRequest, submission: Submission) -> ExportJob:
     suffix = f".{request.format.removeprefix('.')}"
     if suffix not in {entry.suffix for entry in FORMATS}:
-        raise InputError(f"There is no format '{suffix}'; GET /formats lists them.")
+        raise InputError(f"There is no format '{suffix}'; GET /catalogue lists them.")
     if request.profile is not None:
         profile_named(request.profile)
     if request.program is not None:

@@ -100,7 +100,7 @@ class EditRequest(_Request):
 
 
 class ExportRequest(_Request):
-    """A format of GET /formats and how to write it, as `scenewright convert` does."""
+    """A format of GET /catalogue and how to write it, as `scenewright convert` does."""
 
     format: Annotated[str, StringConstraints(pattern=r"^\.?[a-z0-9]{2,8}$")]
     program: Word | None = None

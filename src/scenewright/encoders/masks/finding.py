@@ -17,7 +17,7 @@ from scenewright.encoders.masks.cut_out import CutOutSegmenter
 from scenewright.encoders.masks.loading import load_masks
 from scenewright.encoders.masks.prompts import holds_prompts, read_prompts
 from scenewright.encoders.masks.sam import Segmenter, load_segmenter
-from scenewright.encoders.records import SAM2_LARGE
+from scenewright.encoders.records import CUT_OUT, SAM2_LARGE
 from scenewright.errors import InputError
 from scenewright.files import read_json, reading
 from scenewright.io.images import stored_picture
@@ -27,8 +27,6 @@ from scenewright.weights.hub import cached_file
 __all__ = ["AUTOMATIC", "CUT_OUT", "choose_segmenter", "find_masks", "is_prompt_file", "open_segmenter"]
 
 AUTOMATIC = "auto"
-CUT_OUT = "cut-out"
-"""The segmenter that ships (`CutOutSegmenter`), by name."""
 
 
 def find_masks(
