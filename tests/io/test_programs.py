@@ -17,15 +17,16 @@ import trimesh
 import yourdfpy
 from PIL import Image
 from pxr import Usd, UsdGeom
+from scipy.spatial import cKDTree
 from scripts.open_in_browser import UnavailableError, open_in_browser
 
 from scenewright.errors import InputError
 from scenewright.geometry.frames import YUP_FROM_ZUP
 from scenewright.io.conversion import convert
+from scenewright.io.formats import FORMATS
 from scenewright.io.glb import load_glb, save_glb
-from scenewright.io.programs import PROGRAMS, program_named
+from scenewright.io.programs import PROGRAMS, Program, program_named
 from scenewright.runs.export import export
-from scenewright.types import Scene
 from tests.io.test_rigid_bodies import room
 
 WITHOUT_SPLATS = [item for item in room().objects if item.parts]
@@ -40,75 +41,96 @@ def pose_of_table() -> np.ndarray:
     return WITHOUT_SPLATS[0].world_from_object.double().numpy()
 
 
-def corners_in_world(scene: Scene) -> np.ndarray:
-    return torch.cat([part.vertices.double() for item in scene.objects for part in item.placed_parts()]).numpy()
-
-
-def sorted_rows(points: np.ndarray) -> np.ndarray:
-    return points[np.lexsort(np.round(points, 4).T)]
-
-
-@pytest.mark.parametrize("name", ["blender", "unity", "unreal", "three"])
-def test_glb_for_a_program_stands_where_the_scene_does(source: Path, tmp_path: Path, name: str) -> None:
-    path = convert(source, tmp_path / "out.glb", program=name)
-    loaded = trimesh.load(path, process=False)
-    matrix, _ = loaded.graph["table"]
-    yup_from_zup = YUP_FROM_ZUP.numpy()
-    np.testing.assert_allclose(matrix, yup_from_zup @ pose_of_table() @ yup_from_zup.T, atol=1e-5)
-    points = np.concatenate([mesh.vertices for mesh in loaded.dump()]) @ yup_from_zup[:3, :3]
-    np.testing.assert_allclose(sorted_rows(points), sorted_rows(corners_in_world(load_glb(source))), atol=1e-5)
-    names = [item.name for item in load_glb(path).objects]
-    assert len(set(names)) == len(names)
-    bad = {"blender": "\0", "unity": "/", "unreal": " ñ/", "three": " /.:[]"}[name]
-    assert not any(letter in word for word in names for letter in bad)
+EVERY_PRESET = [(program, suffix) for program in PROGRAMS for suffix in program.suffixes]
+EVERY_FORMAT = [entry.suffix for entry in FORMATS if {"meshes", "objects"} <= entry.holds]
 
 
 @pytest.mark.parametrize(
-    ("name", "suffix", "unit", "x_forward"),
-    [("blender", ".usdc", 1.0, False), ("unreal", ".usda", 0.01, False), ("isaac", ".usdc", 1.0, True)],
+    ("program", "suffix"), EVERY_PRESET, ids=[f"{program.name}{suffix}" for program, suffix in EVERY_PRESET]
 )
-def test_usd_for_a_program_has_its_unit_and_front(
-    source: Path, tmp_path: Path, name: str, suffix: str, unit: float, x_forward: bool
+def test_a_file_for_a_program_stands_where_the_scene_does(
+    source: Path, tmp_path: Path, program: Program, suffix: str
 ) -> None:
-    stage = Usd.Stage.Open(str(convert(source, tmp_path / f"out{suffix}", program=name)))
-    assert UsdGeom.GetStageUpAxis(stage) == "Z"
-    assert UsdGeom.GetStageMetersPerUnit(stage) == pytest.approx(unit)
-    table = UsdGeom.Xformable(stage.GetPrimAtPath("/world/table"))
-    pose = np.array(table.GetLocalTransformation()).T
-    np.testing.assert_allclose(pose[:3, 3] * unit, pose_of_table()[:3, 3], atol=1e-5)
-    rotation = pose_of_table()[:3, :3] / 2
-    forward, front = ([1, 0, 0] if x_forward else [0, -1, 0]), rotation @ [0, -1, 0]
-    np.testing.assert_allclose(pose[:3, :3] @ forward, front, atol=1e-5)
-    points = np.concatenate(
-        [
-            np.array(UsdGeom.Mesh(prim).GetPointsAttr().Get()) @ (m := np.array(pose_in_world(prim)))[:3, :3] + m[3, :3]
-            for prim in stage.Traverse()
-            if "_part_" in prim.GetName()
-        ]
-    )
-    np.testing.assert_allclose(sorted_rows(points * unit), sorted_rows(corners_in_world(load_glb(source))), atol=2e-5)
+    pose, corners = read_back(convert(source, tmp_path / f"out{suffix}", program=program.name))
+    stands_where_the_scene_does(pose, corners, [1, 0, 0] if program.x_forward else [0, -1, 0])
 
 
-def pose_in_world(prim: Usd.Prim) -> np.ndarray:
-    return UsdGeom.Xformable(prim).ComputeLocalToWorldTransform(Usd.TimeCode.Default())
+@pytest.mark.parametrize("suffix", EVERY_FORMAT)
+def test_every_format_of_objects_stands_where_the_scene_does(source: Path, tmp_path: Path, suffix: str) -> None:
+    stands_where_the_scene_does(*read_back(convert(source, tmp_path / f"out{suffix}")), [0, -1, 0])
 
 
-def test_mujoco_has_the_scenes_own_axes(source: Path, tmp_path: Path) -> None:
-    model = mujoco.MjModel.from_xml_path(str(convert(source, tmp_path / "out.xml", program="mujoco")))
+def stands_where_the_scene_does(pose: np.ndarray | None, corners: np.ndarray, front: list[int]) -> None:
+    """The table's place, its front in its own frame, and all corners: each way the nearest is within 1e-5 m."""
+    if pose is not None:
+        np.testing.assert_allclose(pose[:3, 3], pose_of_table()[:3, 3], atol=1e-5)
+        rotation = pose[:3, :3] / np.linalg.norm(pose[:3, :3], axis=0)
+        np.testing.assert_allclose(rotation @ front, pose_of_table()[:3, :3] @ [0, -1, 0] / 2, atol=1e-5)
+        np.testing.assert_allclose(rotation[:, 2], pose_of_table()[:3, 2] / 2, atol=1e-5)
+    truth = np.concatenate([item.placed_parts()[0].vertices.double().numpy() for item in WITHOUT_SPLATS])
+    assert cKDTree(truth).query(corners)[0].max() < 1e-5
+    assert cKDTree(corners).query(truth)[0].max() < 1e-5
+
+
+def read_back(path: Path) -> tuple[np.ndarray | None, np.ndarray]:
+    """The table's pose, None in OBJ, and all corners, in the scene's axes and metres, by a library that is not ours."""
+    if path.suffix == ".xml":
+        return read_mujoco(path)
+    if path.suffix == ".urdf":
+        robot = yourdfpy.URDF.load(str(path))
+        return robot.joint_map["table_joint"].origin, np.concatenate([mesh.vertices for mesh in robot.scene.dump()])
+    if path.suffix.startswith(".usd"):
+        return read_usd(path)
+    loaded = trimesh.load_scene(path, process=False)
+    zup_from_yup = YUP_FROM_ZUP.double().numpy().T
+    corners = np.concatenate([mesh.vertices for mesh in loaded.dump()]) @ zup_from_yup[:3, :3].T
+    return None if path.suffix == ".obj" else zup_from_yup @ loaded.graph["table"][0] @ zup_from_yup.T, corners
+
+
+def read_mujoco(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    model = mujoco.MjModel.from_xml_path(str(path))
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
-    np.testing.assert_allclose(data.body("table").xmat.reshape(3, 3), pose_of_table()[:3, :3] / 2, atol=1e-5)
-    np.testing.assert_allclose(data.body("table").xpos, pose_of_table()[:3, 3], atol=1e-5)
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = data.body("table").xmat.reshape(3, 3), data.body("table").xpos
+    corners = []
+    for geom in np.flatnonzero(model.geom_group == 2):  # what is seen; colliders are in group 3
+        mesh = model.mesh(model.geom_dataid[geom])
+        points = model.mesh_vert[mesh.vertadr[0] : mesh.vertadr[0] + mesh.vertnum[0]]
+        corners.append(points @ data.geom_xmat[geom].reshape(3, 3).T + data.geom_xpos[geom])
+    return pose, np.concatenate(corners)
 
 
-def test_ros_looks_along_x_and_stands_where_it_did(source: Path, tmp_path: Path) -> None:
-    robot = yourdfpy.URDF.load(str(convert(source, tmp_path / "out.urdf", program="ros")))
-    origin = robot.joint_map["table_joint"].origin
-    np.testing.assert_allclose(origin[:3, 3], pose_of_table()[:3, 3], atol=1e-5)
-    np.testing.assert_allclose(origin[:3, 0], pose_of_table()[:3, :3] @ [0, -1, 0] / 2, atol=1e-5)
-    points = np.concatenate([mesh.vertices for mesh in robot.scene.dump()])
-    low, high = corners_in_world(load_glb(source)).min(0), corners_in_world(load_glb(source)).max(0)
-    np.testing.assert_allclose([points.min(0), points.max(0)], [low, high], atol=1e-4)
+def read_usd(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    stage = Usd.Stage.Open(str(path))
+    assert UsdGeom.GetStageUpAxis(stage) == "Z"
+    unit = UsdGeom.GetStageMetersPerUnit(stage)
+    pose = np.array(UsdGeom.Xformable(stage.GetPrimAtPath("/world/table")).GetLocalTransformation()).T
+    pose[:3, 3] *= unit
+    corners = []
+    for prim in stage.Traverse():
+        if "_part_" in prim.GetName():
+            world = np.array(UsdGeom.Xformable(prim).ComputeLocalToWorldTransform(Usd.TimeCode.Default()))
+            points = np.array(UsdGeom.Mesh(prim).GetPointsAttr().Get(), np.float64)
+            corners.append(unit * (points @ world[:3, :3] + world[3, :3]))
+    return pose, np.concatenate(corners)
+
+
+@pytest.mark.parametrize(("name", "bad"), [("blender", "\0"), ("unity", "/"), ("unreal", " ñ/"), ("three", " /.:[]")])
+def test_names_are_unique_and_have_no_letter_that_a_program_changes(
+    source: Path, tmp_path: Path, name: str, bad: str
+) -> None:
+    names = [item.name for item in load_glb(convert(source, tmp_path / "out.glb", program=name)).objects]
+    assert len(set(names)) == len(names) == len(WITHOUT_SPLATS)
+    assert not any(letter in word for word in names for letter in bad)
+
+
+@pytest.mark.parametrize(("name", "unit"), [("blender", 1.0), ("unreal", 0.01), ("isaac", 1.0)])
+def test_a_stage_has_the_unit_of_its_program(source: Path, tmp_path: Path, name: str, unit: float) -> None:
+    stage = Usd.Stage.Open(str(convert(source, tmp_path / "out.usda", program=name)))
+    assert UsdGeom.GetStageMetersPerUnit(stage) == pytest.approx(unit)
+    place = UsdGeom.Xformable(stage.GetPrimAtPath("/world/table")).GetLocalTransformation().ExtractTranslation()
+    np.testing.assert_allclose(np.array(place) * unit, pose_of_table()[:3, 3], atol=1e-5)
 
 
 def test_a_file_that_the_program_does_not_read_is_refused(source: Path, tmp_path: Path) -> None:
