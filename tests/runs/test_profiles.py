@@ -147,6 +147,24 @@ def test_a_gate_names_the_object_and_the_reason_and_the_file_is_written(tmp_path
     assert written["source"] == str(source)
 
 
+def test_the_simulators_profile_closes_small_faults_and_keeps_colours_and_names(tmp_path: Path) -> None:
+    """A ball in two parts of which a face is missing, and one above its budget with the same fault."""
+    ball = halves()
+    first, second = (replace(part, material=replace(part.material, name="steel")) for part in ball.parts)
+    torn = SceneObject("ball", (first, replace(second, faces=second.faces[1:])))
+    for budget in (2_000, 400):
+        profile = replace(profile_named("sim"), max_faces=budget)
+        (item,) = profiled(Scene((torn,)), profile).objects
+        (part,) = item.parts
+        assert len(part.faces) <= budget
+        assert mesh_quality(part).is_watertight
+        assert part.material.name == "steel"
+        x, y = (part.uv[part.faces].mean(1) * part.material.base_color_texture.shape[0]).long().unbind(1)
+        seen, place = part.material.base_color_texture[y, x, :3].float(), part.vertices[part.faces].mean(1)[:, 0]
+        assert (seen[place < -0.1].mean(0) - torch.tensor([255.0, 0, 0])).abs().max() < 5
+        assert (seen[place > 0.1].mean(0) - torch.tensor([0.0, 0, 200])).abs().max() < 5
+
+
 def test_a_profile_that_is_none_or_has_no_use_is_refused(tmp_path: Path) -> None:
     source = save_glb(Scene((SceneObject("a", (box(1.0, 1.0, 1.0),)),)), tmp_path / "a.glb")
     with pytest.raises(InputError, match="Expected --profile web, game, film, sim; got 'print'"):

@@ -1,7 +1,8 @@
 """Quality profiles of exports: budgets of faces and texels, levels of detail, packing, and numbers that prove them.
 
 An object above its face budget is simplified, unwrapped anew and baked from what it was, normals included; all its
-parts become one with one texture. Others keep their meshes and texture coordinates. Textures above the budget shrink.
+parts become one with one texture. So does one that a profile wants closed and small mends close. Others keep their
+meshes and texture coordinates. Textures above the budget shrink.
 Then every object is measured (`metrics.mesh_quality`), and what the profile promises is checked: a gate that fails
 names the object and the reason, and stands in the manifest. The file is written all the same.
 
@@ -22,6 +23,7 @@ from PIL import Image
 from torch import Tensor
 
 from scenewright.errors import InputError
+from scenewright.geometry.mesh.closing import close_surface
 from scenewright.geometry.mesh.finish import bake_material, clean_surface, reduce_surface
 from scenewright.geometry.mesh.finish_options import FinishOptions
 from scenewright.geometry.mesh.normal_map import smooth_vertex_normals
@@ -74,6 +76,8 @@ PROFILES = (
     Profile("film", 200_000, 4096, "png", occlusion=True),
     Profile("sim", 10_000, 512, "jpeg", blends=False, closed=True),
 )
+# Closing an object that was reduced to its budget may add faces.
+_ROOM_TO_CLOSE = 0.98
 # Below this a coarser version saves nothing that matters.
 _MIN_LOD_FACES = 200
 # Light from all around changes slowly over a surface: more texels show nothing more.
@@ -112,7 +116,9 @@ def profiled(scene: Scene, profile: Profile, *, progress: Progress = SILENT) -> 
     for number, item in enumerate(scene.objects, 1):
         parts = item.parts
         if sum(len(part.faces) for part in parts) > profile.max_faces:
-            parts = (_reduced(item, profile.max_faces, profile.max_texture),)
+            parts = (_reduced(item, profile.max_faces, profile.max_texture, closed=profile.closed),)
+        elif profile.closed:
+            parts = _closed(item, profile)
         objects.append(replace(item, parts=_finished(parts, profile)))
         advance(number, len(scene.objects))
     return replace(scene, objects=tuple(objects))
@@ -166,26 +172,55 @@ def write_quality(quality: Quality, facts: Mapping[str, Any], path: Path) -> Pat
     return write_bytes(path.with_name(f"{path.name}.json"), text.encode())
 
 
-def _reduced(item: SceneObject, max_faces: int, max_texture: int) -> Mesh:
-    """The object as one mesh of at most so many faces, with one texture baked from what it was."""
+def _reduced(item: SceneObject, max_faces: int, max_texture: int, *, closed: bool = False) -> Mesh:
+    """The object as one mesh of at most so many faces, with one texture baked from what it was.
+
+    Args:
+        closed: whether the mesh is made watertight where small mends do that, which may add a few faces.
+    """
     parts = tuple(part for part in item.parts if len(part.faces))
-    whole = merged_mesh([replace(part, uv=None, material=None, vertex_colors=None) for part in parts])
-    side = float((whole.vertices.amax(0) - whole.vertices.amin(0)).max())
+    whole = _shape_of(parts)
+    options = replace(_finish_options(parts, max_texture), max_faces=max_faces, normal_map=True)
+    fine = clean_surface(whole, options)
+    coarse = reduce_surface(fine, replace(options, max_faces=int(_ROOM_TO_CLOSE * max_faces)) if closed else options)
+    return _baked(close_surface(coarse) or coarse if closed else coarse, fine, parts, options)
+
+
+def _closed(item: SceneObject, profile: Profile) -> tuple[Mesh, ...]:
+    """The object as one watertight mesh with one texture; its own parts where they are that, or no mend makes them."""
+    parts = tuple(part for part in item.parts if len(part.faces))
+    if not parts or mesh_quality(whole := _shape_of(parts)).is_watertight:
+        return item.parts
+    closed = close_surface(whole)
+    if closed is None or len(closed.faces) > profile.max_faces:
+        return item.parts
+    return (_baked(closed, whole, parts, _finish_options(parts, profile.max_texture)),)
+
+
+def _shape_of(parts: tuple[Mesh, ...]) -> Mesh:
+    return merged_mesh([replace(part, uv=None, material=None, vertex_colors=None) for part in parts])
+
+
+def _finish_options(parts: tuple[Mesh, ...], max_texture: int) -> FinishOptions:
+    """Small holes closed, and a texture no larger than the largest of the parts asks for."""
+    corners = torch.cat([part.vertices for part in parts])
     looks = [part.material for part in parts if part.material is not None]
     sides = [max(texture.shape[:2]) for look in looks for texture in look.textures if texture is not None]
     largest = max(sides, default=256)
-    options = FinishOptions(
-        max_faces=max_faces,
+    return FinishOptions(
         texture_size=min(max_texture, 1 << (largest - 1).bit_length()),
-        max_hole_perimeter=0.03 * side,
-        normal_map=True,
+        max_hole_perimeter=0.03 * float((corners.amax(0) - corners.amin(0)).max()),
         alpha_mode="auto",
         double_sided=any(look.double_sided for look in looks),
     )
-    fine = clean_surface(whole, options)
-    coarse = reduce_surface(fine, options)
+
+
+def _baked(coarse: Mesh, fine: Mesh, parts: tuple[Mesh, ...], options: FinishOptions) -> Mesh:
     coarse = unwrap(replace(coarse, vertex_normals=smooth_vertex_normals(coarse)), texture_size=options.texture_size)
-    return bake_material(coarse, fine, TexturedField(parts), options)
+    baked = bake_material(coarse, fine, TexturedField(parts), options)
+    names = dict.fromkeys(part.material.name for part in parts if part.material is not None and part.material.name)
+    # Densities go by the names of materials.
+    return replace(baked, material=replace(baked.material or PBRMaterial(), name=" ".join(names)))
 
 
 def _lods(item: SceneObject, profile: Profile) -> tuple[tuple[Mesh, ...], ...]:

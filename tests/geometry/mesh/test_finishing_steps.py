@@ -8,6 +8,7 @@ import trimesh
 
 from scenewright.errors import InputError
 from scenewright.geometry.camera.visibility import face_visibility
+from scenewright.geometry.mesh.closing import close_surface
 from scenewright.geometry.mesh.components import remove_floaters
 from scenewright.geometry.mesh.edges import boundary_loops, edge_table, face_components
 from scenewright.geometry.mesh.holes import fill_holes
@@ -24,6 +25,7 @@ from scenewright.geometry.mesh.parts import (
 )
 from scenewright.geometry.mesh.simplify import simplify
 from scenewright.geometry.mesh.smoothing import smooth
+from scenewright.metrics.mesh_quality import mesh_quality
 from scenewright.types import Mesh
 from tests.geometry.shapes import box, empty_mesh, from_trimesh, icosphere, to_trimesh
 from tests.support.meshes import split_components
@@ -257,3 +259,28 @@ class TestManifold:
         top, bottom = torch.where(following == 0, 12, following), torch.where(following == 0, 0, following + 12)
         faces = torch.cat([torch.stack([row, row + 12, top], 1), torch.stack([top, row + 12, bottom], 1)])
         assert torch.equal(orient_faces(Mesh(vertices, faces)).faces, faces)
+
+
+def test_small_faults_of_a_thin_board_are_mended_and_the_board_stays_thin() -> None:
+    """A board of 1 x 1 x 0.002 with a face missing, a flap on an edge, and corners that are not joined."""
+    board = trimesh.creation.box((1.0, 1.0, 0.002)).subdivide().subdivide().subdivide().subdivide()
+    mesh = without_faces(from_trimesh(board), 700)
+    a, b = mesh.vertices[mesh.faces[40, 0]], mesh.vertices[mesh.faces[40, 1]]
+    flap = torch.cat([mesh.vertices, ((a + b) / 2 + torch.tensor([0.0, 0.0, 0.004]))[None]])
+    faces = torch.cat([mesh.faces, torch.tensor([[*mesh.faces[40, :2].tolist(), len(mesh.vertices)]])])
+    broken = Mesh(flap[faces].reshape(-1, 3), torch.arange(3 * len(faces)).reshape(-1, 3))
+    before = mesh_quality(broken)
+    assert (before.num_boundary_edges, before.num_nonmanifold_edges) == (5, 1)
+    closed = close_surface(broken)
+    assert mesh_quality(closed).is_watertight
+    assert mesh_quality(closed).num_components == 1
+    assert to_trimesh(closed).is_winding_consistent
+    assert to_trimesh(closed).volume == pytest.approx(0.002, rel=1e-3)
+    torch.testing.assert_close(closed.vertices[:, 2].abs().amax(), torch.tensor(0.001))
+
+
+def test_a_bag_keeps_its_mouth_and_what_has_no_inside_is_left() -> None:
+    sheet = Mesh(torch.tensor([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]]), torch.tensor([[0, 1, 2], [0, 2, 3]]))
+    lid_off = without_faces(box(), 0, 1)
+    for mesh in (sheet, lid_off, empty_mesh(), Mesh(torch.zeros(3, 3), torch.tensor([[0, 1, 2]]))):
+        assert close_surface(mesh) is None
