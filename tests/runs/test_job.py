@@ -108,6 +108,14 @@ def test_a_job_makes_the_bytes_that_the_command_makes(made: Path, tmp_path: Path
     assert (made / "scene.glb").read_bytes() == (tmp_path / "scene.glb").read_bytes()
 
 
+def test_the_comparison_is_drawn_where_it_is_wanted(made: Path, tmp_path: Path) -> None:
+    plain = replace(generate(), comparison=False)
+    assert run_job(plain, tmp_path / "plain").files == ("scene.glb", "scene.json")
+    assert (tmp_path / "plain" / "scene.glb").read_bytes() == (made / "scene.glb").read_bytes()
+    assert (made / "scene_comparison.png").is_file()
+    assert job_key(plain) != job_key(generate())  # the other one's folder holds another result
+
+
 def test_a_finished_job_is_not_done_again_and_a_broken_one_is(made: Path, tmp_path: Path) -> None:
     folder = tmp_path / "job"
     shutil.copytree(made, folder)

@@ -10,13 +10,16 @@ Legend: B images, T tokens = 1 + registers + patches, C channels.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from transformers import Dinov2WithRegistersConfig, Dinov2WithRegistersModel
 
 from scenewright.encoders.dinov2_names import AttentionNames, attention_names, to_published, to_transformers
 from scenewright.encoders.normalisation import imagenet_normalized, plain_layer_norm
+
+if TYPE_CHECKING:
+    from transformers import Dinov2WithRegistersConfig
 
 __all__ = ["Dinov2", "Dinov2Config"]
 
@@ -38,6 +41,9 @@ class Dinov2(nn.Module):
     """The encoder; `forward` gives the condition tokens of the TRELLIS v1, SceneGen and I-Scene flows."""
 
     def __init__(self, config: Dinov2Config | None = None) -> None:
+        # Here, as the import takes seconds, and most of what imports this module builds no such network.
+        from transformers import Dinov2WithRegistersModel
+
         super().__init__()
         self.config = config or Dinov2Config()
         self.backbone = Dinov2WithRegistersModel(_transformers(self.config))
@@ -68,7 +74,9 @@ class Dinov2(nn.Module):
         return plain_layer_norm(self.prenorm_tokens(imagenet_normalized(images)))
 
 
-def _transformers(config: Dinov2Config) -> Dinov2WithRegistersConfig:
+def _transformers(config: Dinov2Config) -> "Dinov2WithRegistersConfig":
+    from transformers import Dinov2WithRegistersConfig
+
     return Dinov2WithRegistersConfig(
         image_size=config.image_size,
         patch_size=config.patch_size,

@@ -9,13 +9,16 @@ Legend: B images, T tokens = 1 + registers + patches, C channels.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
 from scenewright.encoders.normalisation import imagenet_normalized, plain_layer_norm
+
+if TYPE_CHECKING:
+    from transformers import DINOv3ViTConfig
 
 __all__ = ["Dinov3", "Dinov3Config"]
 
@@ -38,6 +41,9 @@ class Dinov3(nn.Module):
     """The encoder; `forward` gives the condition tokens of the TRELLIS.2 flows (1029 at 512 px, 4101 at 1024 px)."""
 
     def __init__(self, config: Dinov3Config | None = None) -> None:
+        # Here, as the import takes seconds, and most of what imports this module builds no such network.
+        from transformers import DINOv3ViTModel
+
         super().__init__()
         self.config = config or Dinov3Config()
         self.backbone = DINOv3ViTModel(_transformers(self.config))
@@ -63,7 +69,9 @@ class Dinov3(nn.Module):
         return plain_layer_norm(self.backbone(imagenet_normalized(images)).last_hidden_state)
 
 
-def _transformers(config: Dinov3Config) -> DINOv3ViTConfig:
+def _transformers(config: Dinov3Config) -> "DINOv3ViTConfig":
+    from transformers import DINOv3ViTConfig
+
     return DINOv3ViTConfig(
         patch_size=config.patch_size,
         hidden_size=config.width,

@@ -86,10 +86,15 @@ _COMPARISON, _SPLATS, _NOTE = "scene_comparison.png", "scene_splats.ply", "job"
 
 @dataclass(frozen=True)
 class GenerateJob:
-    """A scene from pictures with masks, or from a panorama: `scenewright generate`. `splats` writes a .ply, too."""
+    """A scene from pictures with masks, or from a panorama: `scenewright generate`.
+
+    `splats` writes a .ply, too; `comparison` a picture of input and scene, which takes longer to draw than some scenes
+    to make.
+    """
 
     settings: GenerateSettings
     splats: bool = False
+    comparison: bool = True
     kind: Literal["generate"] = "generate"
 
 
@@ -372,7 +377,8 @@ def _done(job: Job, folder: Path, systems: ResidentSystems, progress: Progress) 
         case GenerateJob():
             inputs = read_inputs(job.settings)
             made = run(job.settings, inputs, open_system=systems.open, progress=progress)
-            return _saved(made, inputs, folder, progress, splats=folder / _SPLATS if job.splats else None)
+            splats = folder / _SPLATS if job.splats else None
+            return _saved(made, inputs, folder, progress, splats=splats, comparison=job.comparison)
         case RerollJob():
             manifest = Path(job.scene).with_suffix(".json")
             parent = with_stages_inside(read_manifest(manifest), manifest)
@@ -422,10 +428,18 @@ def _done(job: Job, folder: Path, systems: ResidentSystems, progress: Progress) 
 
 
 def _saved(
-    made: Run, inputs: Inputs, folder: Path, progress: Progress, *, splats: Path | None = None
+    made: Run,
+    inputs: Inputs,
+    folder: Path,
+    progress: Progress,
+    *,
+    splats: Path | None = None,
+    comparison: bool = True,
 ) -> tuple[list[str], dict[str, Any]]:
-    progress.stage("draw")
-    paths = save_run(made, folder / SCENE, comparison=folder / _COMPARISON, inputs=inputs, splats=splats)
+    if comparison:
+        progress.stage("draw")
+    picture = folder / _COMPARISON if comparison else None
+    paths = save_run(made, folder / SCENE, comparison=picture, inputs=inputs, splats=splats)
     facts = {
         "objects": [item.name for item in made.scene.objects],
         "warnings": made.manifest.facts["warnings"],

@@ -34,6 +34,7 @@ __all__ = ["Page"]
 _BRAND, _QUIET = (38, 110, 140), (110, 120, 130)
 _PATIENCE_S = 5.0
 _NEW, _ANY, _CELL = "a new object", "any program", 384
+_BLANK = np.full((8, 8, 3), 255, np.uint8)
 # React listens to the change of the hidden input behind the upload button.
 _DROP = """<div style="margin:0.6em;padding:1.4em 0.5em;border:2px dashed #9aa;border-radius:8px;text-align:center"
  ondragover="event.preventDefault()"
@@ -114,7 +115,7 @@ class Page:
             self._button("Download scene and manifest", self._package, icon=viser.Icon.FILE_ZIP)
         self._compare = gui.add_panel(visible=False)
         with self._compare.add_tab("Photograph and scene"):
-            self._comparison = gui.add_image(np.full((8, 8, 3), 255, np.uint8), format="jpeg")
+            self._comparison = gui.add_image(_BLANK, format="jpeg")
         self._compare.dock_left()
         self._compare.set_width(260)
 
@@ -350,6 +351,10 @@ class Page:
         result = session.before if self._was.value and session.before is not None else session.result
         if result is None:
             return
+        if not self._compare.visible:  # now, as the view would change its shape under the eyes of who looks at it
+            picture = session.picture()
+            self._comparison.image = _BLANK if picture is None else self._sheet([picture], ["photograph"])
+            self._compare.visible = True
         self._canvas.show_scene(result.scene, look=look)
         names = [item.name for item in result.scene.objects]
         self._item.options = ("", *names)
@@ -367,8 +372,11 @@ class Page:
             cells, labels = [self._still(session.before), *cells], ["before", "after"]
         if picture is not None:
             cells, labels = [picture, *cells], ["photograph", *labels]
-        self._comparison.image = np.asarray(picture_sheet([[cell] for cell in cells], row_labels=labels, cell=_CELL))
-        self._compare.visible = True
+        self._comparison.image = self._sheet(cells, labels)
+
+    @staticmethod
+    def _sheet(cells: list[Image.Image], labels: list[str]) -> np.ndarray:
+        return np.asarray(picture_sheet([[cell] for cell in cells], row_labels=labels, cell=_CELL))
 
     @staticmethod
     def _still(result: Result) -> Image.Image:

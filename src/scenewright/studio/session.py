@@ -186,7 +186,7 @@ class Session:
                 settings = replace(settings, system=system, depth=depth.file, depth_model=depth.model)
             elif self.board is not None:
                 settings = replace(settings, masks=(str(self.board.save(folder / "masks")),))
-            job = GenerateJob(settings)
+            job = GenerateJob(settings, comparison=False)  # the page draws one of its own
         self.results = [self._done(job, folder, progress)]
         return self.results[-1]
 
