@@ -2,10 +2,10 @@
 
     uv run python -m benchmarks.studio            # needs playwright and Debian's chromium
 
-The browser measures by its own clock. First page: from the navigation to the panel being there, with the server running;
-each round is a new tab. Scene: from the moment at which the generated scene is written to the first frame of the large
-view that looks like its last one, every object there; the button is clicked in the page and the job runs in its own
-process, as for a person.
+The browser measures by its own clock. First page: from the navigation to the panel being there, with the server
+running; each round is a new tab. Scene: from the moment at which the generated scene is written to the first frame of
+the large view that looks like its last one, every object there; the button is clicked in the page and the job runs in
+its own process, as for a person.
 """
 
 import shutil
@@ -39,7 +39,7 @@ WATCH = """(() => {
       small.drawImage(view, 0, 0, 48, 32);
       window.frames_.push([performance.timeOrigin + performance.now(), [...small.getImageData(0, 0, 48, 32).data]]);
     }
-    window.watching = setTimeout(window.watch, 30);
+    window.watching = setTimeout(window.watch, 60);
   };
 })()"""
 
@@ -69,7 +69,7 @@ def main() -> None:
                 page.wait_for_timeout(1000)
                 page.evaluate("window.frames_ = []; window.watch()")
                 page.get_by_role("button", name="Generate").click()
-                page.get_by_text("Photograph and scene").wait_for()
+                page.get_by_text("Click one to move it").wait_for()
                 page.wait_for_timeout(4000)
                 page.evaluate("clearTimeout(window.watching)")
                 shown.append(seen_after(page, made_at(work / f"scene_{number}" / "scene.json")))

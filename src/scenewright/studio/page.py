@@ -33,6 +33,7 @@ __all__ = ["Page"]
 
 _BRAND, _QUIET = (38, 110, 140), (110, 120, 130)
 _PATIENCE_S = 5.0
+_VIEW_FIRST_S = 1.0
 _NEW, _ANY, _CELL = "a new object", "any program", 384
 _BLANK = np.full((8, 8, 3), 255, np.uint8)
 # React listens to the change of the hidden input behind the upload button.
@@ -60,6 +61,7 @@ class Page:
         self._working = threading.Lock()
         self._waiting: list[Step] = []
         self._chosen: str | None = None
+        self._due: threading.Timer | None = None
         self._canvas = Canvas(
             server, clicked=self._click, boxed=self._box, chosen=self._chosen_in_view, changed=self._moved
         )
@@ -164,7 +166,7 @@ class Page:
                 with self._one:
                     self._was.value = False
                     self._draw(look=look)
-                self._draw_comparison()
+                self._compare_soon()
         except ScenewrightError as error:
             self._tell(error)
             with self._one:
@@ -218,7 +220,7 @@ class Page:
         self._compare.visible = False
         if self._session.result is not None:
             self._draw(look=True)
-            self._draw_comparison()
+            self._compare_soon()
         elif (picture := self._session.picture()) is not None:
             self._canvas.show_picture(picture)
             self._repaint()
@@ -361,18 +363,34 @@ class Page:
         self._choose_object(self._chosen if self._chosen in names else "")
         self._refresh()
 
+    def _compare_soon(self) -> None:
+        """Draws the comparison when the view had its turn, which would wait for it; of quick changes the last one."""
+        if self._due is not None:
+            self._due.cancel()
+        self._due = threading.Timer(_VIEW_FIRST_S, self._draw_comparison)
+        self._due.daemon = True
+        self._due.start()
+
     def _draw_comparison(self) -> None:
         """Photograph and scene from the same camera; of an object made anew also how it was before."""
         session = self._session
-        result, picture = session.result, session.picture()
+        with self._one:
+            result, before, picture = session.result, session.before, session.picture()
         if result is None:
             return
-        cells, labels = [self._still(result)], ["scene"]
-        if result.rerolled is not None and session.before is not None:
-            cells, labels = [self._still(session.before), *cells], ["before", "after"]
+        try:
+            cells, labels = [self._still(result)], ["scene"]
+            if result.rerolled is not None and before is not None:
+                cells, labels = [self._still(before), *cells], ["before", "after"]
+        except ScenewrightError as error:
+            self._tell(error)
+            return
         if picture is not None:
             cells, labels = [picture, *cells], ["photograph", *labels]
-        self._comparison.image = self._sheet(cells, labels)
+        sheet = self._sheet(cells, labels)
+        with self._one:
+            if session.result is result:
+                self._comparison.image = sheet
 
     @staticmethod
     def _sheet(cells: list[Image.Image], labels: list[str]) -> np.ndarray:
