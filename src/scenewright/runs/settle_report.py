@@ -15,7 +15,7 @@ _TOUCHING = 0.002
 
 def settle_lines(report: Mapping[str, Any]) -> list[str]:
     """A line on moves and overlaps, one for each object that stayed, with the reason, and one for each two of them that
-    overlap: what is kept is not moved.
+    still overlap.
     """
     before, after, kept = report["penetration_before"], report["penetration_after"], report.get("kept", {})
     deepest = [max((pair["depth"] for pair in pairs), default=0.0) for pairs in (before, after)]
@@ -27,7 +27,9 @@ def settle_lines(report: Mapping[str, Any]) -> list[str]:
     for pair in after:
         first, second = pair["objects"]
         if first in kept and second in kept and pair["depth"] > _TOUCHING:
-            lines.append(f"not moved apart, as both were kept: '{first}' and '{second}' overlap by {pair['depth']:.3f}")
+            lines.append(
+                f"could not be moved apart, and both were kept: '{first}' and '{second}' overlap by {pair['depth']:.3f}"
+            )
     if not report.get("is_at_rest", True):
         lines.append("some objects had not come to rest when the simulation ended")
     return lines

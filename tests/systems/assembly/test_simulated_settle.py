@@ -93,6 +93,22 @@ def test_what_would_topple_is_kept_and_named() -> None:
     assert scene.objects[1].role == "object"
 
 
+def test_kept_objects_whose_colliders_overlap_are_moved_apart() -> None:
+    """High up, a box reaches 12 mm into the hull of an L that it does not touch."""
+    post = box(0.1, 0.1, 0.4)
+    post = replace(post, vertices=post.vertices + torch.tensor([-0.15, 0, 0.1]))
+    corner, crate = merged_mesh([box(0.4, 0.1, 0.1), post]), box(0.1, 0.1, 0.1)
+    before = Scene((at("corner", 0, 0, 2, corner), at("crate", 0.16, 0, 2.2, crate)), is_metric=True)
+    scene, report = simulate_settle(before, "hull")
+    assert report.kept.keys() == {"corner", "crate"}
+    assert report.depths_before["corner", "crate"] == pytest.approx(0.012, abs=0.002)
+    assert max(report.depths_after.values(), default=0.0) < 0.002
+    assert sum(distance for distance, _ in report.moves.values()) == pytest.approx(0.012, abs=0.003)
+    assert all(
+        item.world_bounds()[0, 2] >= height - 1e-4 for item, height in zip(scene.objects, (2.0, 2.2), strict=True)
+    )
+
+
 def test_only_what_may_move_moves_and_the_report_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
     given = scene_with_everything()
     rested = settled(given, {"crate"})

@@ -4,7 +4,8 @@
 
 What would fall far, topple or be thrown out by what it overlaps stays where it was, is named with the reason, and
 counts as fastened from then on (`role` fixture: exports weld it); then the rest is tried again. A picture on a wall
-ends there. Fixtures, shells and what the caller holds do not move at all.
+ends there. Two of these whose colliders overlap are moved apart. Fixtures, shells and what the caller holds do not move
+at all.
 
 Frame: world z up, metres, or the scene's unit where its scale is not known. Deterministic on one machine.
 """
@@ -129,6 +130,7 @@ def simulate_settle(
     advance = progress.stage("settle")
     kept: dict[int, str] = {}
     while True:
+        begin = world.apart(begin, held, kept)
         end, seconds, is_at_rest, strayed = world.simulate(begin, held | kept.keys())
         if strayed is None:
             break
@@ -223,8 +225,42 @@ class _World:
                     return [], 0.0, False, strayed
         return [_read(data, number) for number in range(len(begin))], steps * model.opt.timestep, calm >= needed, None
 
+    def apart(self, begin: list[np.ndarray], held: Collection[int], kept: Collection[int]) -> list[np.ndarray]:
+        """Poses with those in `kept` moved out of each other and of those in `held`, upwards or sideways.
+
+        Where that would move one too far, or does not end, the poses at which the deepest overlap was least.
+        """
+        poses, best, least = [pose.copy() for pose in begin], begin, math.inf
+        for _ in range(_MOST_PUSHES * len(kept)):
+            found = [
+                (depth, first, second, normal)
+                for (first, second), (depth, normal) in self._overlaps(poses).items()
+                if (first in kept and (second in kept or second in held)) or (second in kept and first in held)
+            ]
+            depth, first, second, normal = max(found, key=lambda entry: entry[0], default=(0.0, 0, 0, np.zeros(3)))
+            if depth < least:
+                best, least = [pose.copy() for pose in poses], depth
+            if depth <= _TOUCHING:
+                break
+            mover, way = second, normal
+            if second not in kept or (first in kept and normal[2] < -_LEVEL):
+                mover, way = first, -normal
+            if way[2] < -_LEVEL:
+                flat = way * [1, 1, 0]
+                if np.linalg.norm(flat) < _LEVEL:
+                    break
+                way = flat / (flat @ flat)
+            poses[mover][:3, 3] += depth * way
+            if np.linalg.norm(poses[mover][:3, 3] - begin[mover][:3, 3]) > self._max_move:
+                break
+        return best
+
     def depths(self, poses: list[np.ndarray]) -> dict[tuple[int, int], float]:
         """Penetration of the colliders of each pair, where it is more than 0.1 mm."""
+        return {pair: depth for pair, (depth, _) in self._overlaps(poses).items()}
+
+    def _overlaps(self, poses: list[np.ndarray]) -> dict[tuple[int, int], tuple[float, Float[np.ndarray, "3"]]]:
+        """The depth of the deepest contact of each pair, and the way out of it for the second."""
         import mujoco
 
         model = self._measured
@@ -233,11 +269,15 @@ class _World:
             data.qpos[7 * number : 7 * number + 3] = pose[:3, 3]
             data.qpos[7 * number + 3 : 7 * number + 7] = _quaternion(pose)
         mujoco.mj_forward(model, data)
-        found: dict[tuple[int, int], float] = {}
+        found: dict[tuple[int, int], tuple[float, np.ndarray]] = {}
         for contact in data.contact:
-            first, second = sorted(int(model.geom_bodyid[geom]) - 1 for geom in contact.geom)
-            if -contact.dist > _MIN_DEPTH:
-                found[first, second] = max(found.get((first, second), 0.0), float(-contact.dist))
+            first, second = (int(model.geom_bodyid[geom]) - 1 for geom in contact.geom)
+            normal = contact.frame[:3].copy()
+            if first > second:
+                first, second, normal = second, first, -normal
+            depth = -float(contact.dist)
+            if depth > max(_MIN_DEPTH, found.get((first, second), (0.0, normal))[0]):
+                found[first, second] = depth, normal
         return found
 
     def displacement(self, number: int, before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
@@ -252,6 +292,9 @@ class _World:
 _DAMPING = 0.9
 _CHECKED_STEPS = 10
 _MIN_DEPTH = 1e-4
+# Half of what counts as an overlap; a way out that sinks by less than this share counts as level.
+_TOUCHING, _LEVEL = 1e-3, 0.05
+_MOST_PUSHES = 20
 
 
 def _physics(item: SceneObject) -> Physics:
