@@ -1,12 +1,12 @@
 """Export and settling: seconds and memory of a scene of 12 objects, and what becomes of given scenes.
 
     python -m benchmarks.export speed FURNITURE     a folder of .glb models, of which 12 are set up on a floor
-    python -m benchmarks.export rest SCENE...       settles, exports to MJCF, simulates 5 s; prints a row per scene
+    python -m benchmarks.export rest FOLDER SCENE...   settles, exports to MJCF, simulates 5 s; prints a row per scene
     python -m benchmarks.export profiles FOLDER SCENE...   writes each scene in every profile; prints a row per profile
 
-Each format is written by a process of its own, so that peaks of memory are its own. `profiles` keeps the numbers of a
-scene in FOLDER/PROFILE_SCENE.json as soon as it has them and does not measure it again, so that a run goes on where
-another one ended, and several may share the work.
+Each format is written by a process of its own, so that peaks of memory are its own. `rest` and `profiles` keep the
+numbers of a scene in FOLDER/rest_SCENE.json and FOLDER/PROFILE_SCENE.json as soon as they have them and do not measure
+it again, so that a run goes on where another one ended, and several may share the work.
 """
 
 import json
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -34,9 +35,10 @@ _COUNT = 12
 _MEASURED = """
 import resource, sys, time
 from scenewright.io.conversion import convert
-begin = time.perf_counter()
+begin, cpu = time.perf_counter(), time.process_time()
 convert(sys.argv[1], sys.argv[2], colliders="decomposition", report=lambda line: None)
-print(time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(time.perf_counter() - begin, time.process_time() - cpu, used)
 """
 
 
@@ -45,13 +47,15 @@ def speed(furniture: Path) -> None:
     scene = _set_up(sorted(furniture.glob("*.glb")))
     faces = sum(len(part.faces) for item in scene.objects for part in item.parts)
     print(f"{machine()}\n{len(scene.objects)} objects, {faces:,} faces\n")
-    print("| format | s per object | peak MB |\n|---|---|---|")
+    print("| format | s per object | CPU s per object | peak MB |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         source = save_glb(scene, Path(folder) / "twelve.glb")
         for suffix in _FORMATS:
             words = [sys.executable, "-c", _MEASURED, str(source), str(Path(folder) / f"out{suffix}")]
             said = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
-            print(f"| {suffix} | {float(said[-2]) / len(scene.objects):.2f} | {float(said[-1]):.0f} |", flush=True)
+            wall, cpu, peak = (float(number) for number in said[-3:])
+            each = f"{wall / len(scene.objects):.2f} | {cpu / len(scene.objects):.2f}"
+            print(f"| {suffix} | {each} | {peak:.0f} |", flush=True)
     from scenewright.systems.assembly.simulated_settle import simulate_settle
 
     simulate_settle(Scene(scene.objects[:1], is_metric=True))  # compiles
@@ -63,41 +67,68 @@ def speed(furniture: Path) -> None:
     )
 
 
-def rest(paths: list[Path]) -> None:
+def rest(folder: Path, paths: list[Path]) -> None:
     """Prints a row per scene, and the shares of scenes that rest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    print("| scene | objects | deepest before, mm | after, mm | kept | farthest move, mm | in 5 s, mm | CPU s |")
+    print("|---|---|---|---|---|---|---|---|")
+    rows = []
+    for path in paths:
+        row = _kept(folder / f"rest_{_name(path)}.json", lambda: _rested(path))
+        rows.append(row)
+        numbers = f"{row['depth_before_mm']:.1f} | {row['depth_after_mm']:.1f} | {row['kept']} | {row['move_mm']:.0f}"
+        print(
+            f"| {_name(path)} | {row['objects']} | {numbers} | {row['way_mm']:.1f} | {row['cpu_seconds']:.1f} |",
+            flush=True,
+        )
+    is_apart, is_still = ([row[key] <= most for row in rows] for key, most in (("depth_after_mm", 2), ("way_mm", 10)))
+    print(
+        f"\n{sum(is_apart)} of {len(rows)} scenes have no pair deeper than 2 mm, in {sum(is_still)} nothing moves more "
+        f"than 1 cm in 5 s, both: {sum(map(all, zip(is_apart, is_still, strict=True)))}; "
+        f"{sum(row['kept'] for row in rows)} of {sum(row['objects'] for row in rows)} objects were kept."
+    )
+
+
+def _rested(path: Path) -> dict[str, Any]:
     import mujoco
 
     from scenewright.systems.assembly.simulated_settle import simulate_settle
 
-    print("| scene | objects | deepest before, mm | after, mm | kept | farthest move, mm | in 5 s, mm | s |")
-    print("|---|---|---|---|---|---|---|---|")
-    rows = []
-    for path in paths:
-        scene = replace(load_scene(path), is_metric=True)
-        begin = time.perf_counter()
-        settled, report = simulate_settle(scene)
-        seconds = time.perf_counter() - begin
-        with tempfile.TemporaryDirectory() as folder:
-            file = save_scene(with_physics(settled, "decomposition")[0], Path(folder) / "out.xml")
-            model = mujoco.MjModel.from_xml_path(str(file))
-        data = mujoco.MjData(model)
-        mujoco.mj_forward(model, data)
-        start, way = data.xipos.copy(), 0.0
-        for _ in range(round(5 / model.opt.timestep)):
-            mujoco.mj_step(model, data)
-            way = max(way, float(np.linalg.norm(data.xipos - start, axis=1).max()))
-        depths = [max(found.values(), default=0.0) for found in (report.depths_before, report.depths_after)]
-        move = max((distance for distance, _ in report.moves.values()), default=0.0)
-        rows.append((depths[1], way, len(report.kept), len(scene.objects)))
-        numbers = f"{1000 * depths[0]:.1f} | {1000 * depths[1]:.1f} | {len(report.kept)} | {1000 * move:.0f}"
-        name = path.parent.name if path.stem == "gt" else path.stem
-        print(f"| {name} | {len(scene.objects)} | {numbers} | {1000 * way:.1f} | {seconds:.1f} |", flush=True)
-    both = sum(depth <= 0.002 and way <= 0.01 for depth, way, _, _ in rows)
-    print(
-        f"\n{sum(depth <= 0.002 for depth, *_ in rows)} of {len(rows)} scenes have no pair deeper than 2 mm, in "
-        f"{sum(way <= 0.01 for _, way, *_ in rows)} nothing moves more than 1 cm in 5 s, both: {both}; "
-        f"{sum(kept for *_, kept, _ in rows)} of {sum(count for *_, count in rows)} objects were kept where they were."
-    )
+    scene = replace(load_scene(path), is_metric=True)
+    begin = time.process_time()
+    settled, report = simulate_settle(scene)
+    seconds = time.process_time() - begin
+    with tempfile.TemporaryDirectory() as folder:
+        file = save_scene(with_physics(settled, "decomposition")[0], Path(folder) / "out.xml")
+        model = mujoco.MjModel.from_xml_path(str(file))
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    start, way = data.xipos.copy(), 0.0
+    for _ in range(round(5 / model.opt.timestep)):
+        mujoco.mj_step(model, data)
+        way = max(way, float(np.linalg.norm(data.xipos - start, axis=1).max()))
+    before, after = (max(found.values(), default=0.0) for found in (report.depths_before, report.depths_after))
+    return {
+        "objects": len(scene.objects),
+        "depth_before_mm": 1000 * before,
+        "depth_after_mm": 1000 * after,
+        "kept": len(report.kept),
+        "move_mm": 1000 * max((distance for distance, _ in report.moves.values()), default=0.0),
+        "way_mm": 1000 * way,
+        "cpu_seconds": seconds,
+    }
+
+
+def _kept(path: Path, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The numbers from `path` where they are there; otherwise measured, and kept there."""
+    if not path.exists():
+        write_bytes(path, json.dumps(measure(), indent=1).encode())
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def _name(path: Path) -> str:
+    return path.parent.name if path.stem == "gt" else path.stem
 
 
 def profiles(folder: Path, paths: list[Path]) -> None:
@@ -111,7 +142,9 @@ def profiles(folder: Path, paths: list[Path]) -> None:
     print("|---|---|---|---|---|---|---|---|---|---|---|---|---|")
     failed: list[str] = []
     for profile in PROFILES:
-        measured = [_measured(profile, path, folder / f"{profile.name}_{path.stem}.json") for path in paths]
+        measured = [
+            _kept(folder / f"{profile.name}_{_name(path)}.json", lambda: _profiled(profile, path)) for path in paths
+        ]
         found = [numbers for scene in measured for numbers in scene["objects"].values()]
         now = [f"{profile.name}, {scene['scene']}: {sentence}" for scene in measured for sentence in scene["failed"]]
         failed += now
@@ -139,20 +172,15 @@ def profiles(folder: Path, paths: list[Path]) -> None:
     print("", *failed, sep="\n")
 
 
-def _measured(profile: Profile, path: Path, kept: Path) -> dict[str, Any]:
-    """The numbers of a scene in a profile, from `kept` where it is there, and kept there otherwise."""
-    if not kept.exists():
-        begin = time.process_time()
-        scene = profiled(load_scene(path), profile)
-        with tempfile.TemporaryDirectory() as folder:
-            target = Path(folder) / "scene.glb"
-            write = writer_for(scene, profile, target)
-            assert write is not None
-            quality = quality_of(scene, profile, write(scene, target))
-        facts = {"scene": path.stem, "cpu_seconds": time.process_time() - begin}
-        write_bytes(kept, json.dumps(facts | asdict(quality), indent=1).encode())
-    found: dict[str, Any] = json.loads(kept.read_text())
-    return found
+def _profiled(profile: Profile, path: Path) -> dict[str, Any]:
+    begin = time.process_time()
+    scene = profiled(load_scene(path), profile)
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "scene.glb"
+        write = writer_for(scene, profile, target)
+        assert write is not None
+        quality = quality_of(scene, profile, write(scene, target))
+    return {"scene": _name(path), "cpu_seconds": time.process_time() - begin} | asdict(quality)
 
 
 def _set_up(models: list[Path]) -> Scene:
@@ -170,7 +198,7 @@ def _set_up(models: list[Path]) -> Scene:
 if __name__ == "__main__":
     command, *words = sys.argv[1:]
     given = [Path(word) for word in words]
-    if command == "profiles":
-        profiles(given[0], given[1:])
+    if command == "speed":
+        speed(given[0])
     else:
-        {"speed": lambda paths: speed(paths[0]), "rest": rest}[command](given)
+        {"rest": rest, "profiles": profiles}[command](given[0], given[1:])
