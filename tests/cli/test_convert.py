@@ -27,6 +27,8 @@ def test_a_mesh_becomes_voxels_and_comes_back(tmp_path):
     voxels, back = tmp_path / "table.vxz", tmp_path / "back.glb"
     assert f"wrote {voxels}" in run(TABLE, voxels, "--resolution", 48, "--compression", "zstd")
     assert load_ovoxel(voxels).grid.resolution == 48
+    with pytest.raises(InputError, match="no separate objects, so --settle"):
+        run(voxels, tmp_path / "table.npz", "--settle")
     run(voxels, back)
     (part,) = load_glb(back).objects[0].parts
     assert part.vertex_colors is not None

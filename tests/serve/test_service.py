@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from scenewright.client import Client, JobFailedError, ServiceError
@@ -30,9 +31,11 @@ from scenewright.serve.requests import (
     StepRequest,
 )
 from tests.serve.server import TOKENS, Server
+from tests.systems.genrecon.tiny_capture import TALL, WIDTH, write_capture
 
 PICTURES = Path(__file__).parents[1] / "data" / "replay"
 PICTURE, MASKS = PICTURES / "picture.png", PICTURES / "masks.png"
+TINY = {"weights": "mini", "steps": 1, "texture_size": 16, "max_faces": 50}
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +111,68 @@ def test_a_scene_is_edited_undone_exported_and_deleted(server: Server, ann: Clie
         if job["parent"] in (first["id"], edited["id"]):
             ann.delete(job["id"])
     assert not (server.folders.jobs / first["id"]).exists()
+
+
+def test_an_object_of_a_network_is_made_anew_and_all_others_stay(server: Server, ann: Client, tmp_path: Path) -> None:
+    first = ann.wait(ann.generate(PICTURE, MASKS, system="scenegen", **TINY)["id"])
+    name, other = first["facts"]["objects"]
+    rerolled = ann.wait(ann.reroll(first["id"], name)["id"])
+    regenerate = [{"action": "move", "name": name, "values": [1, 0, 0]}, {"action": "regenerate", "name": name}]
+    edited = ann.wait(ann.edit(rerolled["id"], regenerate)["id"])
+    before, after, moved = (
+        {item.name: item for item in load_scene(ann.download(job["id"], tmp_path / f"{job['id']}.glb")).objects}
+        for job in (first, rerolled, edited)
+    )
+    assert before.keys() == after.keys() == moved.keys()
+    for item in (after[other], moved[other]):
+        assert torch.equal(item.world_from_object, before[other].world_from_object)
+        assert torch.equal(item.parts[0].vertices, before[other].parts[0].vertices)
+    assert before[name].parts[0].vertices.tolist() != after[name].parts[0].vertices.tolist()
+    with pytest.raises(ServiceError, match="of an edited scene, whose objects are made anew by a step 'regenerate'"):
+        ann.reroll(edited["id"], name)
+    for job in (first, rerolled):
+        ann.delete(job["id"])
+    assert ann.wait(ann.edit(edited["id"], undo=1)["id"])["facts"]["objects"] == [name, other]
+    for job in ann.jobs(200):
+        if job["parent"] in (rerolled["id"], edited["id"]):
+            ann.delete(job["id"])
+    assert not [job for job in (first, rerolled, edited) if (server.folders.jobs / job["id"]).exists()]
+
+
+def test_a_panorama_becomes_a_room_that_is_edited_but_not_made_anew_in_parts(ann: Client, tmp_path: Path) -> None:
+    Image.new("RGB", (128, 64), "grey").save(tmp_path / "panorama.png")
+    job = ann.generate(tmp_path / "panorama.png", **TINY)
+    stages = [now["stage"] for now in ann.events(job["id"])]
+    made = ann.job(job["id"])
+    assert (made["state"], len(set(stages)) > 1) == ("done", True)
+    assert {"floor", "ceiling", "wall_0"} <= set(made["facts"]["objects"])
+    assert load_scene(ann.download(job["id"], tmp_path / "room.glb")).objects
+    bare = ann.wait(ann.edit(job["id"], [{"action": "delete", "name": "ceiling"}])["id"])
+    assert "ceiling" not in bare["facts"]["objects"]
+    with pytest.raises(ServiceError, match="inspace made the scene as a whole"):
+        ann.reroll(job["id"], "floor")
+
+
+def test_a_capture_becomes_a_scene_that_is_edited_but_not_made_anew_in_parts(
+    server: Server, ann: Client, tmp_path: Path
+) -> None:
+    capture = write_capture(tmp_path / "capture", count=4)
+    (tmp_path / "masks").mkdir()
+    labels = np.zeros((TALL, WIDTH), np.uint8)
+    labels[20:60, 30:60] = 3
+    Image.fromarray(labels).save(tmp_path / "masks" / "picture 00.png")
+    made = ann.wait(ann.capture(capture, tmp_path / "masks", **TINY)["id"])
+    assert made["files"] == ["scene.glb", "scene_report.png", "scene.json"]
+    names = made["facts"]["objects"]
+    assert [item.name for item in load_scene(ann.download(made["id"], tmp_path / "scene.glb")).objects] == names
+    with Image.open(ann.download(made["id"], tmp_path / "report.png", "scene_report.png")) as report:
+        assert min(report.size) > 100
+    manifest = ann.download(made["id"], tmp_path / "scene.json", "scene.json").read_text()
+    assert str(server.folders.data) not in manifest
+    moved = ann.wait(ann.edit(made["id"], [{"action": "move", "name": names[0], "values": [0, 1, 0]}])["id"])
+    assert moved["facts"]["objects"] == names
+    with pytest.raises(ServiceError, match="of a capture, whose objects are made together"):
+        ann.reroll(made["id"], names[0])
 
 
 def test_the_same_job_is_done_once_and_another_client_sees_nothing_of_it(

@@ -1,7 +1,7 @@
 """`scenewright convert`: a scene from one file format to another."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -36,30 +36,25 @@ def convert(
     """Convert between file formats. Voxels hold the scene as one object fitted to a unit cube, without its size."""
     from scenewright.cli.progress import progress_bar
     from scenewright.io.atomic import check_writable
-    from scenewright.io.conversion import convert as convert_file
+    from scenewright.runs.export import export
 
     check_writable(target)
-    for_simulators: dict[str, Any] = {"colliders": colliders, "welded": welded, "program": program}
     with progress_bar() as progress:
-        if settle or profile:
-            from scenewright.runs.export import export
-
-            quality = export(
-                source, target, settle=settle, profile=profile, report=typer.echo, progress=progress, **for_simulators
-            )
-            for sentence in quality.failed if quality else ():
-                typer.echo(f"--profile {profile}: {sentence}", err=True)
-        else:
-            quality = None
-            convert_file(
-                source,
-                target,
-                resolution=resolution,
-                compression=compression,
-                report=typer.echo,
-                progress=progress,
-                **for_simulators,
-            )
+        quality = export(
+            source,
+            target,
+            settle=settle,
+            profile=profile,
+            resolution=resolution,
+            compression=compression,
+            colliders=colliders,
+            welded=welded,
+            program=program,
+            report=typer.echo,
+            progress=progress,
+        )
+        for sentence in quality.failed if quality else ():
+            typer.echo(f"--profile {profile}: {sentence}", err=True)
     typer.echo(f"wrote {target}")
     if quality is not None and quality.failed:
         raise typer.Exit(EXIT_GATE_FAILED)

@@ -10,8 +10,9 @@ Masks are drawn on photographs as they were taken; here they become what the und
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,7 @@ from jaxtyping import Shaped
 from PIL import Image
 
 from scenewright.encoders.masks import find_masks
-from scenewright.encoders.masks.finding import AUTOMATIC
-from scenewright.encoders.masks.sam import Segmenter, load_segmenter
-from scenewright.encoders.records import SAM2_LARGE
+from scenewright.encoders.masks.finding import AUTOMATIC, open_sam
 from scenewright.errors import InputError
 from scenewright.io.images import load_image, load_label_image
 from scenewright.progress import SILENT, Progress
@@ -45,6 +44,7 @@ def labelled_views(
     room_labels: int | None = None,
     segmenter: str | None = None,
     device: torch.device | str = "cpu",
+    offline: bool = False,
     progress: Progress = SILENT,
 ) -> tuple[LabelledView, ...]:
     """The pictures that have masks, with them.
@@ -54,13 +54,15 @@ def labelled_views(
         photographs: folder of the pictures as they were taken, where those of the capture are smaller copies.
         room_labels: grey levels from this on are the room.
         segmenter: folder or hub repository of SAM.
+        offline: never download the segmenter.
 
     Raises:
-        InputError: a mask cannot be read, or none belongs to a picture.
+        InputError: a mask cannot be read, none belongs to a picture, or nothing was found.
         WeightsError: SAM is needed and cannot be read.
     """
     if source == AUTOMATIC:
-        return _automatic([pictures[index] for index in chosen], segmenter, device, progress)
+        sam = open_sam(segmenter, device=device, offline=offline)
+        return _automatic([pictures[index] for index in chosen], sam.everything, progress)
     source = Path(source).expanduser()
     if source.suffix.lower() == _COCO and source.is_file():
         found = {Path(name).stem: source for name in _coco_names(source)}
@@ -71,12 +73,13 @@ def labelled_views(
             f"Masks of a capture are a folder with an entry under the name of each picture, a COCO .json, or auto; "
             f"'{source}' is none."
         )
+    masks_of = partial(find_masks, segmenter=segmenter, device=device, offline=offline)
     views = []
     advance = progress.stage("masks")
     for done, picture in enumerate(pictures, 1):
         own = found.get(Path(picture.name).stem)
         if own is not None:
-            views.append(_read(own, picture, photographs, room_labels, segmenter, device))
+            views.append(_read(own, picture, photographs, room_labels, masks_of))
         advance(done, len(pictures))
     if not views:
         raise InputError(
@@ -86,13 +89,12 @@ def labelled_views(
 
 
 def _automatic(
-    pictures: Sequence[PosedPicture], segmenter: str | None, device: torch.device | str, progress: Progress
+    pictures: Sequence[PosedPicture], everything: Callable[[Image.Image], ObjectMasks], progress: Progress
 ) -> tuple[LabelledView, ...]:
-    sam: Segmenter = load_segmenter(segmenter or SAM2_LARGE.repository, device=device)
     advance, views = progress.stage("masks"), []
     for done, picture in enumerate(pictures, 1):
         with suppress(InputError):  # nothing that looks like an object
-            views.append(_unnamed(labelled_view(picture.camera, sam.everything(picture.read()))))
+            views.append(_unnamed(labelled_view(picture.camera, everything(picture.read()))))
         advance(done, len(pictures))
     if not views:
         raise InputError("SAM found no object in any picture; give masks, or leave --masks out.")
@@ -104,8 +106,7 @@ def _read(
     picture: PosedPicture,
     photographs: Path | None,
     room_labels: int | None,
-    segmenter: str | None,
-    device: torch.device | str,
+    masks_of: Callable[..., ObjectMasks],
 ) -> LabelledView:
     grey = _grey_levels(path) if path.is_file() else None
     if grey is not None:
@@ -113,14 +114,8 @@ def _read(
             grey = np.where(grey >= room_labels, 0, grey)
         return _as_seen(picture, grey, {int(value): f"object_{value}" for value in np.unique(grey) if value > 0}, path)
     image = _as_taken(picture, photographs)
-    masks: ObjectMasks = find_masks(
-        image,
-        path,
-        image_name=Path(picture.name).name if photographs is None else _original(picture, photographs).name,
-        segmenter=segmenter,
-        device=device,
-    )
-    view = labelled_view(picture.camera, masks)
+    name = Path(picture.name).name if photographs is None else _original(picture, photographs).name
+    view = labelled_view(picture.camera, masks_of(image, path, image_name=name))
     seen = _as_seen(picture, view.labels.numpy(), view.names or {}, path)
     # Names of COCO are kinds, those of prompts numbers, unless the user gave them: masks are matched by what they show.
     return _unnamed(seen) if path.suffix.lower() == _COCO else seen

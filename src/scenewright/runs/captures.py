@@ -149,6 +149,7 @@ def open_capture(
         room_labels=settings.room_labels,
         segmenter=settings.segmenter,
         device=choose_device(settings.device),
+        offline=settings.offline,
         progress=progress,
     )
     return OpenedCapture(capture, plan, report, labelled)

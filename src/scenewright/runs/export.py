@@ -6,7 +6,8 @@ from typing import Any
 
 from scenewright.errors import InputError
 from scenewright.io.conversion import collider_kind, convert
-from scenewright.io.formats import FORMATS
+from scenewright.io.formats import FORMATS, readable
+from scenewright.io.voxel_file import DEFAULT_RESOLUTION
 from scenewright.progress import SILENT, Progress
 from scenewright.runs.profiles import Quality, profile_named, profiled, quality_of, write_quality, writer_for
 from scenewright.runs.settle_report import settle_lines
@@ -22,6 +23,8 @@ def export(
     *,
     settle: bool = False,
     profile: str | None = None,
+    resolution: int = DEFAULT_RESOLUTION,
+    compression: str = "lzma",
     colliders: str = "hull",
     welded: bool = False,
     program: str | None = None,
@@ -33,10 +36,11 @@ def export(
     Args:
         settle: objects come to rest first, with the colliders that the file will have.
         profile: web, game, film or sim (`profiles`).
-        colliders, welded, program, report: see `io.conversion.convert`.
+        resolution, compression, colliders, welded, program, report: see `io.conversion.convert`.
 
     Raises:
-        InputError: as `convert`; or a profile of a file that holds no meshes of a scene.
+        InputError: as `convert`; or a profile of a file that holds no meshes of a scene, or voxels
+            that would have to come to rest.
     """
     target = Path(target)
     facts: dict[str, Any] = {"source": str(Path(source).absolute()), "program": program}
@@ -44,6 +48,8 @@ def export(
     holds = {content for entry in FORMATS if entry.suffix == target.suffix.lower() for content in entry.holds}
     if chosen is not None and "textures" not in holds:
         raise InputError(f"'{target.name}' holds no textures, so --profile {chosen.name} has no use; write a .glb.")
+    if settle and "voxels" in holds and "voxels" in readable(source).holds:
+        raise InputError(f"Voxels in '{source}' are no separate objects, so --settle has no use; leave it out.")
     made: dict[str, Any] = {}
 
     def change(scene: Scene) -> Scene:
@@ -63,6 +69,8 @@ def export(
     convert(
         source,
         target,
+        resolution=resolution,
+        compression=compression,
         colliders=colliders,
         welded=welded,
         program=program,

@@ -54,8 +54,13 @@ class Reroll:
     def __post_init__(self) -> None:
         """
         Raises:
-            InputError: the earlier run has no object of a name.
+            InputError: the earlier run has no object of a name, or made none by itself.
         """
+        if not self.parent.names:
+            raise InputError(
+                f"{self.parent.settings.system} made the scene as a whole, so no object can be made anew by itself; "
+                "generate it again with another seed."
+            )
         if unknown := [name for name in self.names if name not in self.parent.names]:
             raise InputError(f"The scene has no object '{unknown[0]}'; it has {', '.join(self.parent.names)}.")
 

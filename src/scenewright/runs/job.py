@@ -31,7 +31,6 @@ from scenewright.evaluation.evaluating import evaluate
 from scenewright.evaluation.systems import CameraKnowledge
 from scenewright.files import checked, json_value, read_file, reading
 from scenewright.io.atomic import make_folder
-from scenewright.io.conversion import convert
 from scenewright.io.voxel_file import DEFAULT_RESOLUTION
 from scenewright.jobs import Store, key_of, to_json
 from scenewright.machine import choose_device
@@ -124,6 +123,7 @@ class EditJob:
     scene: str
     steps: tuple[Step, ...] = ()
     undo: Annotated[int, Ge(0)] = 0
+    device: str | None = None
     offline: bool = False
     kind: Literal["edit"] = "edit"
 
@@ -308,7 +308,7 @@ def with_device(job: Job, device: str) -> Job:
             return replace(job, settings=replace(job.settings, device=device))
         case CaptureJob():
             return replace(job, settings=replace(job.settings, device=device))
-        case RerollJob() | EvaluateJob():
+        case RerollJob() | EditJob() | EvaluateJob():
             return replace(job, device=device)
         case _:
             return job
@@ -403,9 +403,16 @@ def _done(job: Job, folder: Path, systems: ResidentSystems, progress: Progress) 
             if not job.steps and not job.undo:
                 raise InputError("There is nothing to do; give a step, or a number of steps to undo.")
             edited = open_edit(job.scene)
+            device = None if job.device is None else str(choose_device(job.device))
+            means: dict[str, Any] = {
+                "offline": job.offline,
+                "device": device,
+                "open_system": systems.open,
+                "progress": progress,
+            }
             if job.undo:
-                edited = undone(edited, job.undo, offline=job.offline, open_system=systems.open, progress=progress)
-            edited = apply(edited, job.steps, offline=job.offline, open_system=systems.open, progress=progress)
+                edited = undone(edited, job.undo, **means)
+            edited = apply(edited, job.steps, **means)
             paths = save_edit(edited, scene)
             objects = [item.name for item in edited.scene.objects]
             return [path.name for path in paths], {"objects": objects, "steps": len(edited.steps)}
@@ -451,32 +458,20 @@ def _saved(
 def _exported(job: ExportJob, folder: Path, progress: Progress) -> tuple[list[str], dict[str, Any]]:
     target, lines = folder / f"{Path(SCENE).stem}{job.suffix}", list[str]()
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
-    facts: dict[str, Any] = {"report": lines, "failed": []}
-    if job.settle or job.profile:
-        quality = export(
-            job.scene,
-            target,
-            settle=job.settle,
-            profile=job.profile,
-            colliders=job.colliders,
-            welded=job.welded,
-            program=job.program,
-            report=lines.append,
-            progress=progress,
-        )
-        facts["failed"] = list(quality.failed) if quality else []
-    else:
-        convert(
-            job.scene,
-            target,
-            resolution=job.resolution,
-            compression=job.compression,
-            colliders=job.colliders,
-            welded=job.welded,
-            program=job.program,
-            report=lines.append,
-            progress=progress,
-        )
+    quality = export(
+        job.scene,
+        target,
+        settle=job.settle,
+        profile=job.profile,
+        resolution=job.resolution,
+        compression=job.compression,
+        colliders=job.colliders,
+        welded=job.welded,
+        program=job.program,
+        report=lines.append,
+        progress=progress,
+    )
+    facts: dict[str, Any] = {"report": lines, "failed": list(quality.failed) if quality else []}
     # Textures, materials and meshes that a format keeps beside its file.
     after = [path for path in folder.rglob("*") if path.is_file() and before.get(path) != path.stat().st_mtime_ns]
     beside = sorted(path.relative_to(folder).as_posix() for path in after if path != target)

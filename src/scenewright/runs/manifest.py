@@ -17,6 +17,7 @@ from urllib.parse import unquote_to_bytes
 
 from annotated_types import Ge, Le, Predicate
 
+from scenewright.errors import InputError
 from scenewright.files import Number, Row4, checked, read_json, reading
 from scenewright.io.atomic import write_bytes
 from scenewright.systems.options import RoomOverride
@@ -169,6 +170,10 @@ def _as_json(manifest: Manifest) -> dict[str, Any]:
 
 def _as_fields(content: dict[str, Any]) -> dict[str, Any]:
     """JSON of any version under the names of this one; what later versions added has a default."""
+    if content.get("kind") == "scenewright edit":
+        raise InputError("it is of an edited scene, whose objects are made anew by a step 'regenerate' of another edit")
+    if content.get("kind") is None and "chunks" in content:
+        raise InputError("it is of a capture, whose objects are made together; generate them again with another seed")
     if content["kind"] != _KIND or content["format"] not in (1, _FORMAT):
         raise ValueError(f"kind {content['kind']!r}, format {content['format']!r}")
     renamed = _RENAMED if content["format"] == 1 else {}

@@ -223,7 +223,7 @@ def _edit(request: EditRequest, submission: Submission, offline: bool) -> EditJo
             raise InputError(f"Step '{step.action} {step.name}' names model {step.model}, but {len(models)} were sent.")
         file = None if step.model is None else str(models[step.model])
         steps.append(Step(step.action, step.name, tuple(step.values), file))
-    return EditJob(str(_scene(submission)), tuple(steps), request.undo, offline)
+    return EditJob(str(_scene(submission)), tuple(steps), request.undo, offline=offline)
 
 
 def _export(request: ExportRequest, submission: Submission) -> ExportJob:

@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scenewright.errors import ScenewrightError, is_out_of_memory
@@ -15,7 +14,6 @@ from scenewright.serve.folders import Folders, hold
 from scenewright.serve.job_queue import Claim, JobQueue
 
 if TYPE_CHECKING:
-    from scenewright.runs.job import Job
     from scenewright.runs.resident import ResidentSystems
 
 __all__ = ["work"]
@@ -76,13 +74,13 @@ class _Reporter:
 
 
 def _do(claim: Claim, device: str, queue: JobQueue, systems: "ResidentSystems", folders: Folders) -> None:
-    from scenewright.runs.job import job_from_json, run_job
+    from scenewright.runs.job import job_from_json, run_job, with_device
 
     def failed(sentence: str) -> None:
         queue.finish(claim.id, claim.lease, "failed", error=folders.public(sentence))
 
     try:
-        job = _on_device(job_from_json(claim.job), device)
+        job = with_device(job_from_json(claim.job), device)  # whichever one it was accepted for
         result = run_job(job, folders.result(claim.id), systems=systems, progress=_Reporter(queue, claim))
     except _StoppedError:
         queue.finish(claim.id, claim.lease, "cancelled")
@@ -95,21 +93,6 @@ def _do(claim: Claim, device: str, queue: JobQueue, systems: "ResidentSystems", 
         )
     else:
         queue.finish(claim.id, claim.lease, "done", files=result.files, facts=result.facts)
-
-
-def _on_device(job: "Job", device: str) -> "Job":
-    """The job on this worker's device, whichever one it was accepted for."""
-    from scenewright.runs.job import CaptureJob, GenerateJob, RerollJob
-
-    match job:
-        case GenerateJob():
-            return replace(job, settings=replace(job.settings, device=device))
-        case CaptureJob():
-            return replace(job, settings=replace(job.settings, device=device))
-        case RerollJob():
-            return replace(job, device=device)
-        case _:
-            return job
 
 
 def _end_with_parent() -> None:

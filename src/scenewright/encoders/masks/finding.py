@@ -24,7 +24,7 @@ from scenewright.io.images import stored_picture
 from scenewright.types import ObjectMasks
 from scenewright.weights.hub import cached_file
 
-__all__ = ["AUTOMATIC", "CUT_OUT", "choose_segmenter", "find_masks", "is_prompt_file", "open_segmenter"]
+__all__ = ["AUTOMATIC", "CUT_OUT", "choose_segmenter", "find_masks", "is_prompt_file", "open_sam", "open_segmenter"]
 
 AUTOMATIC = "auto"
 
@@ -53,9 +53,7 @@ def find_masks(
         WeightsError: the segmenter is needed and cannot be read.
     """
     if source == AUTOMATIC:
-        if segmenter == CUT_OUT:
-            raise InputError(f"The segmenter '{CUT_OUT}' needs boxes or points; mark the objects, or name a SAM.")
-        return load_segmenter(segmenter or SAM2_LARGE.repository, device=device, offline=offline).everything(image)
+        return open_sam(segmenter, device=device, offline=offline).everything(image)
     if isinstance(source, (str, Path)) and is_prompt_file(Path(source).expanduser()):
         width, height = stored_picture(image).upright_size
         prompts = read_prompts(Path(source).expanduser()).checked(height, width)
@@ -82,6 +80,20 @@ def open_segmenter(
     if place == CUT_OUT:
         return CutOutSegmenter.shipped()
     return load_segmenter(place, device=device, offline=offline)
+
+
+def open_sam(
+    segmenter: str | Path | None = None, *, device: torch.device | str = "cpu", offline: bool = False
+) -> Segmenter:
+    """The segmenter of that name, or SAM 2, ready to find objects that nobody marked.
+
+    Raises:
+        InputError: it is `CUT_OUT`, which needs marks.
+        WeightsError: it cannot be read.
+    """
+    if segmenter == CUT_OUT:
+        raise InputError(f"The segmenter '{CUT_OUT}' needs boxes or points; mark the objects, or name a SAM.")
+    return load_segmenter(segmenter or SAM2_LARGE.repository, device=device, offline=offline)
 
 
 def is_prompt_file(path: Path) -> bool:
