@@ -4,6 +4,8 @@ import uuid
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.spec import AbstractBufferedFile
 
 from scenewright.batch.places import Roots, TransferError, open_place
 from scenewright.errors import InputError
@@ -92,7 +94,24 @@ def test_small_files_are_written_read_and_removed(store: str, tmp_path: Path) ->
     assert open_place(store).read("a/note.json") is None
 
 
-def test_lines_are_bounded(store: str, tmp_path: Path) -> None:
+class Ranges(AbstractBufferedFile):
+    """A file as those of most stores are: fetched by ranges."""
+
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        return bytes(self.fs.cat_file(self.path, start, end))
+
+
+@pytest.mark.parametrize("kind", ["whole", "ranges"])
+def test_lines_are_bounded(kind: str, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if kind == "ranges":
+        whole = MemoryFileSystem._open
+
+        def opened(self: MemoryFileSystem, path: str, mode: str = "rb", **options: object) -> object:
+            return (
+                Ranges(self, path, mode, size=self.size(path)) if mode == "rb" else whole(self, path, mode, **options)
+            )
+
+        monkeypatch.setattr(MemoryFileSystem, "_open", opened)
     content = b"one\n" + b"x" * 1000 + b"\ntwo\n" + b"y" * 1000
     for place in (open_place(store), open_place(str(tmp_path))):
         place.write("jobs.jsonl", content)
@@ -100,8 +119,6 @@ def test_lines_are_bounded(store: str, tmp_path: Path) -> None:
 
 
 def test_a_store_that_does_not_answer_may_do_so_later(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fsspec.implementations.memory import MemoryFileSystem
-
     def refuse(*arguments: object, **options: object) -> None:
         raise RuntimeError("503 Slow Down")
 

@@ -14,10 +14,18 @@ from scenewright.batch.run import Summary, run_batch
 from scenewright.batch.worker import Outcome
 from scenewright.data.making import make_data
 from scenewright.data.recipes import DataRecipe
+from scenewright.runs import latents
+from scenewright.runs.captures import CaptureSettings
 from scenewright.runs.generate import run
+from scenewright.runs.job import CaptureJob, run_job
 from scenewright.runs.manifest import GenerateSettings
+from scenewright.systems.single_object.latent_preparation import PictureEncoder
 from scenewright.systems.single_object.preparation import AssetPreparation, prepare_assets
 from tests.batch.manifests import PICTURES, batch_of, line, set_aside, setup_of, write_manifest
+from tests.systems.genrecon.tiny_capture import write_capture
+from tests.systems.single_object.test_preparation import assets, pictures, train
+
+__all__ = ["assets", "pictures"]
 
 
 def plain_glb(seed: int) -> bytes:
@@ -117,6 +125,50 @@ def test_assets_are_prepared_shard_by_shard(tmp_path: Path) -> None:
     given = {"name": "assets", "kind": "prepare", "preparation": sizes}
     batch = batch_of(write_manifest(tmp_path / "in", [given]), tmp_path / "out")
     check_divided(given, tmp_path / "plain", batch, 2 + 1)
+
+
+def test_a_capture_in_a_store_becomes_the_scene_of_a_plain_run(tmp_path: Path) -> None:
+    capture, store = write_capture(tmp_path / "hall", count=4), f"memory://{uuid.uuid4().hex}"
+    tiny = {"weights": "mini", "steps": 1, "texture_size": 16, "max_faces": 50}
+    plain = run_job(CaptureJob(CaptureSettings(capture, device="cpu", **tiny)), tmp_path / "plain")
+    names = [path.relative_to(capture).as_posix() for path in capture.rglob("*") if path.is_file()]
+    open_place(store).put(capture, names, "in/hall")
+    lines = [
+        {"name": name, "kind": "capture", "settings": {"folder": f"{store}/in/{name}", **tiny}}
+        for name in ("hall", "away")
+    ]
+    batch = batch_of(write_manifest(tmp_path / "in", lines), f"{store}/out", inputs=(f"{store}/in",))
+    assert done(batch).made == 1
+    assert "away' does not exist" in set_aside(batch.out)["away"]
+    assert "scene_report.png" in plain.files
+    for name in plain.files:
+        assert batch.out.read(f"hall/{name}") == (tmp_path / "plain" / name).read_bytes(), name
+    assert done(batch).kept == 1
+
+
+def test_latents_are_those_of_the_command(
+    assets: Path, pictures: PictureEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scenewright.runs.latents.encoder_from_pretrained", lambda *given, **choices: pictures.network)
+    monkeypatch.setitem(latents._PICTURES, "dinov2", (pictures.size, pictures.margin))
+    encoder = train("structure_vae", assets, tmp_path / "encoder")
+    given = {"source": str(assets), "structure": str(encoder)}
+    count = latents.prepare_latents(latents.LatentPreparation(**given), tmp_path / "plain")
+    lines = [
+        {"name": "latents", "kind": "latents", "preparation": given},
+        {"name": "both", "kind": "latents", "preparation": given | {"shape": str(encoder)}},
+    ]
+    out = tmp_path / "out"
+    batch = batch_of(write_manifest(tmp_path / "in", lines), out, inputs=(str(assets), str(tmp_path)))
+    (out / "latents" / "train").mkdir(parents=True)
+    (out / "latents" / "train" / "shard-00009.tar").write_bytes(b"of another run")
+    assert done(batch).made == 1
+    assert "Give either --structure, or --shape" in set_aside(batch.out)["both"]
+    made = {path.relative_to(tmp_path / "plain") for path in (tmp_path / "plain").rglob("*.*")}
+    assert made == {path.relative_to(out / "latents") for path in (out / "latents" / "train").rglob("*.*")}
+    assert all((out / "latents" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes() for name in made)
+    assert json.loads((out / "latents/job.json").read_text())["record"]["facts"]["samples"] == count == 6
+    assert done(batch).kept == 1
 
 
 class Unsteady(InlinePool):

@@ -23,6 +23,7 @@ from scenewright.runs.job import (
     ExportJob,
     GenerateJob,
     Job,
+    LatentsJob,
     RerollJob,
     finished_job,
     input_paths,
@@ -32,6 +33,7 @@ from scenewright.runs.job import (
     run_job,
     with_inputs,
 )
+from scenewright.runs.latents import LatentPreparation
 from scenewright.runs.manifest import GenerateSettings
 from scenewright.runs.resident import ResidentSystems
 from scenewright.systems.options import DEFAULT, GenerateOptions
@@ -59,16 +61,18 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     "job",
     [
         generate(steps=3, extent_m=(1.0, 2.0, 3.0, 4.0), further_views=(("b.png", "b_masks.png"),)),
-        CaptureJob(CaptureSettings(Path("capture"), masks="auto", seed=3)),
+        CaptureJob(CaptureSettings("s3://bucket/capture", masks="auto", seed=3)),
         RerollJob("scene.glb", ("sofa",)),
         EditJob("scene.glb", (Step("move", "sofa", (1.0, 0.0, 0.0)), Step("swap", "lamp", file="lamp.glb"))),
         ExportJob("scene.glb", ".usdz", profile="web"),
         EvaluateJob("made", "true"),
+        LatentsJob(LatentPreparation("assets", shape="runs/shape", statistics="statistics.json")),
     ],
     ids=lambda job: job.kind,
 )
 def test_a_job_is_the_same_after_a_journey_as_json(job: Job) -> None:
     assert job_from_json(job_to_json(job)) == job
+    assert not [path for path in input_paths(job) if ":/" in path and "://" not in path]
     assert input_paths(with_inputs(job, lambda path: f"/elsewhere/{path}")) == tuple(
         f"/elsewhere/{path}" for path in input_paths(job)
     )

@@ -39,7 +39,7 @@ def test_an_archive_becomes_a_capture(tmp_path: Path) -> None:
     inputs.mkdir()
     job = accepted(Submission(CaptureRequest(seed=2), inputs, {"archive": (path,)}))
     assert isinstance(job, CaptureJob)
-    assert (job.settings.folder, job.settings.seed) == (inputs / "capture" / "mine", 2)
+    assert (Path(job.settings.folder), job.settings.seed) == (inputs / "capture" / "mine", 2)
     assert not path.exists()  # its content is kept once
     with pytest.raises(InputError, match="'archive'"):
         accepted(Submission(CaptureRequest(), inputs, {"archive": (tmp_path / "archive_1.png",)}))

@@ -257,14 +257,83 @@ def test_files_that_are_something_else_are_one_sentence_and_leave_nothing(
     assert set(server.folders.jobs.iterdir()) == before
 
 
-def test_archives_that_reach_outside_are_refused(server: Server, ann: Client, tmp_path: Path) -> None:
+def link_to(target: str, name: str) -> tuple[zipfile.ZipInfo, bytes]:
+    info = zipfile.ZipInfo(name)
+    info.create_system, info.external_attr = 3, 0o120777 << 16
+    return info, target.encode()
+
+
+def frames(*names: str) -> bytes:
+    camera = {"fl_x": 60, "fl_y": 60, "cx": 48, "cy": 36, "w": 96, "h": 72}
+    return json.dumps(
+        camera | {"frames": [{"file_path": n, "transform_matrix": np.eye(4).tolist()} for n in names]}
+    ).encode()
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ([("../../escaped.txt", b"x")], "no plain name of a file inside the archive"),
+        ([link_to("/etc/passwd", "images/b.png")], "is a link or a device"),
+        ([("transforms.json", frames("../../../../jobs.sqlite"))], r"transforms\.json"),
+        ([("transforms.json", frames("/etc/passwd"))], r"transforms\.json"),
+        ([("transforms.json", frames("http://169.254.169.254/a.png"))], r"transforms\.json"),
+        ([("transforms.json", b"[" * 500_000)], r"transforms\.json"),
+        ([("images/b.png", png_of(60_000, 60_000))], "too large to decode|pixels"),
+        (
+            [("sparse/0/cameras.bin", struct.pack("<Q", 1 << 60)), ("sparse/0/images.bin", struct.pack("<Q", 1 << 60))],
+            r"cameras\.bin|images\.bin|points3D",
+        ),
+        ([(f"images/{n}.png", b"") for n in range(10_001)], "more than 10,000"),
+    ],
+    ids=["traversal", "link", "frame", "absolute", "address", "deep", "bomb", "counts", "many"],
+)
+def test_archives_that_reach_outside_or_promise_too_much_are_refused(
+    server: Server, ann: Client, tmp_path: Path, members: list[tuple[zipfile.ZipInfo | str, bytes]], message: str
+) -> None:
     path = tmp_path / "capture.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("images/a.png", PICTURE.read_bytes())
-        archive.writestr("../../escaped.txt", b"x")
-    with pytest.raises(ServiceError, match="no plain name of a file inside the archive"):
+        for name, content in members:
+            archive.writestr(name, content)
+    before = set(server.folders.data.rglob("*"))
+    with pytest.raises(ServiceError) as raised:
         ann.capture(path)
-    assert not list(server.folders.data.rglob("escaped.txt"))
+    sentence = str(raised.value)
+    assert (raised.value.status, str(server.folders.data) in sentence, len(sentence) < 1100) == (422, False, True)
+    assert re.search(message, sentence), sentence
+    assert set(server.folders.data.rglob("*")) == before
+
+
+def glb_of(description: dict) -> bytes:
+    content = json.dumps(description).encode()
+    content += b" " * (-len(content) % 4)
+    head = struct.pack("<4sII", b"glTF", 2, 20 + len(content))
+    return head + struct.pack("<I4s", len(content), b"JSON") + content
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"glTF\2", r"models_1\.glb"),
+        (
+            glb_of({"asset": {"version": "2.0"}, "buffers": [{"uri": "file:///etc/passwd", "byteLength": 9}]}),
+            "models_1",
+        ),
+        (glb_of({"asset": {"version": "2.0"}, "scenes": [{"nodes": [0]}], "nodes": [{"children": [0]}]}), "models_1"),
+        (b"ply\nformat ascii 1.0\nelement vertex 99999999999\nproperty float x\nend_header\n", r"models_1\.ply"),
+        (b"solid no model", "no kind that is read here"),
+    ],
+    ids=["cut", "address", "cycle", "counts", "kind"],
+)
+def test_models_that_are_damaged_or_name_other_files_are_refused(
+    ann: Client, scene: str, tmp_path: Path, content: bytes, message: str
+) -> None:
+    (tmp_path / "model").write_bytes(content)
+    name = ann.job(scene)["facts"]["objects"][0]
+    with pytest.raises(ServiceError, match=message) as raised:
+        ann.edit(scene, [{"action": "swap", "name": name, "model": 0}], models=[tmp_path / "model"])
+    assert raised.value.status == 422
 
 
 @pytest.mark.parametrize(
@@ -312,6 +381,23 @@ def test_limits_are_told_by_name(server: Server, ann: Client, tmp_path: Path) ->
         f"{server.address}/jobs/{'x' * 22}/reroll", content=b"[" * 500_000, headers=deep, trust_env=False
     )
     assert answer.status_code in (400, 422)
+    with pytest.raises(ServiceError) as long:  # a field that is no file
+        ann.edit("x" * 22, undo=0, models=[], steps=[{"action": "delete", "name": "n" * (1 << 20)}])
+    assert long.value.status in (400, 413, 422)
+    Image.new("L", (8, 8)).save(tmp_path / "mask.png")
+    assert "at most 256 files" in refusal(ann, masks=[tmp_path / "mask.png"] * 300)
+
+
+def test_a_token_that_was_taken_out_is_no_use_to_whoever_kept_it(server: Server) -> None:
+    path = server.folders.data.parent / "tokens"
+    known = path.read_text()
+    kept = {"Authorization": "Bearer " + "e" * 32}
+    path.write_text(known + f"eve {'e' * 32}\n")
+    assert httpx.get(f"{server.address}/jobs", headers=kept, trust_env=False).status_code == 200
+    path.write_text(known)
+    assert httpx.get(f"{server.address}/jobs", headers=kept, trust_env=False).status_code == 401
+    for place in (f"/jobs?token={TOKENS['ann']}", f"/jobs?access_token={TOKENS['ann']}"):  # places that logs keep
+        assert httpx.get(server.address + place, trust_env=False).status_code == 401
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ __all__ = ["BadLine", "Task", "read_manifest_lines"]
 MAX_LINE_BYTES = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SETTINGS = ("settings", "recipe", "preparation")
-_WEIGHTS = ("weights", "decoder_weights", "segmenter", "depth_model")
+_WEIGHTS = ("weights", "decoder_weights", "segmenter", "depth_model", "encoder_weights")
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _job(content: dict[str, Any]) -> Job:
         raise InputError("stages are not kept in a batch; leave 'stages' out")
     if isinstance(job, CaptureJob) and job.settings.photographs is not None:
         raise InputError("'photographs' is found by the run itself; leave it out")
-    for place in (known, known.get("settings", {})):
+    for place in (known, *(known.get(part, {}) for part in _SETTINGS)):
         for name in _WEIGHTS:
             if place.get(name) is not None:
                 refuse_unlisted(place[name], _listed(), "it")

@@ -9,6 +9,7 @@ A manifest may come from anybody, so it reads nothing but what lies below the ro
 files are opened: no web addresses, and no chained URLs, with which fsspec unpacks archives and runs other protocols.
 """
 
+import io
 import os
 import posixpath
 import re
@@ -82,14 +83,20 @@ class Place:
                 file = (self.local / name).open("rb")
             else:
                 store, folder = self._store
-                file = store.open(f"{folder}/{name}", "rb")
+                # Files of fsspec itself read whole lines only, however long.
+                file = io.BufferedReader(store.open(f"{folder}/{name}", "rb"))
+
+        def line_of(size: int) -> bytes:
+            with _reported(f"{self.url}/{name}"):
+                return file.readline(size)
+
         with file:
-            while line := file.readline(max_bytes + 1):
+            while line := line_of(max_bytes + 1):
                 if len(line) <= max_bytes:
                     yield line
                     continue
                 while line and not line.endswith(b"\n"):
-                    line = file.readline(max_bytes)
+                    line = line_of(max_bytes)
                 yield None
 
     def remove(self, name: str) -> None:

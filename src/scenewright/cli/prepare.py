@@ -58,42 +58,18 @@ def latents(
     offline: Offline = False,
 ) -> None:
     """Latents and condition tokens, one sample per picture: what the flows train on."""
-    from scenewright.backbones.structure_vae import StructureEncoder
-    from scenewright.backbones.trellis2.shape_vae import ShapeEncoder
-    from scenewright.backbones.trellis2.texture_vae import TextureEncoder
     from scenewright.cli.progress import progress_bar
-    from scenewright.encoders.weights import encoder_from_pretrained
-    from scenewright.errors import InputError
     from scenewright.machine import choose_device
-    from scenewright.recipes.results import encoder_of
-    from scenewright.systems.single_object.latent_preparation import (
-        PictureEncoder,
-        encode_structures,
-        encode_tokens,
-        read_statistics,
-    )
+    from scenewright.runs.latents import LatentPreparation, prepare_latents
 
-    if (structure is None) == (shape is None):
-        raise InputError("Give either --structure, or --shape (with --texture for texture flows).")
-    if image_encoder not in ("dinov2", "dinov3"):
-        raise InputError(f"Expected --image-encoder dinov2 or dinov3, got '{image_encoder}'.")
-    torch_device = choose_device(device)
-    network = encoder_from_pretrained(image_encoder, encoder_weights, device=torch_device)  # type: ignore[arg-type]
-    size, margin = (518, 1.2) if image_encoder == "dinov2" else (512, 1.0)
-    pictures = PictureEncoder(network, size, margin)
+    given = {"structure": structure, "shape": shape, "texture": texture, "statistics": statistics}
+    paths = {name: None if path is None else str(path) for name, path in given.items()}
+    preparation = LatentPreparation(
+        str(source),
+        **paths,
+        image_encoder=image_encoder,  # type: ignore[arg-type]
+        encoder_weights=encoder_weights,
+    )
     with progress_bar() as bar:
-        if structure is not None:
-            encoder = encoder_of(structure, StructureEncoder).to(torch_device)
-            count = encode_structures(source, out, encoder, pictures, progress=bar.stage("models"))
-        else:
-            assert shape is not None
-            count = encode_tokens(
-                source,
-                out,
-                encoder_of(shape, ShapeEncoder).to(torch_device),
-                pictures,
-                texture_encoder=None if texture is None else encoder_of(texture, TextureEncoder).to(torch_device),
-                statistics=None if statistics is None else read_statistics(statistics),
-                progress=bar.stage("models"),
-            )
+        count = prepare_latents(preparation, out, device=choose_device(device), progress=bar.stage("models"))
     typer.echo(f"{count} samples in '{out}'.")

@@ -62,7 +62,7 @@ class CaptureSettings:
     """The choices of one run; None keeps published or measured values.
 
     Attributes:
-        folder: a capture; plain photographs of a place or a video of it before `placed`.
+        folder: a capture; plain photographs of a place or a video of it before `placed`; a URL before it is fetched.
         photographs: the folder they lay in, where `placed` made the capture from them.
         masks: "auto", a folder with masks of some pictures under the pictures' names, or a COCO file; see
             `runs.capture_masks`.
@@ -73,7 +73,7 @@ class CaptureSettings:
         commercial: refuse weights that are not cleared for commercial use.
     """
 
-    folder: Path
+    folder: str | Path
     weights: str | None = None
     photographs: Path | None = None
     masks: str | None = None
@@ -118,10 +118,11 @@ def placed(settings: CaptureSettings, out: Path, *, progress: Progress = SILENT)
         MissingExtraError: pycolmap is not installed.
         InputError: there are no photographs, or they do not fit together.
     """
-    if is_capture(settings.folder):
+    folder = Path(settings.folder)
+    if is_capture(folder):
         return settings
-    made = capture_from_photographs(settings.folder, placed_folder(out), seed=settings.seed, progress=progress)
-    return replace(settings, folder=made, photographs=settings.folder if settings.folder.is_dir() else None)
+    made = capture_from_photographs(folder, placed_folder(out), seed=settings.seed, progress=progress)
+    return replace(settings, folder=made, photographs=folder if folder.is_dir() else None)
 
 
 def open_capture(
@@ -136,7 +137,7 @@ def open_capture(
         camera_height_m=CAMERA_HEIGHT_M if settings.camera_height_m is None else settings.camera_height_m,
         metres_per_unit=settings.metres_per_unit,
     )
-    capture = aligned(read_capture(settings.folder), alignment)
+    capture = aligned(read_capture(Path(settings.folder)), alignment)
     plan = plan_scene(capture, plan_options or _plan_options(settings), seed=settings.seed)
     report = report_capture(capture, plan.chunks)
     if settings.masks is None:

@@ -14,6 +14,7 @@ Weights are no inputs: a folder of them is the same on every machine that does t
 """
 
 import hashlib
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -41,11 +42,13 @@ from scenewright.runs.edit import Step, apply, open_edit, save_edit, undone
 from scenewright.runs.export import export
 from scenewright.runs.generate import Reroll, Run, run, save_run
 from scenewright.runs.inputs import Inputs, read_inputs
+from scenewright.runs.latents import LatentPreparation, prepare_latents
 from scenewright.runs.manifest import GenerateSettings, read_manifest
 from scenewright.runs.replay import refuse_unlisted_repositories, with_stages_inside
 from scenewright.runs.resident import ResidentSystems
 from scenewright.systems.loading import choose_weights
 from scenewright.systems.single_object.preparation import (
+    PARTS,
     AssetPreparation,
     num_asset_shards,
     prepare_asset_shard,
@@ -62,6 +65,7 @@ __all__ = [
     "GenerateJob",
     "Job",
     "JobResult",
+    "LatentsJob",
     "PrepareJob",
     "RerollJob",
     "finished_job",
@@ -80,6 +84,7 @@ __all__ = [
 SCENE = "scene.glb"
 # These say how a scene is made, not what it is.
 _IRRELEVANT = ("offline", "max_memory_bytes", "max_memory")
+_LATENT_INPUTS = ("source", "structure", "shape", "texture", "statistics")
 _COMPARISON, _SPLATS, _NOTE = "scene_comparison.png", "scene_splats.ply", "job"
 
 
@@ -179,8 +184,17 @@ class PrepareJob:
     kind: Literal["prepare"] = "prepare"
 
 
+@dataclass(frozen=True)
+class LatentsJob:
+    """Samples for flows from those for autoencoders: `scenewright prepare latents`."""
+
+    preparation: LatentPreparation
+    device: str = "cpu"
+    kind: Literal["latents"] = "latents"
+
+
 Job = Annotated[
-    GenerateJob | CaptureJob | RerollJob | EditJob | ExportJob | EvaluateJob | DataJob | PrepareJob,
+    GenerateJob | CaptureJob | RerollJob | EditJob | ExportJob | EvaluateJob | DataJob | PrepareJob | LatentsJob,
     Field(discriminator="kind"),
 ]
 
@@ -249,9 +263,7 @@ def with_inputs(job: Job, change: Callable[[str], str]) -> Job:
         case CaptureJob():
             masks = job.settings.masks
             given = masks if masks in (None, "auto") else change(str(masks))
-            return replace(
-                job, settings=replace(job.settings, folder=Path(change(str(job.settings.folder))), masks=given)
-            )
+            return replace(job, settings=replace(job.settings, folder=change(str(job.settings.folder)), masks=given))
         case EditJob():
             steps = tuple(replace(step, file=maybe(step.file)) for step in job.steps)
             return replace(job, scene=change(job.scene), steps=steps)
@@ -269,6 +281,9 @@ def with_inputs(job: Job, change: Callable[[str], str]) -> Job:
         case PrepareJob():
             packs = tuple(map(change, job.preparation.packs))
             return replace(job, preparation=replace(job.preparation, packs=packs))
+        case LatentsJob():
+            files: dict[str, Any] = {name: maybe(getattr(job.preparation, name)) for name in _LATENT_INPUTS}
+            return replace(job, preparation=replace(job.preparation, **files))
         case _:
             assert_never(job)
 
@@ -308,7 +323,7 @@ def with_device(job: Job, device: str) -> Job:
             return replace(job, settings=replace(job.settings, device=device))
         case CaptureJob():
             return replace(job, settings=replace(job.settings, device=device))
-        case RerollJob() | EditJob() | EvaluateJob():
+        case RerollJob() | EditJob() | EvaluateJob() | LatentsJob():
             return replace(job, device=device)
         case _:
             return job
@@ -403,10 +418,10 @@ def _done(job: Job, folder: Path, systems: ResidentSystems, progress: Progress) 
             if not job.steps and not job.undo:
                 raise InputError("There is nothing to do; give a step, or a number of steps to undo.")
             edited = open_edit(job.scene)
-            device = None if job.device is None else str(choose_device(job.device))
+            chosen = None if job.device is None else str(choose_device(job.device))
             means: dict[str, Any] = {
                 "offline": job.offline,
-                "device": device,
+                "device": chosen,
                 "open_system": systems.open,
                 "progress": progress,
             }
@@ -430,6 +445,12 @@ def _done(job: Job, folder: Path, systems: ResidentSystems, progress: Progress) 
                 return prepare_asset_shard(job.preparation, folder, job.shard), {}
             train, validation = prepare_assets(job.preparation, folder, progress=progress.stage("shards"))
             return _all_files(folder), {"train": train, "validation": validation}
+        case LatentsJob():
+            for part in PARTS:  # shards that an interrupted run left may be of other inputs
+                shutil.rmtree(folder / part, ignore_errors=True)
+            advance = progress.stage("models")
+            count = prepare_latents(job.preparation, folder, device=choose_device(job.device), progress=advance)
+            return _all_files(folder), {"samples": count}
         case _:
             assert_never(job)
 

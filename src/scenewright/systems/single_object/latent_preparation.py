@@ -31,6 +31,7 @@ from scenewright.io.atomic import make_folder, write_bytes
 from scenewright.io.images import pixels_of
 from scenewright.progress import Advance, ignore
 from scenewright.sparse.tensor import VoxelSet
+from scenewright.systems.single_object.preparation import PARTS
 from scenewright.weights.record import LatentStatistics
 
 __all__ = ["PictureEncoder", "encode_structures", "encode_tokens", "read_statistics", "write_statistics"]
@@ -179,7 +180,7 @@ def _write_parts(
     progress: Advance,
 ) -> int:
     written = 0
-    for part in ("train", "validation"):
+    for part in PARTS:
         if not (Path(assets) / part).is_dir():
             continue
         source = _set_of(assets, part, names)

@@ -39,12 +39,14 @@ from scenewright.rendering.render import RenderOptions, render
 from scenewright.rendering.triangles import pack_objects
 from scenewright.types import Mesh, SceneObject
 
-__all__ = ["AssetPreparation", "num_asset_shards", "prepare_asset", "prepare_asset_shard", "prepare_assets"]
+__all__ = ["PARTS", "AssetPreparation", "num_asset_shards", "prepare_asset", "prepare_asset_shard", "prepare_assets"]
 
 logger = logging.getLogger(__name__)
 _ASSETS_PER_SHARD = 16
 _VALIDATION_EVERY = 20
-_PARTS = ("train", "validation")
+PARTS = ("train", "validation")
+"""Folders of the samples to train on, and of every twentieth, which is kept apart."""
+
 _MATERIALS = ("base_color", "metallic", "roughness", "alpha")
 
 
@@ -141,7 +143,7 @@ def prepare_assets(
     todo = [job for job in jobs if not is_whole(job[1] / job[2].part, job[2].number)]
     progress(0, len(todo))
     run(_prepare_shard, todo, workers=workers, progress=progress)
-    counts = [len(ShardReader(Path(out) / name)) if (Path(out) / name).is_dir() else 0 for name in _PARTS]
+    counts = [len(ShardReader(Path(out) / name)) if (Path(out) / name).is_dir() else 0 for name in PARTS]
     return counts[0], counts[1]
 
 
@@ -186,7 +188,7 @@ def _shards(config: AssetPreparation) -> tuple[_Shard, ...]:
         raise InputError("Expected model packs with training models or a number of parametric ones, got neither.")
     held_out = keys[::_VALIDATION_EVERY] if len(keys) >= _VALIDATION_EVERY else []
     kept_apart = set(held_out)
-    parts = zip(_PARTS, ([key for key in keys if key not in kept_apart], held_out), strict=True)
+    parts = zip(PARTS, ([key for key in keys if key not in kept_apart], held_out), strict=True)
     return tuple(
         _Shard(name, number, tuple(chosen[start : start + _ASSETS_PER_SHARD]))
         for name, chosen in parts
