@@ -97,7 +97,7 @@ def _stand_ins(inputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "scenewright.systems.single_object.generate.object_from_pictures": scene,
         "scenewright.systems.single_object.texturing.Texturer.from_pretrained": None,
         "scenewright.systems.single_object.texturing.texture_mesh": scene,
-        "scenewright.encoders.weights.encoder_from_pretrained": Dinov2(sizes).eval(),
+        "scenewright.runs.latents.encoder_from_pretrained": Dinov2(sizes).eval(),
         "scenewright.evaluation.reconstruction.load_autoencoders": None,
         "scenewright.evaluation.reconstruction.reconstruct_models": (
             [Reconstruction("a", {"f": 0.5}, scene.objects[0].parts[0])],
