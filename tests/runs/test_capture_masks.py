@@ -9,9 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from scenewright.encoders.masks import finding
+from scenewright.encoders.records import CUT_OUT
 from scenewright.errors import InputError
 from scenewright.geometry.camera.distortion import Distortion, undistorted_camera
+from scenewright.runs import capture_masks
 from scenewright.runs.capture_masks import labelled_views
 from scenewright.systems.genrecon.captures import PosedPicture, read_capture
 from scenewright.types import ObjectMasks
@@ -72,19 +73,22 @@ def test_sam_looks_at_the_pictures_of_the_scene(
 
     asked: list[bool] = []
 
-    def load_segmenter(source: str, *, device: torch.device | str, offline: bool) -> Sam:
+    def open_sam(segmenter: str | None, *, device: torch.device | str, offline: bool) -> Sam:
         asked.append(offline)
         return Sam()
 
-    monkeypatch.setattr(finding, "load_segmenter", load_segmenter)
+    monkeypatch.setattr(capture_masks, "open_sam", open_sam)
     (view,) = labelled_views(pictures, "auto", chosen=[0, 2])
     assert view.camera is pictures[0].camera
     assert view.names is None
     with pytest.raises(InputError, match="no object in any picture"):
         labelled_views(pictures, "auto", chosen=[2], offline=True)
     assert asked == [False, True]
+
+
+def test_the_segmenter_of_marks_is_refused_where_there_are_none(pictures: tuple[PosedPicture, ...]) -> None:
     with pytest.raises(InputError, match="'cut-out' needs boxes or points"):
-        labelled_views(pictures, "auto", chosen=[0], segmenter=finding.CUT_OUT)
+        labelled_views(pictures, "auto", chosen=[0], segmenter=CUT_OUT)
 
 
 def test_labels_follow_the_lens(pictures: tuple[PosedPicture, ...]) -> None:

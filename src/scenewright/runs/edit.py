@@ -29,13 +29,13 @@ from scenewright.io.formats import readable
 from scenewright.io.glb import glb_bytes
 from scenewright.progress import SILENT, Progress
 from scenewright.runs.generate import OpenSystem, Reroll, run
-from scenewright.runs.manifest import Manifest, manifest_text, read_manifest, sha256_of_bytes, usable_name
+from scenewright.runs.manifest import EDIT_KIND, Manifest, manifest_text, read_manifest, sha256_of_bytes, usable_name
 from scenewright.runs.replay import refuse_unlisted_repositories
 from scenewright.types import OrientedBox, Scene, SceneObject
 
 __all__ = ["ACTIONS", "Action", "Edited", "Step", "apply", "is_edit", "open_edit", "replay_edit", "save_edit", "undone"]
 
-_KIND, _FORMAT = "scenewright edit", 1
+_FORMAT = 1
 _GAP = 0.05  # between an object and its copy, as a share of its width
 
 Action = Literal["move", "rotate", "scale", "delete", "duplicate", "swap", "lock", "unlock", "regenerate"]
@@ -206,7 +206,7 @@ def save_edit(edited: Edited, path: str | Path) -> list[Path]:
             raise InputError(f"'{path}' is {what}; write another file with --out.")
     content = glb_bytes(edited.scene)
     manifest = {
-        "kind": _KIND,
+        "kind": EDIT_KIND,
         "format": _FORMAT,
         "base": edited.base,
         "base_sha256": edited.base_sha256,
@@ -236,7 +236,7 @@ def is_edit(path: Path) -> bool:
     if not path.is_file():
         return False
     try:
-        return read_json(path, dict).get("kind") == _KIND
+        return read_json(path, dict).get("kind") == EDIT_KIND
     except (InputError, ValueError):
         return False
 
@@ -253,7 +253,7 @@ def _manifest_of(path: Path, content: bytes) -> Manifest | None:
 def _read(path: Path) -> _EditManifest:
     with reading(path, "a manifest that `scenewright edit` wrote", "give the .json that lies beside an edited scene"):
         content = read_json(path, dict)
-        if content.pop("kind") != _KIND or content.pop("format") != _FORMAT:
+        if content.pop("kind") != EDIT_KIND or content.pop("format") != _FORMAT:
             raise ValueError("another kind or format")
         manifest = checked(content, _EditManifest)
     steps = tuple(replace(step, file=step.file and usable_name(step.file)) for step in manifest.steps)

@@ -23,6 +23,7 @@ from scenewright.io.atomic import write_bytes
 from scenewright.systems.options import RoomOverride
 
 __all__ = [
+    "EDIT_KIND",
     "GenerateSettings",
     "Manifest",
     "manifest_text",
@@ -33,6 +34,8 @@ __all__ = [
 ]
 
 _KIND = "scenewright generate"
+EDIT_KIND = "scenewright edit"
+"""The kind of a manifest that `runs.edit` writes."""
 _FORMAT = 2
 _URI = "file://"
 # Settings that format 1 called otherwise.
@@ -170,7 +173,7 @@ def _as_json(manifest: Manifest) -> dict[str, Any]:
 
 def _as_fields(content: dict[str, Any]) -> dict[str, Any]:
     """JSON of any version under the names of this one; what later versions added has a default."""
-    if content.get("kind") == "scenewright edit":
+    if content.get("kind") == EDIT_KIND:
         raise InputError("it is of an edited scene, whose objects are made anew by a step 'regenerate' of another edit")
     if content.get("kind") is None and "chunks" in content:
         raise InputError("it is of a capture, whose objects are made together; generate them again with another seed")
