@@ -8,6 +8,8 @@ import pytest
 from scenewright.errors import InputError
 from scenewright.io.scene_file import load_scene
 from scenewright.runs.edit import Step
+from scenewright.serve.limited import LimitedProcess
+from scenewright.serve.limits import Limits
 from scenewright.studio.session import Session
 
 
@@ -47,11 +49,10 @@ def test_changes_are_taken_back_one_by_one(made: Session) -> None:
 def test_a_scene_that_is_opened_again_keeps_its_steps(made: Session, session: Session, tmp_path: Path) -> None:
     begin = height_of(made)
     made.edit(Step("move", "object_1", (0.0, 0.0, 0.5)))
-    package = made.package()
-    session.open(package)
+    session.take_upload(made.package().read_bytes())
     assert session.result is not None
     assert [step.action for step in session.result.steps] == ["move"]
-    assert session.picture() is not None  # the photograph that its manifest names
+    assert session.picture is not None  # the photograph that its manifest names
     session.undo()
     assert height_of(session) == pytest.approx(begin)
 
@@ -88,3 +89,14 @@ def test_what_is_no_input_is_said(session: Session, tmp_path: Path) -> None:
         session.export(".glb")
     with pytest.raises(InputError, match="is no capture"):
         session.open(tmp_path)
+
+
+def test_an_upload_that_takes_too_much_ends_its_own_process_alone(
+    session: Session, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session.open(picture)
+    monkeypatch.setattr(session, "_reader", LimitedProcess("scenewright.studio.inputs", Limits(reading_s=0)))
+    with pytest.raises(InputError, match="more memory or time"):
+        session.take_upload(picture.read_bytes())
+    assert session.source is not None
+    assert session.source.path == picture  # what was open stays open

@@ -5,8 +5,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import assert_never
 
-import torch
-
 from scenewright.encoders.masks.finding import AUTOMATIC
 from scenewright.encoders.masks.prompts import read_prompts
 from scenewright.errors import InputError
@@ -37,7 +35,6 @@ from scenewright.systems.registry import DEFAULT_SYSTEM, find_system, usable_sys
 
 __all__ = ["catalogue", "prepared"]
 
-torch.set_num_threads(1)  # before this process is forked: threads do not come along
 _OF_PANORAMAS = ("heading_deg", "camera_height_m", "floor_m", "extent_m")
 _MODELS = (".glb", ".ply")
 

@@ -54,6 +54,7 @@ def open_studio(
             try:
                 shown = "U2-Net and GrabCut" if name == CUT_OUT else "SAM"
                 Page(server, session, jobs.cancel, segmenter=shown, system=find_system(system).name)
+                server.on_client_connect(lambda client: session.warm_up())
                 yield server
             finally:
                 server.stop()

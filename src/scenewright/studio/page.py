@@ -26,7 +26,8 @@ from scenewright.rendering.preview import preview_still
 from scenewright.rendering.sheet import mask_overlay, picture_sheet
 from scenewright.runs.edit import Action, Step
 from scenewright.studio.canvas import Canvas, Change
-from scenewright.studio.session import Result, Session
+from scenewright.studio.inputs import Result
+from scenewright.studio.session import Session
 from scenewright.systems.registry import usable_systems
 
 __all__ = ["Page"]
@@ -66,13 +67,21 @@ class Page:
             server, clicked=self._click, boxed=self._box, chosen=self._chosen_in_view, changed=self._moved
         )
         self._build(segmenter, system, cancel)
+        server.on_client_connect(lambda client: self._count_tabs())
+        server.on_client_disconnect(lambda client: self._count_tabs())
         self._opened()
+
+    def _count_tabs(self) -> None:
+        self._shared.visible = len(self._server.get_clients()) > 1
 
     def _build(self, segmenter: str, system: str, cancel: Callable[[], None]) -> None:
         gui = self._server.gui
         gui.configure_theme(show_logo=False, show_share_button=False, brand_color=_BRAND)
         gui.main_panel.dock_right()
         self._say = gui.add_markdown("")
+        self._shared = gui.add_markdown(
+            "*Several tabs show this studio. They share what is open in it.*", visible=False
+        )
         self._bar = gui.add_progress_bar(0, animated=True, visible=False)
         self._cancel = self._button("Cancel", cancel, icon=viser.Icon.X, alone=False, visible=False)
         with gui.add_folder("1  Picture", order=1010) as self._open_part:
@@ -105,6 +114,7 @@ class Page:
             self._button("Raise and scale", self._raise_and_scale, alone=False, icon=viser.Icon.ARROWS_VERTICAL)
             self._button("Make anew", lambda: self._step("regenerate"), alone=False, icon=viser.Icon.REFRESH)
             self._lock = self._button("Lock", self._lock_object, alone=False, icon=viser.Icon.LOCK)
+            self._button("Duplicate", lambda: self._step("duplicate"), alone=False, icon=viser.Icon.COPY)
             self._button("Delete", lambda: self._step("delete"), alone=False, icon=viser.Icon.TRASH)
             self._button("Undo", self._undo, alone=False, icon=viser.Icon.ARROW_BACK_UP)
             self._was = gui.add_checkbox("Show it before the last change", False)
@@ -221,7 +231,7 @@ class Page:
         if self._session.result is not None:
             self._draw(look=True)
             self._compare_soon()
-        elif (picture := self._session.picture()) is not None:
+        elif (picture := self._session.picture) is not None:
             self._canvas.show_picture(picture)
             self._repaint()
         else:
@@ -354,7 +364,7 @@ class Page:
         if result is None:
             return
         if not self._compare.visible:  # now, as the view would change its shape under the eyes of who looks at it
-            picture = session.picture()
+            picture = session.picture
             self._comparison.image = _BLANK if picture is None else self._sheet([picture], ["photograph"])
             self._compare.visible = True
         self._canvas.show_scene(result.scene, look=look)
@@ -375,7 +385,7 @@ class Page:
         """Photograph and scene from the same camera; of an object made anew also how it was before."""
         session = self._session
         with self._one:
-            result, before, picture = session.result, session.before, session.picture()
+            result, before, picture = session.result, session.before, session.picture
         if result is None:
             return
         try:

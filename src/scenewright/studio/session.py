@@ -8,61 +8,37 @@ Each result is a folder of its own, so that taking back is a step to the folder 
 """
 
 import zipfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from PIL import Image
 
 from scenewright.encoders.masks import find_masks
 from scenewright.errors import InputError
 from scenewright.io.atomic import make_folder, write_bytes
-from scenewright.io.formats import readable, readable_suffixes
-from scenewright.io.images import load_photograph
 from scenewright.machine import choose_device
 from scenewright.progress import SILENT, Progress
 from scenewright.runs.captures import CaptureSettings
-from scenewright.runs.choices import is_panorama, panorama_system, reads_capture
-from scenewright.runs.edit import Step, is_edit, open_edit
+from scenewright.runs.choices import panorama_system
+from scenewright.runs.edit import Step
 from scenewright.runs.inputs import choose_depth
 from scenewright.runs.job import SCENE, CaptureJob, EditJob, ExportJob, GenerateJob, Job, JobResult
-from scenewright.runs.manifest import GenerateSettings, read_manifest
+from scenewright.runs.manifest import GenerateSettings
 from scenewright.serve.file_kinds import HEAD_BYTES, suffix_of
+from scenewright.serve.limited import LimitedProcess
 from scenewright.serve.limits import Limits
-from scenewright.serve.unpacking import unpacked
+from scenewright.studio.inputs import Opened, Result, Source, open_input, read_result
 from scenewright.studio.mask_board import MaskBoard, Segmenter
 from scenewright.systems.registry import DEFAULT_SYSTEM
-from scenewright.types import Scene
 
-__all__ = ["Jobs", "Kind", "Result", "Session", "Source"]
+__all__ = ["MOST_UPLOADED", "Jobs", "Session"]
 
-Kind = Literal["picture", "panorama", "capture"]
 _UPLOADS = frozenset(
     (".jpg", ".png", ".webp", ".bmp", ".tif", ".gif", ".avif", ".heic", ".exr", ".hdr", ".zip", ".glb", ".ply")
 )
-_SCENES = readable_suffixes("meshes", "splats")
 MOST_UPLOADED = 1 << 30
 """Bytes of the largest file that may come through the browser; larger ones are opened by their path."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """The input that scenes are made from: a picture, a panorama or a capture."""
-
-    kind: Kind
-    path: Path
-    camera: Path | None = None
-
-
-@dataclass(frozen=True)
-class Result:
-    """A scene, its file with the manifest beside it, and the steps that changed it since it was generated."""
-
-    path: Path
-    scene: Scene
-    steps: tuple[Step, ...] = ()
-    locked: frozenset[str] = frozenset()
-    rerolled: str | None = None
 
 
 @runtime_checkable
@@ -82,9 +58,15 @@ class Session:
         self.folder = make_folder(folder)
         self.jobs = jobs
         self.source: Source | None = None
+        self.picture: Image.Image | None = None
         self.board: MaskBoard | None = None
         self.results: list[Result] = []
         self._segmenter, self._device, self._offline = segmenter, str(choose_device(device)), offline
+        self._reader = LimitedProcess("scenewright.studio.inputs", Limits())
+
+    def warm_up(self) -> None:
+        """Begins to start what reads uploads, which takes seconds, before there is one."""
+        self._reader.warm_up()
 
     @property
     def result(self) -> Result | None:
@@ -107,32 +89,16 @@ class Session:
             raise InputError("Expected a picture, a .glb or .ply scene, or a .zip; open anything else by its path.")
         if len(content) > MOST_UPLOADED:
             raise InputError("The file is larger than 1 GiB; open it by its path instead.")
-        self.open(write_bytes(self._fresh("upload") / f"upload{suffix}", content))
+        path = write_bytes(self._fresh("upload") / f"upload{suffix}", content)
+        self._become(self._reader.call("open_input", path, self._free("unpacked")))
 
     def open(self, path: Path) -> None:
-        """Opens a photograph, panorama, capture, scene, manifest, or a zip of a capture or scene.
+        """Opens a file or folder of this machine; see `studio.inputs.open_input`.
 
         Raises:
-            InputError: it is missing, damaged or none of these.
+            InputError: it is missing, damaged or nothing that the studio reads.
         """
-        path = path.expanduser().absolute()
-        if path.suffix.lower() == ".zip":
-            path = _content_of(unpacked(path, self._fresh("unpacked"), Limits()))
-        if path.suffix.lower() == ".json":
-            path = path.with_suffix(".glb")
-        if reads_capture(path):
-            self._become(Source("capture", path))
-        elif path.suffix.lower() in _SCENES:
-            self._open_scene(path)
-        elif path.is_dir():
-            raise InputError(f"The folder '{path.name}' is no capture; see the documentation of captures.")
-        elif is_panorama(path):
-            load_photograph(path)
-            self._become(Source("panorama", path))
-        else:
-            image = load_photograph(path)
-            self._become(Source("picture", path))
-            self.board = MaskBoard(image, self._segmenter)
+        self._become(open_input(path.expanduser().absolute(), self._free("unpacked")))
 
     def open_example(self, folder: Path) -> None:
         """Opens a picture whose masks and camera are known: a folder of a test scene."""
@@ -141,12 +107,6 @@ class Session:
         assert self.board is not None
         self.source = replace(self.source, camera=folder / "scene.json")
         self.board.take(find_masks(self.board.image, folder / "instances.png"))
-
-    def picture(self) -> Image.Image | None:
-        """The photograph or panorama, as it is shown."""
-        if self.board is not None:
-            return self.board.image
-        return load_photograph(self.source.path) if self.source and self.source.kind == "panorama" else None
 
     def generate(
         self, system: str = DEFAULT_SYSTEM, *, weights: str | None = None, seed: int = 0, progress: Progress = SILENT
@@ -249,42 +209,20 @@ class Session:
             raise InputError("There is no scene yet; generate or open one.")
         return self.result
 
-    def _open_scene(self, path: Path) -> None:
-        self.results = [_read(path)]
-        self.source = self.board = None
-        if is_edit(path.with_suffix(".json")):
-            path = Path(open_edit(path).base)
-        try:
-            settings = read_manifest(path.with_suffix(".json")).settings
-        except InputError:
-            return
-        picture = Path(settings.image)
-        if picture.is_file():
-            self.source = Source("panorama" if not settings.masks else "picture", picture)
-            if settings.masks:
-                self.board = MaskBoard(load_photograph(picture), self._segmenter)
-
-    def _become(self, source: Source) -> None:
-        self.source, self.board, self.results = source, None, []
+    def _become(self, opened: Opened) -> None:
+        self.source, self.picture = opened.source, opened.picture
+        is_picture = opened.source is not None and opened.source.kind == "picture"
+        self.board = MaskBoard(opened.picture, self._segmenter) if is_picture and opened.picture is not None else None
+        self.results = [] if opened.result is None else [opened.result]
 
     def _done(self, job: Job, folder: Path, progress: Progress) -> Result:
         self.jobs.run(job, folder, progress)
-        return _read(folder / SCENE)
+        return read_result(folder / SCENE)
 
     def _fresh(self, name: str) -> Path:
+        return make_folder(self._free(name))
+
+    def _free(self, name: str) -> Path:
+        """A folder that is not there yet."""
         number = sum(path.name.startswith(f"{name}_") for path in self.folder.iterdir()) + 1
-        return make_folder(self.folder / f"{name}_{number}")
-
-
-def _read(path: Path) -> Result:
-    if path.suffix.lower() != ".glb":
-        return Result(path, readable(path).read(path))
-    edited = open_edit(path)
-    return Result(path, edited.scene, edited.steps, edited.locked)
-
-
-def _content_of(folder: Path) -> Path:
-    """The capture or scene that a zip held."""
-    if reads_capture(folder):
-        return folder
-    return next((path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SCENES), folder)
+        return self.folder / f"{name}_{number}"
