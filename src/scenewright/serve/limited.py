@@ -47,7 +47,7 @@ class LimitedProcess:
             forkserver.ensure_running()
 
     def call(self, function: str, *values: object) -> Any:
-        """What the function returns.
+        """The result of a function of the module.
 
         Raises:
             InputError: the function's own error, or it took more than the limits allow.
