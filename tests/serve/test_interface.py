@@ -17,6 +17,7 @@ from schemathesis.checks import (
 )
 
 from tests.serve.server import TOKENS, Server
+from tests.serve.test_service import MASKS, PICTURE
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 BEARER = {"Authorization": f"Bearer {TOKENS['ann']}"}
@@ -35,3 +36,8 @@ def test_every_answer_is_one_of_the_interface(tmp_path: Path) -> None:
                 case.call_and_validate(headers=BEARER, checks=CHECKS, timeout=120)
 
             answers()
+        with server.client() as ann:
+            job = ann.cancel(ann.generate(PICTURE, MASKS, system="cuboid")["id"])
+        events = interface["/jobs/{job_id}/events"]["GET"].Case(path_parameters={"job_id": job["id"]})
+        answer = events.call_and_validate(headers=BEARER, checks=CHECKS, timeout=120)
+        assert b"event: end" in answer.content

@@ -101,6 +101,15 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 _NO_JOB: dict[int | str, dict[str, Any]] = {404: {"model": Sentence, "description": "No such job of yours"}}
 _NOT_DONE: dict[int | str, dict[str, Any]] = {409: {"model": Sentence, "description": "The job is not done"}}
+# Tools that know such streams hold each event against it.
+_EVENT = {
+    "type": "object",
+    "properties": {
+        "event": {"enum": ["progress", "end"]},
+        "data": {"type": "string", "description": "A JobView as JSON, or null for a job that is gone."},
+    },
+    "required": ["event", "data"],
+}
 _BYTES: dict[int | str, dict[str, Any]] = {
     200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
 }
@@ -229,7 +238,7 @@ def _add_jobs(app: FastAPI, service: Service) -> None:
     @app.get(
         "/jobs/{job_id}/events",
         response_class=StreamingResponse,
-        responses=_NO_JOB | {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+        responses=_NO_JOB | {200: {"content": {"text/event-stream": {"schema": _EVENT}}}},
     )
     async def events(request: Request, job_id: _Id) -> StreamingResponse:
         """Server-sent events: `progress` with the job at each change, `end` when it is finished."""
