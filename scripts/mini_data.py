@@ -7,6 +7,8 @@
 fits the picture conditioner once (FOLDER/conditioner.safetensors), then writes condition tokens, and structure latents
 as soon as FOLDER/structure_vae.safetensors is there (the autoencoder's weights, see `scale`).
 
+    python -m scripts.mini_data priors FOLDER [--bf16]
+                                                     what SceneGen-mini's samples hold for occupied, of encoded examples
     python -m scripts.mini_data scale RUN FOLDER     latents of unit size per channel: RUN's autoencoder -> FOLDER
     python -m scripts.mini_data latents FOLDER PACK.zip [PACK2.zip] --shape RUN --texture RUN --chunks 20 --workers 2
                                                      samples of the latent flows: FOLDER/latents/{shape,texture}
@@ -39,7 +41,7 @@ from scenewright.data.selection import Selector
 from scenewright.jobs import run
 from scenewright.systems.inspace.made_rooms import write_rooms
 from scenewright.systems.mini.conditioner import PictureConditioner
-from scenewright.systems.mini.networks import RoomNetworks, mini_folder
+from scenewright.systems.mini.networks import MiniNetworks, RoomNetworks, mini_folder
 from scenewright.systems.mini.sizes import RESOLUTION, SHAPE_ENCODER, STRUCTURE_VAE, TEXTURE_ENCODER
 from scenewright.systems.single_object.latent_preparation import read_statistics, write_statistics
 from scripts.mini_training.encoding import encode_pictures, encode_shapes, fit_conditioner
@@ -47,6 +49,7 @@ from scripts.mini_training.examples import write_examples
 from scripts.mini_training.latent_examples import LatentEncoders, write_latent_examples
 from scripts.mini_training.lite0 import folded_weights
 from scripts.mini_training.panorama_examples import encode_rooms
+from scripts.mini_training.priors import write_priors
 
 SEED = 20261121
 CHUNK = 50
@@ -251,6 +254,9 @@ def main() -> None:
     command.add_argument("folder", type=Path)
     command.add_argument("--lite0", type=Path)
     command.add_argument("--device", default="cpu")
+    command = commands.add_parser("priors")
+    command.add_argument("folder", type=Path)
+    command.add_argument("--bf16", action="store_true", help="faster where the processor has it")
     command = commands.add_parser("latents")
     command.add_argument("folder", type=Path)
     command.add_argument("packs", type=Path, nargs="+")
@@ -288,6 +294,9 @@ def main() -> None:
         make(given.folder, given.packs, given.chunks, given.workers)
     elif given.command == "encode":
         encode(given.folder, given.lite0, given.device)
+    elif given.command == "priors":
+        networks = MiniNetworks.load("scenegen")
+        write_priors(networks, given.folder, torch.bfloat16 if given.bf16 else torch.float32, show)
     elif given.command == "latents":
         latents(given.folder, given.packs, given.shape, given.texture, given.chunks, given.workers)
     elif given.command == "rooms":

@@ -2,13 +2,14 @@
 
 The structure flows know the picture by 64 tokens and guess shapes that hardly keep its outline. Once an object has a
 place, every cell of its cube has a pixel; this network reads the colours, the object's mask and other objects' masks
-there, features of a small convolutional network, and the condition tokens, and says of each cell whether it is solid.
-Solid rather than surface: where the network is unsure, the surface moves, but it stays closed.
+there, features of a small convolutional network, the condition tokens, and what the flow's samples hold for occupied
+(the prior), and says of each cell whether it is solid. Solid rather than surface: where the network is unsure, the
+surface moves, but it stays closed.
 
 Source of the idea: PIFu (arXiv 1905.05172 section 3); the network is our own.
 
     picture 128^2 -> features 32^2 --+
-    raw pixels, at cells of 32^3 -----+--> 16^3 -> 8^3 (attends to the tokens) -> 16^3 -> logits 32^3
+    raw pixels and prior, at 32^3 ----+--> 16^3 -> 8^3 (attends to the tokens) -> 16^3 -> logits 32^3
 
 Legend: B objects, P picture side, T condition tokens, R = 32 cells a side, M = R^3. Frame: z up, camera along +y.
 """
@@ -37,8 +38,8 @@ class PixelAlignedConfig:
 
     resolution: int = 32
     picture_channels: int = 48
-    fine_channels: int = 32
-    coarse_channels: int = 80
+    fine_channels: int = 48
+    coarse_channels: int = 128
     token_channels: int = 192
     num_heads: int = 4
     num_blocks: int = 3
@@ -51,15 +52,15 @@ class ObjectView:
     Attributes:
         pictures: the object's own crop: colours times alpha, alpha, and the share of other objects, in [0, 1].
         tokens: of the `PictureConditioner`, of the same crop.
-        crop_from_world: takes homogeneous world points to homogeneous places in the crop (see `cube_projection`).
-        centres, sides: of the object's cube in that world.
+        crop_from_cube: takes homogeneous points of the object's cube [-0.5, 0.5]^3 to homogeneous places in the crop
+            (see `cube_projection`), the third of which is the depth.
+        prior: the share of the flow's samples that hold a cell for occupied.
     """
 
     pictures: Float[Tensor, "B 5 P P"]
     tokens: Float[Tensor, "B T Cc"]
-    crop_from_world: Float[Tensor, "B 3 4"]
-    centres: Float[Tensor, "B 3"]
-    sides: Float[Tensor, " B"]
+    crop_from_cube: Float[Tensor, "B 3 4"]
+    prior: Float[Tensor, "B R R R"]
 
 
 class _ResBlock(nn.Module):
@@ -115,7 +116,7 @@ class PixelAlignedOccupancy(nn.Module):
         self.picture_down = nn.Conv2d(picture // 2, picture, 3, stride=2, padding=1)
         self.picture_tokens = nn.Conv2d(config.token_channels, picture, 1)
         self.picture_res = nn.ModuleList([_ResBlock(picture, 2) for _ in range(2)])
-        self.fine_in = nn.Conv3d(8 * _PICTURE_CHANNELS + _PLACE_CHANNELS + picture, fine, 1)
+        self.fine_in = nn.Conv3d(8 * (_PICTURE_CHANNELS + 1) + _PLACE_CHANNELS + picture, fine, 1)
         self.fine_res = _ResBlock(fine, 3)
         self.down = Downsample3d(fine, coarse)
         self.place = nn.Parameter(0.1 * torch.randn(coarse, side, side, side))
@@ -124,17 +125,20 @@ class PixelAlignedOccupancy(nn.Module):
         self.merge = nn.Conv3d(2 * fine, fine, 1)
         self.merge_res = _ResBlock(fine, 3)
         self.out = nn.Conv3d(fine, 8, 3, padding=1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv3d):  # a sixth more samples a second on a processor with AMX
+                module.to(memory_format=torch.channels_last_3d)
 
     def forward(self, view: ObjectView) -> Float[Tensor, "B R R R"]:
         """See `ObjectView`; the cubes may stand where a picture does not reach."""
         half = self.config.resolution // 2
         cells: Tensor = self.cells  # type: ignore[assignment]
-        points = view.centres[:, None] + view.sides[:, None, None] * cells
-        places, depth = projected(points, view.crop_from_world)
-        _, middle_depth = projected(view.centres[:, None], view.crop_from_world)
+        places, depth = projected(cells.expand(len(view.prior), -1, -1), view.crop_from_cube)
+        axis = view.crop_from_cube[:, 2]  # as long as the cube's side
         raw = sampled(view.pictures * 2 - 1, places.clamp(-_FAR, _FAR))
+        raw = torch.cat([raw, view.prior.flatten(1)[:, None] * 2 - 1], 1)
         raw = rearrange(raw, "b c (x i y j z k) -> b (c i j k) x y z", x=half, i=2, y=half, j=2, z=half, k=2)
-        ahead = ((depth - middle_depth) / view.sides[:, None])[..., None]
+        ahead = ((depth - axis[:, 3:]) / axis[:, :3].norm(dim=1, keepdim=True))[..., None]
         where = torch.cat([places.clamp(-_FAR, _FAR), ahead, (2 * cells).expand(len(ahead), -1, -1)], -1)
         where = _halved(where, half)
         features = sampled(self._features(view), where[..., :2])

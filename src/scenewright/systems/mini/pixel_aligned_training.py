@@ -1,6 +1,7 @@
 """Training the pixel-aligned network: objects at places that are off as predicted ones are, and what is solid of them.
 
-Losses: cross-entropy and dice (V-Net, arXiv 1606.04797 equation 3) of occupancy.
+Losses: cross-entropy and dice (V-Net, arXiv 1606.04797 equation 3) of occupancy. The prior of some objects is hidden:
+the flow that made it saw the models of the training set, so that it is better there than elsewhere.
 
 Legend: B objects, P picture side, T tokens, R cells a side.
 """
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor
 
 from scenewright.io.archives import read_npz_arrays
@@ -26,17 +28,29 @@ from scenewright.training.task import Task
 __all__ = ["PixelAlignedTask", "PixelAlignedTaskConfig", "PlacedObjects", "moved", "open_pixel_aligned"]
 
 _CROSS_ENTROPY_WEIGHT = 4.0
+_UNKNOWN = 0.5
+# Degrees of freedom of the error along the line of sight: most distances are nearly right, some are far off.
+_TAIL = 4
 _PACKED = ("own_pictures", "own_occluders", "own_solid", "crop_from_world", "centres", "sides")
 
 
 @dataclass(frozen=True)
 class PixelAlignedTaskConfig:
-    """Standard deviations of the places' errors: centre (in sides), logarithm of the side, pitch in radians."""
+    """Usual errors of places, and the share of objects whose prior is hidden.
+
+    Attributes:
+        along: of the distance from the eye, as a share of it; the size goes with it.
+        across: of the centre, in sides.
+        log_side: of the logarithm of the side, beside what goes with the distance.
+        pitch: of the camera, in radians.
+    """
 
     network: PixelAlignedConfig = field(default_factory=PixelAlignedConfig)
-    centre: float = 0.04
-    log_side: float = 0.06
-    pitch: float = 0.02
+    along: float = 0.03
+    across: float = 0.035
+    log_side: float = 0.11
+    pitch: float = 0.015
+    hidden_share: float = 0.3
 
 
 class PixelAlignedTask(Task[Mapping[str, Tensor]]):
@@ -48,7 +62,9 @@ class PixelAlignedTask(Task[Mapping[str, Tensor]]):
 
     def loss(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         target = batch["solid"].float()
-        view = moved(view_of(batch), self.config.centre, self.config.log_side, self.config.pitch)
+        view = view_of(batch, self.config)
+        shown = torch.rand(len(target), 1, 1, 1, device=target.device) >= self.config.hidden_share
+        view = replace(view, prior=torch.where(shown, view.prior, _UNKNOWN))
         logits = self.network(view).float()
         cross_entropy = F.binary_cross_entropy_with_logits(logits, target)
         solid = logits.sigmoid()
@@ -68,45 +84,60 @@ class PixelAlignedTask(Task[Mapping[str, Tensor]]):
         return silhouettes([batch["solid"] > 0, self.network(view_of(batch)) > 0])
 
 
-def view_of(batch: Mapping[str, Tensor]) -> ObjectView:
-    """A batch's objects at their true places."""
+def view_of(batch: Mapping[str, Tensor], errors: PixelAlignedTaskConfig | None = None) -> ObjectView:
+    """A batch's objects at their true places, or where a generator might put them (`moved`)."""
+    given = (batch[name].float() for name in ("crop_from_world", "centres", "sides"))
+    crop_from_world, centres, sides = given if errors is None else moved(*given, errors)
     return ObjectView(
         batch["pictures"].float() / 255,
         batch["tokens"].float(),
-        batch["crop_from_world"].float(),
-        batch["centres"].float(),
-        batch["sides"].float(),
+        torch.cat(
+            [
+                crop_from_world[:, :, :3] * sides[:, None, None],
+                crop_from_world[:, :, :3] @ centres[..., None] + crop_from_world[:, :, 3:],
+            ],
+            -1,
+        ),
+        batch["prior"].float() / 255,
     )
 
 
-def moved(view: ObjectView, centre: float, log_side: float, pitch: float) -> ObjectView:
-    """The objects where a generator might put them, drawn from torch's global generator.
+def moved(
+    crop_from_world: Float[Tensor, "B 3 4"],
+    centres: Float[Tensor, "B 3"],
+    sides: Float[Tensor, " B"],
+    errors: PixelAlignedTaskConfig,
+) -> tuple[Float[Tensor, "B 3 4"], Float[Tensor, "B 3"], Float[Tensor, " B"]]:
+    """Cameras and cubes with the usual errors, drawn from torch's global generator.
 
     An error of the camera's pitch turns the world about the object; it is small, so that it is a shear of the cube's
     projection: a cell in front of the centre (y) moves up (z), one above it moves back.
     """
-    count, device = len(view.sides), view.sides.device
-    centres = view.centres + centre * view.sides[:, None] * torch.randn(count, 3, device=device)
-    sides = view.sides * (log_side * torch.randn(count, device=device)).exp()
-    angle = pitch * torch.randn(count, device=device)
+    count, device = len(sides), sides.device
+    linear, shift = crop_from_world[:, :, :3], crop_from_world[:, :, 3]
+    eye = -torch.linalg.solve(linear.double(), shift.double()).to(shift.dtype)
+    tail = torch.randn(count, _TAIL, device=device).square().mean(1).sqrt()
+    farther = (errors.along * torch.randn(count, device=device) / tail).clamp(-0.5, 1).exp()
+    centres = eye + farther[:, None] * (centres - eye)
+    centres = centres + errors.across * sides[:, None] * torch.randn(count, 3, device=device)
+    sides = sides * farther * (errors.log_side * torch.randn(count, device=device)).exp()
+    angle = errors.pitch * torch.randn(count, device=device)
     turn = torch.eye(3, device=device).repeat(count, 1, 1)
     turn[:, 1, 1] = turn[:, 2, 2] = angle.cos()
     turn[:, 1, 2], turn[:, 2, 1] = -angle.sin(), angle.sin()
     # Points p of the cube appear at turn (p - centre) + centre.
-    linear, shift = view.crop_from_world[:, :, :3], view.crop_from_world[:, :, 3]
     about = linear @ (centres - (turn @ centres[..., None])[..., 0])[..., None]
-    crop_from_world = torch.cat([linear @ turn, shift[..., None] + about], -1)
-    return replace(view, centres=centres, sides=sides, crop_from_world=crop_from_world)
+    return torch.cat([linear @ turn, shift[..., None] + about], -1), centres, sides
 
 
 class PlacedObjects(TrainingSet):
-    """Objects in their scenes: `pictures` `[B, 5, P, P]` in bytes, `tokens`, `crop_from_world`, cube, `solid`.
+    """Objects in their scenes: `pictures` `[B, 5, P, P]` in bytes, `tokens`, `crop_from_world`, cube, `prior`, `solid`.
 
     Exposure and white balance of the pictures vary from draw to draw.
     """
 
     def __init__(self, folder: Path, stems: Sequence[str]) -> None:
-        self._tokens = StoredRows(folder / "own_tokens", stems)
+        self._tokens, self._prior = (StoredRows(folder / name, stems) for name in ("own_tokens", "own_prior"))
         read: dict[str, list[np.ndarray]] = {name: [] for name in _PACKED}
         for stem in stems:
             arrays = read_npz_arrays(folder / "examples" / f"{stem}.npz")
@@ -130,6 +161,7 @@ class PlacedObjects(TrainingSet):
             "crop_from_world": rows["crop_from_world"].float(),
             "centres": rows["centres"],
             "sides": rows["sides"],
+            "prior": torch.from_numpy(self._prior.take(indices)),
             "solid": torch.from_numpy(solid),
         }
 
@@ -140,6 +172,6 @@ def open_pixel_aligned(folder: Path, num_validation_files: int = 1) -> tuple[Pla
     Raises:
         InputError: nothing is encoded there.
     """
-    stems = sorted({path.stem for path in (folder / "own_tokens").glob("scenes-*.npy")})
+    stems = sorted({path.stem for path in (folder / "own_prior").glob("scenes-*.npy")})
     train, validation = split_stems(stems, folder, num_validation_files)
     return PlacedObjects(folder, train), PlacedObjects(folder, validation) if validation else None
