@@ -13,6 +13,7 @@ from scenewright.systems.assembly.structures import LayoutErrors, PlacedStructur
 from scenewright.systems.mini.occupancy import outer_shell
 from scenewright.systems.mini.outline_choice import agreed_solid, chosen_by_outline, outline_fit
 from scenewright.systems.mini.pictures import cut_out_pictures
+from scenewright.systems.mini.pixel_aligned import PixelAlignedOccupancy
 from scenewright.types import ObjectMasks, View
 
 # Looks along +y: x of the cube is to the right in the crop, z up.
@@ -53,18 +54,35 @@ def test_what_another_object_hides_does_not_count() -> None:
     torch.testing.assert_close(fit[0], fit[1], atol=0.05, rtol=0)
 
 
-def test_a_hole_in_one_of_the_shells_does_not_open_the_solid() -> None:
+UNKNOWN = torch.full((32, 32, 32), 0.5)
+
+
+def test_a_hole_in_the_shells_does_not_open_the_solid() -> None:
     opened = WHOLE.clone()
-    opened[0, 16, 16] = False
-    solid = agreed_solid(logits_of(WHOLE, WHOLE, opened), torch.tensor([0.9, 0.9, 0.9]))
-    assert solid.all()
+    opened[0, 16:18, 16:18] = False
+    solid = agreed_solid(logits_of(WHOLE, opened, opened), torch.tensor([0.9, 0.9, 0.9]), UNKNOWN)
+    assert solid[1:].all()
     # A sample that misses the mask changes nothing.
-    assert not agreed_solid(logits_of(NARROW, WHOLE), torch.tensor([0.9, 0.3]))[0].any()
+    assert not agreed_solid(logits_of(NARROW, WHOLE), torch.tensor([0.9, 0.3]), torch.full((32, 32, 32), 0.2))[0].any()
+
+
+def test_the_picture_adds_what_it_is_sure_of_and_takes_away_what_it_rules_out() -> None:
+    samples, fit = logits_of(NARROW, NARROW), torch.tensor([0.9, 0.9])
+    shown = torch.zeros(32, 32, 32)
+    shown[:12] = 1
+    solid = agreed_solid(samples, fit, shown)
+    assert solid[:12].all()
+    assert not solid[20:].any()
+    halves = logits_of(NARROW, WHOLE)
+    unsure = agreed_solid(halves, torch.tensor([0.5, 0.5]), torch.full((32, 32, 32), 0.9))
+    denied = agreed_solid(halves, torch.tensor([0.5, 0.5]), torch.zeros(32, 32, 32))
+    assert unsure[0].all()
+    assert not denied[0].any()
 
 
 def test_thin_parts_on_which_samples_differ_stay() -> None:
     plates = [shell_of((0, 0, level), (32, 32, level + 1)) for level in (10, 11)]
-    solid = agreed_solid(logits_of(*plates, plates[0], plates[1]), torch.tensor([0.7, 0.7, 0.7, 0.7]))
+    solid = agreed_solid(logits_of(*plates, plates[0], plates[1]), torch.tensor([0.7, 0.7, 0.7, 0.7]), UNKNOWN)
     assert solid[:, :, 10:12].all()
 
 
@@ -88,7 +106,11 @@ def test_the_shape_follows_the_masks_where_places_are_fitted(fitted: bool) -> No
     view = View(Image.new("RGB", (96, 96), "gray"), objects=ObjectMasks(masks, ("a", "b")), camera=camera)
     logits = torch.stack([logits_of(NARROW, NARROW), logits_of(WHOLE, WHOLE)])
     pictures = cut_out_pictures(view.image, ObjectMasks(masks))
-    made = chosen_by_outline(agreed, SceneRequest((view,)), pictures, logits)
+    torch.manual_seed(0)
+    network = PixelAlignedOccupancy()
+    torch.nn.init.zeros_(network.out.weight)
+    torch.nn.init.zeros_(network.out.bias)  # unsure of every cell
+    made = chosen_by_outline(agreed, SceneRequest((view,)), pictures, logits, network)
     assert len(made.coords[1]) == 0
     assert torch.equal(made.world_from_object, places)
     width = int((made.coords[0][:, 0].max() - made.coords[0][:, 0].min()) + 1)

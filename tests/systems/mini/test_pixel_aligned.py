@@ -1,17 +1,31 @@
 """The pixel-aligned network: places that are off, what it reads, that it learns, and its recipe."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from scripts.mini_training.encoding import encode_pictures
 from scripts.mini_training.examples import read_examples, solid, write_examples
+from scripts.mini_training.priors import write_priors
 
 from scenewright.data.library import TrainingLibrary
 from scenewright.data.selection import Selector
 from scenewright.geometry.camera.cube_projection import projected
 from scenewright.recipes.running import build_task, find_recipe
 from scenewright.systems.mini.conditioner import PictureConditioner
-from scenewright.systems.mini.pixel_aligned_training import PlacedObjects, moved, open_pixel_aligned, view_of
+from scenewright.systems.mini.networks import MiniNetworks
+from scenewright.systems.mini.pixel_aligned import PixelAlignedOccupancy
+from scenewright.systems.mini.pixel_aligned_training import (
+    PixelAlignedTaskConfig,
+    PlacedObjects,
+    moved,
+    open_pixel_aligned,
+    thin_parts,
+    view_of,
+)
+
+EXACT = PixelAlignedTaskConfig(along=0.0, across=0.0, log_side=0.0, pitch=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +37,9 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> PlacedObjects:
         if sum(len(item.sides) for path in (folder / "examples").iterdir() for item in read_examples(path)) > 3:
             break
     torch.manual_seed(0)
-    encode_pictures(PictureConditioner(), folder, "own")
+    for kind in ("own", "placed", "scene"):
+        encode_pictures(PictureConditioner(), folder, kind)  # type: ignore[arg-type]
+    write_priors(MiniNetworks.load("scenegen"), folder, torch.float32)
     return open_pixel_aligned(folder, num_validation_files=0)[0]
 
 
@@ -31,28 +47,61 @@ def test_the_surface_of_an_object_projects_into_its_mask_or_behind_others(object
     batch = objects.batch([0, 1, 2], [torch.Generator().manual_seed(0)])
     view = view_of(batch)
     for index, grid in enumerate(batch["solid"]):
-        points = view.centres[index] + view.sides[index] * ((grid.nonzero() + 0.5) / 32 - 0.5)
-        places, depth = projected(points[None], view.crop_from_world[index, None])
+        points = (grid.nonzero() + 0.5) / 32 - 0.5
+        places, depth = projected(points[None], view.crop_from_cube[index, None])
         assert float(depth.min()) > 0.3
         pixels = ((places[0] + 1) * 64).long().clamp(0, 127)
         covered = view.pictures[index, 3:5].sum(0)[pixels[:, 1], pixels[:, 0]]
         assert float((covered > 0.5).float().mean()) > 0.85
 
 
-def test_errors_of_places_move_the_cube_and_tilt_it_about_its_centre(objects: PlacedObjects) -> None:
-    view = view_of(objects.batch([0, 1], [torch.Generator().manual_seed(0)]))
+def placed(objects: PlacedObjects) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    batch = objects.batch([0, 1], [torch.Generator().manual_seed(0)])
+    return batch["crop_from_world"].float(), batch["centres"].float(), batch["sides"].float()
+
+
+def test_an_error_of_the_distance_keeps_what_the_crop_shows(objects: PlacedObjects) -> None:
+    camera, centres, sides = placed(objects)
     torch.manual_seed(1)
-    shifted = moved(view, 0.04, 0.06, 0.0)
-    assert torch.equal(shifted.crop_from_world, view.crop_from_world)
-    assert 0 < float(((shifted.centres - view.centres) / view.sides[:, None]).abs().max()) < 0.2
-    tilted = moved(view, 0.0, 0.0, 0.3)
-    before, _ = projected(view.centres[:, None], view.crop_from_world)
-    after, _ = projected(tilted.centres[:, None], tilted.crop_from_world)
+    same, moved_centres, moved_sides = moved(camera, centres, sides, replace(EXACT, along=0.1))
+    torch.testing.assert_close(same, camera)
+    assert float((moved_sides / sides).log().abs().min()) > 0.005
+    corner = torch.full((2, 1, 3), 0.5)
+    before, _ = projected(centres[:, None] + sides[:, None, None] * corner, camera)
+    after, _ = projected(moved_centres[:, None] + moved_sides[:, None, None] * corner, camera)
+    torch.testing.assert_close(before, after, atol=1e-3, rtol=0)
+
+
+def test_other_errors_move_the_cube_and_tilt_it_about_its_centre(objects: PlacedObjects) -> None:
+    camera, centres, sides = placed(objects)
+    torch.manual_seed(1)
+    same, shifted, _ = moved(camera, centres, sides, replace(EXACT, across=0.04))
+    torch.testing.assert_close(same, camera)
+    assert 0 < float(((shifted - centres) / sides[:, None]).abs().max()) < 0.2
+    tilted, unmoved, _ = moved(camera, centres, sides, replace(EXACT, pitch=0.3))
+    torch.testing.assert_close(unmoved, centres)
+    before, after = (projected(centres[:, None], view)[0] for view in (camera, tilted))
     torch.testing.assert_close(before, after, atol=1e-4, rtol=0)
-    ahead = view.centres[:, None] + torch.tensor([0.0, 0.3, 0.0])
-    assert not torch.allclose(
-        projected(ahead, view.crop_from_world)[0], projected(ahead, tilted.crop_from_world)[0], atol=1e-3
-    )
+    ahead = centres[:, None] + torch.tensor([0.0, 0.3, 0.0])
+    assert not torch.allclose(projected(ahead, camera)[0], projected(ahead, tilted)[0], atol=1e-3)
+
+
+def test_the_unit_of_the_scene_changes_nothing(objects: PlacedObjects) -> None:
+    view = view_of(objects.batch([0, 1], [torch.Generator().manual_seed(0)]))
+    torch.manual_seed(0)
+    network = PixelAlignedOccupancy().eval()
+    in_other_units = replace(view, crop_from_cube=7 * view.crop_from_cube)
+    with torch.no_grad():
+        torch.testing.assert_close(network(view), network(in_other_units), atol=1e-3, rtol=1e-3)
+
+
+def test_thin_parts_are_what_no_cube_of_three_cells_covers() -> None:
+    table = torch.zeros(1, 16, 16, 16)
+    table[:, 2:14, 2:14, 9:12] = 1
+    table[:, 3:5, 3:5, :9] = 1
+    thin = thin_parts(table)
+    assert torch.equal(thin[:, 3:5, 3:5, :9], torch.ones(1, 2, 2, 9))
+    assert float(thin.sum()) == 2 * 2 * 9
 
 
 def test_a_few_steps_of_the_recipes_task_fit_a_batch(objects: PlacedObjects) -> None:

@@ -2,7 +2,7 @@
 
     conditioner.safetensors          picture encoder and its linear map
     structure_decoder.safetensors
-    scenegen.safetensors, iscene.safetensors
+    scenegen.safetensors, iscene.safetensors, pixel_aligned.safetensors
     room_network.safetensors         all that GenRecon needs besides the conditioner
     shape_encoder.safetensors
     {shape,texture}_{decoder,flow}.safetensors, latent_statistics.json
@@ -28,6 +28,7 @@ from scenewright.backbones.trellis2.texture_vae import TextureDecoder
 from scenewright.errors import WeightsError
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
 from scenewright.systems.mini.conditioner import PictureConditioner
+from scenewright.systems.mini.pixel_aligned import PixelAlignedOccupancy
 from scenewright.systems.mini.sizes import (
     ISCENE,
     ROOM_FLOW,
@@ -111,6 +112,7 @@ class MiniNetworks:
     conditioner: PictureConditioner
     structure_decoder: StructureDecoder
     flow: nn.Module
+    pixel_aligned: PixelAlignedOccupancy
     source: str
     files: dict[str, Path]
 
@@ -134,6 +136,7 @@ class MiniNetworks:
             conditioner=loaded("conditioner", PictureConditioner),
             structure_decoder=loaded("structure_decoder", partial(StructureDecoder, STRUCTURE_VAE)),
             flow=loaded("structure_flow", _FLOWS[system]),
+            pixel_aligned=loaded("pixel_aligned", PixelAlignedOccupancy),
             source=f"mini ({place})" if folder else "mini",
             files=files,
         )
@@ -227,4 +230,5 @@ def _files(system: str, folder: Path) -> dict[str, Path]:
         "conditioner": folder / "conditioner.safetensors",
         "structure_decoder": folder / "structure_decoder.safetensors",
         "structure_flow": folder / f"{system}.safetensors",
+        "pixel_aligned": folder / "pixel_aligned.safetensors",
     }

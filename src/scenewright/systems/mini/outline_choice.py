@@ -1,9 +1,11 @@
-"""Shapes chosen by outline: the mean of an object's samples, each weighed by how it covers the mask.
+"""Shapes chosen by outline and picture: an object's samples, weighed by how they cover the mask, and what is seen.
 
 The mean of samples that disagree is blurred and has holes. So places are fitted first (`layout_fit`); then every
 sample of every object is projected where the object stands and compared with its mask, and the samples are averaged by
 weights that fall quickly with what does not fit. Two means are joined: of what is occupied, which keeps thin parts on
-which samples differ by a voxel, and of what is enclosed, which has no holes to look through.
+which samples differ by a voxel, and of what is enclosed, which has no holes to look through. What a network reads in
+the picture where each cell projects to (`pixel_aligned`) is mixed in: it knows the outline and what is solid, where the
+samples know thin parts.
 
 Legend: K samples, W objects wanted, R voxels a side, S side of the outlines' grid, M = R^3.
 Frame: the stage's world, z up.
@@ -20,9 +22,9 @@ from torch import Tensor
 from scenewright.geometry.camera.cube_projection import cell_centres, projected
 from scenewright.systems.assembly.layout_fit import fit_layout
 from scenewright.systems.assembly.structures import PlacedStructures, SceneRequest
-from scenewright.systems.mini.occupancy import filled, outer_shell
+from scenewright.systems.mini.occupancy import enclosed, outer_shell
 from scenewright.systems.mini.pictures import ScenePictures, crop_from_pixels, occluder_pictures
-from scenewright.systems.mini.sizes import AGREEMENT
+from scenewright.systems.mini.pixel_aligned import ObjectView, PixelAlignedOccupancy
 from scenewright.systems.mini.surface import surface_of_voxels
 from scenewright.types import SceneObject
 
@@ -30,18 +32,21 @@ __all__ = ["agreed_solid", "chosen_by_outline", "outline_fit"]
 
 # A crop's cell is a little larger than the projection of a voxel of 32, so that outlines have no holes.
 _SIDE = 36
-# Chosen on 14 made scenes, measured on 16 others (docs/mini.md).
+# Chosen on made scenes, measured on others (docs/mini.md).
 _TEMPERATURE = 0.03
-_SOLID_SHARE = 0.45
+_SHOWN = 0.5
+_SOLID_SHARE = 0.4
 
 
+@torch.no_grad()
 def chosen_by_outline(
     structures: PlacedStructures,
     request: SceneRequest,
     pictures: ScenePictures,
     logits: Float[Tensor, "K W R R R"],
+    network: PixelAlignedOccupancy,
 ) -> PlacedStructures:
-    """The structures with the solids of the samples that fit the masks; places stay as predicted.
+    """The structures with the solids of the samples that fit the masks and of the network; places stay as predicted.
 
     Objects of which no surface would be left keep their voxels, and so do all of a stage whose places are not fitted.
 
@@ -49,6 +54,7 @@ def chosen_by_outline(
         structures: what the samples agree on.
         pictures: of all objects of the request.
         logits: of every sample's occupancy.
+        network: reads the picture where cells project to.
     """
     surfaces = {
         row: surface
@@ -67,15 +73,22 @@ def chosen_by_outline(
     fitted = fit_layout(objects, structures.layout_errors, known=request.camera)
     assert fitted is not None  # all have a surface and a mask
     pixels_from_world = fitted.camera.intrinsics_px.double() @ fitted.camera.cam_from_world[:3].double()
-    occluders = occluder_pictures(request.objects)
-    coords = list(structures.coords)
-    samples = logits > 0
-    for row, index, item in zip(surfaces, wanted, fitted.objects, strict=True):
-        crop_from_cube = (
+    rows, device = list(surfaces), network.place.device
+    crops_from_cubes = torch.stack(
+        [
             crop_from_pixels(request.objects.regions[index]) @ pixels_from_world @ item.world_from_object.double()
-        )
-        fit = outline_fit(samples[:, row], crop_from_cube.float(), pictures.own[index, 3], occluders[index])
-        shell = torch.from_numpy(outer_shell(agreed_solid(logits[:, row], fit))).nonzero().int()
+            for index, item in zip(wanted, fitted.objects, strict=True)
+        ]
+    ).float()
+    seen = torch.cat([pictures.own[wanted], occluder_pictures(request.objects)[wanted][:, None]], 1)
+    prior = logits[:, rows].sigmoid().mean(0)
+    view = ObjectView(seen, structures.tokens[0, rows], crops_from_cubes, prior)
+    shown = network(view.to(device)).sigmoid().cpu()
+    coords = list(structures.coords)
+    for number, row in enumerate(rows):
+        own = logits[:, row]
+        fit = outline_fit(own > 0, crops_from_cubes[number], seen[number, 3], seen[number, 4])
+        shell = torch.from_numpy(outer_shell(agreed_solid(own, fit, shown[number]))).nonzero().int()
         if surface_of_voxels(shell, structures.resolution) is not None:
             coords[row] = shell
     return replace(structures, coords=tuple(coords))
@@ -107,10 +120,18 @@ def outline_fit(
     return both / either.clamp(min=1)
 
 
-def agreed_solid(logits: Float[Tensor, "K R R R"], fit: Float[Tensor, " K"]) -> Bool[np.ndarray, "R R R"]:
-    """Voxels that the well fitting samples hold for occupied or for enclosed; at least the likeliest."""
+def agreed_solid(
+    logits: Float[Tensor, "K R R R"], fit: Float[Tensor, " K"], shown: Float[Tensor, "R R R"]
+) -> Bool[np.ndarray, "R R R"]:
+    """Voxels that the well fitting samples hold for occupied or enclosed, and the picture for solid; the likeliest is.
+
+    Args:
+        fit: of each sample, see `outline_fit`.
+        shown: what the picture-reading network holds for solid, in [0, 1].
+    """
     weights = (fit / _TEMPERATURE).softmax(0)
-    solids = np.stack([filled(sample.numpy()) for sample in logits > 0])
-    enclosed = np.tensordot(weights.numpy(), solids.astype(np.float32), 1) >= _SOLID_SHARE
-    occupied = torch.tensordot(weights, logits.sigmoid(), 1)
-    return enclosed | (occupied >= occupied.amax().clamp(max=AGREEMENT)).numpy()
+    solids = np.stack([enclosed(sample.numpy()) for sample in logits > 0])
+    is_enclosed = torch.from_numpy(np.tensordot(weights.numpy(), solids.astype(np.float32), 1))
+    is_occupied = torch.tensordot(weights, logits.sigmoid(), 1)
+    share = _SHOWN * shown + (1 - _SHOWN) * torch.maximum(is_enclosed, is_occupied)
+    return (share >= share.amax().clamp(max=_SOLID_SHARE)).numpy()

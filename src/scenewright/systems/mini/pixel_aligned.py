@@ -14,7 +14,7 @@ Source of the idea: PIFu (arXiv 1905.05172 section 3); the network is our own.
 Legend: B objects, P picture side, T condition tokens, R = 32 cells a side, M = R^3. Frame: z up, camera along +y.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
@@ -61,6 +61,10 @@ class ObjectView:
     tokens: Float[Tensor, "B T Cc"]
     crop_from_cube: Float[Tensor, "B 3 4"]
     prior: Float[Tensor, "B R R R"]
+
+    def to(self, device: torch.device) -> "ObjectView":
+        """The same on a device."""
+        return ObjectView(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
 class _ResBlock(nn.Module):
@@ -111,7 +115,6 @@ class PixelAlignedOccupancy(nn.Module):
             config.fine_channels,
             config.coarse_channels,
         )
-        self.register_buffer("cells", cell_centres(config.resolution), persistent=False)
         self.picture_in = nn.Conv2d(_PICTURE_CHANNELS, picture // 2, 3, stride=2, padding=1)
         self.picture_down = nn.Conv2d(picture // 2, picture, 3, stride=2, padding=1)
         self.picture_tokens = nn.Conv2d(config.token_channels, picture, 1)
@@ -132,7 +135,7 @@ class PixelAlignedOccupancy(nn.Module):
     def forward(self, view: ObjectView) -> Float[Tensor, "B R R R"]:
         """See `ObjectView`; the cubes may stand where a picture does not reach."""
         half = self.config.resolution // 2
-        cells: Tensor = self.cells  # type: ignore[assignment]
+        cells = cell_centres(self.config.resolution).to(view.prior.device)
         places, depth = projected(cells.expand(len(view.prior), -1, -1), view.crop_from_cube)
         axis = view.crop_from_cube[:, 2]  # as long as the cube's side
         raw = sampled(view.pictures * 2 - 1, places.clamp(-_FAR, _FAR))

@@ -4,7 +4,8 @@ Objects keep the camera's heading: cubes are turned about the vertical so that t
 rotations are the identity and a photo is enough to tell an orientation. SceneGen's condition tokens are those of the
 object's own crop, of the object in the scene's crop (in place of the mask's), and of the scene; VGGT's are left out.
 I-Scene runs with three slots: slot 0 says where an object stands, slot 2 (its own crop) what it looks like in detail.
-What the samples agree on is placed; the shape is then that of the samples that fit the masks (`outline_choice`).
+What the samples agree on is placed; the shape is then that of the samples that fit the masks, and what the picture
+shows of it (`outline_choice`).
 
 Legend: N objects in the picture, W objects wanted, P side of the small pictures, R resolution.
 """
@@ -135,7 +136,7 @@ class MiniSceneGenStage(_MiniStage):
             pictures=tuple(_image(pictures.own[index]) for index in wanted),
             notes=self._notes(request, pictures.own[wanted]),
         )
-        return chosen_by_outline(agreed, request, pictures, logits)
+        return chosen_by_outline(agreed, request, pictures, logits, self.networks.pixel_aligned)
 
 
 class MiniISceneStage(_MiniStage):
@@ -182,7 +183,7 @@ class MiniISceneStage(_MiniStage):
             pictures=tuple(_image(pictures.own[index]) for index in wanted),
             notes=self._notes(request, pictures.own[wanted]),
         )
-        return chosen_by_outline(agreed, request, pictures, own_logits)
+        return chosen_by_outline(agreed, request, pictures, own_logits, self.networks.pixel_aligned)
 
 
 def box_of_voxels(occupied: Bool[Tensor, "R R R"]) -> tuple[Float[Tensor, " 3"], float]:
