@@ -12,7 +12,7 @@ as soon as FOLDER/structure_vae.safetensors is there (the autoencoder's weights,
     python -m scripts.mini_data scale RUN FOLDER     latents of unit size per channel: RUN's autoencoder -> FOLDER
     python -m scripts.mini_data latents FOLDER PACK.zip [PACK2.zip] --shape RUN --texture RUN --chunks 20 --workers 2
                                                      samples of the latent flows: FOLDER/latents/{shape,texture}
-    python -m scripts.mini_data export FOLDER [--scenegen W] [--iscene W] [--pixel-aligned W]    to assets/mini, or --out
+    python -m scripts.mini_data export FOLDER [--scenegen W] [--iscene W] [--pixel-aligned W] [--out FOLDER]
     python -m scripts.mini_data export-latents FOLDER --shape RUN --texture RUN --shape-flow RUN --texture-flow RUN
     python -m scripts.mini_data rooms FOLDER PACK.zip [PACK2.zip] --count 1000 --workers 2    FOLDER/rooms
     python -m scripts.mini_data encode-rooms FOLDER  FOLDER/structure and FOLDER/boxes, with the shipped encoders
