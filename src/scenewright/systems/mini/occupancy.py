@@ -10,9 +10,7 @@ import numpy as np
 from jaxtyping import Bool
 from scipy import ndimage
 
-__all__ = ["enclosed", "filled", "outer_shell"]
-
-_CUBE = np.ones((3, 3, 3), dtype=bool)
+__all__ = ["filled", "outer_shell"]
 
 
 def filled(occupied: Bool[np.ndarray, "X Y Z"]) -> Bool[np.ndarray, "X Y Z"]:
@@ -22,15 +20,8 @@ def filled(occupied: Bool[np.ndarray, "X Y Z"]) -> Bool[np.ndarray, "X Y Z"]:
     return (regions != regions[0, 0, 0])[1:-1, 1:-1, 1:-1]
 
 
-def enclosed(occupied: Bool[np.ndarray, "X Y Z"]) -> Bool[np.ndarray, "X Y Z"]:
-    """Occupied voxels and all that they enclose but for gaps of two voxels."""
-    padded = np.pad(occupied, 2)
-    inside = ndimage.binary_erosion(filled(ndimage.binary_closing(padded, _CUBE)), _CUBE)
-    return occupied | inside[2:-2, 2:-2, 2:-2]
-
-
 def outer_shell(occupied: Bool[np.ndarray, "R R R"]) -> Bool[np.ndarray, "R R R"]:
     """Occupied voxels with a neighbour (by face, edge or corner) that is reached from outside."""
     outside = np.pad(~filled(occupied), 1, constant_values=True)
-    near = ndimage.binary_dilation(outside, structure=_CUBE)[1:-1, 1:-1, 1:-1]
+    near = ndimage.binary_dilation(outside, structure=np.ones((3, 3, 3), dtype=bool))[1:-1, 1:-1, 1:-1]
     return occupied & near

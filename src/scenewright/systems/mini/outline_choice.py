@@ -4,8 +4,7 @@ The mean of samples that disagree is blurred and has holes. So places are fitted
 sample of every object is projected where the object stands and compared with its mask, and the samples are averaged by
 weights that fall quickly with what does not fit. Two means are joined: of what is occupied, which keeps thin parts on
 which samples differ by a voxel, and of what is enclosed, which has no holes to look through. What a network reads in
-the picture where each cell projects to (`pixel_aligned`) is mixed in: it knows the outline and what is solid, where the
-samples know thin parts.
+the picture where each cell projects to (`pixel_aligned`) is mixed in: it knows best what is not there.
 
 Legend: K samples, W objects wanted, R voxels a side, S side of the outlines' grid, M = R^3.
 Frame: the stage's world, z up.
@@ -22,7 +21,7 @@ from torch import Tensor
 from scenewright.geometry.camera.cube_projection import cell_centres, projected
 from scenewright.systems.assembly.layout_fit import fit_layout
 from scenewright.systems.assembly.structures import PlacedStructures, SceneRequest
-from scenewright.systems.mini.occupancy import enclosed, outer_shell
+from scenewright.systems.mini.occupancy import filled, outer_shell
 from scenewright.systems.mini.pictures import ScenePictures, crop_from_pixels, occluder_pictures
 from scenewright.systems.mini.pixel_aligned import ObjectView, PixelAlignedOccupancy
 from scenewright.systems.mini.surface import surface_of_voxels
@@ -34,8 +33,8 @@ __all__ = ["agreed_solid", "chosen_by_outline", "outline_fit"]
 _SIDE = 36
 # Chosen on made scenes, measured on others (docs/mini.md).
 _TEMPERATURE = 0.03
-_SHOWN = 0.5
-_SOLID_SHARE = 0.4
+_SHOWN = 0.3
+_SOLID_SHARE = 0.5
 
 
 @torch.no_grad()
@@ -130,8 +129,8 @@ def agreed_solid(
         shown: what the picture-reading network holds for solid, in [0, 1].
     """
     weights = (fit / _TEMPERATURE).softmax(0)
-    solids = np.stack([enclosed(sample.numpy()) for sample in logits > 0])
-    is_enclosed = torch.from_numpy(np.tensordot(weights.numpy(), solids.astype(np.float32), 1))
-    is_occupied = torch.tensordot(weights, logits.sigmoid(), 1)
-    share = _SHOWN * shown + (1 - _SHOWN) * torch.maximum(is_enclosed, is_occupied)
+    solids = np.stack([filled(sample.numpy()) for sample in logits > 0])
+    enclosed = torch.from_numpy(np.tensordot(weights.numpy(), solids.astype(np.float32), 1))
+    occupied = torch.tensordot(weights, logits.sigmoid(), 1)
+    share = _SHOWN * shown + (1 - _SHOWN) * torch.maximum(enclosed, occupied)
     return (share >= share.amax().clamp(max=_SOLID_SHARE)).numpy()
