@@ -65,12 +65,19 @@ def test_a_hole_in_one_of_the_shells_does_not_open_the_solid() -> None:
     assert not agreed_solid(logits_of(NARROW, WHOLE), torch.tensor([0.9, 0.3]), UNKNOWN)[0].any()
 
 
-def test_the_picture_decides_where_samples_disagree() -> None:
+def test_the_picture_weighs_samples_and_rules_voxels_out() -> None:
     halves, fit = logits_of(NARROW, WHOLE), torch.tensor([0.5, 0.5])
+    middle = torch.full((32, 32, 32), 0.15)
+    middle[12:20] = 0.9
+    assert not agreed_solid(halves, fit, middle)[0].any()
     assert agreed_solid(halves, fit, torch.full((32, 32, 32), 0.9))[0].all()
-    assert not agreed_solid(halves, fit, torch.zeros(32, 32, 32))[0].any()
-    # What all samples hold for solid stays.
-    assert agreed_solid(halves, fit, torch.zeros(32, 32, 32))[12:20].all()
+    above = torch.full((32, 32, 32), 0.9)
+    above[:, :, 24:] = 0.01
+    solid = agreed_solid(logits_of(WHOLE, WHOLE), fit, above)
+    assert solid[:, :, :24].all()
+    assert not solid[:, :, 24:].any()
+    # An object with a mask is there, whatever the picture says.
+    assert agreed_solid(logits_of(WHOLE, WHOLE), fit, torch.zeros(32, 32, 32)).any()
 
 
 def test_thin_parts_on_which_samples_differ_stay() -> None:

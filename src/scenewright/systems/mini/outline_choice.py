@@ -4,7 +4,7 @@ The mean of samples that disagree is blurred and has holes. So places are fitted
 sample of every object is projected where the object stands and compared with its mask, and the samples are averaged by
 weights that fall quickly with what does not fit. Two means are joined: of what is occupied, which keeps thin parts on
 which samples differ by a voxel, and of what is enclosed, which has no holes to look through. What a network reads in
-the picture where each cell projects to (`pixel_aligned`) is mixed in: it knows best what is not there.
+the picture where each cell projects to (`pixel_aligned`) weighs the samples, too, and rules out what is not there.
 
 Legend: K samples, W objects wanted, R voxels a side, S side of the outlines' grid, M = R^3.
 Frame: the stage's world, z up.
@@ -24,6 +24,7 @@ from scenewright.systems.assembly.structures import PlacedStructures, SceneReque
 from scenewright.systems.mini.occupancy import filled, outer_shell
 from scenewright.systems.mini.pictures import ScenePictures, crop_from_pixels, occluder_pictures
 from scenewright.systems.mini.pixel_aligned import ObjectView, PixelAlignedOccupancy
+from scenewright.systems.mini.sizes import AGREEMENT
 from scenewright.systems.mini.surface import surface_of_voxels
 from scenewright.types import SceneObject
 
@@ -33,8 +34,10 @@ __all__ = ["agreed_solid", "chosen_by_outline", "outline_fit"]
 _SIDE = 36
 # Chosen on made scenes, measured on others (docs/mini.md).
 _TEMPERATURE = 0.03
-_SHOWN = 0.3
-_SOLID_SHARE = 0.5
+_LIKELY_TEMPERATURE = 0.1
+_UNLIKELIEST = 0.02
+_SOLID_SHARE = 0.45
+_RULED_OUT = 0.1
 
 
 @torch.no_grad()
@@ -122,15 +125,18 @@ def outline_fit(
 def agreed_solid(
     logits: Float[Tensor, "K R R R"], fit: Float[Tensor, " K"], shown: Float[Tensor, "R R R"]
 ) -> Bool[np.ndarray, "R R R"]:
-    """Voxels that the well fitting samples hold for occupied or enclosed, and the picture for solid; the likeliest is.
+    """Voxels that the well fitting samples hold for occupied or for enclosed, less those that the picture rules out.
 
     Args:
         fit: of each sample, see `outline_fit`.
-        shown: what the picture-reading network holds for solid, in [0, 1].
+        shown: what the picture-reading network holds for solid, in [0, 1]; samples of likely voxels weigh more.
     """
-    weights = (fit / _TEMPERATURE).softmax(0)
-    solids = np.stack([filled(sample.numpy()) for sample in logits > 0])
-    enclosed = torch.from_numpy(np.tensordot(weights.numpy(), solids.astype(np.float32), 1))
+    samples = logits > 0
+    likely = (samples * shown.clamp(min=_UNLIKELIEST).log()).sum((1, 2, 3)) / samples.sum((1, 2, 3)).clamp(min=1)
+    weights = (fit / _TEMPERATURE + likely / _LIKELY_TEMPERATURE).softmax(0)
+    solids = np.stack([filled(sample.numpy()) for sample in samples])
+    enclosed = np.tensordot(weights.numpy(), solids.astype(np.float32), 1) >= _SOLID_SHARE
     occupied = torch.tensordot(weights, logits.sigmoid(), 1)
-    share = _SHOWN * shown + (1 - _SHOWN) * torch.maximum(enclosed, occupied)
-    return (share >= share.amax().clamp(max=_SOLID_SHARE)).numpy()
+    solid = enclosed | (occupied >= occupied.amax().clamp(max=AGREEMENT)).numpy()
+    left = solid & (shown >= _RULED_OUT).numpy()
+    return left if left.any() else solid
