@@ -95,8 +95,9 @@ def thin_parts(solid: Float[Tensor, "B R R R"]) -> Float[Tensor, "B R R R"]:
 
 def view_of(batch: Mapping[str, Tensor], errors: PixelAlignedTaskConfig | None = None) -> ObjectView:
     """A batch's objects at their true places, or where a generator might put them (`moved`)."""
-    given = (batch[name].float() for name in ("crop_from_world", "centres", "sides"))
-    crop_from_world, centres, sides = given if errors is None else moved(*given, errors)
+    crop_from_world, centres, sides = (batch[name].float() for name in ("crop_from_world", "centres", "sides"))
+    if errors is not None:
+        crop_from_world, centres, sides = moved(crop_from_world, centres, sides, errors)
     return ObjectView(
         batch["pictures"].float() / 255,
         batch["tokens"].float(),
