@@ -1,7 +1,8 @@
 """A studio from its options: folder, process for jobs, segmenter, server and page."""
 
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from scenewright.studio.session import MOST_UPLOADED, Session
 from scenewright.systems.registry import DEFAULT_SYSTEM, find_system
 
 __all__ = ["open_studio"]
+
+_PAGE_FIRST_S = 5.0  # in which the browser has the processors for the page
 
 
 @contextmanager
@@ -54,9 +57,15 @@ def open_studio(
             try:
                 shown = "U2-Net and GrabCut" if name == CUT_OUT else "SAM"
                 Page(server, session, jobs.cancel, segmenter=shown, system=find_system(system).name)
-                server.on_client_connect(lambda client: session.warm_up())
+                server.on_client_connect(lambda client: _later(session.warm_up))
                 yield server
             finally:
                 server.stop()
         finally:
             jobs.close()
+
+
+def _later(action: Callable[[], None]) -> None:
+    timer = threading.Timer(_PAGE_FIRST_S, action)
+    timer.daemon = True
+    timer.start()
