@@ -138,6 +138,7 @@ def test_a_gate_names_the_object_and_the_reason_and_the_file_is_written(tmp_path
     result = CliRunner().invoke(app, words, catch_exceptions=False)
     assert result.exit_code == 1
     assert "--profile sim: 'lid' is not watertight: 4 open and 0 non-manifold edges" in result.output
+    assert f"wrote {tmp_path / 'b.glb'}, {tmp_path / 'b.glb.json'}" in result.output.replace("\n", "")
     assert len(load_glb(tmp_path / "b.glb").objects) == 2
     written = json.loads((tmp_path / "b.glb.json").read_text())
     assert written["failed"] == [found := written["failed"][0]]

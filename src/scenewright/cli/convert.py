@@ -55,6 +55,6 @@ def convert(
         )
         for sentence in quality.failed if quality else ():
             typer.echo(f"--profile {profile}: {sentence}", err=True)
-    typer.echo(f"wrote {target}")
+    typer.echo(f"wrote {target}" if quality is None else f"wrote {target}, {target}.json")
     if quality is not None and quality.failed:
         raise typer.Exit(EXIT_GATE_FAILED)
