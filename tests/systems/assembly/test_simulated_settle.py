@@ -1,5 +1,6 @@
 """Settling in MuJoCo on scenes whose outcome is known, checked by a simulation of the file that convert writes."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from scenewright.geometry.rotation import quaternion_wxyz_to_matrix
 from scenewright.io.rigid_bodies import with_physics
 from scenewright.io.scene_file import save_scene
 from scenewright.systems.assembly.generator import settled
-from scenewright.systems.assembly.simulated_settle import simulate_settle
+from scenewright.systems.assembly.simulated_settle import SimulationOptions, simulate_settle
 from scenewright.types import Mesh, Scene, SceneObject, merged_mesh
 from tests.io.scenes import gaussians
 from tests.io.test_rigid_bodies import box
@@ -107,6 +109,17 @@ def test_kept_objects_whose_colliders_overlap_are_moved_apart() -> None:
     assert all(
         item.world_bounds()[0, 2] >= height - 1e-4 for item, height in zip(scene.objects, (2.0, 2.2), strict=True)
     )
+
+
+def test_what_still_moves_when_time_runs_out_is_kept() -> None:
+    """A tile that stands on an edge has not lain down after a tenth of a second."""
+    turn = torch.eye(4)
+    turn[:3, :3] = quaternion_wxyz_to_matrix(torch.tensor([math.cos(math.radians(6)), 0, math.sin(math.radians(6)), 0]))
+    tile = SceneObject("tile", (box(0.4, 0.4, 0.05),), world_from_object=turn)
+    scene = Scene((tile, at("crate", 1, 0, 0, box(0.3, 0.3, 0.3))), is_metric=True)
+    _, report = simulate_settle(scene, "hull", options=SimulationOptions(max_seconds=0.1))
+    assert report.kept == {"tile": "it does not come to rest in 0.1 s"}
+    assert not simulate_settle(scene, "hull")[1].kept
 
 
 def test_only_what_may_move_moves_and_the_report_says_how(monkeypatch: pytest.MonkeyPatch) -> None:

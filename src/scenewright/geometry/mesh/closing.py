@@ -19,17 +19,17 @@ from scenewright.types import Mesh
 __all__ = ["close_surface"]
 
 # Shares of the mesh's longest side: vertices nearer than that are one (as metrics.mesh_quality counts them), the
-# longest loop that is closed, and how far the surface may move.
+# longest loop that is closed, and how far the surface may move (a hull so near to its mesh is its collider, too).
 _SAME = 1e-6
 _MAX_PERIMETER = 0.5
-_MAX_MOVE = 0.01
+_MAX_MOVE = 0.02
 _ROUNDS = 12
 
 
 def close_surface(mesh: Mesh) -> Mesh | None:
     """The surface with every edge shared by two faces, without attributes; None where small mends do not do.
 
-    Neither a vertex of the old surface nor one of the new is farther than 1 % of the longest side from the other.
+    Neither a vertex of the old surface nor one of the new is farther than 2 % of the longest side from the other.
     """
     if len(mesh.faces) == 0:
         return None

@@ -223,6 +223,13 @@ class _World:
                         strayed[number] = f"it would lean over by {degrees:.0f} degrees"
                 if strayed:
                     return [], 0.0, False, strayed
+        if calm < needed and (restless := [number for number in free if _speed(model, data, number) > _RESTLESS]):
+            return (
+                [],
+                0.0,
+                False,
+                dict.fromkeys(restless, f"it does not come to rest in {self._options.max_seconds:g} s"),
+            )
         return [_read(data, number) for number in range(len(begin))], steps * model.opt.timestep, calm >= needed, None
 
     def apart(self, begin: list[np.ndarray], held: Collection[int], kept: Collection[int]) -> list[np.ndarray]:
@@ -292,6 +299,8 @@ class _World:
 _DAMPING = 0.9
 _CHECKED_STEPS = 10
 _MIN_DEPTH = 1e-4
+# Something as fast as that moves by a centimetre in five seconds.
+_RESTLESS = 0.002
 # Half of what counts as an overlap; a way out that sinks by less than this share counts as level.
 _TOUCHING, _LEVEL = 1e-3, 0.05
 _MOST_PUSHES = 20
@@ -318,6 +327,13 @@ def _read(data: Any, number: int) -> Float[np.ndarray, "4 4"]:
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = body.xmat.reshape(3, 3), body.xpos
     return pose
+
+
+def _speed(model: Any, data: Any, number: int) -> float:
+    """The speed of a body's centre of mass, with that of its turning about it at its radius of gyration."""
+    row = number + 1
+    moving, turning = np.linalg.norm(data.cvel[row, 3:]), np.linalg.norm(data.cvel[row, :3])
+    return float(moving + turning * math.sqrt(model.body_inertia[row].max() / model.body_mass[row]))
 
 
 def _is_calm(model: Any, data: Any, speed: float) -> bool:
