@@ -91,9 +91,10 @@ class JobProcess:
 
     def close(self) -> None:
         """Ends the process."""
-        if self._process is not None:
-            self._process.terminate()
-            self._process.join(5)
+        process = self._process  # another thread may forget it meanwhile
+        if process is not None:
+            process.terminate()
+            process.join(5)
 
     def _started(self) -> Connection:
         if self._process is None or self._line is None or not self._process.is_alive():
