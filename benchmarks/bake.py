@@ -1,19 +1,21 @@
 """Seconds and peak memory of finishing: unwrap, and bake from a sparse voxel grid.
 
-    uv run python benchmarks/bake.py [--resolution 512] [--faces 20000 100000] [--size 2048]
+    uv run python -m benchmarks bake [--resolution 512] [--faces 20000 100000] [--size 2048]
 
 The object is a bumpy sphere (radius 0.35 of the unit cube) with all voxels that its surface crosses, six PBR channels
 each. Points are projected on to the full-resolution surface before sampling, as exports do. The first row includes
 compilation where no cache exists; "bake" is the second of two runs.
 """
 
-import argparse
 import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 import trimesh
 
+from benchmarks.measure import Report
 from scenewright.geometry.mesh.bake import bake
 from scenewright.geometry.mesh.simplify import simplify
 from scenewright.geometry.mesh.surface_color import VoxelField
@@ -48,37 +50,42 @@ def shell_voxels(mesh: Mesh, resolution: int) -> SparseVoxels:
     return SparseVoxels(cells, resolution, attributes)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--resolution", type=int, default=512)
-    parser.add_argument("--faces", type=int, nargs="+", default=[20_000, 100_000])
-    parser.add_argument("--size", type=int, default=2048)
-    parser.add_argument("--subdivisions", type=int, default=8, help="of the full-resolution surface; 8 = 1.3 M faces")
-    arguments = parser.parse_args()
-    fine = bumpy_sphere(arguments.subdivisions)
-    voxels = shell_voxels(fine, arguments.resolution)
+QUICK = {"resolution": 32, "faces": (500,), "size": 128, "subdivisions": 4}
+TARGET_S = 20.0
+
+
+def section(
+    report: Report,
+    *,
+    resolution: int = 512,
+    faces: tuple[int, ...] = (20_000, 100_000),
+    size: int = 2048,
+    subdivisions: int = 8,
+) -> None:
+    """Prints a row for each number of faces and way to unwrap; `subdivisions` 8 is a surface of 1.3 M faces."""
+    fine = bumpy_sphere(subdivisions)
+    voxels = shell_voxels(fine, resolution)
     field = VoxelField(voxels)
-    start = time.perf_counter()
-    tree = TriangleTree(fine)
-    print(f"{len(voxels.coords)} voxels, {len(fine.faces)} faces; tree {time.perf_counter() - start:.2f} s")
-    print(f"{'faces':>8} {'method':>7} {'simplify':>9} {'unwrap':>7} {'bake':>7} {'max error':>10}")
-    for budget in arguments.faces:
-        start = time.perf_counter()
-        coarse = simplify(fine, budget)
-        simplify_s = time.perf_counter() - start
+    tree_s, tree = timed(lambda: TriangleTree(fine))
+    report(f"{len(voxels.coords):,} voxels, {len(fine.faces):,} faces; processor seconds; tree {tree_s:.2f} s.")
+    report.table("faces", "method", "simplify s", "unwrap s", "bake s", "all / target", "max error")
+    for budget in faces:
+        simplify_s, coarse = timed(lambda: simplify(fine, budget))
         for method in ("boxes", "charts"):
-            start = time.perf_counter()
-            unwrapped = unwrap(coarse, texture_size=arguments.size, method=method)
-            unwrap_s = time.perf_counter() - start
+            unwrap_s, unwrapped = timed(lambda: unwrap(coarse, texture_size=size, method=method))
             for _ in range(2):
-                start = time.perf_counter()
-                baked = bake(unwrapped, field.at, arguments.size, project=lambda points: tree.query(points).points)
-                bake_s = time.perf_counter() - start
+                bake_s, baked = timed(
+                    lambda: bake(unwrapped, field.at, size, project=lambda points, normals: tree.query(points).points)
+                )
             error = (baked.values[..., 3:4] - baked.values[..., :1]).abs().max()
-            times = f"{simplify_s:>8.2f}s {unwrap_s:>6.2f}s {bake_s:>6.2f}s"
-            print(f"{len(coarse.faces):>8} {method:>7} {times} {error:>10.2g}")
-    print(f"peak memory {peak_memory_bytes() / 2**20:.0f} MB")
+            share = (tree_s + simplify_s + unwrap_s + bake_s) / TARGET_S
+            times = (f"{value:.2f}" for value in (simplify_s, unwrap_s, bake_s, share))
+            report.row(len(coarse.faces), method, *times, f"{error:.2g}")
+            report.ratio(f"{budget:,} faces, {method}: CPU s / {TARGET_S:.0f}", share)
+    report(f"\nPeak memory {peak_memory_bytes() / 2**20:.0f} MB.")
 
 
-if __name__ == "__main__":
-    main()
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    begin = time.process_time()
+    result = work()
+    return time.process_time() - begin, result

@@ -1,20 +1,19 @@
 """A batch on one and two workers, and what handing out jobs costs.
 
-    uv run python -m benchmarks.cluster [--scenes 6] [--system scenegen] [--cluster local|ray] [--lines 20000]
+    uv run python -m benchmarks cluster [--scenes 6] [--system scenegen] [--cluster local|ray] [--lines 20000]
 
 Scaling: scenes of one picture under as many seeds, by one worker and then by two of this machine; each first makes one
 scene that does not count, so that networks are loaded and kernels compiled. Handing out: so many lines through the
 manifest's reader and the run, with workers that do nothing, in CPU time.
 """
 
-import argparse
 import json
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.measure import machine
+from benchmarks.measure import Report
 from scenewright.batch.manifest import Task
 from scenewright.batch.places import Roots, open_place
 from scenewright.batch.pools import LocalPool, Pool
@@ -82,36 +81,29 @@ def scaling(workers: int, scenes: int, system: str, cluster: str) -> Summary:
             pool.close()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scenes", type=int, default=6)
-    parser.add_argument("--system", default="scenegen")
-    parser.add_argument("--cluster", choices=("local", "ray"), default="local")
-    parser.add_argument("--lines", type=int, default=20_000)
-    arguments = parser.parse_args()
-    print(machine())
+QUICK = {"scenes": 1, "system": "cuboid", "lines": 200}
+
+
+def section(
+    report: Report, *, scenes: int = 6, system: str = "scenegen", cluster: str = "local", lines: int = 20_000
+) -> None:
+    """Prints what handing out costs, and a row for each number of workers; `cluster` is "local" or "ray"."""
     with tempfile.TemporaryDirectory() as name:
-        write(Path(name), range(arguments.lines), "cuboid")
+        write(Path(name), range(lines), "cuboid")
         begin = time.process_time()
         run_batch(opened(Path(name)), IdlePool())
-        each = (time.process_time() - begin) / arguments.lines
-        print(f"handing out: {1e3 * each:.2f} CPU ms a job, {1 / each:,.0f} jobs a second")
-    if arguments.cluster == "ray":
+        each = (time.process_time() - begin) / lines
+    report(f"Handing out: {1e3 * each:.2f} CPU ms a job, {1 / each:,.0f} jobs a second.")
+    if cluster == "ray":
         from scenewright.batch.ray_pool import connect
 
         connect("local", num_cpus=2, include_dashboard=False)
-    print("| workers | scenes | s | s a scene | scenes an hour | workers' time in use | speed-up |")
-    print("|---|---|---|---|---|---|---|")
+    report.table("workers", "scenes", "s", "s a scene", "scenes an hour", "workers' time in use", "speed-up")
     alone = 0.0
     for workers in (1, 2):
-        summary = scaling(workers, arguments.scenes, arguments.system, arguments.cluster)
-        alone = alone or summary.seconds
-        print(
-            f"| {workers} | {summary.made} | {summary.seconds:.1f} | {summary.busy_s / summary.made:.1f} "
-            f"| {summary.per_hour:,.0f} | {100 * summary.use:.0f} % | {alone / summary.seconds:.2f} |",
-            flush=True,
-        )
-
-
-if __name__ == "__main__":
-    main()
+        found = scaling(workers, scenes, system, cluster)
+        alone = alone or found.seconds
+        each = found.busy_s / found.made
+        rates = f"{found.per_hour:,.0f}", f"{100 * found.use:.0f} %", f"{alone / found.seconds:.2f}"
+        report.row(workers, found.made, f"{found.seconds:.1f}", f"{each:.1f}", *rates)
+    report.ratio("two workers / one", found.seconds / alone)

@@ -1,19 +1,19 @@
 """CPU seconds of making data: scenes composed, pictures, on-the-fly samples, voxelisation and O-Voxel per asset.
 
-    uv run python -m benchmarks.data --pack PACK [--count 20] [--resolution 256]
+    uv run python -m benchmarks data --pack PACK [--count 20] [--resolution 256]
 
 PACK is a model pack or a compact pack. One thread and CPU time, which other work on the machine does not stretch; the
 mean over `--count` after a warm-up. "images" are 256 x 256 with 2 x 2 samples a pixel, from composed floor scenes.
 """
 
-import argparse
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from benchmarks.measure import machine
+from benchmarks.measure import MissingError, Report
 from scenewright.data.composition import ComposedScene
 from scenewright.data.floor_scenes import compose_floor_scene
 from scenewright.data.ground_truth import prepare_scene
@@ -39,11 +39,10 @@ def mean_ms(function: Callable[[int], object], count: int) -> float:
     return (time.process_time() - begin) / count * 1000
 
 
-def show(name: str, milliseconds: float, note: str = "") -> None:
-    print(f"| {name} | {milliseconds:.2f} | {1000 / milliseconds:.1f} | {note} |", flush=True)
+Show = Callable[..., None]
 
 
-def measure_scenes(selector: Selector, count: int) -> None:
+def measure_scenes(show: Show, selector: Selector, count: int) -> None:
     """Composing, then pictures of the composed scenes."""
     rng = np.random.default_rng(0)
     scenes: list[ComposedScene] = []
@@ -69,7 +68,7 @@ def measure_scenes(selector: Selector, count: int) -> None:
     show("sample of a shard, all files", mean_ms(lambda n: sample_of(scenes[n % len(scenes)], n, recipe), count))
 
 
-def measure_assets(library: TrainingLibrary, count: int, resolution: int) -> None:
+def measure_assets(show: Show, library: TrainingLibrary, count: int, resolution: int) -> None:
     """Reading, admission and voxelisation of single assets."""
     ids = sorted(library.rows)
     ids = ids[:: max(1, len(ids) // (count + 1))]
@@ -98,19 +97,24 @@ def measure_assets(library: TrainingLibrary, count: int, resolution: int) -> Non
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pack", required=True)
-    parser.add_argument("--count", type=int, default=20)
-    parser.add_argument("--resolution", type=int, default=256)
-    arguments = parser.parse_args()
+PACK = Path(__file__).parents[1].parent / "shared/data/sh3d_pack_v1.zip"
+QUICK = {"count": 1, "resolution": 32}
+
+
+def section(report: Report, *, pack: Path = PACK, count: int = 20, resolution: int = 256) -> None:
+    """Prints a row for each thing that is made."""
+    if not pack.exists():
+        raise MissingError(f"a model pack or a compact pack (--pack; '{pack}' is not there)")
     torch.set_num_threads(1)
-    print(machine())
-    print("| what | CPU ms | per second | |\n|---|---|---|---|")
-    library = TrainingLibrary([arguments.pack])
-    measure_assets(library, arguments.count, arguments.resolution)
-    measure_scenes(Selector(library), arguments.count)
+    report.table("what", "CPU ms", "per second", "")
+    taken: dict[str, float] = {}
 
+    def show(name: str, milliseconds: float, note: str = "") -> None:
+        taken[name] = milliseconds
+        report.row(name, f"{milliseconds:.2f}", f"{1000 / milliseconds:.1f}", note)
 
-if __name__ == "__main__":
-    main()
+    library = TrainingLibrary([str(pack)])
+    measure_assets(show, library, count, resolution)
+    measure_scenes(show, Selector(library), count)
+    report.ratio("sample / its image", taken["sample of a shard, all files"] / taken["image, shadows ready"])
+    report.ratio("scene composed / its image", taken["floor scene, composed"] / taken["image, shadows ready"])

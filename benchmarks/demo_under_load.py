@@ -1,6 +1,6 @@
 """Mini beside load: the README's demo, a panorama and a capture, quiet and beside one busy process on each core.
 
-    uv run python -m benchmarks.demo_under_load [--panorama SCENE] [--capture FOLDER] [--objects SCENE]
+    uv run python -m benchmarks demo_under_load [--panorama SCENE] [--capture FOLDER] [--objects SCENE]
 
 The demo may take twice the time beside load. A panorama (`rgb.jpg`, `depth_mm.png`) and a capture are made once with
 the threads that their system chooses and once with torch's own, and the hash of the scene tells whether bytes depend
@@ -12,9 +12,7 @@ Beside the wall time stands the CPU time, which does not depend on what else the
 there.
 """
 
-import argparse
 import hashlib
-import json
 import multiprocessing
 import resource
 import subprocess
@@ -30,7 +28,7 @@ from unittest import mock
 
 import torch
 
-from benchmarks.measure import machine
+from benchmarks.measure import Report, in_new_process
 from scenewright.io.glb import glb_bytes
 from scenewright.machine import available_cores
 from scenewright.runs.captures import CaptureSettings, open_capture
@@ -101,9 +99,9 @@ def _called(system: Any, methods: tuple[str, ...], chooses: bool, given: object)
         return getattr(system, methods[0])(given)
 
 
-def measured(make: Callable[[Path], Callable[[bool], Scene]], folder: Path, chooses: bool) -> dict[str, Any]:
+def measured(name: str, folder: Path, chooses: bool) -> dict[str, Any]:
     """Wall and CPU seconds of generating a scene in this process, and its hash."""
-    generate = make(folder)
+    generate = MADE[name](folder)
     begin, cpu = time.perf_counter(), time.process_time()
     scene = generate(chooses)
     seconds = time.perf_counter() - begin, time.process_time() - cpu
@@ -113,30 +111,26 @@ def measured(make: Callable[[Path], Callable[[bool], Scene]], folder: Path, choo
 MADE = {"panorama": panorama, "capture": capture}
 
 
-def in_process(name: str, folder: Path, chooses: bool) -> dict[str, Any]:
-    """`measured` in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.demo_under_load", f"--{name}", str(folder), "--one-run"]
-    done = subprocess.run([*command, "chosen" if chooses else "torch"], check=True, capture_output=True, text=True)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def compare_threads(name: str, folder: Path, repeats: int) -> None:
-    """Prints a row for each choice of threads: the best of the runs, quiet and beside load."""
+def compare_threads(report: Report, name: str, folder: Path, repeats: int) -> None:
+    """Adds a row for each choice of threads: the best of the runs, quiet and beside load."""
     rows: dict[bool, dict[str, list[dict[str, Any]]]] = {
         True: {"quiet": [], "load": []},
         False: {"quiet": [], "load": []},
     }
-    in_process(name, folder, True)  # compiles
+    in_new_process(measured, name, folder, True)  # compiles
     for _ in range(repeats):
         for chooses, row in rows.items():
-            row["quiet"].append(in_process(name, folder, chooses))
+            row["quiet"].append(in_new_process(measured, name, folder, chooses))
             with busy():
-                row["load"].append(in_process(name, folder, chooses))
+                row["load"].append(in_new_process(measured, name, folder, chooses))
     for chooses, row in rows.items():
-        best = {place: min(runs, key=lambda run: run["wall"]) for place, runs in row.items()}
-        figures = ", ".join(f"{place} {run['wall']:.1f} s (CPU {run['cpu']:.1f})" for place, run in best.items())
+        quiet, loaded = (min(runs, key=lambda run: run["wall"]) for runs in row.values())
         hashes = {run["sha256"][:8] for runs in row.values() for run in runs}
-        print(f"{name}, {'chosen threads' if chooses else 'threads of torch'}: {figures}; scene {', '.join(hashes)}")
+        times = (f"{run['wall']:.1f} ({run['cpu']:.1f})" for run in (quiet, loaded))
+        title = f"{name}, {'chosen threads' if chooses else 'threads of torch'}"
+        report.row(title, *times, f"{loaded['wall'] / quiet['wall']:.2f}", ", ".join(hashes))
+        if chooses:
+            report.ratio(f"{name}: beside load / quiet", loaded["wall"] / quiet["wall"])
 
 
 def finishings(folder: Path) -> list[Finishing]:
@@ -164,8 +158,8 @@ def finish_one(given: Finishing) -> SceneObject | None:
     return placed_object(*given[0], **given[1])
 
 
-def compare_objects(folder: Path, repeats: int) -> None:
-    """Prints the seconds of finishing all objects of a picture in three ways, quiet and beside load."""
+def compare_objects(report: Report, folder: Path, repeats: int) -> None:
+    """Adds the seconds of finishing all objects of a picture in three ways, quiet and beside load."""
     torch.set_num_threads(1)
     work, cores = finishings(folder), available_cores()
     fresh = multiprocessing.get_context("spawn")
@@ -186,12 +180,12 @@ def compare_objects(folder: Path, repeats: int) -> None:
             "in processes that wait": lambda: list(waiting.map(finish_one, work)),
             "in processes, their start included": started,
         }
-        print(f"finishing {len(work)} objects:")
         for name, way in ways.items():
             quiet = min(_seconds(way) for _ in range(repeats))
             with busy():
                 loaded = min(_seconds(way) for _ in range(repeats))
-            print(f"    {name}: quiet {quiet:.1f} s, beside load {loaded:.1f} s")
+            title = f"finishing {len(work)} objects {name}"
+            report.row(title, f"{quiet:.1f}", f"{loaded:.1f}", f"{loaded / quiet:.2f}", "")
 
 
 def _seconds(way: Callable[[], object]) -> float:
@@ -200,7 +194,7 @@ def _seconds(way: Callable[[], object]) -> float:
     return time.perf_counter() - begin
 
 
-def compare_demo(repeats: int) -> None:
+def compare_demo(report: Report, repeats: int) -> None:
     demo()  # compiles
     quiet, loaded = [], []
     for _ in range(repeats):
@@ -208,32 +202,30 @@ def compare_demo(repeats: int) -> None:
         with busy():
             loaded.append(demo())
     (quiet_wall, quiet_cpu), (wall, cpu) = min(quiet), min(loaded)
-    print(f"demo, quiet: {quiet_wall:.1f} s, of which computing {quiet_cpu:.1f} s")
-    ratios = f"{wall / quiet_wall:.2f} x the time, {cpu / quiet_cpu:.2f} x the computing"
-    print(f"demo, beside load: {wall:.1f} s, of which computing {cpu:.1f} s: {ratios} (asked: at most 2 x the time)")
+    share = wall / quiet_wall
+    report.row("demo", f"{quiet_wall:.1f} ({quiet_cpu:.1f})", f"{wall:.1f} ({cpu:.1f})", f"**{share:.2f}**", "")
+    report.ratio("demo: beside load / quiet", share)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--panorama", type=Path)
-    parser.add_argument("--capture", type=Path)
-    parser.add_argument("--objects", type=Path)
-    parser.add_argument("--one-run", choices=("chosen", "torch"), help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.one_run:
-        name = "panorama" if given.panorama else "capture"
-        print(json.dumps(measured(MADE[name], getattr(given, name), given.one_run == "chosen")))
-        return
-    print(machine(), flush=True)
-    if not (given.panorama or given.capture or given.objects):
-        compare_demo(given.repeats)
-    for name in MADE:
-        if getattr(given, name):
-            compare_threads(name, getattr(given, name), given.repeats)
-    if given.objects:
-        compare_objects(given.objects, given.repeats)
+PUBLIC = Path(__file__).parents[1].parent / "shared/data/scenes"
+QUICK = {"repeats": 1, "parts": ("demo",)}
 
 
-if __name__ == "__main__":
-    main()
+def section(
+    report: Report,
+    *,
+    repeats: int = 2,
+    parts: tuple[str, ...] = ("demo", "panorama", "capture", "objects"),
+    panorama: Path = PUBLIC / "pano/000",
+    capture: Path = PUBLIC / "multiview/001",
+    objects: Path = PUBLIC / "single/009",
+) -> None:
+    """Prints a row for each part; those whose scene is not there are left out."""
+    report.table("what", "quiet s (CPU s)", "beside load s (CPU s)", "load / quiet", "scene")
+    if "demo" in parts:
+        compare_demo(report, repeats)
+    for name, folder in (("panorama", panorama), ("capture", capture)):
+        if name in parts and folder.is_dir():
+            compare_threads(report, name, folder, repeats)
+    if "objects" in parts and objects.is_dir():
+        compare_objects(report, objects, repeats)

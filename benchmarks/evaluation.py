@@ -1,6 +1,6 @@
 """Seconds of scoring whole test sets, and of the Chamfer distance against scipy's k-d tree.
 
-    uv run python -m benchmarks.evaluation [--scenes 20] [--points 20480] [--workers 2] [--protocols iscene-2026 ...]
+    uv run python -m benchmarks evaluation [--scenes 20] [--points 20480] [--workers 2] [--protocols iscene-2026 ...]
 
 Scenes hold five lopsided objects (blended spheres of 5,120 faces); the prediction is the truth, turned, moved, dented
 and with its objects shifted, so that alignment has work to do. Clouds of both sides have `--points` points per object,
@@ -8,10 +8,8 @@ whatever the protocol says. Processor seconds are printed beside the clock's: on
 The checksum (CD-S, F-O and registered poses of all scenes) is the same for any number of workers.
 """
 
-import argparse
 import hashlib
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -20,7 +18,7 @@ import torch
 import trimesh
 from scipy.spatial import cKDTree
 
-from benchmarks.measure import machine
+from benchmarks.measure import Report, alternate
 from scenewright.evaluation.protocols import PROTOCOLS, EvaluationProtocol
 from scenewright.evaluation.scoring import score_scene
 from scenewright.evaluation.shapes import Shape, ShapeScene
@@ -29,6 +27,7 @@ from scenewright.machine import peak_memory_bytes
 from scenewright.metrics.point_clouds import cloud_distances
 
 NUM_OBJECTS = 5
+TARGET_S = 6.0  # of the processors, a scene: 20 of them in a minute by two
 
 
 def object_mesh(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -63,8 +62,8 @@ def score(seed: int, protocol: EvaluationProtocol) -> tuple[float, str]:
     return spent, repr((found.cd_s, [item.f_o for item in found.objects], found.truth_from_prediction))
 
 
-def score_sets(names: list[str], num_scenes: int, points: int, workers: int) -> None:
-    print("| protocol | scenes | clock s | processor s | processor s per scene | checksum |\n|---|---|---|---|---|---|")
+def score_sets(report: Report, names: tuple[str, ...], num_scenes: int, points: int, workers: int) -> None:
+    report.table("protocol", "scenes", "clock s", "processor s", "processor s per scene", "checksum")
     for name in names:
         protocol = replace(PROTOCOLS[name], points_per_object=points)
         begin = time.perf_counter()
@@ -72,8 +71,8 @@ def score_sets(names: list[str], num_scenes: int, points: int, workers: int) -> 
         found = run(partial(score, protocol=protocol), range(num_scenes), workers=workers)
         clock, processor = time.perf_counter() - begin, sum(spent for spent, _ in found)
         checksum = hashlib.sha256("".join(text for _, text in found).encode()).hexdigest()[:8]
-        cells = f"{clock:.1f} | {processor:.1f} | {processor / num_scenes:.2f} | {checksum}"
-        print(f"| {name} | {num_scenes} | {cells} |", flush=True)
+        report.row(name, num_scenes, f"{clock:.1f}", f"{processor:.1f}", f"{processor / num_scenes:.2f}", checksum)
+        report.ratio(f"{name}: processor s a scene / {TARGET_S:.0f}", processor / num_scenes / TARGET_S)
 
 
 def chamfer_by_scipy(first: np.ndarray, second: np.ndarray) -> float:
@@ -93,56 +92,40 @@ def peak_mb() -> float:
     return peak_memory_bytes() / 2**20
 
 
-def fastest(calls: list[Callable[[], float]], repeats: int = 3) -> tuple[list[float], list[float]]:
-    """Least seconds by the clock and of the processors, calls interleaved."""
-    clock, processor = [np.inf] * len(calls), [np.inf] * len(calls)
-    for _ in range(repeats):
-        for index, call in enumerate(calls):
-            begin, spent = time.perf_counter(), time.process_time()
-            call()
-            clock[index] = min(clock[index], time.perf_counter() - begin)
-            processor[index] = min(processor[index], time.process_time() - spent)
-    return clock, processor
-
-
-def time_chamfer(counts: list[int]) -> None:
-    print("| Chamfer distance of | clouds | ours s | scipy s | ours / scipy | processor ours / scipy | peak grows by |")
-    print("|---|---|---|---|---|---|---|")
+def time_chamfer(report: Report, counts: tuple[int, ...]) -> None:
+    report.table("Chamfer distance of", "clouds", "ours CPU s", "scipy CPU s", "ours / scipy", "peak grows by")
     for count in counts:
         first, second = surface_clouds(count)
         for apart in (0.0, 0.1):
             moved = second + apart
             tensors = torch.from_numpy(first), torch.from_numpy(moved)
-            calls: list[Callable[[], float]] = [
-                lambda tensors=tensors: cloud_distances(*tensors).chamfer,
-                lambda first=first, moved=moved: chamfer_by_scipy(first, moved),
-            ]
             before = peak_mb()
-            ours = calls[0]()
+            found = cloud_distances(*tensors).chamfer
             growth = peak_mb() - before
-            assert np.isclose(ours, calls[1](), rtol=1e-12)
-            clock, processor = fastest(calls)
-            where = "one surface" if apart == 0 else f"moved by {apart}"
-            ratios = f"**{clock[0] / clock[1]:.2f}** | {processor[0] / processor[1]:.2f}"
-            print(
-                f"| {count:,} points | {where} | {clock[0]:.3f} | {clock[1]:.3f} | {ratios} | {growth:.0f} MB |",
-                flush=True,
+            assert np.isclose(found, chamfer_by_scipy(first, moved), rtol=1e-12)
+            ours, scipy = alternate(
+                [lambda: cloud_distances(*tensors).chamfer, lambda: chamfer_by_scipy(first, moved)],
+                repeats=3,
+                clock=time.process_time,
             )
+            where = "one surface" if apart == 0 else f"moved by {apart}"
+            times = f"{ours:.3f}", f"{scipy:.3f}", f"**{ours / scipy:.2f}**"
+            report.row(f"{count:,} points", where, *times, f"{growth:.0f} MB")
+            report.ratio(f"Chamfer, {where}: ours / scipy", ours / scipy)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--scenes", type=int, default=20)
-    parser.add_argument("--points", type=int, default=20_480)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--protocols", nargs="*", default=list(PROTOCOLS), choices=list(PROTOCOLS))
-    parser.add_argument("--chamfer-points", type=int, nargs="*", default=[100_000])
-    arguments = parser.parse_args()
-    print(f"{machine()}, {arguments.workers} worker processes\n")
-    time_chamfer(arguments.chamfer_points)
-    print()
-    score_sets(arguments.protocols, arguments.scenes, arguments.points, arguments.workers)
+QUICK = {"scenes": 1, "points": 256, "workers": 1, "protocols": ("scenewright-1",), "chamfer_points": (1_000,)}
 
 
-if __name__ == "__main__":
-    main()
+def section(
+    report: Report,
+    *,
+    scenes: int = 20,
+    points: int = 20_480,
+    workers: int = 2,
+    protocols: tuple[str, ...] = tuple(PROTOCOLS),
+    chamfer_points: tuple[int, ...] = (100_000,),
+) -> None:
+    """Prints the Chamfer distance against scipy's, and a row for each protocol."""
+    time_chamfer(report, chamfer_points)
+    score_sets(report, protocols, scenes, points, workers)

@@ -1,6 +1,6 @@
 """Export and settling: seconds and memory of a scene of 12 objects, and what becomes of given scenes.
 
-    python -m benchmarks.export speed FURNITURE     a folder of .glb models, of which 12 are set up on a floor
+    python -m benchmarks export --furniture FURNITURE  a folder of .glb models, of which 12 are set up on a floor
     python -m benchmarks.export rest FOLDER SCENE...   settles, exports to MJCF, simulates 5 s; prints a row per scene
     python -m benchmarks.export profiles FOLDER SCENE...   writes each scene in every profile; prints a row per profile
 
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.measure import machine
+from benchmarks.measure import MissingError, Report
 from scenewright.io.atomic import write_bytes
 from scenewright.io.glb import load_glb, save_glb
 from scenewright.io.rigid_bodies import with_physics
@@ -30,8 +30,7 @@ from scenewright.io.scene_file import load_scene, save_scene
 from scenewright.runs.profiles import PROFILES, Profile, profiled, quality_of, writer_for
 from scenewright.types import Scene, SceneObject
 
-_FORMATS = (".glb", ".xml", ".urdf", ".usdc", ".usdz")
-_COUNT = 12
+FORMATS = (".glb", ".xml", ".urdf", ".usdc", ".usdz")
 _MEASURED = """
 import resource, sys, time
 from scenewright.io.conversion import convert
@@ -42,29 +41,37 @@ print(time.perf_counter() - begin, time.process_time() - cpu, used)
 """
 
 
-def speed(furniture: Path) -> None:
-    """Prints a row per format, and the seconds of settling."""
-    scene = _set_up(sorted(furniture.glob("*.glb")))
+FURNITURE = Path(__file__).parents[1] / "tests/data/furniture"
+QUICK = {"objects": 1, "formats": (".glb",)}
+
+
+def section(
+    report: Report, *, furniture: Path = FURNITURE, objects: int = 12, formats: tuple[str, ...] = FORMATS
+) -> None:
+    """Prints a row for each format, and the seconds of settling."""
+    models = sorted(furniture.glob("*.glb"))
+    if not models:
+        raise MissingError(f"a folder of .glb models (--furniture; '{furniture}' has none)")
+    scene = _set_up(models, objects)
     faces = sum(len(part.faces) for item in scene.objects for part in item.parts)
-    print(f"{machine()}\n{len(scene.objects)} objects, {faces:,} faces\n")
-    print("| format | s per object | CPU s per object | peak MB |\n|---|---|---|---|")
+    report(f"{objects} objects, {faces:,} faces.")
+    report.table("format", "s per object", "CPU s per object", "peak MB")
     with tempfile.TemporaryDirectory() as folder:
-        source = save_glb(scene, Path(folder) / "twelve.glb")
-        for suffix in _FORMATS:
+        source = save_glb(scene, Path(folder) / "scene.glb")
+        for suffix in formats:
             words = [sys.executable, "-c", _MEASURED, str(source), str(Path(folder) / f"out{suffix}")]
             said = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
             wall, cpu, peak = (float(number) for number in said[-3:])
-            each = f"{wall / len(scene.objects):.2f} | {cpu / len(scene.objects):.2f}"
-            print(f"| {suffix} | {each} | {peak:.0f} |", flush=True)
+            report.row(suffix, f"{wall / objects:.2f}", f"{cpu / objects:.2f}", f"{peak:.0f}")
+            report.ratio(f"{suffix}: CPU s an object / 1", cpu / objects)
     from scenewright.systems.assembly.simulated_settle import simulate_settle
 
     simulate_settle(Scene(scene.objects[:1], is_metric=True))  # compiles
     begin, cpu = time.perf_counter(), time.process_time()
-    _, report = simulate_settle(scene)
-    print(
-        f"\nsettling: {time.perf_counter() - begin:.1f} s, {time.process_time() - cpu:.1f} CPU s; "
-        f"at rest: {report.is_at_rest}, kept: {len(report.kept)}"
-    )
+    _, found = simulate_settle(scene)
+    wall, cpu = time.perf_counter() - begin, time.process_time() - cpu
+    report(f"\nSettling: {wall:.1f} s, {cpu:.1f} CPU s; at rest: {found.is_at_rest}, kept: {len(found.kept)}.")
+    report.ratio("settling: CPU s / 10", cpu / 10)
 
 
 def rest(folder: Path, paths: list[Path]) -> None:
@@ -183,9 +190,9 @@ def _profiled(profile: Profile, path: Path) -> dict[str, Any]:
     return {"scene": _name(path), "cpu_seconds": time.process_time() - begin} | asdict(quality)
 
 
-def _set_up(models: list[Path]) -> Scene:
+def _set_up(models: list[Path], count: int) -> Scene:
     objects = []
-    for number in range(_COUNT):
+    for number in range(count):
         (item, *_) = load_glb(models[number % len(models)]).objects
         low, high = item.world_bounds()
         place = torch.eye(4)
@@ -196,9 +203,5 @@ def _set_up(models: list[Path]) -> Scene:
 
 
 if __name__ == "__main__":
-    command, *words = sys.argv[1:]
-    given = [Path(word) for word in words]
-    if command == "speed":
-        speed(given[0])
-    else:
-        {"rest": rest, "profiles": profiles}[command](given[0], given[1:])
+    command, folder, *words = sys.argv[1:]
+    {"rest": rest, "profiles": profiles}[command](Path(folder), [Path(word) for word in words])

@@ -1,6 +1,6 @@
 """Time and memory of GenRecon over the number of chunks, with random weights of small size.
 
-    uv run python -m benchmarks.genrecon_chunks [--chunks 1 4 9 16] [--steps 12]
+    uv run python -m benchmarks genrecon_chunks [--chunks 1 4 9 16] [--steps 12]
 
 Every number of chunks runs in a process of its own. Printed are processor seconds of making the raw surface (encoding,
 three sampling stages, decoding) and of assembling it (cleaning, simplifying, unwrapping, baking), and the peak of
@@ -8,12 +8,7 @@ resident memory above what the process held before. The structure is fixed, floo
 all chunks have the same work; everything else is what the networks make of noise.
 """
 
-import argparse
-import json
 import math
-import resource
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,11 +21,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from benchmarks.measure import Report, in_new_process
 from scenewright.backbones.trellis2.config import FlowConfig, SparseUNetConfig
 from scenewright.backbones.trellis2.shape_vae import ShapeDecoder
 from scenewright.backbones.trellis2.texture_vae import TextureDecoder
 from scenewright.geometry.camera.cameras import look_at
 from scenewright.geometry.mesh.finish_options import FinishOptions
+from scenewright.machine import memory_in_use, peak_memory_bytes
 from scenewright.systems.genrecon.captures import Capture, PosedPicture
 from scenewright.systems.genrecon.flow import ProjectedLatentFlow, ProjectedStructureFlow
 from scenewright.systems.genrecon.pipeline import AS_PUBLISHED, KeptStages, reconstruct
@@ -152,8 +149,11 @@ def square_of_chunks(count: int, options: PlanOptions) -> tuple[Capture, ScenePl
     return capture, replace(plan, chunks=chunks, chunk_views=tuple(k % len(plan.views) for k in range(count)))
 
 
-def measure(count: int, steps: int) -> dict[str, float]:
+def measure(count: int, steps: int, *, warms_up: bool = True) -> dict[str, float]:
     """One number of chunks, in this process."""
+    torch.set_num_threads(1)
+    if warms_up:
+        measure(1, 1, warms_up=False)  # compiles what is compiled
     options = AS_PUBLISHED
     options = replace(
         options,
@@ -167,18 +167,17 @@ def measure(count: int, steps: int) -> dict[str, float]:
         finish=FinishOptions(max_faces=4000, texture_size=512, orient=True, unwrap_method="boxes"),
     )
     capture, plan = square_of_chunks(count, options.plan)
-    before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1024
+    before = memory_in_use("cpu")
     with TemporaryDirectory() as folder:
         surface, generation_s = timed(lambda: reconstruct(capture, plan, Networks(), options, keep_in=Path(folder)))
-        middle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        middle = peak_memory_bytes()
         stages = KeptStages(Path(folder), "benchmark")
         _, assembly_s = timed(lambda: scene_objects(surface, plan, finish=options.finish, stages=stages))
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "generation_s": generation_s,
         "assembly_s": assembly_s,
-        "generation_mib": (middle - before) / 1024,
-        "assembly_mib": (after - before) / 1024,
+        "generation_mib": (middle - before) / 2**20,
+        "assembly_mib": (peak_memory_bytes() - before) / 2**20,
         "faces": len(surface.mesh.faces),
     }
 
@@ -188,29 +187,20 @@ def timed(work: Callable[[], Any]) -> tuple[Any, float]:
     return work(), time.process_time() - begin
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--chunks", type=int, nargs="+", default=[1, 4, 9, 16])
-    parser.add_argument("--steps", type=int, default=12, help="of each of the three sampling stages")
-    parser.add_argument("--here", action="store_true", help="measure the first number in this process, print JSON")
-    arguments = parser.parse_args()
-    if arguments.here:
-        torch.set_num_threads(1)
-        measure(1, 1)  # compiles what is compiled
-        print(json.dumps(measure(arguments.chunks[0], arguments.steps)))
-        return
-    print("chunks  generation s (per chunk)  assembly s (of generation)  peak MiB: generation, with assembly   faces")
-    for count in arguments.chunks:
-        command = [sys.executable, "-m", "benchmarks.genrecon_chunks", "--here", "--chunks", str(count)]
-        command += ["--steps", str(arguments.steps)]
-        done = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
-        made, assembled = done["generation_s"], done["assembly_s"]
-        print(
-            f"{count:6d}  {made:10.1f} ({made / count:.2f})  {assembled:10.1f} ({assembled / made:.2f})  "
-            f"{done['generation_mib']:10.0f} {done['assembly_mib']:10.0f}  {done['faces']:10.0f}",
-            flush=True,
-        )
+QUICK = {"chunks": (1,), "steps": 1}
 
 
-if __name__ == "__main__":
-    main()
+def section(report: Report, *, chunks: tuple[int, ...] = (1, 4, 9, 16), steps: int = 12) -> None:
+    """Prints a row for each number of chunks; `steps` are those of each of the three sampling stages."""
+    report.table(
+        "chunks", "generation CPU s", "per chunk", "assembly CPU s", "MiB, generation", "MiB, with assembly", "faces"
+    )
+    each: list[float] = []
+    for count in chunks:
+        found = in_new_process(measure, count, steps)
+        each.append(found["generation_s"] / count)
+        times = f"{found['generation_s']:.1f}", f"{each[-1]:.2f}", f"{found['assembly_s']:.1f}"
+        report.row(count, *times, *(f"{found[key]:.0f}" for key in ("generation_mib", "assembly_mib", "faces")))
+        report.ratio(f"{count} chunks: assembly / generation", found["assembly_s"] / found["generation_s"])
+    if len(each) > 2:
+        report.ratio(f"a chunk of {chunks[-1]} / a chunk of {chunks[1]}", each[-1] / each[1])

@@ -1,23 +1,22 @@
 """Projection conditioning of a chunk's 16^3 cells and of sparse voxels, against the plain per-view form.
 
-    uv run python -m benchmarks.genrecon_conditioning [--voxels 60000] [--views 32] [--channels 1024]
+    uv run python -m benchmarks genrecon_conditioning [--voxels 60000] [--views 32] [--channels 1024]
 
 Prints, in single precision and in bfloat16, processor seconds of: reading the sampled features once (gather and sum),
 the matrix products that the algebra leaves (once per token, once per voxel, one per visible pair of voxel and view) on
 rows that are in the cache, our aggregation, and the plain form on some of the points, scaled up to all.
 """
 
-import argparse
-import resource
 import time
-from collections.abc import Callable
 from functools import partial
 
 import torch
 from torch import Tensor
 
+from benchmarks.measure import Report, alternate
 from scenewright.geometry.camera.cameras import look_at
 from scenewright.geometry.camera.patches import patch_of_points
+from scenewright.machine import peak_memory_bytes
 from scenewright.nn.embed import grid_coords
 from scenewright.systems.genrecon.aggregator import AggregatorConfig, MultiViewAggregator
 from scenewright.systems.genrecon.conditioning import NUM_GLOBAL_TOKENS, EncodedViews, condition_points
@@ -66,58 +65,51 @@ def products(channels: int, dtype: torch.dtype, tokens: int, voxels: int, pairs:
             torch.nn.functional.linear(block, matrix)
 
 
-def fastest(work: Callable[[], object]) -> float:
-    """Seconds of processor time of this process, as the machine may be shared; the better of two runs."""
-    seconds = []
-    for _ in range(2):
-        begin = time.process_time()
-        work()
-        seconds.append(time.process_time() - begin)
-    return min(seconds)
+QUICK = {"voxels": 0, "views": 2, "channels": 32}
 
 
 @torch.no_grad()
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--voxels", type=int, default=60_000)
-    parser.add_argument("--views", type=int, default=32)
-    parser.add_argument("--channels", type=int, default=1024)
-    arguments = parser.parse_args()
+def section(report: Report, *, voxels: int = 60_000, views: int = 32, channels: int = 1024) -> None:
+    """Prints a row for each cloud of points and precision of the products."""
+    torch.set_num_threads(1)
     torch.manual_seed(0)
-    views = room_views(arguments.views, 32, arguments.channels)
-    aggregator = MultiViewAggregator(AggregatorConfig(arguments.channels)).eval()
+    seen_by = room_views(views, 32, channels)
+    aggregator = MultiViewAggregator(AggregatorConfig(channels)).eval()
     for parameter in aggregator.parameters():
         torch.nn.init.normal_(parameter, std=0.02)
     axis = (torch.arange(16) + 0.5) / 16 - 0.5
     clouds = {"16^3 cells": torch.cartesian_prod(axis, axis, axis)}
-    if arguments.voxels:
+    if voxels:
         # Some of 64^3 cells, in the order of a lattice.
-        chosen = torch.randperm(64**3)[: arguments.voxels].sort().values
-        clouds[f"{arguments.voxels} voxels"] = (grid_coords(64)[chosen] + 0.5) / 64 - 0.5
+        chosen = torch.randperm(64**3)[:voxels].sort().values
+        clouds[f"{voxels:,} voxels"] = (grid_coords(64)[chosen] + 0.5) / 64 - 0.5
+    names = "read once s", "products s", "ours s", "plain s"
+    shares = "plain / ours", "ours / products", "ours / (products + reading)", "ours / read once"
+    report.table("points", "pairs seen", "products in", *names, *shares)
     for name, points in clouds.items():
-        patch, seen = patch_of_points(points, views.cam_from_joint, views.intrinsics_unit, 32)
+        patch, seen = patch_of_points(points, seen_by.cam_from_joint, seen_by.intrinsics_unit, 32)
         used = len((patch + 1024 * torch.arange(len(patch))[:, None])[seen].unique())
         sample = points[torch.randperm(len(points))[:PLAIN_POINTS]]
-        expected = plain(aggregator, views, sample)
-        once = fastest(partial(read_once, views, points))
-        loop = fastest(partial(plain, aggregator, views, sample)) * len(points) / len(sample)
-        print(
-            f"{name}: {float(seen.float().mean()):.0%} of pairs and {used} tokens in use; read once {once:.2f} s, "
-            f"plain {loop:.2f} s (from {len(sample)} points)"
-        )
+        expected = plain(aggregator, seen_by, sample)
+        sizes = used, len(points), int(seen.sum())
         for dtype, tolerance in ((torch.float32, 1e-3), (torch.bfloat16, 1e-2)):
-            found = condition_points(aggregator, views, sample, dtype=dtype)
+            found = condition_points(aggregator, seen_by, sample, dtype=dtype)
             assert (found - expected).norm() < tolerance * expected.norm()
-            sizes = used, len(points), int(seen.sum())
-            floor = fastest(partial(products, arguments.channels, dtype, *sizes))
-            ours = fastest(partial(condition_points, aggregator, views, points, dtype=dtype))
-            print(
-                f"    {dtype}: products alone {floor:.2f} s, ours {ours:.2f} s: plain / ours {loop / ours:.1f}, "
-                f"ours / products {ours / floor:.2f}, ours / (products + reading) {ours / (floor + once):.2f}, "
-                f"ours / reading {ours / once:.2f}"
+            once, floor, ours, loop = alternate(
+                [
+                    partial(read_once, seen_by, points),
+                    partial(products, channels, dtype, *sizes),
+                    partial(condition_points, aggregator, seen_by, points, dtype=dtype),
+                    partial(plain, aggregator, seen_by, sample),
+                ],
+                repeats=2,
+                warmup=0,
+                clock=time.process_time,
             )
-    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
-
-
-if __name__ == "__main__":
-    main()
+            loop *= len(points) / len(sample)
+            times = (f"{value:.3g}" for value in (once, floor, ours, loop))
+            ratios = (f"{value:.2f}" for value in (loop / ours, ours / floor, ours / (floor + once), ours / once))
+            kind = str(dtype).removeprefix("torch.")
+            report.row(name, f"{float(seen.float().mean()):.0%}", kind, *times, *ratios)
+            report.ratio(f"{name}, {kind}: ours / (products + reading)", ours / (floor + once))
+    report(f"\nPeak memory {peak_memory_bytes() / 2**30:.2f} GiB.")

@@ -18,13 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 
-from benchmarks.measure import machine, matmul_peak, seconds
-from benchmarks.sparse_conv import sphere_voxels
-from scenewright.sparse.conv import sparse_conv
-from scenewright.sparse.kernel_map import submanifold_map
-from scenewright.sparse.tensor import VoxelSet
+from benchmarks.measure import machine
 
 # Left for writing down what the last step found.
 _RESERVE_S = 20.0
@@ -49,32 +44,14 @@ def steps(device: str, goldens: Path | None, rooms: Path | None, out: Path) -> l
         for dtype, most_s in (("float32", 120.0), ("bfloat16", 90.0), ("float16", 90.0)):
             arguments = (str(goldens), *on, "--dtype", dtype)
             found.append(Step(f"goldens_{dtype}", "tests.conformance", arguments, arguments, most_s))
-    structure = ("--blocks", "1", "--repeats", "1")
-    found += [
-        Step("throughput", "benchmarks.gpu", ("--throughput", *on), ("--throughput", "--toy", *on), 60),
-        Step("structure_flow", "benchmarks.structure_flow", on, (*on, *structure), 60),
-        Step(
-            "iscene_structure",
-            "benchmarks.iscene_structure",
-            (*on, "--dtype", "bfloat16", "--objects", "1", "4", "8", "--slots-up-to", "4"),
-            (*on, *structure, "--objects", "1", "--steps", "1", "--slots-up-to", "0"),
-            90,
-        ),
-        Step(
-            "scenegen_structure",
-            "benchmarks.scenegen_structure",
-            (*on, "--dtype", "bfloat16", "--assets", "1", "4", "8"),
-            (*on, *structure, "--assets", "1"),
-            90,
-        ),
-        Step(
-            "latents",
-            "benchmarks.latent_batch",
-            (*on, "--blocks", "24", "--steps", "12", "--objects", "8", "--voxels", "8000", "--repeats", "1"),
-            (*on, "--blocks", "1", "--steps", "1", "--objects", "2", "--voxels", "50", "--repeats", "1"),
-            90,
-        ),
-    ]
+    for name, sizes, most_s in (
+        ("throughput", "--tokens 4096 16384 --voxels 20000 200000 --widths 64 256 512 --peak-size 8192", 60.0),
+        ("structure_flow", "--blocks 24", 60.0),
+        ("iscene_structure", "--dtype bfloat16 --objects 1 4 8 --blocks 24 --steps 2 --slots-up-to 4", 90.0),
+        ("scenegen_structure", "--assets 1 4 8 --blocks 24", 90.0),
+        ("latent_batch", "--blocks 24 --steps 12 --objects 8 --voxels 8000 --repeats 1", 90.0),
+    ):
+        found.append(Step(name, "benchmarks", (name, *on, *sizes.split()), (name, *on, "--quick"), most_s))
     if rooms is not None:
         training = ("train", "mini_genrecon_rooms", "--data", str(rooms), "--out", str(out / "training"), "--resume")
         found.append(
@@ -123,36 +100,6 @@ def _run(command: list[str], target: object, most_s: float) -> str:
     return "done" if code == 0 else f"failed with code {code}"
 
 
-@torch.no_grad()
-def throughput(device: torch.device, *, is_toy: bool) -> None:
-    """Attention and sparse convolution against the device's measured matrix products."""
-    tokens = (256,) if is_toy else (4096, 16384)
-    voxels, widths = ((500,), (16,)) if is_toy else ((20_000, 200_000), (64, 256, 512))
-    print(machine())
-    print("| what | dtype | size | ms | of matmul peak | peak memory MB |\n|---|---|---|---|---|---|")
-    for dtype in (torch.float32, torch.bfloat16, torch.float16):
-        peak = matmul_peak(device, dtype, 256 if is_toy else 8192)
-
-        def row(what: str, size: str, operations: float, took: float, dtype=dtype, peak=peak) -> None:
-            memory = torch.cuda.max_memory_allocated(device) / 1e6 if device.type == "cuda" else 0.0
-            share = operations / took / peak
-            print(f"| {what} | {dtype} | {size} | {1000 * took:.2f} | {share:.0%} | {memory:.0f} |", flush=True)
-
-        for count in tokens:
-            q = torch.randn(1, 16, count, 64, device=device, dtype=dtype)
-            took = seconds(lambda q=q: F.scaled_dot_product_attention(q, q, q))
-            row("attention", f"{count} tokens x 16 x 64", 4 * count**2 * 16 * 64, took)
-        for count in voxels:
-            coords = sphere_voxels(count).to(device)
-            kernel_map = submanifold_map(VoxelSet(coords))
-            pairs = sum(len(source) for source in kernel_map.sources)
-            for width in widths:
-                feats = torch.randn(len(coords), width, device=device, dtype=dtype)
-                weight = torch.randn(27, width, width, device=device, dtype=dtype) / width
-                took = seconds(lambda f=feats, w=weight, m=kernel_map: sparse_conv(f, w, None, m))
-                row("sparse convolution", f"{len(coords)} voxels x {width}", 2 * pairs * width**2, took)
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=12)
@@ -161,14 +108,10 @@ def main() -> int:
     parser.add_argument("--rooms", type=Path, help="made rooms (scripts/mini_rooms.py) to train with")
     parser.add_argument("--out", type=Path, default=Path("gpu_results"))
     parser.add_argument("--toy", action="store_true", help="toy sizes")
-    parser.add_argument("--throughput", action="store_true", help="only this step, in this process")
     given = parser.parse_args()
     device = torch.device(given.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         parser.error("there is no GPU here; try --toy --device cpu")
-    if given.throughput:
-        throughput(device, is_toy=given.toy)
-        return 0
     given.out.mkdir(parents=True, exist_ok=True)
     found = steps(given.device, given.goldens, given.rooms, given.out)
     rows = run_steps(found, given.out, time.monotonic() + 60 * given.minutes, is_toy=given.toy)

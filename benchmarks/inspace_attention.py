@@ -1,6 +1,6 @@
 """InSpace's cross-attention at full width: by the faces a token sees, against all faces, and a dense mask.
 
-    uv run python -m benchmarks.inspace_attention [--camera 0.1 -0.15 0.03] [--stage coarse]
+    uv run python -m benchmarks inspace_attention [--camera 0.1 -0.15 0.03] [--stages coarse]
 
 Coarse: 4096 voxels with the soft bias. Detail: the parts of a made room, the room and its layout by whole faces and
 twelve assets by the patches of their boxes. 6 x 1029 image tokens, 12 heads of 128. Processor time of one thread, so
@@ -8,11 +8,12 @@ that other work on the machine counts little; forms take turns. The share of pai
 should be of full attention's.
 """
 
-import argparse
 import time
+from functools import partial
 
 import torch
 
+from benchmarks.measure import Report, alternate
 from scenewright.sparse.attention import Sequences
 from scenewright.systems.inspace.asset_views import FaceTokens
 from scenewright.systems.inspace.image_keys import intended_keys
@@ -26,19 +27,7 @@ from scenewright.systems.inspace.view_attention import (
 )
 from scenewright.systems.inspace.view_bias import voxel_view_bias
 
-HEADS, WIDTH, TOKENS, RESOLUTION = 12, 128, 1029, 16
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--camera", type=float, nargs=3, default=(0.1, -0.15, 0.03), help="position in the cube")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--stage", choices=("coarse", "detail"), help="only this one")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    for name, make in (("coarse", coarse), ("detail", detail)):
-        if arguments.stage in (None, name):
-            measure(name, *make(torch.tensor(arguments.camera)), arguments.repeats)
+WIDTH, TOKENS, RESOLUTION = 128, 1029, 16
 
 
 def coarse(camera: torch.Tensor) -> tuple[int, dict[str, list[Reading]]]:
@@ -63,24 +52,35 @@ def detail(camera: torch.Tensor) -> tuple[int, dict[str, list[Reading]]]:
     return len(parts.coords), {"by faces": key_set_readings([keys], TOKENS), "dense": dense_readings([keys.dense()])}
 
 
-def measure(stage: str, rows: int, forms: dict[str, list[Reading]], repeats: int) -> None:
-    """Prints what every form costs."""
+def measure(report: Report, stage: str, rows: int, forms: dict[str, list[Reading]], repeats: int, heads: int) -> None:
+    """Adds a row: what every form costs."""
     keys = 6 * TOKENS
     forms["all faces"] = [Reading(torch.arange(rows), torch.arange(keys), is_run=True)]
     share = sum(len(reading.rows) * len(reading.keys) for reading in forms["by faces"]) / (rows * keys)
-    q = torch.randn(rows, HEADS, WIDTH)
-    k, v = torch.randn(2, HEADS, keys, WIDTH)
-    seconds = dict.fromkeys(forms, 0.0)
-    for turn in range(repeats + 1):
-        for name, readings in forms.items():
-            begin = time.process_time()
-            ViewKeyValues(k, v, tuple(readings)).attend(q, Sequences((rows,)))
-            seconds[name] += (time.process_time() - begin) / repeats if turn else 0.0
-    print(f"{stage}: {rows} rows; {len(forms['by faces'])} readings hold {share:.3f} of all pairs")
-    for name, value in seconds.items():
-        print(f"  {name:10s} {value:.2f} s, {value / seconds['all faces']:.2f} of all faces")
-    print(f"  by faces over what its share predicts: {seconds['by faces'] / seconds['all faces'] / share:.2f}")
+    q = torch.randn(rows, heads, WIDTH)
+    k, v = torch.randn(2, heads, keys, WIDTH)
+    calls = [partial(ViewKeyValues(k, v, tuple(r)).attend, q, Sequences((rows,))) for r in forms.values()]
+    seconds = dict(zip(forms, alternate(calls, repeats, clock=time.process_time), strict=True))
+    part = seconds["by faces"] / seconds["all faces"]
+    times = (f"{seconds[name]:.2f}" for name in ("by faces", "dense", "all faces"))
+    report.row(stage, rows, f"{share:.3f}", *times, f"{part:.2f}", f"**{part / share:.2f}**")
+    report.ratio(f"{stage}: by faces / its share", part / share)
 
 
-if __name__ == "__main__":
-    main()
+QUICK = {"repeats": 1, "heads": 1, "stages": ("coarse",)}
+
+
+def section(
+    report: Report,
+    *,
+    camera: tuple[float, ...] = (0.1, -0.15, 0.03),
+    repeats: int = 3,
+    heads: int = 12,
+    stages: tuple[str, ...] = ("coarse", "detail"),
+) -> None:
+    """Prints a row for each stage; `camera` is its position in the cube."""
+    torch.set_num_threads(1)
+    columns = "by faces s", "dense s", "all faces s", "by faces / all faces", "over its share"
+    report.table("stage", "rows", "pairs seen", *columns)
+    for name in stages:
+        measure(report, name, *{"coarse": coarse, "detail": detail}[name](torch.tensor(camera)), repeats, heads)

@@ -1,18 +1,18 @@
 """InSpace-mini's coarse stage by sampler: the published detail setting (50 steps, two calls each) against fewer calls.
 
-    python -m benchmarks.inspace_rooms SCENES        a folder of panoramas with known rooms, as in the test scenes
+    python -m benchmarks inspace_rooms [--scenes SCENES]   a folder of panoramas with known rooms, as the test scenes
 
 Every panorama without its distances, so that the flow alone decides the room: calls of the flow, seconds of the coarse
 stage's process, and IoU of the rooms as volumes. With distances the walls come from them whatever the sampler.
 """
 
-import argparse
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from benchmarks.measure import MissingError, Report
 from scenewright.data.probe_scenes import find_test_scenes
 from scenewright.errors import EmptyStructureError
 from scenewright.evaluation.room_scoring import ROOM_PROTOCOLS, read_room_truth, score_room
@@ -26,13 +26,18 @@ SAMPLERS = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("scenes", type=Path)
-    parser.add_argument("--limit", type=int, default=5)
-    given = parser.parse_args()
+SCENES = Path(__file__).parents[1].parent / "shared/data/scenes/pano"
+QUICK = {"limit": 1}
+
+
+def section(report: Report, *, scenes: Path = SCENES, limit: int = 5) -> None:
+    """Prints a row for each sampler."""
+    if not scenes.is_dir():
+        raise MissingError(f"panoramas with known rooms (--scenes; '{scenes}' is not there)")
+    report.table("sampler", "calls", "CPU s a room", "layout IoU")
+    taken, found = [], []
     torch.set_num_threads(1)
-    truths = [read_room_truth(folder) for folder in find_test_scenes(given.scenes)[: given.limit]]
+    truths = [read_room_truth(folder) for folder in find_test_scenes(scenes)[:limit]]
     for name, sampler in SAMPLERS.items():
         settings = MiniRoomSettings(max_assets=0, from_noise=True)
         system = mini_rooms(settings=replace(settings, coarse=replace(settings.coarse, sampler=sampler)))
@@ -52,8 +57,8 @@ def main() -> None:
                 ious.append(0.0)
         seconds = (time.process_time() - started) / len(truths)
         mean = sum(ious) / len(ious)
-        print(f"{name}: {calls / len(truths):.0f} calls, {seconds:.1f} s a room, layout IoU {mean:.3f}", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+        report.row(name, f"{calls / len(truths):.0f}", f"{seconds:.1f}", f"{mean:.3f}")
+        taken.append(seconds)
+        found.append(mean)
+    report.ratio("fewer calls / published, CPU s", taken[1] / taken[0])
+    report.ratio("published / fewer calls, layout IoU", found[0] / found[1])

@@ -1,6 +1,6 @@
 """Cost of I-Scene's structure stage against the number of objects, with full-size random weights.
 
-    uv run python -m benchmarks.iscene_structure [--device cuda] [--dtype bfloat16] [--objects 1 2 4 8 12] [--steps 2]
+    uv run python -m benchmarks iscene_structure [--device cuda] [--dtype bfloat16] [--objects 1 2 4 8 12] [--steps 2]
 
 Three ways to sample the same objects:
 
@@ -15,7 +15,7 @@ their own, so that the saving of the first step, one of 44 evaluations in a publ
 whatever the machine. The table is the same, with 10^12 operations in place of seconds.
 """
 
-import argparse
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -24,7 +24,7 @@ from tests.support.iscene_published import conditions_from_slots
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.measure import alternate, machine
+from benchmarks.measure import Report, alternate
 from scenewright.backbones.trellis1.config import StructureFlowConfig
 from scenewright.nn.precision import cast_torso
 from scenewright.samplers.config import SamplerConfig
@@ -58,61 +58,64 @@ def operations(calls: list[Callable[[], object]]) -> list[float]:
     return counts
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--objects", type=int, nargs="+", default=[1, 2, 4, 8, 12])
-    parser.add_argument("--blocks", type=int, default=24)
-    parser.add_argument("--steps", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--slots-up-to", type=int, default=12, help="largest N for which the published path is run")
-    parser.add_argument("--canonical", action="store_true", help="three slots")
-    parser.add_argument("--count", action="store_true", help="count operations instead of taking time")
-    arguments = parser.parse_args()
-    dtype = getattr(torch, arguments.dtype)
-    device = torch.device("meta" if arguments.count else arguments.device)
-    sizes = StructureFlowConfig(num_blocks=arguments.blocks)
+QUICK = {"objects": (1, 2), "blocks": 1, "width": 64, "steps": 1, "slots_up_to": 1}
+
+
+@torch.no_grad()
+def section(
+    report: Report,
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
+    objects: tuple[int, ...] = (1, 2, 4),
+    blocks: int = 5,
+    width: int = 1024,
+    steps: int = 1,
+    repeats: int = 1,
+    slots_up_to: int = 2,
+    canonical: bool = False,
+    count: bool = False,
+) -> None:
+    """Prints a row for each number of objects.
+
+    `slots_up_to` is the largest for which the published path is run, `canonical` is for three slots, and `count` counts
+    operations instead of taking time.
+    """
+    where = torch.device("meta" if count else device)
+    sizes = StructureFlowConfig(num_blocks=blocks, model_channels=width, num_heads=width // 64)
     torch.manual_seed(0)
-    num_context = max(1, round(arguments.blocks * 5 / 24))
-    with device:
-        flow = (
-            SceneContextFlow(SceneContextConfig(sizes, num_context, arguments.canonical)).eval().requires_grad_(False)
-        )
+    num_context = max(1, round(blocks * 5 / 24))
+    with where:
+        flow = SceneContextFlow(SceneContextConfig(sizes, num_context, canonical))
     flow.initialize_weights()
     flow.eval().requires_grad_(False)
-    cast_torso(flow.torso, dtype)
-    slots, config = flow.scene_config.num_slots, SamplerConfig(steps=arguments.steps, guidance_strength=3.0)
-    noise = torch.randn(slots, sizes.in_channels, *[sizes.resolution] * 3, device=device)
+    cast_torso(flow.torso, getattr(torch, dtype))
+    slots, config = flow.scene_config.num_slots, SamplerConfig(steps=steps, guidance_strength=3.0)
+    noise = torch.randn(slots, sizes.in_channels, *[sizes.resolution] * 3, device=where)
     guided_steps = sum(0.5 <= t <= 1 for t in rescaled_times(config.steps, config.rescale_t)[:-1])
-    where = "counted on no machine" if arguments.count else machine()
-    print(f"{where}\n{arguments.blocks} blocks ({num_context} read the scene), {arguments.dtype}, ", end="")
-    print(f"{slots} slots, {arguments.steps} steps, {guided_steps} of them guided\n")
-    print("| objects | ours s | slots s | slots / ours | one row s | ours / (N rows) | slope per object / one row |")
-    print("|---|---|---|---|---|---|---|")
+    counted = "; 10^12 operations in place of seconds" if count else ""
+    report(f"{num_context} of {blocks} blocks read the scene, {slots} slots, {guided_steps} guided steps{counted}.")
+    shares = "slots / ours", "one row s", "ours / (N rows)", "slope per object / one row"
+    report.table("objects", "ours s", "slots s", *shares)
     first: tuple[int, float] | None = None
-    for count in arguments.objects:
-        cond = torch.randn(count, slots, CONTEXT_TOKENS, sizes.cond_channels, device=device)
+    for number in objects:
+        cond = torch.randn(number, slots, CONTEXT_TOKENS, sizes.cond_channels, device=where)
         cond[:, 1] = cond[:1, 1]
-        rows = noise.expand(count, *noise.shape)
-        objects = torch.cat([rows[:, :1], rows[:, 2:]], 1)
+        rows = noise.expand(number, *noise.shape)
+        own = torch.cat([rows[:, :1], rows[:, 2:]], 1)
         conditions = conditions_from_slots(cond)
-        calls = [
-            partial(sample_structure, flow, conditions, noise, config, object_noise=objects),
+        calls: list[Callable[[], object]] = [
+            partial(sample_structure, flow, conditions, noise, config, object_noise=own),
             lambda: sampled(flow, flow.project_context(conditions.scene[None]), None, noise[:1], config),
         ]
-        if count <= arguments.slots_up_to:
+        if number <= slots_up_to:
             calls.append(lambda: sampled(flow.forward_slots, cond, torch.zeros_like(cond), rows, config))
-        with torch.no_grad():
-            if arguments.count:
-                ours, row, *plain = operations(calls)
-            else:
-                ours, row, *plain = alternate(calls, repeats=arguments.repeats, warmup=int(device.type != "cpu"))
-        slope = "" if first is None else f"{(ours - first[1]) / (count - first[0]) / row:.2f}"
-        first = first or (count, ours)
-        ratio = [f"{plain[0]:.2f}", f"{plain[0] / ours:.2f}"] if plain else ["", ""]
-        print(f"| {count} | {ours:.2f} | {ratio[0]} | {ratio[1]} | {row:.2f} | {ours / count / row:.2f} | {slope} |")
-
-
-if __name__ == "__main__":
-    main()
+        taken = operations(calls) if count else alternate(calls, repeats, warmup=int(where.type != "cpu"))
+        ours, row, plain = (*taken, None)[:3]
+        slots_s = ("", "") if plain is None else (f"{plain:.2f}", f"{plain / ours:.2f}")
+        slope = float("nan") if first is None else (ours - first[1]) / (number - first[0]) / row
+        first = first or (number, ours)
+        shares = f"{ours / number / row:.2f}", "" if math.isnan(slope) else f"{slope:.2f}"
+        report.row(number, f"{ours:.2f}", *slots_s, f"{row:.2f}", *shares)
+        report.ratio(f"{number} objects: slope / one row", slope)
+        report.ratio(f"{number} objects: ours / slots", ours / plain if plain else float("nan"))

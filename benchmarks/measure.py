@@ -1,13 +1,63 @@
-"""Shared by the benchmarks: fair alternating timing, the machine's name, and its measured matmul peak."""
+"""Shared by the benchmarks: reports with the ratios that matter, fair timing, the machine and its measured peak.
 
+A benchmark is a module with a function `section(report, *, size=default, ...)` and the sizes of a try in seconds,
+`QUICK`. `python -m benchmarks` runs them, and its options of one benchmark are the arguments of that function.
+"""
+
+import math
+import multiprocessing
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from typing import TypeVar
 
 import torch
 
 from scenewright.machine import available_cores, processor_name
 
-__all__ = ["alternate", "machine", "matmul_peak", "seconds"]
+__all__ = ["MissingError", "Report", "alternate", "in_new_process", "machine", "matmul_peak", "seconds"]
+
+Result = TypeVar("Result")
+
+
+class MissingError(Exception):
+    """Something that the benchmark needs is not on this machine."""
+
+
+class Report:
+    """The measured part of a section: lines are printed as soon as they are known, and kept.
+
+    `ratios` holds what a benchmark is run for, by name. Smaller is better in all of them: ours over theirs, what was
+    used over what is allowed.
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.ratios: dict[str, float] = {}
+
+    def __call__(self, line: str = "") -> None:
+        """Adds lines of Markdown."""
+        print(line, flush=True)
+        self.lines.append(line)
+
+    def table(self, *columns: str) -> None:
+        """Begins a table."""
+        self(f"\n| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
+
+    def row(self, *cells: object) -> None:
+        """Adds a row to the table."""
+        self(f"| {' | '.join(str(cell) for cell in cells)} |")
+
+    def ratio(self, name: str, value: float) -> None:
+        """Notes a ratio that matters; one that could not be taken (NaN) is left out."""
+        if not math.isnan(value):
+            self.ratios[name] = round(value, 4)
+
+
+def in_new_process(function: Callable[..., Result], *arguments: object) -> Result:
+    """The result of a function of a module, called in a process of its own: its peak of memory is its own."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 def seconds(function: Callable[[], object], repeats: int = 5, warmup: int = 1) -> float:
@@ -15,8 +65,17 @@ def seconds(function: Callable[[], object], repeats: int = 5, warmup: int = 1) -
     return alternate([function], repeats, warmup)[0]
 
 
-def alternate(functions: list[Callable[[], object]], repeats: int = 5, warmup: int = 1) -> list[float]:
-    """Fastest call of each function, calls interleaved A B A B so that a drifting machine treats all alike."""
+def alternate(
+    functions: list[Callable[[], object]],
+    repeats: int = 5,
+    warmup: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[float]:
+    """Fastest call of each function, calls interleaved A B A B so that a drifting machine treats all alike.
+
+    Args:
+        clock: `time.process_time` counts what the processors did, which other work on the machine stretches least.
+    """
     for _ in range(warmup):
         for function in functions:
             function()
@@ -24,10 +83,10 @@ def alternate(functions: list[Callable[[], object]], repeats: int = 5, warmup: i
     for _ in range(repeats):
         for index, function in enumerate(functions):
             _synchronize()
-            begin = time.perf_counter()
+            begin = clock()
             function()
             _synchronize()
-            best[index] = min(best[index], time.perf_counter() - begin)
+            best[index] = min(best[index], clock() - begin)
     return best
 
 

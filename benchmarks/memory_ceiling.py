@@ -1,6 +1,6 @@
 """What a process really holds at its peak against the ceiling of `--max-memory`, stage by stage, with random weights.
 
-    python -m benchmarks.memory_ceiling [--objects 12] [--voxels 2000] [--width 128] [--stages iscene scenegen latent]
+    python -m benchmarks memory_ceiling [--objects 12] [--voxels 2000] [--width 128] [--stages iscene scenegen latent]
 
 Each stage runs without a ceiling first, then with ceilings that leave room for fewer and fewer objects at once; for
 latents, which leave room for decoding one object, and for less, which is refused. Peak: VmHWM of this process from
@@ -15,12 +15,12 @@ The stages:
     decoding    no ceiling: bytes for each voxel of the four times finer grid, by which the ceiling judges decoding
 """
 
-import argparse
 import ctypes
 import gc
+import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from benchmarks.measure import machine
+from benchmarks.measure import Report
 from scenewright.backbones.structure_vae import StructureDecoder, StructureVAEConfig
 from scenewright.backbones.trellis1.config import GaussianConfig, SLatFlowConfig, SLatTrunkConfig, StructureFlowConfig
 from scenewright.backbones.trellis1.slat_decoders import SLatGaussianDecoder, SLatMeshDecoder
@@ -59,6 +59,16 @@ SAMPLER = SamplerConfig(steps=1, guidance_strength=3.0)
 Run = Callable[[int | None], object]
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """What is generated: objects, voxels of each, width of the networks, side of the structure latent."""
+
+    objects: int
+    voxels: int
+    width: int
+    latent: int
+
+
 def random_network(network: nn.Module) -> nn.Module:
     """The network with small random weights, none of them zero."""
     generator = torch.Generator().manual_seed(0)
@@ -87,7 +97,7 @@ def settle_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def report(stage: str, run: Run, rooms: dict[str, int | None]) -> None:
+def measure(report: Report, stage: str, run: Run, rooms: dict[str, int | None]) -> None:
     """A row for each ceiling: `rooms` is what it leaves beyond what is in use before; None is no ceiling."""
     run(None)  # what is made once and kept is in use before, too
     for label, room in rooms.items():
@@ -96,14 +106,14 @@ def report(stage: str, run: Run, rooms: dict[str, int | None]) -> None:
         try:
             before, peak, seconds = peak_of(lambda ceiling=ceiling: run(ceiling))
         except OutOfMemoryBudgetError as error:
-            print(f"| {stage} | {label} | {readable_bytes(ceiling or 0)} | refused: {error} | | | |", flush=True)
+            report.row(stage, label, readable_bytes(ceiling or 0), f"refused: {error}", "", "", "")
             continue
-        share = "" if ceiling is None else f"{peak / ceiling:.2f}"
-        limit = "none" if ceiling is None else f"{ceiling / 1e6:.0f} MB"
-        print(
-            f"| {stage} | {label} | {limit} | {before / 1e6:.0f} MB | {peak / 1e6:.0f} MB | {share} | {seconds:.1f} |",
-            flush=True,
+        share = float("nan") if ceiling is None else peak / ceiling
+        sizes = ("none" if ceiling is None else f"{ceiling / 1e6:.0f} MB", f"{before / 1e6:.0f} MB")
+        report.row(
+            stage, label, *sizes, f"{peak / 1e6:.0f} MB", "" if math.isnan(share) else f"{share:.2f}", f"{seconds:.1f}"
         )
+        report.ratio(f"{stage}, room for {label}: peak / ceiling", share)
 
 
 def picture_request(count: int) -> SceneRequest:
@@ -127,10 +137,10 @@ def structure_decoder() -> StructureDecoder:
     return random_network(StructureDecoder(StructureVAEConfig(channels=(8, 16, 32))))  # type: ignore[return-value]
 
 
-def iscene(arguments: argparse.Namespace) -> tuple[Run, dict[str, int | None]]:
-    width = arguments.width
+def iscene(given: Sizes) -> tuple[Run, dict[str, int | None]]:
+    width = given.width
     sizes = StructureFlowConfig(
-        resolution=arguments.latent, model_channels=width, cond_channels=width, num_blocks=2, num_heads=4
+        resolution=given.latent, model_channels=width, cond_channels=width, num_blocks=2, num_heads=4
     )
     flow = random_network(SceneContextFlow(SceneContextConfig(sizes, 1)))
     stage = ISceneStage(
@@ -144,16 +154,16 @@ def iscene(arguments: argparse.Namespace) -> tuple[Run, dict[str, int | None]]:
         device=torch.device("cpu"),
         weights={},
     )
-    request = picture_request(arguments.objects)
+    request = picture_request(given.objects)
     each = object_bytes(flow, 261)  # type: ignore[arg-type]
     rooms = {f"{part} objects at once": int((part + 1.5) * each) for part in (8, 4, 1)}
     return lambda ceiling: stage.sample_structures(replace(request, options=bounded(ceiling))), {"all": None, **rooms}
 
 
-def scenegen(arguments: argparse.Namespace) -> tuple[Run, dict[str, int | None]]:
-    width = arguments.width
+def scenegen(given: Sizes) -> tuple[Run, dict[str, int | None]]:
+    width = given.width
     config = SceneFlowConfig(
-        resolution=arguments.latent,
+        resolution=given.latent,
         model_channels=width,
         cond_channels=width,
         num_blocks=2,
@@ -168,7 +178,7 @@ def scenegen(arguments: argparse.Namespace) -> tuple[Run, dict[str, int | None]]
         source="",
         files={},
     )
-    stage, request = SceneGenStage(networks), picture_request(arguments.objects)
+    stage, request = SceneGenStage(networks), picture_request(given.objects)
     rooms: dict[str, int | None] = {"all": None}
     return lambda ceiling: stage.sample_structures(replace(request, options=bounded(ceiling))), rooms
 
@@ -188,8 +198,8 @@ def shells(count: int, voxels: int, width: int) -> PlacedStructures:
     )
 
 
-def latent(arguments: argparse.Namespace) -> tuple[Run, dict[str, int | None]]:
-    width = arguments.width
+def latent(given: Sizes) -> tuple[Run, dict[str, int | None]]:
+    width = given.width
     trunk = SLatTrunkConfig(model_channels=width, num_blocks=2, num_heads=4)
     flow = SLatFlowConfig(
         model_channels=width, cond_channels=width, num_blocks=2, num_heads=4, io_channels=(width // 4,)
@@ -203,7 +213,7 @@ def latent(arguments: argparse.Namespace) -> tuple[Run, dict[str, int | None]]:
         source="",
         weights={},
     )
-    structures = shells(arguments.objects, arguments.voxels, width)
+    structures = shells(given.objects, given.voxels, width)
     decoding = max(decoder.decoding_bytes(structures.coords))
     rooms = {"decoding one object": int(1.25 * decoding), "half of that": decoding // 2}
 
@@ -214,12 +224,12 @@ def latent(arguments: argparse.Namespace) -> tuple[Run, dict[str, int | None]]:
     return run, {"all": None, **rooms}
 
 
-def decoding(arguments: argparse.Namespace) -> None:
+def decoding(report: Report, given: Sizes) -> None:
     """Peaks of decoding one object, step by step."""
-    trunk = SLatTrunkConfig(model_channels=arguments.width, num_blocks=1, num_heads=4)
+    trunk = SLatTrunkConfig(model_channels=given.width, num_blocks=1, num_heads=4)
     mesh_decoder = random_network(SLatMeshDecoder(trunk, num_groups=8))
     gaussian_decoder = random_network(SLatGaussianDecoder(trunk, GaussianConfig()))
-    coords = shells(1, arguments.voxels, 8).coords[0]
+    coords = shells(1, given.voxels, 8).coords[0]
     latents = SparseTensor(torch.randn(len(coords), 8), packed_voxels([coords]))
     made: dict[str, Any] = {}
     steps: dict[str, Callable[[], Any]] = {
@@ -231,31 +241,28 @@ def decoding(arguments: argparse.Namespace) -> None:
         with torch.no_grad():
             before, peak, seconds = peak_of(lambda name=name, step=step: made.update({name: step()}))
         each = (peak - before) / (4**3 * len(coords))
-        print(
-            f"| decoding | {name} | none | {before / 1e6:.0f} MB | {peak / 1e6:.0f} MB | {each:.0f} B | {seconds:.1f} |"
-        )
+        held = f"{before / 1e6:.0f} MB", f"{peak / 1e6:.0f} MB"
+        report.row("decoding", name, "none", *held, f"{each:.0f} B a voxel", f"{seconds:.1f}")
 
 
 STAGES = {"iscene": iscene, "scenegen": scenegen, "latent": latent}
+QUICK = {"objects": 2, "voxels": 200, "width": 32, "latent": 4}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--objects", type=int, default=12)
-    parser.add_argument("--voxels", type=int, default=2_000)
-    parser.add_argument("--width", type=int, default=128)
-    parser.add_argument("--latent", type=int, default=16, help="side of the structure latent")
-    parser.add_argument("--stages", nargs="+", choices=(*STAGES, "decoding"), default=(*STAGES, "decoding"))
-    arguments = parser.parse_args()
-    print(f"{machine()}\n{arguments.objects} objects, width {arguments.width}, {arguments.voxels} voxels each\n")
-    print("| stage | room for | ceiling | before | peak | peak / ceiling | s |\n|---|---|---|---|---|---|---|")
-    for name in arguments.stages:
+def section(
+    report: Report,
+    *,
+    objects: int = 12,
+    voxels: int = 2_000,
+    width: int = 128,
+    latent: int = 16,
+    stages: tuple[str, ...] = (*STAGES, "decoding"),
+) -> None:
+    """Prints a row for each ceiling of each stage; `latent` is the side of the structure latent."""
+    sizes = Sizes(objects, voxels, width, latent)
+    report.table("stage", "room for", "ceiling", "before", "peak", "peak / ceiling", "s")
+    for name in stages:
         if name == "decoding":
-            decoding(arguments)
+            decoding(report, sizes)
         else:
-            run, rooms = STAGES[name](arguments)
-            report(name, run, rooms)
-
-
-if __name__ == "__main__":
-    main()
+            measure(report, name, *STAGES[name](sizes))

@@ -1,19 +1,16 @@
 """Seconds and peak memory of mesh extraction on the grid of the published mesh decoder (256^3).
 
-    uv run python benchmarks/mesh_extraction.py [--voxels 60000] [--resolution 256] [--repeat 3] [--device cpu]
+    uv run python -m benchmarks mesh_extraction [--voxels 60000] [--resolution 256] [--repeat 3] [--device cpu]
 
 The surface is a bumpy sphere whose voxel shell has about `--voxels` active voxels. Every size runs in a process of its
 own; the memory is that process's peak resident size, with the size after importing torch in brackets.
 """
 
-import argparse
-import json
-import subprocess
-import sys
 import time
 
 import torch
 
+from benchmarks.measure import Report, in_new_process
 from scenewright.geometry.isosurface.dual_marching_cubes_table import CORNER_OFFSETS
 from scenewright.geometry.isosurface.mesh_extraction import extract_mesh
 from scenewright.machine import peak_memory_bytes
@@ -63,30 +60,24 @@ def measure(num_voxels: int, resolution: int, repeat: int, device: str) -> dict[
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--voxels", type=int, nargs="+", default=[10_000, 60_000, 200_000])
-    parser.add_argument("--resolution", type=int, default=256)
-    parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.worker:
-        print(json.dumps(measure(arguments.voxels[0], arguments.resolution, arguments.repeat, arguments.device)))
-        return
-    print(f"{'voxels':>8} {'faces':>8} {'first s':>8} {'best s':>8} {'peak MB':>8} (after import)")
-    for num_voxels in arguments.voxels:
-        command = [sys.executable, __file__, "--worker", "--voxels", str(num_voxels)]
-        command += ["--resolution", str(arguments.resolution), "--repeat", str(arguments.repeat)]
-        output = subprocess.run(
-            [*command, "--device", arguments.device], check=True, capture_output=True, text=True
-        ).stdout
-        row = json.loads(output.splitlines()[-1])
-        print(
-            f"{row['voxels']:>8} {row['faces']:>8} {row['first_s']:>8.2f} {row['best_s']:>8.2f} "
-            f"{row['peak_mb']:>8.0f} ({row['import_mb']:.0f})"
-        )
+QUICK = {"voxels": (500,), "resolution": 32, "repeat": 1}
 
 
-if __name__ == "__main__":
-    main()
+def section(
+    report: Report,
+    *,
+    voxels: tuple[int, ...] = (10_000, 60_000, 200_000),
+    resolution: int = 256,
+    repeat: int = 3,
+    device: str = "cpu",
+) -> None:
+    """Prints a row for each size."""
+    each: list[float] = []
+    report.table("voxels", "faces", "first s", "best s", "peak MB", "after import MB")
+    for number in voxels:
+        found = in_new_process(measure, number, resolution, repeat, device)
+        keys = {"first_s": 2, "best_s": 2, "peak_mb": 0, "import_mb": 0}
+        figures = (f"{found[key]:.{digits}f}" for key, digits in keys.items())
+        report.row(found["voxels"], found["faces"], *figures)
+        each.append(found["best_s"] / found["voxels"])
+    report.ratio("a voxel of the largest / of the smallest", each[-1] / each[0])

@@ -1,7 +1,6 @@
 """Seconds and peak memory of O-Voxel: mesh -> dual grid, dual grid -> mesh, PBR voxels, sampling.
 
-    python -m benchmarks.ovoxel [--faces 81920 1310720] [--resolutions 256 512 1024] [--repeats 3] [--huge]
-    python -m benchmarks.ovoxel --faces 1280 --resolutions 32 --repeats 1    (a quick run of everything)
+    python -m benchmarks ovoxel [--faces 81920 1310720] [--resolutions 256 512 1024] [--repeats 3] [--huge]
 
 The mesh is the one the published converter was measured on (icosphere of radius 0.35, each vertex scaled by
 1 + 0.12 sin(27 x) sin(24 y) sin(21 z)); PEER holds that converter's voxel counts and seconds on a similar machine
@@ -11,11 +10,7 @@ stretch; all else is wall time. `--only-grid` leaves out the second table; `--hu
 nested surfaces) at 1024^3.
 """
 
-import argparse
-import json
 import math
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -23,7 +18,7 @@ import torch
 import trimesh
 from tests.support.voxel_attributes import mesh_to_voxel_attributes
 
-from benchmarks.measure import machine
+from benchmarks.measure import Report, in_new_process
 from scenewright.geometry.grid_sample import sample_sparse_grid
 from scenewright.geometry.ovoxel.dual_grid import DualGridConfig, mesh_to_dual_grid
 from scenewright.geometry.ovoxel.dual_grid_mesh import _quads_by_sorting, dual_grid_to_mesh
@@ -104,51 +99,43 @@ def measure(num_faces: int, resolution: int, nested: bool, with_all: bool, repea
     return figures
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--faces", type=int, nargs="+", default=[81920, 1310720])
-    parser.add_argument("--resolutions", type=int, nargs="+", default=[256, 512, 1024])
-    parser.add_argument("--repeats", type=int, default=3, help="calls per figure, of which the fastest counts")
-    parser.add_argument("--only-grid", action="store_true", help="mesh -> dual grid alone")
-    parser.add_argument("--huge", action="store_true", help="also 10.5 million faces at 1024^3")
-    parser.add_argument("--case", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.case:
-        print(json.dumps(measure(*json.loads(arguments.case))))
-        return
-    print(machine(), flush=True)
-    how = (not arguments.only_grid, arguments.repeats)
-    cases = [(faces, resolution, False, *how) for faces in arguments.faces for resolution in arguments.resolutions]
-    if arguments.huge:
+QUICK = {"faces": (1280,), "resolutions": (32,), "repeats": 1}
+
+
+def section(
+    report: Report,
+    *,
+    faces: tuple[int, ...] = (81920, 1310720),
+    resolutions: tuple[int, ...] = (256, 512, 1024),
+    repeats: int = 3,
+    only_grid: bool = False,
+    huge: bool = False,
+) -> None:
+    """Prints a row for each mesh and grid, then what else is done with the grid."""
+    cases = [(number, resolution, False, not only_grid, repeats) for number in faces for resolution in resolutions]
+    if huge:
         cases.append((8 * 1310720, 1024, True, False, 1))
-    print(
-        "| faces | grid | voxels | peer s | one thread CPU s | ratio | all threads s | ratio | peak MB | first call s |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    times = "one thread CPU s", "ratio", "all threads s", "ratio", "peak MB", "first call s"
+    report.table("faces", "grid", "voxels", "peer s", *times)
     rest = []
     for case in cases:
-        command = [sys.executable, "-m", "benchmarks.ovoxel", "--case", json.dumps(case)]
-        # Errors of the case are not captured: they show as they are.
-        figures = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+        figures = in_new_process(measure, *case)
         voxels, peer = PEER.get(case[:2], (figures["voxels"], math.nan))
         if voxels != figures["voxels"]:
-            raise SystemExit(f"{case}: {figures['voxels']} voxels, but the published converter makes {voxels}")
+            raise ValueError(f"{case}: {figures['voxels']} voxels, but the published converter makes {voxels}")
         one, many = figures["one_thread_s"], figures["all_threads_s"]
-        row = (case[0], case[1], voxels, peer, f"{one:.2f}", f"{one / peer:.2f}", f"{many:.2f}", f"{many / peer:.2f}")
-        print(
-            "|", " | ".join(map(str, row)), f"| {figures['peak_mb']:.0f} | {figures['first_call_s']:.1f} |", flush=True
-        )
+        seconds = f"{one:.2f}", f"{one / peer:.2f}", f"{many:.2f}", f"{many / peer:.2f}"
+        report.row(*case[:2], voxels, peer, *seconds, f"{figures['peak_mb']:.0f}", f"{figures['first_call_s']:.1f}")
+        report.ratio(f"{case[0]:,} faces, {case[1]}^3: ours / peer", one / peer)
         rest.append((case, figures))
     rest = [(case, figures) for case, figures in rest if "to_mesh_s" in figures]
-    if not rest:
-        return
-    print("\n| faces | grid | voxels | to mesh s | plain quads s | PBR attributes s | 4 M samples s |")
-    print("|---|---|---|---|---|---|---|")
-    names = ("to_mesh_s", "to_mesh_plain_s", "attributes_s", "sample_4m_s")
-    for (faces, resolution, *_), figures in rest:
-        values = " | ".join(f"{figures[name]:.2f}" for name in names)
-        print(f"| {faces} | {resolution} | {figures['voxels']} | {values} |")
-
-
-if __name__ == "__main__":
-    main()
+    if rest:
+        names = {
+            "to mesh s": "to_mesh_s",
+            "plain quads s": "to_mesh_plain_s",
+            "PBR attributes s": "attributes_s",
+            "4 M samples s": "sample_4m_s",
+        }
+        report.table("faces", "grid", "voxels", *names)
+        for case, figures in rest:
+            report.row(*case[:2], figures["voxels"], *(f"{figures[name]:.2f}" for name in names.values()))

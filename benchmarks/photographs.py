@@ -1,6 +1,6 @@
 """Time and peak memory of `scenewright generate` for photographs of 0.2 to 134 megapixels.
 
-    uv run python benchmarks/photographs.py [--sizes 0.2 12 48 134] [--masks 7] [--system scenegen]
+    uv run python -m benchmarks photographs [--sizes 0.2 12 48 134] [--masks 7] [--system scenegen]
 
 One scene (a room of coloured boxes) is drawn at every size, as JPEG with a label picture beside it, and generated with
 the mini weights in a process of its own. The peak is the kernel's (`ru_maxrss` of the process); "reported" is what the
@@ -9,7 +9,6 @@ machine disturbs least. Targets: 12 megapixels with 7 masks below 2.5 GB and at 
 and 134 megapixels below 4 GB.
 """
 
-import argparse
 import os
 import re
 import subprocess
@@ -20,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from benchmarks.measure import machine
+from benchmarks.measure import Report
 
 
 def draw_room(folder: Path, megapixels: float, num_masks: int) -> tuple[Path, Path]:
@@ -62,24 +61,29 @@ def measured(arguments: list[str]) -> tuple[float, float, float]:
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e6, int(found[1]) * 2**20 / 1e6
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=float, nargs="+", default=[0.2, 12, 48, 134])
-    parser.add_argument("--masks", type=int, default=7)
-    parser.add_argument("--system", default="scenegen")
-    given = parser.parse_args()
-    print(machine())
-    print("| megapixels | s | longer than the smallest s | peak MB | reported MB |")
+QUICK = {"sizes": (0.05,), "masks": 1, "system": "cuboid"}
+
+
+def section(
+    report: Report,
+    *,
+    sizes: tuple[float, ...] = (0.2, 12.0, 48.0, 134.0),
+    masks: int = 7,
+    system: str = "scenegen",
+) -> None:
+    """Prints a row for each size."""
+    report.table("megapixels", "CPU s", "more than the smallest s", "peak MB", "reported MB", "peak / target")
     first: float | None = None
     with tempfile.TemporaryDirectory() as name:
-        for size in given.sizes:
-            photo, masks = draw_room(Path(name), size, given.masks)
+        for size in sizes:
+            photo, labels = draw_room(Path(name), size, masks)
             out = Path(name) / f"{size:g}.glb"
-            options = ["--system", given.system, "--weights", "mini", "--device", "cpu"]
-            seconds, peak, reported = measured(["generate", str(photo), "-m", str(masks), "-o", str(out), *options])
+            options = ["--system", system, *(["--weights", "mini"] if system != "cuboid" else []), "--device", "cpu"]
+            seconds, peak, reported = measured(["generate", str(photo), "-m", str(labels), "-o", str(out), *options])
             first = seconds if first is None else first
-            print(f"| {size:g} | {seconds:.1f} | {seconds - first:.1f} | {peak:.0f} | {reported:.0f} |", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+            share = peak / (2500 if size <= 12 else 4000)
+            figures = f"{seconds:.1f}", f"{seconds - first:.1f}", f"{peak:.0f}", f"{reported:.0f}", f"{share:.2f}"
+            report.row(f"{size:g}", *figures)
+            report.ratio(f"{size:g} megapixels: peak / target", share)
+            if size == 12:
+                report.ratio("12 megapixels: more CPU s / 5", max(0.0, seconds - first) / 5)

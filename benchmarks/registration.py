@@ -1,6 +1,6 @@
 """Success rate and time of robust ICP on the golden clouds and on random ones of every golden kind, against small_gicp.
 
-    uv run --group bench python -m benchmarks.registration [--variants 24] [--kinds tilt partial_overlap] [--workers 2]
+    uv run --group bench python -m benchmarks registration [--variants 24] [--kinds tilt partial_overlap] [--workers 2]
 
 Every random variant is a new arrangement of box furniture, sampled twice on its own, with a new pose of its kind. A
 run succeeds when the pose is within the tolerances of the golden cases (the best of the equivalent poses; source
@@ -10,11 +10,11 @@ from the identity, and the same from the eight swept yaws (boxes' centres aligne
 own voxel size and reach are set to those of robust ICP.
 """
 
-import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ import torch
 from scipy.spatial.transform import Rotation
 from tests.conformance.case import read_case
 
-from benchmarks.measure import machine
+from benchmarks.measure import MissingError, Report
 from scenewright.jobs import run
 from scenewright.metrics.point_clouds import cloud_distances
 from scenewright.metrics.registration import Similarity, robust_icp
@@ -313,44 +313,41 @@ def _measured(variants: list[Variant], methods: list[str]) -> dict[str, tuple[in
     return found
 
 
-def _row(title: str, found: dict[str, tuple[int, float]], count: int) -> str:
-    cells = [f"{right}/{count} ({1000 * spent / count:.0f} ms)" for right, spent in found.values()]
-    return f"| {title} | {' | '.join(cells)} |"
-
-
-def _total(title: str, results: list[dict[str, tuple[int, float]]], count: int) -> str:
+def _cells(results: list[dict[str, tuple[int, float]]], count: int) -> list[str]:
+    """Per method, the share that is right and processor time a case."""
     cells = []
     for name in results[0]:
         right, spent = sum(r[name][0] for r in results), sum(r[name][1] for r in results)
-        cells.append(f"**{100 * right / count:.1f} %** ({1000 * spent / count:.0f} ms)")
-    return f"| **{title}** | {' | '.join(cells)} |"
+        cells.append(f"{100 * right / count:.1f} % ({1000 * spent / count:.0f} ms)")
+    return cells
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--variants", type=int, default=24)
-    parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
-    parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
-    parser.add_argument("--goldens", type=Path, default=GOLDENS)
-    parser.add_argument("--workers", type=int, default=2)
-    arguments = parser.parse_args()
-    print(f"{machine()}; right of all (processor time each)\n")
-    header = f"| {' | '.join(arguments.methods)} |\n|---|{'---|' * len(arguments.methods)}"
-    goldens = golden_variants(arguments.goldens)
-    results = [_measured([variant], arguments.methods) for variant in goldens.values()]
-    print(f"| golden clouds {header}")
-    for name, found in zip(goldens, results, strict=True):
-        print(_row(name, found, 1))
-    print(_total("all golden clouds", results, len(goldens)))
-    seeds = list(range(arguments.first_seed, arguments.first_seed + arguments.variants))
-    measure_kind = partial(measure, seeds=seeds, methods=arguments.methods)
-    results = run(measure_kind, arguments.kinds, workers=arguments.workers)
-    print(f"\n| random clouds {header}")
-    for kind, found in zip(arguments.kinds, results, strict=True):
-        print(_row(kind, found, len(seeds)))
-    print(_total("all random clouds", results, len(seeds) * len(arguments.kinds)))
+QUICK = {"variants": 1, "kinds": ("identity",), "methods": ("robust ICP",), "workers": 1}
 
 
-if __name__ == "__main__":
-    main()
+def section(
+    report: Report,
+    *,
+    variants: int = 24,
+    kinds: tuple[str, ...] = tuple(KINDS),
+    first_seed: int = 0,
+    methods: tuple[str, ...] = tuple(METHODS),
+    goldens: Path = GOLDENS,
+    workers: int = 2,
+) -> None:
+    """Prints how many are right and how long one takes, for the golden clouds and for each kind of random ones."""
+    if len(methods) > 1 and find_spec("small_gicp") is None:
+        raise MissingError("small_gicp (uv run --group bench)")
+    report.table("clouds", *methods)
+    cases = list(golden_variants(goldens).values())
+    found = [_measured([variant], list(methods)) for variant in cases]
+    report.row("golden", *_cells(found, len(cases)))
+    seeds = list(range(first_seed, first_seed + variants))
+    results = run(partial(measure, seeds=seeds, methods=list(methods)), kinds, workers=workers)
+    for kind, result in zip(kinds, results, strict=True):
+        report.row(kind, *_cells([result], len(seeds)))
+    count = len(seeds) * len(kinds)
+    report.row("all random", *_cells(results, count))
+    name = methods[0]
+    report.ratio(f"{name}: cases / those right", count / max(1, sum(result[name][0] for result in results)))
+    report.ratio(f"{name}: s a case / 0.2", sum(result[name][1] for result in results) / count / 0.2)

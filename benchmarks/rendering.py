@@ -6,16 +6,16 @@ place, shadow maps and every channel are inside the timing; compilation (cached 
 
 The last row of pictures is drawn by processes of one thread each, as `scenewright data make --workers` does.
 
-    python -m benchmarks.rendering [--images 100] [--threads 2] [--workers 2]
+    python -m benchmarks rendering [--images 100] [--threads 2] [--workers 2]
 """
 
-import argparse
 import math
 import multiprocessing
 import time
 
 import torch
 
+from benchmarks.measure import Report
 from scenewright.geometry.camera.cameras import orbit_camera
 from scenewright.geometry.rotation import compose_similarity, yaw_to_matrix
 from scenewright.rendering.lights import Ambient, Lights, SunLight
@@ -98,42 +98,36 @@ def images_per_second_beside(workers: int, images: int) -> float:
     return workers * images / (max(end for _, end in times) - min(begin for begin, _ in times))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--images", type=int, default=100)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--workers", type=int, default=2)
-    arguments = parser.parse_args()
+QUICK = {"images": 2, "threads": 1, "workers": 1}
+TARGET = 100.0  # images per second
+
+
+def section(report: Report, *, images: int = 100, threads: int = 2, workers: int = 2) -> None:
+    """Prints a row for each way to draw training pictures, then the seconds of a still and of a panorama."""
     torch.set_num_threads(1)
     start = time.perf_counter()
     assets = pack_objects([SceneObject(f"ball_{i}", (bumpy_ball(i),)) for i in range(16)])
-    faces = 5 * len(assets[0].faces)
     scene, camera = compose(assets, 0, 256)
     render(scene, camera, SUN, RenderOptions(threads=1))
-    print(f"first call, compilation or its cache: {time.perf_counter() - start:.1f} s")
+    faces = 5 * len(assets[0].faces)
+    report(f"256 x 256, {faces:,} faces; first call, or its cache, {time.perf_counter() - start:.1f} s.")
+    report.table("what", "images per second", "CPU ms per image", "target / reached")
     for name, supersample, channels in (
         ("everything, 1 sample per pixel", 1, True),
         ("everything, colour 2x2 samples", 2, True),
         ("colour only, 2x2 samples", 2, False),
     ):
-        options = RenderOptions(supersample=supersample, with_channels=channels, threads=arguments.threads)
-        rate, cost = images_per_second(assets, arguments.images, options)
-        print(
-            f"256x256, {faces} faces, {name}: {rate:.0f} images/s on {arguments.threads} threads,"
-            f" {cost:.1f} ms of CPU per image"
-        )
-    rate = images_per_second_beside(arguments.workers, arguments.images)
-    print(
-        f"256x256, {faces} faces, everything, 1 sample per pixel: {rate:.0f} images/s in {arguments.workers} processes"
-    )
+        options = RenderOptions(supersample=supersample, with_channels=channels, threads=threads)
+        rate, cost = images_per_second(assets, images, options)
+        report.row(f"{name}, {threads} threads", f"{rate:.0f}", f"{cost:.1f}", f"{TARGET / rate:.2f}")
+        # By processor seconds, which other work on the machine stretches least.
+        report.ratio(f"{name}: CPU ms / {1000 * threads / TARGET:.0f}", cost * TARGET / 1000 / threads)
+    rate = images_per_second_beside(workers, images)
+    report.row(f"everything, 1 sample per pixel, {workers} processes", f"{rate:.0f}", "", f"{TARGET / rate:.2f}")
     grounded = add_ground(scene)
     start = time.perf_counter()
     render(grounded, orbit_camera(torch.zeros(3), 4.0, yaw_deg=30.0, pitch_deg=25.0, width=768, height=768))
-    print(f"still 768x768 with studio light and sky occlusion: {time.perf_counter() - start:.2f} s")
+    still = time.perf_counter() - start
     start = time.perf_counter()
     render_panorama(scene, camera.cam_from_world, 512, SUN, RenderOptions(supersample=1))
-    print(f"panorama 1024x512: {time.perf_counter() - start:.2f} s")
-
-
-if __name__ == "__main__":
-    main()
+    report(f"\nStill of 768 x 768: {still:.2f} s; panorama of 1024 x 512: {time.perf_counter() - start:.2f} s.")

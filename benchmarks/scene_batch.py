@@ -1,6 +1,6 @@
 """Mini's latent and decoding stages of several scenes in one packed batch, against scene by scene.
 
-    uv run python -m benchmarks.scene_batch [--scenes 4] [--repeats 3]
+    uv run python -m benchmarks scene_batch [--scenes 4] [--repeats 3]
 
 Scenes of one picture (two objects) under as many seeds, their structures sampled beforehand; then shape latents,
 texture latents and decoding: once for the objects of all scenes together, once for each scene by itself, in turns, on
@@ -8,14 +8,13 @@ one thread as mini always computes. Every object has a generator of its own, so 
 difference; the table says how large it is.
 """
 
-import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from benchmarks.measure import alternate, machine
+from benchmarks.measure import Report, alternate
 from scenewright.geometry.threads import one_torch_thread
 from scenewright.runs.inputs import read_inputs
 from scenewright.runs.manifest import GenerateSettings
@@ -51,16 +50,16 @@ def difference(packed: Decoded, alone: Decoded) -> tuple[int, float]:
     return same, largest
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scenes", type=int, default=4)
-    parser.add_argument("--repeats", type=int, default=3)
-    arguments = parser.parse_args()
+QUICK = {"scenes": 1, "repeats": 1}
+
+
+def section(report: Report, *, scenes: int = 4, repeats: int = 2) -> None:
+    """Prints the seconds of both ways, and how far their results lie apart."""
     system = mini_system("scenegen")
     settings = GenerateSettings(str(PICTURES / "picture.png"), (str(PICTURES / "masks.png"),), "scenegen")
     views = read_inputs(settings).views
     with one_torch_thread():
-        requests = [SceneRequest(views, seed=seed) for seed in range(arguments.scenes)]
+        requests = [SceneRequest(views, seed=seed) for seed in range(scenes)]
         structures = [system.stage.sample_structures(request) for request in requests]
         together = joined(structures)
         owner = [(request, row) for request in requests for row in range(len(request.names))]
@@ -78,18 +77,12 @@ def main() -> None:
                 found += system.decoder.decode(scene, generators(len(found)))
             results["alone"] = found
 
-        times = alternate([packed, alone], arguments.repeats)
+        times = alternate([packed, alone], repeats)
     same, largest = difference(results["packed"], results["alone"])
-    print(machine())
-    print(
-        "| scenes | objects | one batch s | scene by scene s | ratio | objects of the same bytes | largest distance |"
+    report.table(
+        *("scenes", "objects", "one batch s", "scene by scene s", "ratio"),
+        *("objects of the same bytes", "largest distance"),
     )
-    print("|---|---|---|---|---|---|---|")
-    print(
-        f"| {len(structures)} | {len(owner)} | {times[0]:.2f} | {times[1]:.2f} | {times[0] / times[1]:.2f} "
-        f"| {same} | {largest:.1e} |"
-    )
-
-
-if __name__ == "__main__":
-    main()
+    share = f"{times[0] / times[1]:.2f}"
+    report.row(len(structures), len(owner), *(f"{s:.2f}" for s in times), share, same, f"{largest:.1e}")
+    report.ratio("one batch / scene by scene", times[0] / times[1])

@@ -1,19 +1,18 @@
 """SceneGen's structure stage at full size with random weights, against the number of objects.
 
-    uv run python -m benchmarks.scenegen_structure [--device cuda] [--assets 1 2 4 8 12] [--plain]
+    uv run python -m benchmarks scenegen_structure [--device cuda] [--assets 1 2 4 8 12] [--blocks 24]
 
 A published run has 25 steps, 19 of them guided. Times are of one conditional and one unconditional evaluation, of
-projecting the condition once, and the run they add up to. `--plain` also times the published way: every token
+projecting the condition once, and the run they add up to. "Plain" is the published way: every token
 projected for every asset at every evaluation, attention to an all-zero condition, poses at every evaluation.
-On a CPU a full evaluation takes a minute per object: use `--blocks 1` and scale.
+On a CPU a full evaluation takes a minute per object, so one block is the default.
 """
 
-import argparse
 from collections.abc import Callable
 
 import torch
 
-from benchmarks.measure import machine, seconds
+from benchmarks.measure import Report, alternate
 from scenewright.nn.precision import cast_torso
 from scenewright.systems.scenegen.condition import SceneCondition
 from scenewright.systems.scenegen.config import SceneFlowConfig
@@ -23,10 +22,10 @@ GUIDED, UNGUIDED = 19, 6
 PICTURE_TOKENS = 1374
 
 
-def random_flow(blocks: int, device: torch.device, dtype: torch.dtype) -> SceneStructureFlow:
+def random_flow(blocks: int, width: int, device: torch.device, dtype: torch.dtype) -> SceneStructureFlow:
     """Published sizes, random weights."""
     with torch.device(device):
-        flow = SceneStructureFlow(SceneFlowConfig(num_blocks=blocks))
+        flow = SceneStructureFlow(SceneFlowConfig(num_blocks=blocks, model_channels=width, num_heads=width // 64))
     for parameter in flow.parameters():
         parameter.requires_grad_(False).normal_(std=0.02)
     cast_torso(flow.torso, dtype)
@@ -37,48 +36,6 @@ def condition(assets: int, device: torch.device) -> SceneCondition:
     """Cut-out and mask of each asset; whole picture and both halves of VGGT for the scene."""
     own = torch.randn(assets, 2 * PICTURE_TOKENS, 1024, device=device)
     return SceneCondition(own, torch.randn(3 * PICTURE_TOKENS, 1024, device=device))
-
-
-@torch.no_grad()
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--assets", type=int, nargs="+", default=[1, 2, 4, 8, 12])
-    parser.add_argument("--blocks", type=int, default=24)
-    parser.add_argument("--dtype", default="")
-    parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--plain", action="store_true")
-    arguments = parser.parse_args()
-    device = torch.device(arguments.device)
-    dtype = getattr(torch, arguments.dtype or ("bfloat16" if device.type == "cuda" else "float32"))
-    flow = random_flow(arguments.blocks, device, dtype)
-    print(f"{machine()}, {arguments.blocks} blocks, {str(dtype).removeprefix('torch.')}\n")
-    print(
-        "| objects | project s | conditional s | unconditional s | 25 steps s | per object s | plain 25 steps s | GB |"
-    )
-    print("|---|---|---|---|---|---|---|---|")
-
-    for assets in arguments.assets:
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats()
-        x, t = torch.randn(assets, 8, 16, 16, 16, device=device), torch.tensor([500.0], device=device)
-        tokens = condition(assets, device)
-        context = flow.project_scene(tokens)
-        project, conditional, unconditional = (
-            seconds(run, arguments.repeats)
-            for run in (
-                lambda: flow.project_scene(tokens),
-                lambda: flow(x, t, context),
-                lambda: flow(x, t, None),
-            )
-        )
-        total = project + (GUIDED + UNGUIDED) * conditional + GUIDED * unconditional
-        memory = torch.cuda.max_memory_allocated() / 1e9 if device.type == "cuda" else float("nan")
-        context = None
-        plain = seconds(plain_evaluation(flow, x, t, tokens), arguments.repeats) if arguments.plain else float("nan")
-        plain_total = plain * (2 * GUIDED + UNGUIDED)
-        figures = (project, conditional, unconditional, total, total / assets, plain_total, memory)
-        print(f"| {assets} | {' | '.join(f'{figure:.3g}' for figure in figures)} |", flush=True)
 
 
 def plain_evaluation(
@@ -92,3 +49,47 @@ def plain_evaluation(
 
 if __name__ == "__main__":
     main()
+
+
+QUICK = {"assets": (1, 2), "width": 64, "repeats": 1}
+
+
+@torch.no_grad()
+def section(
+    report: Report,
+    *,
+    device: str = "cpu",
+    assets: tuple[int, ...] = (1, 2, 4),
+    blocks: int = 1,
+    width: int = 1024,
+    dtype: str = "",
+    repeats: int = 2,
+) -> None:
+    """Prints a row for each number of objects; `dtype` is by default half precision on CUDA."""
+    where = torch.device(device)
+    precision = getattr(torch, dtype or ("bfloat16" if where.type == "cuda" else "float32"))
+    flow = random_flow(blocks, width, where, precision)
+    report(f"{blocks} blocks of {width}, {str(precision).removeprefix('torch.')}.")
+    times = "project s", "conditional s", "unconditional s", "25 steps s", "per object s", "plain 25 steps s"
+    report.table("objects", *times, "ours / plain", "GB")
+    for count in assets:
+        if where.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        x, t = torch.randn(count, 8, 16, 16, 16, device=where), torch.tensor([500.0], device=where)
+        tokens = condition(count, where)
+        context = flow.project_scene(tokens)
+        project, conditional, unconditional, plain = alternate(
+            [
+                lambda: flow.project_scene(tokens),
+                lambda: flow(x, t, context),
+                lambda: flow(x, t, None),
+                plain_evaluation(flow, x, t, tokens),
+            ],
+            repeats,
+        )
+        total = project + (GUIDED + UNGUIDED) * conditional + GUIDED * unconditional
+        plain_total = plain * (2 * GUIDED + UNGUIDED)
+        memory = torch.cuda.max_memory_allocated() / 1e9 if where.type == "cuda" else float("nan")
+        figures = project, conditional, unconditional, total, total / count, plain_total, total / plain_total, memory
+        report.row(count, *(f"{figure:.3g}" for figure in figures))
+        report.ratio(f"{count} objects: ours / plain", total / plain_total)

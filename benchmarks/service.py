@@ -1,15 +1,14 @@
 """The service: what it adds to a job, many small jobs from many clients, and kills at random moments.
 
-    uv run python -m benchmarks.service overhead --jobs 3      # a job of mini's: the plain call beside the service
-    uv run python -m benchmarks.service load --jobs 200 --clients 20
-    uv run python -m benchmarks.service kills --kills 20 --seed 1
+    uv run python -m benchmarks service --parts overhead --repeats 3   # a job of mini's: the plain call beside it
+    uv run python -m benchmarks service --parts load --jobs 200 --clients 20
+    uv run python -m benchmarks service --parts kills --times 20 --seed 1
 
 Overhead: the same jobs are done by `run_job` in a process with a resident system and by a service, one after the other
 in turns, so that both meet the same machine. Seconds are those by the clock from the call to the last byte of the
 scene; a worker has the same number of threads as the plain call.
 """
 
-import argparse
 import json
 import random
 import sqlite3
@@ -22,7 +21,7 @@ from pathlib import Path
 
 from tests.serve.server import TOKENS, Server
 
-from benchmarks.measure import machine
+from benchmarks.measure import Report
 from scenewright.client import Client
 from scenewright.runs.job import GenerateJob, run_job
 from scenewright.runs.manifest import GenerateSettings
@@ -48,31 +47,29 @@ def served(client: Client, system: str, seed: int, folder: Path) -> tuple[float,
     return time.perf_counter() - begin, job["finished"] - job["started"]
 
 
-def overhead(system: str, jobs: int) -> None:
+def overhead(report: Report, system: str, jobs: int) -> None:
     systems = ResidentSystems()
     with tempfile.TemporaryDirectory() as name, Server(Path(name)) as server, server.client() as client:
         folder = Path(name)
         plain(systems, system, 0, folder)  # loads
         served(client, system, 0, folder)
         alone, through, working = [], [], []
+        report.table("seed", "plain s", "served s", "in the worker s", "bytes")
         for seed in range(1, jobs + 1):
             alone.append(plain(systems, system, seed, folder))
             whole, inside = served(client, system, seed, folder)
             through.append(whole)
             working.append(inside)
             same = (folder / f"plain_{seed}" / "scene.glb").read_bytes() == (folder / f"served_{seed}.glb").read_bytes()
-            print(
-                f"seed {seed}: plain {alone[-1]:.2f} s, served {through[-1]:.2f} s, in the worker {working[-1]:.2f} s,"
-                f" {'the same bytes' if same else 'OTHER BYTES'}"
-            )
+            times = (f"{taken[-1]:.2f}" for taken in (alone, through, working))
+            report.row(seed, *times, "the same" if same else "OTHER")
         added = statistics.median(whole - inside for whole, inside in zip(through, working, strict=True))
-        print(
-            f"{system}: median plain {statistics.median(alone):.2f} s, served {statistics.median(through):.2f} s;"
-            f" outside of the worker {added:.2f} s, {100 * added / statistics.median(alone):.1f} % of the plain call"
-        )
+        share = added / statistics.median(alone)
+        report(f"\nOutside of the worker {added:.2f} s, {100 * share:.1f} % of the plain call of {system}.")
+        report.ratio("outside of the worker / 5 % of the plain call", share / 0.05)
 
 
-def load(jobs: int, clients: int) -> None:
+def load(report: Report, jobs: int, clients: int) -> None:
     """So many small jobs at once: none lost, each client in turn, memory flat."""
     tokens = {f"client{number}": f"{number:032d}" for number in range(clients)}
     TOKENS.update(tokens)
@@ -111,21 +108,18 @@ def load(jobs: int, clients: int) -> None:
         for client_name in tokens:
             with server.client(client_name) as client:
                 order += [(job["started"], client_name) for job in client.jobs(200) if job["id"] in latency]
-        print(
-            f"{len(latency)} of {jobs // clients * clients} jobs done, {len(failures)} failures, {wall:.0f} s,"
-            f" {len(latency) / wall:.1f} jobs a second"
-        )
+        report(f"\n{len(latency)} of {jobs // clients * clients} jobs done in {wall:.0f} s, {len(failures)} failures.")
         for line in failures[:5]:
-            print(line)
-        print("accepted after s:   ", percentiles(accepted))
-        print("finished after s:   ", percentiles(list(latency.values())))
-        print("jobs ahead of its turn, at most:", unfairness([client for _, client in sorted(order)]))
+            report(line)
+        report.table("", "p50 s", "p90 s", "p99 s", "most s")
+        report.row("accepted after", *percentiles(accepted))
+        report.row("finished after", *percentiles(list(latency.values())))
+        report(f"\nJobs ahead of its turn, at most: {unfairness([client for _, client in sorted(order)])}.")
+        report.table("resident MB", "first", "middle", "last", "most")
         for part in ("server", "worker"):
             sizes = [entry[part] for entry in memory if part in entry]
-            print(
-                f"{part} MB: first {sizes[0]:.0f}, middle {sizes[len(sizes) // 2]:.0f}, last {sizes[-1]:.0f},"
-                f" most {max(sizes):.0f}"
-            )
+            report.row(part, *(f"{s:.0f}" for s in (sizes[0], sizes[len(sizes) // 2], sizes[-1], max(sizes))))
+            report.ratio(f"{part}: memory at the end / in the middle", sizes[-1] / sizes[len(sizes) // 2])
 
 
 def unfairness(order: Sequence[str]) -> int:
@@ -140,10 +134,11 @@ def unfairness(order: Sequence[str]) -> int:
     return worst
 
 
-def percentiles(values: Sequence[float]) -> str:
+def percentiles(values: Sequence[float]) -> list[str]:
+    """The 50th, 90th and 99th, and the most."""
     ordered = sorted(values)
-    at = {f"p{share}": ordered[min(len(ordered) - 1, share * len(ordered) // 100)] for share in (50, 90, 99)}
-    return ", ".join(f"{name} {value:.2f}" for name, value in at.items()) + f", most {ordered[-1]:.2f}"
+    at = [ordered[min(len(ordered) - 1, share * len(ordered) // 100)] for share in (50, 90, 99)]
+    return [f"{value:.2f}" for value in (*at, ordered[-1])]
 
 
 def memory_of(server: Server) -> dict[str, float]:
@@ -162,7 +157,7 @@ def resident_mb(process: int) -> float:
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:")), 0.0)
 
 
-def kills(count: int, seed: int, system: str) -> None:
+def kills(report: Report, count: int, seed: int, system: str) -> None:
     """Kills the server or a worker at random moments while jobs run; in the end each is done once."""
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory() as name, Server(Path(name)) as server:
@@ -189,9 +184,9 @@ def kills(count: int, seed: int, system: str) -> None:
             made = [client.wait(job_id, timeout_s=1200) for job_id in ids]
         done = sum(total[2] for total in server.queue.totals() if total[1] == "done")
         scenes = {(server.folders.result(job["id"]) / "scene.glb").is_file() for job in made}
-        print(
-            f"{count} kills: {len(made)} jobs of {len(keys)} keys, {done} done by the queue's count,"
-            f" all files there: {scenes == {True}}, most attempts {max(job['attempts'] for job in made)}"
+        report(
+            f"\n{count} kills: {len(made)} jobs of {len(keys)} keys, {done} done by the queue's count,"
+            f" all files there: {scenes == {True}}, most attempts {max(job['attempts'] for job in made)}."
         )
         assert done == len(ids) == len(keys)
 
@@ -218,23 +213,25 @@ def check(server: Server, ids: Sequence[str], kind: str, number: int) -> None:
     print(f"kill {number + 1} of {kind}: whole, {counts}", flush=True)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("part", choices=["overhead", "load", "kills"])
-    parser.add_argument("--system", help="by default scenegen for overhead, cuboid for kills")
-    parser.add_argument("--jobs", type=int, default=None)
-    parser.add_argument("--clients", type=int, default=20)
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    print(machine(), flush=True)
-    if arguments.part == "overhead":
-        overhead(arguments.system or "scenegen", arguments.jobs or 3)
-    elif arguments.part == "load":
-        load(arguments.jobs or 200, arguments.clients)
-    else:
-        kills(arguments.kills, arguments.seed, arguments.system or "cuboid")
+PARTS = ("overhead", "load", "kills")
+QUICK = {"system": "cuboid", "repeats": 1, "jobs": 1, "clients": 1, "times": 1}
 
 
-if __name__ == "__main__":
-    main()
+def section(
+    report: Report,
+    *,
+    parts: tuple[str, ...] = PARTS,
+    system: str = "scenegen",
+    repeats: int = 3,
+    jobs: int = 200,
+    clients: int = 20,
+    times: int = 20,
+    seed: int = 0,
+) -> None:
+    """Prints the tables of the parts; `system` and `repeats` are those of the overhead."""
+    if "overhead" in parts:
+        overhead(report, system, repeats)
+    if "load" in parts:
+        load(report, jobs, clients)
+    if "kills" in parts:
+        kills(report, times, seed, "cuboid")

@@ -1,16 +1,14 @@
 """One full-size structure-flow forward against its bare matrix products and attention calls, replayed alone.
 
-    uv run python -m benchmarks.structure_flow [--device cuda]
+    uv run python -m benchmarks structure_flow [--device cuda] [--blocks 24]
 
 What a forward costs beyond the replay is everything else: norms, modulation, activations, residuals, reshapes.
 """
 
-import argparse
-
 import torch
 import torch.nn.functional as F
 
-from benchmarks.measure import alternate, machine, matmul_peak
+from benchmarks.measure import Report, alternate, matmul_peak
 from scenewright.backbones.trellis1.config import StructureFlowConfig
 from scenewright.backbones.trellis1.structure_flow import StructureFlow
 from scenewright.nn.precision import cast_torso
@@ -45,33 +43,33 @@ def replay(config: StructureFlowConfig, device: torch.device, dtype: torch.dtype
     return run
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--blocks", type=int, default=24)
-    parser.add_argument("--repeats", type=int, default=3)
-    arguments = parser.parse_args()
-    device = torch.device(arguments.device)
-    config = StructureFlowConfig(num_blocks=arguments.blocks)
-    print(f"{machine()}\n")
-    print("| dtype | forward s | replay s | forward / replay | of matmul peak |")
-    print("|---|---|---|---|---|")
+QUICK = {"blocks": 1, "width": 64, "tokens_aside": 4, "repeats": 1}
+
+
+@torch.no_grad()
+def section(
+    report: Report,
+    *,
+    device: str = "cpu",
+    blocks: int = 6,
+    width: int = 1024,
+    tokens_aside: int = 16,
+    repeats: int = 3,
+) -> None:
+    """Prints a row for each precision: the forward, the replay, and what part of the peak the forward uses."""
+    config = StructureFlowConfig(
+        resolution=tokens_aside, model_channels=width, num_heads=width // 64, num_blocks=blocks
+    )
+    report.table("dtype", "forward s", "replay s", "forward / replay", "of matmul peak")
     for dtype in (torch.float32, torch.bfloat16):
         flow = StructureFlow(config).to(device).eval()
         cast_torso(flow.torso, dtype)
-        x, t = torch.randn(1, 8, 16, 16, 16, device=device), torch.tensor([500.0], device=device)
-        with torch.no_grad():
-            context = flow.project_context(torch.randn(1, CONTEXT_TOKENS, 1024, device=device))
-            forward, bare = alternate(
-                [lambda: flow(x, t, context), replay(config, device, dtype)], repeats=arguments.repeats
-            )
-        tokens, width = 4096, config.model_channels
+        x, t = torch.randn(1, 8, *[tokens_aside] * 3, device=device), torch.tensor([500.0], device=device)
+        context = flow.project_context(torch.randn(1, CONTEXT_TOKENS, config.cond_channels, device=device))
+        forward, bare = alternate([lambda: flow(x, t, context), replay(config, torch.device(device), dtype)], repeats)
+        tokens = tokens_aside**3
         per_block = 2 * tokens * 14 * width**2 + 4 * tokens * (tokens + CONTEXT_TOKENS) * width
-        used = per_block * config.num_blocks / forward / matmul_peak(device, dtype)
-        print(
-            f"| {str(dtype).removeprefix('torch.')} | {forward:.2f} | {bare:.2f} | {forward / bare:.3f} | {used:.0%} |"
-        )
-
-
-if __name__ == "__main__":
-    main()
+        used = per_block * blocks / forward / matmul_peak(device, dtype)
+        name = str(dtype).removeprefix("torch.")
+        report.row(name, f"{forward:.2f}", f"{bare:.2f}", f"**{forward / bare:.3f}**", f"{used:.0%}")
+        report.ratio(f"{name}: forward / replay", forward / bare)

@@ -1,6 +1,6 @@
 """How long the studio's page takes to appear in Chromium, and a scene to be seen in it after it was made.
 
-    uv run python -m benchmarks.studio            # needs playwright and Debian's chromium
+    uv run python -m benchmarks studio            # needs playwright and Debian's chromium
 
 The browser measures by its own clock. First page: from the navigation to the panel being there, with the server
 running; each round is a new tab. Scene: from the moment at which the generated scene is written to the first frame of
@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from playwright.sync_api import sync_playwright
 
+from benchmarks.measure import MissingError, Report
 from scenewright.studio.opening import open_studio
 
-ROUNDS, PATIENCE_MS = 5, 120_000
+PATIENCE_MS = 120_000
+QUICK = {"rounds": 1}
 OPTIONS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 SAME = 2.0  # of 255, in the mean over a small frame
 # Notes when the panel is there, and small frames of the large view with the time.
@@ -50,18 +51,22 @@ WATCH = """(() => {
 })()"""
 
 
-def main() -> None:
+def section(report: Report, *, rounds: int = 5) -> None:
     """Prints the median and the slowest of some rounds."""
     program = shutil.which("chromium")
     if program is None:
-        raise SystemExit("needs Chromium: apt-get install chromium")
+        raise MissingError("Chromium (apt-get install chromium)")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError as error:
+        raise MissingError("playwright") from error
     with tempfile.TemporaryDirectory() as name, sync_playwright() as driver:
         work = Path(name)
         with open_studio(work, port=0) as server:
             browser = driver.chromium.launch(executable_path=program, args=OPTIONS)
             spent = Spent()
             pages, shown = [], []
-            for _ in range(ROUNDS):
+            for _ in range(rounds):
                 page = browser.new_page(viewport={"width": 1100, "height": 640})
                 page.set_default_timeout(PATIENCE_MS)
                 page.add_init_script(WATCH)
@@ -69,10 +74,10 @@ def main() -> None:
                 page.wait_for_function("window.firstPage !== undefined", polling=200)
                 begin, there = page.evaluate("[performance.timeOrigin / 1000, window.firstPage / 1000]")
                 pages.append((there, spent.between(begin, begin + there)))
-                if len(pages) < ROUNDS:
+                if len(pages) < rounds:
                     page.close()
             page.get_by_role("button", name="Try the example").click()
-            for number in range(1, ROUNDS + 1):
+            for number in range(1, rounds + 1):
                 page.get_by_role("button", name="Generate").wait_for()
                 page.wait_for_timeout(1000)
                 page.evaluate("window.frames_ = []; window.watch()")
@@ -85,10 +90,12 @@ def main() -> None:
                 shown.append((seen - made, spent.between(made, seen)))
                 page.get_by_role("button", name="Try the example").click()
             browser.close()
-    for what, rounds in (("first page", pages), ("scene seen", shown)):
-        for unit, values in zip(("s", "processor s"), np.array(rounds).T, strict=True):
-            each = " ".join(f"{value:.2f}" for value in values)
-            print(f"{what}: median {np.median(values):.2f} {unit}, slowest {values.max():.2f} {unit} of {each}")
+    report.table("what", "target s", "median s", "slowest s", "median CPU s", "slowest CPU s")
+    for what, target, found in (("first page", 2, pages), ("scene seen", 1, shown)):
+        clock, processor = np.array(found).T
+        figures = (f"{take(values):.2f}" for values in (clock, processor) for take in (np.median, np.max))
+        report.row(what, target, *figures)
+        report.ratio(f"{what}: CPU s / {target}", float(np.median(processor)) / target)
 
 
 class Spent:
@@ -135,9 +142,5 @@ def seen_at(page: Any) -> float:
     frames = np.array([frame for _, frame in noted], dtype=float)
     differs = np.flatnonzero(np.abs(frames - frames[-1]).mean(1) > SAME)
     if not len(differs) or np.ptp(frames[-1]) < 20:
-        raise SystemExit("The view did not change, or is empty.")
+        raise RuntimeError("The view did not change, or is empty.")
     return float(noted[differs[-1] + 1][0]) / 1000
-
-
-if __name__ == "__main__":
-    main()

@@ -1,13 +1,12 @@
 """Cost of the trainer over forward, backward and optimiser alone, and how long steps wait for data.
 
-    uv run python -m benchmarks.trainer [--device cuda] [--steps 40] [--workers 2]
+    uv run python -m benchmarks trainer [--device cuda] [--steps 40] [--workers 2]
 
 Trainer steps and bare steps alternate on the same clock, on networks of the same recipe; medians are compared. A
 trainer step adds: taking a batch, seeding, adaptive clipping, the moving average, metrics. The data are tensor shards
 read from the disk by worker processes; the bare step has its batch in memory.
 """
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -18,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.measure import machine
+from benchmarks.measure import Report
 from scenewright.data.tensor_shards import TensorShardSet, write_tensor_shard
 from scenewright.progress import Advance
 from scenewright.recipes.running import build_task, find_recipe
@@ -115,20 +114,21 @@ def bare_step(name: str, source: TensorShardSet, in_bf16: bool, batch_size: int,
     return step
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--device", default="auto")
-    arguments = parser.parse_args()
-    print(machine())
-    print("| recipe | trainer step | bare step | overhead | waiting for data |")
-    print("|---|---|---|---|---|")
-    for name in CASES:
-        ours, theirs, waiting = measure(name, arguments.steps, arguments.workers, arguments.device)
-        overhead = 100 * (ours / theirs - 1)
-        print(f"| {name} | {1e3 * ours:.1f} ms | {1e3 * theirs:.1f} ms | {overhead:.1f} % | {100 * waiting:.1f} % |")
+QUICK = {"steps": 6, "workers": 0, "recipes": ("mini_structure_vae",)}
 
 
-if __name__ == "__main__":
-    main()
+def section(
+    report: Report,
+    *,
+    steps: int = 40,
+    workers: int = 2,
+    device: str = "auto",
+    recipes: tuple[str, ...] = tuple(CASES),
+) -> None:
+    """Prints a row for each recipe."""
+    report.table("recipe", "trainer step", "bare step", "trainer / bare", "waiting for data")
+    for name in recipes:
+        ours, theirs, waiting = measure(name, steps, workers, device)
+        times = f"{1e3 * ours:.1f} ms", f"{1e3 * theirs:.1f} ms", f"**{ours / theirs:.3f}**"
+        report.row(name, *times, f"{100 * waiting:.1f} %")
+        report.ratio(f"{name}: trainer / bare", ours / theirs)

@@ -1,13 +1,12 @@
 """Peak memory and time of decoding a full-size TRELLIS.2 object, with random weights and a real object's voxels.
 
-    python -m benchmarks.trellis2_decode_memory chair.glb --resolution 1024 --dtype float32
+    python -m benchmarks trellis2_decode_memory [--mesh chair.glb] [--resolution 1024] [--dtype bfloat16]
 
 The published decoders (474 M parameters each) run one after the other, as the pipeline runs them, on the pyramid of
 the given mesh. Figures: the process's peak resident memory (on CUDA: peak allocated), weights included.
 `--last-steps 1` runs only the last doubling, where the peak is, with the weights of all levels in memory: minutes less.
 """
 
-import argparse
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from benchmarks.measure import machine
+from benchmarks.measure import Report
 from scenewright.backbones.trellis2.config import SHAPE_DECODER, TEXTURE_DECODER
 from scenewright.backbones.trellis2.decoding import decode_materials, object_surface
 from scenewright.backbones.trellis2.shape_vae import ShapeDecoder
@@ -71,52 +70,52 @@ def run_last_steps(decoder: SparseUNetDecoder, steps: int, device: torch.device)
         decoder.from_latent = nn.Linear(32, decoder.config.model_channels[skipped], device=device)
 
 
-@contextmanager
-def stage(name: str, device: torch.device) -> Iterator[None]:
-    begin = time.perf_counter()
-    yield
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    print(f"| {name} | {time.perf_counter() - begin:.1f} | {peak_memory_bytes(device) / GIB:.2f} |", flush=True)
+MESH = Path(__file__).parents[1] / "tests/data/furniture/b0_deckchair.glb"
+QUICK = {"resolution": 32, "last_steps": 1}
 
 
 @torch.no_grad()
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("mesh", type=Path)
-    parser.add_argument("--object", help="name of the object in the file; default: the first")
-    parser.add_argument("--resolution", type=int, default=1024)
-    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--last-steps", type=int, default=4, choices=[1, 2, 3, 4], help="doublings to run, of four")
-    options = parser.parse_args()
-    device, dtype = torch.device(options.device), getattr(torch, options.dtype)
+def section(
+    report: Report,
+    *,
+    mesh: Path = MESH,
+    name: str = "",
+    resolution: int = 512,
+    dtype: str = "float32",
+    device: str = "cpu",
+    last_steps: int = 1,
+) -> None:
+    """Prints a row for each stage; `name` is an object of the file, `last_steps` how many doublings run, of four."""
+    where, precision = torch.device(device), getattr(torch, dtype)
 
-    print(machine())
-    print("| stage | s | peak so far, GiB |\n|---|---|---|")
-    with stage("imports and voxelisation", device):
-        pyramid = object_pyramid(options.mesh, options.object, options.resolution, device)
+    @contextmanager
+    def stage(title: str) -> Iterator[None]:
+        begin = time.perf_counter()
+        yield
+        if where.type == "cuda":
+            torch.cuda.synchronize(where)
+        report.row(title, f"{time.perf_counter() - begin:.1f}", f"{peak_memory_bytes(where) / GIB:.2f}")
+
+    pyramid = object_pyramid(mesh, name or None, resolution, where)
     counts = [len(pyramid[0].coarse), *(len(division.fine) for division in pyramid)]
-    print(f"voxels, coarse to fine: {counts}; {options.mesh.name} at {options.resolution}, {options.dtype}", flush=True)
-    pyramid = pyramid[-options.last_steps :]
+    report(f"{mesh.name} at {resolution}^3, {dtype}, voxels from coarse to fine: {counts}.")
+    report.table("stage", "s", "peak so far, GiB")
+    pyramid = pyramid[-last_steps:]
     start = pyramid[0].coarse
-    latent = SparseTensor(torch.randn(len(start), 32, device=device), start)
+    latent = SparseTensor(torch.randn(len(start), 32, device=where), start)
 
-    with stage("shape decoder: weights", device):
-        decoder = random_network(ShapeDecoder, SHAPE_DECODER, dtype, device)
-        run_last_steps(decoder, options.last_steps, device)
-    with stage("shape decoder: features", device):
+    with stage("shape decoder: weights"):
+        decoder = random_network(ShapeDecoder, SHAPE_DECODER, precision, where)
+        run_last_steps(decoder, last_steps, where)
+    with stage("shape decoder: features"):
         fields = decoder.fields(decoder(latent, pyramid))
-    with stage("mesh", device):
-        surface = object_surface(fields.dual_grids(options.resolution)[0])
-    print(f"mesh: {len(surface.vertices)} vertices, {len(surface.faces)} faces", flush=True)
+    with stage("mesh"):
+        surface = object_surface(fields.dual_grids(resolution)[0])
     del decoder, fields
-    with stage("texture decoder: weights", device):
-        decoder = random_network(TextureDecoder, TEXTURE_DECODER, dtype, device)
-        run_last_steps(decoder, options.last_steps, device)
-    with stage("texture decoder: materials", device):
-        decode_materials(decoder, latent, pyramid, options.resolution)
-
-
-if __name__ == "__main__":
-    main()
+    with stage("texture decoder: weights"):
+        decoder = random_network(TextureDecoder, TEXTURE_DECODER, precision, where)
+        run_last_steps(decoder, last_steps, where)
+    with stage("texture decoder: materials"):
+        decode_materials(decoder, latent, pyramid, resolution)
+    report(f"\nMesh of {len(surface.faces):,} faces.")
+    report.ratio("peak / 8 GB", peak_memory_bytes(where) / 8e9)

@@ -1,6 +1,6 @@
 """Peak host memory and time of loading a weight file of the published structure flow's shapes (1.1 GB).
 
-    uv run python benchmarks/weights_memory.py [--blocks 24] [--folder DIR]
+    uv run python -m benchmarks weights_memory [--blocks 24] [--folder DIR]
 
 A random file with the names, shapes and dtypes of TRELLIS's `ss_flow_img_dit_L_16l8_fp16` is written once. Each case
 then runs in a process of its own, which imports everything, notes its resident memory, loads, and reports the growth
@@ -12,10 +12,6 @@ of the peak (VmHWM, so the peak of the load itself) relative to the file. Cases:
   read back   safetensors.torch.load_file + load_state_dict into an ordinary module, the usual way, for comparison
 """
 
-import argparse
-import json
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -24,6 +20,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from benchmarks.measure import Report, in_new_process
 from scenewright.weights.load import load_weights
 
 DTYPES = {"as stored": None, "bf16": torch.bfloat16, "fp32": torch.float32}
@@ -105,31 +102,24 @@ def _tiny(folder: Path) -> Path:
     return path
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--blocks", type=int, default=24)
-    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()))
-    parser.add_argument("--case", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    path = arguments.folder / f"structure_flow_{arguments.blocks}_blocks.safetensors"
-    if arguments.case:
-        print(json.dumps(measure(arguments.case, path, arguments.blocks)))
-        return
+QUICK = {"blocks": 1}
+
+
+def section(report: Report, *, blocks: int = 24, folder: Path = Path(tempfile.gettempdir())) -> None:
+    """Prints a row for each case."""
+    path = folder / f"structure_flow_{blocks}_blocks.safetensors"
     if not path.exists():
-        table = published_shapes(arguments.blocks)
-        save_file({name: torch.randn(shape).to(dtype) for name, (shape, dtype) in table.items()}, path)
+        save_file(
+            {name: torch.randn(shape).to(dtype) for name, (shape, dtype) in published_shapes(blocks).items()}, path
+        )
     size = path.stat().st_size
     path.read_bytes()  # into the page cache, so that cases differ by their own work only
-    print(f"file {size / 1e6:.0f} MB, torch {torch.__version__}")
-    print("case        peak MB  peak/file  peak/module  seconds")
+    report(f"File of {size / 1e6:.0f} MB.")
+    report.table("case", "peak MB", "peak / file", "peak / module", "seconds")
     for case in (*DTYPES, "read back"):
-        command = [sys.executable, __file__, "--blocks", str(arguments.blocks), "--folder", str(arguments.folder)]
-        output = subprocess.run([*command, "--case", case], capture_output=True, text=True, check=True).stdout
-        result = json.loads(output.splitlines()[-1])
-        peak = result["peak"]
-        ratios = f"{peak / size:9.2f}  {peak / result['module']:11.2f}"
-        print(f"{case:10s} {peak / 1e6:8.0f}  {ratios}  {result['seconds']:7.2f}")
-
-
-if __name__ == "__main__":
-    main()
+        found = in_new_process(measure, case, path, blocks)
+        peak, module = found["peak"], found["module"]
+        shares = f"{peak / size:.2f}", f"{peak / module:.2f}"
+        report.row(case, f"{peak / 1e6:.0f}", *shares, f"{found['seconds']:.2f}")
+        if case != "read back":
+            report.ratio(f"{case}: peak / module", peak / module)

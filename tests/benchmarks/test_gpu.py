@@ -3,8 +3,7 @@
 import json
 import time
 
-import torch
-from benchmarks.gpu import Step, run_steps, steps, throughput
+from benchmarks.gpu import Step, run_steps, steps
 
 
 def test_a_step_that_fails_or_overruns_stops_no_other(tmp_path):
@@ -33,9 +32,3 @@ def test_goldens_come_first_and_training_takes_what_is_left(tmp_path):
     found = steps("cuda", tmp_path, tmp_path, tmp_path)
     assert [step.name for step in found[:3]] == ["goldens_float32", "goldens_bfloat16", "goldens_float16"]
     assert (found[-1].name, found[-1].most_s) == ("training", float("inf"))
-
-
-def test_throughput_at_toy_size(capsys):
-    throughput(torch.device("cpu"), is_toy=True)
-    printed = capsys.readouterr().out
-    assert printed.count("| attention |") == printed.count("| sparse convolution |") == 3
