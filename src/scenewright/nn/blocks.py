@@ -87,7 +87,9 @@ class ModulatedCrossBlock(nn.Module):
         self.mlp = FeedForward(channels, mlp_ratio)
         self.adaLN_modulation = adaln_projection(channels) if modulation == "own" else None
         self.modulation = (
-            nn.Parameter(torch.randn(6 * channels) / channels**0.5) if modulation == "shared_offset" else None
+            nn.Parameter(torch.empty(6 * channels).normal_(std=channels**-0.5))
+            if modulation == "shared_offset"
+            else None
         )
 
     def modulation_vectors(self, mod: Float[Tensor, "B Cmod"], dtype: torch.dtype) -> tuple[Float[Tensor, "B C"], ...]:

@@ -7,7 +7,13 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
-__all__ = ["TimestepEmbedder", "absolute_position_embedding", "grid_coords", "timestep_frequencies"]
+__all__ = [
+    "TimestepEmbedder",
+    "absolute_position_embedding",
+    "grid_coords",
+    "grid_position_embedding",
+    "timestep_frequencies",
+]
 
 
 def timestep_frequencies(t: Float[Tensor, " B"], width: int) -> Float[Tensor, "B width"]:
@@ -59,3 +65,15 @@ def grid_coords(resolution: int) -> Int[Tensor, "cells 3"]:
     """Indices (x, y, z) of a dense grid's cells, x slowest."""
     axis = torch.arange(resolution)
     return torch.cartesian_prod(axis, axis, axis)
+
+
+def grid_position_embedding(resolution: int, channels: int) -> Float[Tensor, "cells channels"]:
+    """`absolute_position_embedding` of a dense grid's cells, on the device where tensors are made by default.
+
+    It is computed on the host: networks are built on the meta device, where one of these operations is enough to import
+    torch's compiler, which takes seconds.
+    """
+    target = torch.empty(0).device
+    with torch.device("cpu"):
+        embedding = absolute_position_embedding(grid_coords(resolution), channels)
+    return embedding.to(target)

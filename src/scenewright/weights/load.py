@@ -20,10 +20,11 @@ What a network must do for this:
 from collections.abc import Callable, Collection, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from scenewright.errors import WeightsError
 from scenewright.weights.checkpoint import Checkpoint, TensorCheckpoint, open_checkpoint
@@ -66,7 +67,7 @@ def load_weights(
     Raises:
         WeightsError: the file cannot be read, or its names or shapes differ from the module's.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), _WithoutValues():
         module = build()
     with open_checkpoint(path) as checkpoint:
         _fill(module, view(checkpoint), str(path), torch.device(device), dtype, keymap, ignore)
@@ -91,6 +92,20 @@ def load_state(
     """
     _fill(module, view(TensorCheckpoint(tensors)), source, None, None, keymap, ignore)
     return module
+
+
+class _WithoutValues(TorchFunctionMode):
+    """Draws no random numbers: the file replaces them, and on the meta device drawing imports torch's compiler, which
+    takes seconds."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if func in (torch.rand, torch.randn):
+            return torch.empty(*args, **(kwargs or {}))
+        if func in (Tensor.normal_, Tensor.uniform_):
+            return args[0]
+        return func(*args, **(kwargs or {}))
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from scenewright.backbones.trellis1.config import SLatFlowConfig, StructureFlowConfig
 from scenewright.nn.attention import SelfAttention
 from scenewright.nn.blocks import ModulatedCrossBlock
-from scenewright.nn.embed import TimestepEmbedder, absolute_position_embedding, grid_coords
+from scenewright.nn.embed import TimestepEmbedder, grid_position_embedding
 from scenewright.nn.flow_context import FlowContext, apply_blocks, project_context
 from scenewright.nn.init import initialize_flow_vanilla
 from scenewright.nn.modulation import adaln_projection
@@ -39,7 +39,7 @@ class StructureFlow(nn.Module):
         width, patch_volume = config.model_channels, config.patch_size**3
         self.t_embedder = TimestepEmbedder(width)
         self.adaLN_modulation = adaln_projection(width) if config.share_mod else None
-        positions = absolute_position_embedding(grid_coords(config.resolution // config.patch_size), width)
+        positions = grid_position_embedding(config.resolution // config.patch_size, width)
         self.register_buffer("pos_emb", positions)
         self.input_layer = nn.Linear(config.in_channels * patch_volume, width)
         self.blocks = nn.ModuleList(blocks or [flow_block(config) for _ in range(config.num_blocks)])

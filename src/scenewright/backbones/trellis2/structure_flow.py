@@ -13,7 +13,7 @@ from torch import Tensor
 from scenewright.backbones.trellis2.config import FlowConfig
 from scenewright.backbones.trellis2.flow_trunk import Condition, FlowTrunk
 from scenewright.nn.blocks import ModulatedCrossBlock
-from scenewright.nn.embed import absolute_position_embedding, grid_coords
+from scenewright.nn.embed import grid_coords, grid_position_embedding
 from scenewright.nn.rope import rotary_phases
 from scenewright.sparse.attention import Sequences
 
@@ -26,7 +26,7 @@ class StructureFlow(FlowTrunk):
     def __init__(self, config: FlowConfig, blocks: Sequence[ModulatedCrossBlock] | None = None) -> None:
         super().__init__(config, blocks)
         if config.pe_mode == "ape":
-            positions = absolute_position_embedding(grid_coords(config.resolution), config.model_channels)
+            positions = grid_position_embedding(config.resolution, config.model_channels)
             self.register_buffer("pos_emb", positions)
 
     def forward(

@@ -58,8 +58,8 @@ class VGGTAggregator(nn.Module):
             )
         )
         # Entry 0 along the second axis belongs to a sequence's first frame, entry 1 to all others.
-        self.camera_token = nn.Parameter(1e-6 * torch.randn(1, 2, 1, config.width))
-        self.register_token = nn.Parameter(1e-6 * torch.randn(1, 2, config.num_registers, config.width))
+        self.camera_token = nn.Parameter(torch.empty(1, 2, 1, config.width).normal_(std=1e-6))
+        self.register_token = nn.Parameter(torch.empty(1, 2, config.num_registers, config.width).normal_(std=1e-6))
         self.frame_blocks = nn.ModuleList(_Block(config) for _ in range(config.depth))
         self.global_blocks = nn.ModuleList(_Block(config) for _ in range(config.depth))
 

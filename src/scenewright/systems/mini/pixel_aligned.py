@@ -122,7 +122,7 @@ class PixelAlignedOccupancy(nn.Module):
         self.fine_in = nn.Conv3d(8 * (_PICTURE_CHANNELS + 1) + _PLACE_CHANNELS + picture, fine, 1)
         self.fine_res = _ResBlock(fine, 3)
         self.down = Downsample3d(fine, coarse)
-        self.place = nn.Parameter(0.1 * torch.randn(coarse, side, side, side))
+        self.place = nn.Parameter(torch.empty(coarse, side, side, side).normal_(std=0.1))
         self.blocks = nn.ModuleList([_TokenBlock(config) for _ in range(config.num_blocks)])
         self.up = nn.ConvTranspose3d(coarse, fine, 2, stride=2)
         self.merge = nn.Conv3d(2 * fine, fine, 1)
