@@ -47,10 +47,6 @@ def plain_evaluation(
     return lambda: flow.velocity_and_poses(x, t.expand(len(x)), flow.project_scene(repeated, keep_keys=False))
 
 
-if __name__ == "__main__":
-    main()
-
-
 QUICK = {"assets": (1, 2), "width": 64, "repeats": 1}
 
 
