@@ -24,7 +24,7 @@ from scenewright.systems.mini.latent_decoder import LatentDecoder
 from scenewright.systems.mini.networks import LatentNetworks, MiniNetworks
 from scenewright.systems.mini.picture_colors import picture_field
 from scenewright.systems.mini.stages import MiniSceneGenStage
-from scenewright.systems.mini.surface import surface_of_voxels
+from scenewright.systems.mini.surface import surfaces_of
 from scenewright.types import Mesh, OVoxel, View
 from scripts.mini_data import CHUNK, SEED, selector
 from scripts.mini_training.examples import SeenObjects, compose_views, seen_objects
@@ -76,10 +76,10 @@ def held_out(pack: str, count: int) -> Iterator[SeenObjects]:
 
 
 def from_voxels(structures: PlacedStructures) -> list[RawObject | None]:
-    surfaces = [surface_of_voxels(coords, structures.resolution) for coords in structures.coords]
+    surfaces = surfaces_of(structures)
     return [
-        None if surface is None else RawObject(surface, picture_field(surface.vertices, picture))
-        for surface, picture in zip(surfaces, structures.pictures, strict=True)
+        RawObject(surfaces[row], picture_field(surfaces[row].vertices, picture)) if row in surfaces else None
+        for row, picture in enumerate(structures.pictures)
     ]
 
 

@@ -96,6 +96,7 @@ def test_structures_and_latents_come_back(tmp_path: Path) -> None:
         confidence=(0.5, None),
         notes=("one",),
         layout_errors=LayoutErrors(heading=0.1),
+        solidity=(torch.rand(16, 16, 16), torch.rand(16, 16, 16)),
     )
     assert_same(structures, load_data(save_data(tmp_path / "s.safetensors", structures), PlacedStructures))
     latents = (SparseTensor(torch.rand(2, 4), VoxelSet(torch.tensor([[0, 1, 2, 3], [1, 0, 0, 0]]).int(), 3)), 512)

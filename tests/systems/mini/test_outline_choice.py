@@ -11,7 +11,7 @@ from scenewright.geometry.camera.cameras import orbit_camera
 from scenewright.geometry.rotation import compose_similarity
 from scenewright.systems.assembly.structures import LayoutErrors, PlacedStructures, SceneRequest
 from scenewright.systems.mini.occupancy import outer_shell
-from scenewright.systems.mini.outline_choice import agreed_solid, chosen_by_outline, outline_fit
+from scenewright.systems.mini.outline_choice import agreed_solidity, chosen_by_outline, outline_fit
 from scenewright.systems.mini.pictures import cut_out_pictures
 from scenewright.systems.mini.pixel_aligned import PixelAlignedOccupancy
 from scenewright.types import ObjectMasks, View
@@ -55,6 +55,10 @@ def test_what_another_object_hides_does_not_count() -> None:
 
 
 UNKNOWN = torch.full((32, 32, 32), 0.5)
+
+
+def agreed_solid(*given: torch.Tensor) -> torch.Tensor:
+    return agreed_solidity(*given) > 0
 
 
 def test_a_hole_in_one_of_the_shells_does_not_open_the_solid() -> None:

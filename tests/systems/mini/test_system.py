@@ -21,7 +21,7 @@ from scenewright.systems.mini.picture_colors import picture_field, with_picture
 from scenewright.systems.mini.pixel_aligned import PixelAlignedOccupancy
 from scenewright.systems.mini.sizes import ISCENE, SCENEGEN, STRUCTURE_VAE
 from scenewright.systems.mini.stages import box_of_voxels
-from scenewright.systems.mini.surface import voxel_surface
+from scenewright.systems.mini.surface import solid_surface, voxel_surface
 from scenewright.systems.mini.system import mini_system
 from scenewright.systems.options import GenerateOptions
 from scenewright.systems.scenegen.structure_flow import SceneStructureFlow
@@ -153,6 +153,21 @@ def test_the_surface_of_a_ball_is_closed_round_and_wound_outwards() -> None:
 def test_a_shape_that_fills_the_cube_has_a_closed_surface_of_its_size() -> None:
     mesh = voxel_surface(np.ones((8, 8, 8), dtype=bool))
     assert float(mesh.vertices.abs().max()) == pytest.approx(0.5, abs=0.03)
+
+
+def test_the_surface_of_a_solidity_lies_between_cells_by_how_sure_they_are_and_closes_hollows() -> None:
+    solidity = np.full((16, 16, 16), -1.0, dtype=np.float32)
+    solidity[4:12, 4:12, 4:12] = 1.0
+    solidity[7:9, 7:9, 7:9] = -1.0  # a hollow that no path leads to
+    even = solid_surface(solidity)
+    assert (even.vertices.abs().amax(1) > 0.2).all()
+    solidity[4] = np.where(solidity[4] > 0, 0.25, -1.0)
+    solidity[11] = np.where(solidity[11] > 0, 0.25, -1.0)
+    unsure = solid_surface(solidity)
+    assert np.ptp(unsure.vertices[:, 0].numpy()) < np.ptp(even.vertices[:, 0].numpy()) - 0.01
+    # A side all of whose cells are alike is flat.
+    top = unsure.vertices[(unsure.vertices[:, 2] > 0.2) & (unsure.vertices[:, :2].abs().amax(1) < 0.15)]
+    assert float(top[:, 2].max() - top[:, 2].min()) < 1e-3
 
 
 def test_a_single_voxel_line_keeps_a_surface() -> None:

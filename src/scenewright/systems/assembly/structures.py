@@ -125,6 +125,8 @@ class PlacedStructures:
         confidence: in [0, 1] per object, or None.
         notes: sentences for the user about what was found (warnings).
         layout_errors: of `world_from_object`, where places are better fitted to the masks; None where they are to stay.
+        solidity: how surely each cell of the grid is solid, where a stage knows more than its `coords`: the surface lies
+            where this is 0, objects above.
     """
 
     coords: tuple[Int[Tensor, "_ 3"], ...]
@@ -136,6 +138,7 @@ class PlacedStructures:
     confidence: tuple[float | None, ...] | None = None
     notes: tuple[str, ...] = ()
     layout_errors: LayoutErrors | None = None
+    solidity: tuple[Float[Tensor, "R R R"], ...] | None = None
 
 
 @runtime_checkable

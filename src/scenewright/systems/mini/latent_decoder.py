@@ -47,7 +47,7 @@ from scenewright.systems.mini.sizes import (
     TEXTURE_SAMPLER,
     VOXEL_RESOLUTION,
 )
-from scenewright.systems.mini.surface import surface_of_voxels
+from scenewright.systems.mini.surface import surfaces_of
 from scenewright.systems.options import DEFAULT, GenerateOptions
 from scenewright.types import DualGrid, Mesh, SparseVoxels
 
@@ -85,11 +85,7 @@ class LatentDecoder:
     ) -> list[RawObject | None]:
         """See `ObjectDecoder.decode`."""
         found: list[RawObject | None] = [None] * len(structures.coords)
-        guesses = {
-            index: surface
-            for index, coords in enumerate(structures.coords)
-            if (surface := surface_of_voxels(coords, structures.resolution)) is not None
-        }
+        guesses = surfaces_of(structures)
         if not guesses:
             return found
         tokens = structures.tokens[0, list(guesses)].to(self.networks.device)

@@ -4,7 +4,8 @@ The mean of samples that disagree is blurred and has holes. So places are fitted
 sample of every object is projected where the object stands and compared with its mask, and the samples are averaged by
 weights that fall quickly with what does not fit. Two means are joined: of what is occupied, which keeps thin parts on
 which samples differ by a voxel, and of what is enclosed, which has no holes to look through. What a network reads in
-the picture where each cell projects to (`pixel_aligned`) weighs the samples, too, and rules out what is not there.
+the picture where each cell projects to (`pixel_aligned`) weighs the samples, is added, and rules out what is not there.
+Their sum says how surely a cell is solid; the surface is drawn where it falls below a level, between the cells.
 
 Legend: K samples, W objects wanted, R voxels a side, S side of the outlines' grid, M = R^3.
 Frame: the stage's world, z up.
@@ -12,10 +13,9 @@ Frame: the stage's world, z up.
 
 from dataclasses import replace
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from scenewright.geometry.camera.cube_projection import cell_centres, projected
@@ -24,11 +24,10 @@ from scenewright.systems.assembly.structures import PlacedStructures, SceneReque
 from scenewright.systems.mini.occupancy import filled, outer_shell
 from scenewright.systems.mini.pictures import ScenePictures, crop_from_pixels, occluder_pictures
 from scenewright.systems.mini.pixel_aligned import ObjectView, PixelAlignedOccupancy
-from scenewright.systems.mini.sizes import AGREEMENT
-from scenewright.systems.mini.surface import surface_of_voxels
+from scenewright.systems.mini.surface import SURELY_EMPTY, solid_surface, surfaces_of
 from scenewright.types import SceneObject
 
-__all__ = ["agreed_solid", "chosen_by_outline", "outline_fit"]
+__all__ = ["agreed_solidity", "chosen_by_outline", "outline_fit"]
 
 # A crop's cell is a little larger than the projection of a voxel of 32, so that outlines have no holes.
 _SIDE = 36
@@ -36,8 +35,10 @@ _SIDE = 36
 _TEMPERATURE = 0.03
 _LIKELY_TEMPERATURE = 0.1
 _UNLIKELIEST = 0.02
-_SOLID_SHARE = 0.45
-_RULED_OUT = 0.1
+_ENCLOSED_SHARE, _OCCUPIED_SHARE = 0.45, 0.4
+_SUREST = 1.7
+_SHOWN_AT_MOST, _SHOWN_ON_AVERAGE = 0.8, 0.35
+_RULED_OUT, _HELD_WHERE_RULED_OUT = 0.1, 0.3
 
 
 @torch.no_grad()
@@ -58,11 +59,7 @@ def chosen_by_outline(
         logits: of every sample's occupancy.
         network: reads the picture where cells project to.
     """
-    surfaces = {
-        row: surface
-        for row, coords in enumerate(structures.coords)
-        if (surface := surface_of_voxels(coords, structures.resolution)) is not None
-    }
+    surfaces = surfaces_of(structures)
     if not surfaces or structures.layout_errors is None:
         return structures
     wanted = [request.wanted_indices[row] for row in surfaces]
@@ -87,13 +84,21 @@ def chosen_by_outline(
     view = ObjectView(seen, structures.tokens[0, rows], crops_from_cubes, prior)
     shown = network(view.to(device)).sigmoid().cpu()
     coords = list(structures.coords)
+    solidity = [_of_voxels(item, structures.resolution) for item in coords]
     for number, row in enumerate(rows):
         own = logits[:, row]
         fit = outline_fit(own > 0, crops_from_cubes[number], seen[number, 3], seen[number, 4])
-        shell = torch.from_numpy(outer_shell(agreed_solid(own, fit, shown[number]))).nonzero().int()
-        if surface_of_voxels(shell, structures.resolution) is not None:
-            coords[row] = shell
-    return replace(structures, coords=tuple(coords))
+        held = agreed_solidity(own, fit, shown[number])
+        if len(solid_surface(held.numpy()).faces):
+            solidity[row] = held
+            coords[row] = torch.from_numpy(outer_shell((held > 0).numpy())).nonzero().int()
+    return replace(structures, coords=tuple(coords), solidity=tuple(solidity))
+
+
+def _of_voxels(coords: Int[Tensor, "n 3"], resolution: int) -> Float[Tensor, "R R R"]:
+    solidity = torch.full((resolution,) * 3, SURELY_EMPTY)
+    solidity[tuple(coords.long().T)] = -SURELY_EMPTY
+    return solidity
 
 
 def outline_fit(
@@ -122,10 +127,10 @@ def outline_fit(
     return both / either.clamp(min=1)
 
 
-def agreed_solid(
+def agreed_solidity(
     logits: Float[Tensor, "K R R R"], fit: Float[Tensor, " K"], shown: Float[Tensor, "R R R"]
-) -> Bool[np.ndarray, "R R R"]:
-    """Voxels that the well fitting samples hold for occupied or for enclosed, less those that the picture rules out.
+) -> Float[Tensor, "R R R"]:
+    """How surely each cell is solid, above 0 where it is: some cell is, and none that the picture rules out alone.
 
     Args:
         fit: of each sample, see `outline_fit`.
@@ -134,9 +139,11 @@ def agreed_solid(
     samples = logits > 0
     likely = (samples * shown.clamp(min=_UNLIKELIEST).log()).sum((1, 2, 3)) / samples.sum((1, 2, 3)).clamp(min=1)
     weights = (fit / _TEMPERATURE + likely / _LIKELY_TEMPERATURE).softmax(0)
-    solids = np.stack([filled(sample.numpy()) for sample in samples])
-    enclosed = np.tensordot(weights.numpy(), solids.astype(np.float32), 1) >= _SOLID_SHARE
-    occupied = torch.tensordot(weights, logits.sigmoid(), 1)
-    solid = enclosed | (occupied >= occupied.amax().clamp(max=AGREEMENT)).numpy()
-    left = solid & (shown >= _RULED_OUT).numpy()
-    return left if left.any() else solid
+    solids = torch.stack([torch.from_numpy(filled(sample.numpy())).float() for sample in samples])
+    enclosed, occupied = (torch.tensordot(weights, values, 1) for values in (solids, logits.sigmoid()))
+    least = occupied.amax().clamp(max=_OCCUPIED_SHARE)
+    held = torch.maximum(enclosed / _ENCLOSED_SHARE, occupied / least).clamp(max=_SUREST)
+    held = held + shown.clamp(max=_SHOWN_AT_MOST) - _SHOWN_ON_AVERAGE
+    left = torch.where(shown < _RULED_OUT, held.clamp(max=_HELD_WHERE_RULED_OUT), held) + SURELY_EMPTY
+    # An object with a mask is there, whatever the picture says.
+    return left if bool((left > 0).any()) else held - 0.9 * held.amax()
