@@ -125,8 +125,8 @@ class PlacedStructures:
         confidence: in [0, 1] per object, or None.
         notes: sentences for the user about what was found (warnings).
         layout_errors: of `world_from_object`, where places are better fitted to the masks; None where they are to stay.
-        solidity: how surely each cell of the grid is solid, where a stage knows more than its `coords`: the surface lies
-            where this is 0, objects above.
+        solidity: how surely each cell of the grid is solid, where a stage knows more than its `coords`; the surface
+            lies where this is 0, the object where it is more.
     """
 
     coords: tuple[Int[Tensor, "_ 3"], ...]
