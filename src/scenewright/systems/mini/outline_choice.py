@@ -130,7 +130,7 @@ def outline_fit(
 def agreed_solidity(
     logits: Float[Tensor, "K R R R"], fit: Float[Tensor, " K"], shown: Float[Tensor, "R R R"]
 ) -> Float[Tensor, "R R R"]:
-    """How surely each cell is solid, above 0 where it is: some cell is, and none that the picture rules out alone.
+    """Surety of every cell to be solid, above 0 where it is: some cell is, and none that the picture alone rules out.
 
     Args:
         fit: of each sample, see `outline_fit`.
