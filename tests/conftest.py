@@ -10,11 +10,25 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import atexit
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import settings
 
+from scenewright.machine import machine_key
 from tests.type_checker import new_test
+
+# Single precision is as fast as half precision on the machine of the tests, whatever that machine is: their results
+# hold everywhere, and nothing is measured or kept among the user's files.
+os.environ["SCENEWRIGHT_CACHE"] = _cache = tempfile.mkdtemp(prefix="scenewright-tests-")
+atexit.register(shutil.rmtree, _cache, ignore_errors=True)
+_SAME = {"float32": 0.5, "bfloat16": 0.5}
+(Path(_cache) / "machine.json").write_text(json.dumps({machine_key(torch.device("cpu")): _SAME}))
 
 # Examples are few so that the suite stays in minutes on two cores; no deadline, because machines share their cores.
 settings.register_profile("scenewright", max_examples=25, deadline=None)

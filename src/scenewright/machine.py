@@ -1,7 +1,7 @@
 """This machine: its devices, cores, memory and versions, and the memory that this process uses.
 
 Facts for people (`scenewright doctor`, records of measurements, manifests of runs) and figures that memory ceilings and
-process pools are planned with. Everything is read anew at each call.
+process pools are planned with. Everything that may change is read anew at each call.
 """
 
 import mmap
@@ -9,6 +9,7 @@ import os
 import platform
 import sys
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -19,15 +20,18 @@ from scenewright.errors import InputError
 __all__ = [
     "Device",
     "available_cores",
+    "cache_folder",
     "choose_device",
     "choose_dtype",
     "devices",
     "environment",
     "host_memory",
     "machine_facts",
+    "machine_key",
     "memory_in_use",
     "peak_memory_bytes",
     "platform_name",
+    "processor_flags",
     "processor_name",
 ]
 
@@ -74,14 +78,26 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The precision of that name; "auto" is the published half precision on CUDA and float32 elsewhere.
+def machine_key(device: torch.device) -> str:
+    """Names what speed depends on: the device's name, cores, and torch."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
+    return f"{name}, {available_cores()} cores, torch {torch.__version__}"
+
+
+def cache_folder() -> Path:
+    """Where facts of this machine are kept for a user: $SCENEWRIGHT_CACHE, or `scenewright` among the user's caches."""
+    if own := os.environ.get("SCENEWRIGHT_CACHE"):
+        return Path(own).expanduser()
+    usual = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or "~/.cache"
+    return Path(usual).expanduser() / "scenewright"
+
+
+def choose_dtype(name: str) -> torch.dtype:
+    """The precision of that name.
 
     Raises:
         InputError: no such precision.
     """
-    if name == "auto":
-        return torch.float16 if device.type == "cuda" else torch.float32
     if name not in _DTYPES:
         raise InputError(f"Expected --dtype auto, {', '.join(_DTYPES)}; got '{name}'.")
     return _DTYPES[name]
@@ -100,6 +116,15 @@ def processor_name() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.machine()
+
+
+@cache
+def processor_flags() -> frozenset[str]:
+    """The instruction sets of the processor by the names of Linux, such as "amx_bf16"; empty where it does not tell."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    flags = (line.partition(":")[2] for line in lines if line.startswith(("flags", "Features")))
+    return frozenset(next(flags, "").split())
 
 
 def platform_name() -> str:

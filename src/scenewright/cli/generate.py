@@ -209,7 +209,7 @@ def generate(
     else:
         _refuse({**of_panoramas, "--camera-height": camera_height}, "The picture is no panorama")
         pairs = [("", ())] if folder is not None else pairs_of_views(images, list(masks or ()), system)
-    precision: Any = None if dtype == "auto" else str(choose_dtype(dtype, torch_device)).removeprefix("torch.")
+    precision: Any = None if dtype == "auto" else str(choose_dtype(dtype)).removeprefix("torch.")
     settings = GenerateSettings(
         image=pairs[0][0],
         masks=pairs[0][1],

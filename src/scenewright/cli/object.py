@@ -101,8 +101,9 @@ def object_command(
     from scenewright.geometry.mesh.finish_options import FinishOverride
     from scenewright.io.images import load_image
     from scenewright.io.scene_file import save_scene
-    from scenewright.machine import choose_device, choose_dtype
+    from scenewright.machine import choose_device
     from scenewright.samplers.config import SamplingOverride
+    from scenewright.systems.calibration import chosen_dtype
     from scenewright.systems.options import GenerateOptions
     from scenewright.systems.single_object.generate import load_backbone, object_from_pictures
     from scenewright.weights.source import WeightsSource
@@ -117,7 +118,7 @@ def object_command(
             resolution=resolution,
             multi_image=multi_image,
             device=chosen,
-            dtype=None if dtype == "auto" else choose_dtype(dtype, chosen),
+            dtype=chosen_dtype(dtype, chosen),
             commercial=commercial,
         )
         options = GenerateOptions(

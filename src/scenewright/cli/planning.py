@@ -4,13 +4,13 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-import torch
 import typer
 
 from scenewright.errors import InputError, OutOfMemoryBudgetError
-from scenewright.machine import choose_device, choose_dtype
+from scenewright.machine import choose_device
 from scenewright.runs.choices import is_panorama, panorama_system, reads_capture
 from scenewright.systems.assembly.memory import parse_bytes, readable_bytes
+from scenewright.systems.calibration import chosen_dtype
 from scenewright.systems.loading import choose_weights
 from scenewright.systems.memory_plan import check_ceiling, memory_plan, needed_records
 from scenewright.systems.registry import find_system
@@ -33,7 +33,8 @@ def plan_command(line: str) -> dict[str, Any]:
     masks, device = list(given["masks"] or ()), choose_device(given["device"])
     system, objects = _system_and_objects(given, images, masks)
     weights = choose_weights(system, given["weights"]).weights
-    dtype: torch.dtype | None = None if given["dtype"] == "auto" else choose_dtype(given["dtype"], device)
+    is_mini = bool(find_system(system).mini) and weights == "mini"
+    dtype = None if is_mini else chosen_dtype(given["dtype"], device)
     plan = memory_plan(system, weights, device, objects=objects, dtype=dtype, decoder=given["decoder"])
     ceiling = None if given["max_memory"] is None else parse_bytes(given["max_memory"])
     refusal = ""
@@ -41,7 +42,6 @@ def plan_command(line: str) -> dict[str, Any]:
         check_ceiling(plan, ceiling)
     except OutOfMemoryBudgetError as error:
         refusal = str(error)
-    is_mini = bool(find_system(system).mini) and weights == "mini"
     is_local = weights != "published" and is_local_source(weights)
     missing = [] if is_mini or is_local else _missing(needed_records(system, given["decoder"]))
     return {

@@ -38,7 +38,8 @@ def texture(
     from scenewright.io.formats import check_target
     from scenewright.io.images import load_image
     from scenewright.io.scene_file import load_scene, save_scene
-    from scenewright.machine import choose_device, choose_dtype
+    from scenewright.machine import choose_device
+    from scenewright.systems.calibration import chosen_dtype
     from scenewright.systems.catalogue import refuse_uncleared
     from scenewright.systems.single_object.texturing import Texturer, TexturingOptions, scene_parts, texture_mesh
     from scenewright.weights.source import WeightsSource
@@ -54,7 +55,7 @@ def texture(
         texturer = Texturer.from_pretrained(
             WeightsSource(weights, offline, progress.say),
             device=chosen,
-            dtype=None if dtype == "auto" else choose_dtype(dtype, chosen),
+            dtype=chosen_dtype(dtype, chosen),
         )
         scene = texture_mesh(
             parts, picture, texturer, seed=seed, options=options, remove_background=remover, progress=progress

@@ -17,7 +17,7 @@ from scenewright.io.atomic import write_together
 from scenewright.io.glb import glb_bytes
 from scenewright.io.images import encode_png, pixels_of
 from scenewright.jobs.store import to_json
-from scenewright.machine import choose_device, choose_dtype
+from scenewright.machine import choose_device
 from scenewright.progress import SILENT, Progress
 from scenewright.runs.capture_masks import labelled_views
 from scenewright.runs.capture_picture import capture_picture
@@ -261,4 +261,6 @@ def load_capture_system(settings: CaptureSettings, progress: Progress = SILENT) 
 
 def _device_and_dtype(settings: CaptureSettings) -> tuple[torch.device, torch.dtype | None]:
     device = choose_device(settings.device)
-    return device, None if settings.dtype == "auto" else choose_dtype(settings.dtype, device)
+    if settings.dtype == "auto" and choose_weights("genrecon", settings.weights).weights == "mini":
+        return device, None
+    return device, chosen_dtype(settings.dtype, device)

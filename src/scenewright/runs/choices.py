@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from scenewright.encoders.masks.finding import choose_segmenter, is_prompt_file
 from scenewright.encoders.records import CUT_OUT
 from scenewright.errors import InputError
 from scenewright.io.images import image_size
 from scenewright.io.linear_image import LINEAR_SUFFIXES
 from scenewright.runs.manifest import GenerateSettings
+from scenewright.systems.calibration import chosen_dtype
 from scenewright.systems.genrecon.captures import is_capture
 from scenewright.systems.genrecon.registration import is_video
 from scenewright.systems.loading import choose_weights, refuse_ignored, refuse_uncleared_choice
@@ -29,7 +32,7 @@ _NOT_FOR_ALL = (
 
 
 def chosen_settings(settings: GenerateSettings) -> tuple[GenerateSettings, str]:
-    """The settings with the weights and the segmenter that will be used, and lines for the user, or "".
+    """The settings with the weights, the precision and the segmenter that will be used, and lines for the user, or "".
 
     Raises:
         InputError: a setting would change nothing, there is no such preset, or weights are not cleared.
@@ -46,6 +49,10 @@ def chosen_settings(settings: GenerateSettings) -> tuple[GenerateSettings, str]:
     given = {name: getattr(settings, name) for name in _NOT_FOR_ALL} | {"settle": settings.settle or None}
     refuse_ignored(system, chosen.weights, given)
     settings, notice = replace(settings, weights=chosen.weights), chosen.notice
+    takes_dtype = "dtype" in find_system(system).takes and chosen.weights != "mini"
+    if settings.dtype is None and takes_dtype and (dtype := chosen_dtype("auto", torch.device(settings.device))):
+        # It stands in the manifest, so that a replay on another machine computes as this one did.
+        settings = replace(settings, dtype=str(dtype).removeprefix("torch."))  # type: ignore[arg-type]
     sources = (*settings.masks, *(masks for _, masks in settings.further_views))
     if settings.segmenter is None and any(is_prompt_file(Path(source)) for source in sources):
         settings = replace(settings, segmenter=choose_segmenter())
