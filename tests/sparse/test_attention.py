@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+import scenewright.sparse.attention as attention_module
 from scenewright.sparse.attention import Sequences, attention, window_sequences
 from scenewright.sparse.tensor import VoxelSet
 from tests.sparse.strategies import voxel_sets
@@ -89,3 +90,31 @@ def test_uniform_sequences_are_a_plain_reshape() -> None:
     assert Sequences.uniform(3, 5).uniform_length == 5
     assert Sequences((5, 5), torch.arange(10)).uniform_length is None
     assert Sequences((5, 4)).uniform_length is None
+
+
+@pytest.mark.parametrize("keys", [None, Sequences((300, 290))])
+@torch.no_grad()
+def test_attention_by_products_is_attention(monkeypatch, keys):
+    """Where torch's attention in bfloat16 is slow; lengths that differ are masked."""
+    queries = Sequences((280, 257))
+    q, k, v = (torch.randn(590 if keys and number else 537, 2, 16).bfloat16() for number in range(3))
+    monkeypatch.setattr(attention_module, "_products_are_faster", lambda q, k: True)
+    found = attention(q, k, v, queries, keys)
+    monkeypatch.setattr(attention_module, "_products_are_faster", lambda q, k: False)
+    expected = attention(q.float(), k.float(), v.float(), queries, keys)
+    assert (found - expected).abs().max() < 0.02 * expected.abs().max()
+
+
+def test_products_stand_in_only_for_long_sequences_in_bfloat16_without_matrix_registers(monkeypatch):
+    def chosen(flags, dtype=torch.bfloat16, rows=256, grad=False):
+        monkeypatch.setattr(attention_module, "processor_flags", lambda: frozenset(flags))
+        with torch.set_grad_enabled(grad):
+            q = torch.empty(1, 1, rows, 8, dtype=dtype)
+            return attention_module._products_are_faster(q, q)
+
+    assert chosen({"avx512_bf16"})
+    assert not chosen({"avx512_bf16", "amx_bf16"})
+    assert not chosen(set())
+    assert not chosen({"avx512_bf16"}, torch.float32)
+    assert not chosen({"avx512_bf16"}, rows=255)
+    assert not chosen({"avx512_bf16"}, grad=True)

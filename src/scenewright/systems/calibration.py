@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from scenewright.errors import InputError
-from scenewright.files import checked, read_json
+from scenewright.files import checked, read_json, reading
 from scenewright.io.atomic import write_bytes
 from scenewright.machine import cache_folder, choose_dtype, machine_key
 from scenewright.nn.blocks import BlockContext, ModulatedCrossBlock
@@ -35,7 +35,7 @@ _WORTH = 0.8
 
 @dataclass(frozen=True)
 class BlockSeconds:
-    """Seconds of one block of 1024 tokens and channels, on all cores."""
+    """Seconds of one block of 1024 tokens and channels; on a CPU those of all its cores together."""
 
     float32: float
     bfloat16: float
@@ -75,7 +75,8 @@ def measured(device: torch.device) -> BlockSeconds:
 def _kept(path: Path) -> dict[str, BlockSeconds]:
     """A file that is missing or damaged holds nothing."""
     try:
-        return {key: checked(value, BlockSeconds) for key, value in read_json(path, dict).items()}
+        with reading(path, "a file of measured speeds", "delete it"):
+            return {key: checked(value, BlockSeconds) for key, value in read_json(path, dict).items()}
     except (InputError, OSError):
         return {}
 
@@ -93,14 +94,16 @@ def _measure(device: torch.device) -> BlockSeconds:
     """The fastest of three calls each, taken in turns, after one that warms up."""
     calls = [_block_call(device, dtype) for dtype in (torch.float32, torch.bfloat16)]
     best = [float("inf")] * len(calls)
+    # Other work on the machine stretches the clock's seconds, less so the processor's.
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
     for turn in range(4):
         for index, call in enumerate(calls):
-            begin = time.perf_counter()
+            begin = clock()
             call()
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             if turn:
-                best[index] = min(best[index], time.perf_counter() - begin)
+                best[index] = min(best[index], clock() - begin)
     return BlockSeconds(*best)
 
 
