@@ -17,6 +17,7 @@ import torch
 
 from scenewright.errors import InputError
 from scenewright.files import checked, read_json, reading
+from scenewright.geometry.threads import one_torch_thread
 from scenewright.io.atomic import write_bytes
 from scenewright.machine import cache_folder, choose_dtype, machine_key
 from scenewright.nn.blocks import BlockContext, ModulatedCrossBlock
@@ -35,7 +36,7 @@ _WORTH = 0.8
 
 @dataclass(frozen=True)
 class BlockSeconds:
-    """Seconds of one block of 1024 tokens and channels; on a CPU those of all its cores together."""
+    """Seconds of one block of 1024 tokens and channels; on a CPU those of one thread."""
 
     float32: float
     bfloat16: float
@@ -89,12 +90,13 @@ def _keep(path: Path, known: dict[str, BlockSeconds]) -> None:
         return  # it is measured anew each time
 
 
+@one_torch_thread()
 @torch.no_grad()
 def _measure(device: torch.device) -> BlockSeconds:
     """The fastest of three calls each, taken in turns, after one that warms up."""
     calls = [_block_call(device, dtype) for dtype in (torch.float32, torch.bfloat16)]
     best = [float("inf")] * len(calls)
-    # Other work on the machine stretches the clock's seconds, less so the processor's.
+    # Other work on the machine stretches the clock's seconds, less so the processor's, and those of one thread least.
     clock = time.process_time if device.type == "cpu" else time.perf_counter
     for turn in range(4):
         for index, call in enumerate(calls):
