@@ -29,10 +29,13 @@ def demo(
 
     begin = time.perf_counter()
     from scenewright.cli.generate import run_and_write
-    from scenewright.io.atomic import check_writable, make_folder
-    from scenewright.runs.manifest import GenerateSettings
-    from scenewright.systems.loading import choose_weights, shipped_systems
-    from scenewright.systems.registry import DEFAULT_SYSTEM
+    from scenewright.cli.progress import starting
+
+    with starting():
+        from scenewright.io.atomic import check_writable, make_folder
+        from scenewright.runs.manifest import GenerateSettings
+        from scenewright.systems.loading import choose_weights, shipped_systems
+        from scenewright.systems.registry import DEFAULT_SYSTEM
 
     name = system or (DEFAULT_SYSTEM if DEFAULT_SYSTEM in shipped_systems() else "cuboid")
     weights = name if name == "cuboid" else "mini"

@@ -156,7 +156,16 @@ def generate(
         raise InputError("--boxes are of one photograph, in place of --masks; for several give each a file of boxes.")
     if capture and len(images) != 1:
         raise InputError(f"--capture reads one folder of photographs or one video, got {len(images)} files.")
-    from scenewright.runs.choices import chosen_settings, is_panorama, pairs_of_views, panorama_system, reads_capture
+    from scenewright.cli.progress import starting
+
+    with starting():
+        from scenewright.runs.choices import (
+            chosen_settings,
+            is_panorama,
+            pairs_of_views,
+            panorama_system,
+            reads_capture,
+        )
 
     if len(images) == 1 and (capture or reads_capture(images[0])):
         _refuse(of_photographs, f"'{images[0]}' is a capture, photographs of one place")
@@ -269,19 +278,22 @@ def run_and_write(
     splats: Path | None = None,
 ) -> None:
     """Makes one scene with a bar, writes its files, and prints what came of it."""
-    from scenewright.cli.progress import progress_bar
-    from scenewright.machine import peak_memory_bytes
-    from scenewright.runs.generate import memory_notes, run, save_run
-    from scenewright.runs.inputs import read_inputs
-    from scenewright.runs.settle_report import settle_lines
+    from scenewright.cli.progress import run_bar, starting
+
+    with starting():
+        from scenewright.machine import peak_memory_bytes
+        from scenewright.runs.generate import expected_objects, expected_seconds, memory_notes, run, save_run
+        from scenewright.runs.inputs import read_inputs
+        from scenewright.runs.settle_report import settle_lines
 
     keep_repeated_warnings_quiet()
     inputs = read_inputs(settings)
     for line in inputs.warnings:
         typer.echo(f"warning: {line}", err=True)
-    with progress_bar() as progress:
-        result = run(settings, inputs, reroll=reroll, progress=progress)
-        progress.stage("draw")
+    objects = expected_objects(settings, len(inputs.masks)) if reroll is None else len(reroll.names)
+    with run_bar(expected_seconds(settings, objects), objects) as bar:
+        result = run(settings, inputs, reroll=reroll, progress=bar)
+        bar.stage("draw")
         paths = save_run(result, out, comparison=comparison, inputs=inputs, splats=splats)
     scene, facts = result.scene, result.manifest.facts
     names = {item.name for item in scene.objects}

@@ -4,9 +4,17 @@ from pathlib import Path
 
 import typer
 
-from scenewright.cli.progress import progress_bar
+from scenewright.cli.progress import progress_bar, run_bar
 from scenewright.io.formats import check_target
-from scenewright.runs.captures import CaptureSettings, open_capture, picture_path, placed, run_capture, stage_folder
+from scenewright.runs.captures import (
+    CaptureSettings,
+    expected_seconds,
+    open_capture,
+    picture_path,
+    placed,
+    run_capture,
+    stage_folder,
+)
 
 __all__ = ["generate_capture"]
 
@@ -26,7 +34,8 @@ def generate_capture(settings: CaptureSettings, out: Path, *, resume: bool) -> N
         typer.echo(f"warning: {line}", err=True)
     if stage_folder(out).exists() and not resume:
         typer.echo("Results of an interrupted run are deleted; --resume would have gone on from them.")
-    with progress_bar(f"{len(report.views_per_chunk)} chunks:") as progress:
+    chunks = len(report.views_per_chunk)
+    with run_bar(expected_seconds(settings, chunks), title=f"{chunks} chunks:") as progress:
         scene, written = run_capture(settings, out, opened=opened, resume=resume, progress=progress)
     names = ", ".join(item.name for item in scene.objects)
     typer.echo(f"{len(scene.objects)} objects: {names}")

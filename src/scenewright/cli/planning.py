@@ -1,4 +1,4 @@
-"""`scenewright doctor --for "generate ..."`: memory, downloads and ceiling of a command, before it is run."""
+"""`scenewright doctor --for "generate ..."`: time, memory, downloads and ceiling of a command, before it is run."""
 
 import shlex
 from pathlib import Path
@@ -10,7 +10,8 @@ from scenewright.errors import InputError, OutOfMemoryBudgetError
 from scenewright.machine import choose_device
 from scenewright.runs.choices import is_panorama, panorama_system, reads_capture
 from scenewright.systems.assembly.memory import parse_bytes, readable_bytes
-from scenewright.systems.calibration import chosen_dtype
+from scenewright.systems.calibration import chosen_dtype, measured
+from scenewright.systems.costs import REFERENCE, START_S, USUAL_FURNITURE, stage_seconds
 from scenewright.systems.loading import choose_weights
 from scenewright.systems.memory_plan import check_ceiling, memory_plan, needed_records
 from scenewright.systems.registry import find_system
@@ -23,7 +24,9 @@ _DEFAULT = 'Expected a command such as --for "generate photo.jpg --masks masks.p
 
 
 def plan_command(line: str) -> dict[str, Any]:
-    """Plain JSON data: the system of a `generate` command, its least memory, its downloads, and its ceiling.
+    """Plain JSON data: the system of a `generate` command, its seconds by stage, least memory, downloads, and ceiling.
+
+    The seconds are expected ones, nothing else running; none where a system's costs are not known.
 
     Raises:
         InputError: it is another command, or a file cannot be read.
@@ -42,6 +45,11 @@ def plan_command(line: str) -> dict[str, Any]:
         check_ceiling(plan, ceiling)
     except OutOfMemoryBudgetError as error:
         refusal = str(error)
+    block = measured(device)
+    counted = USUAL_FURNITURE * bool(given["depth"] or given["depth_model"]) if system == "inspace" else objects
+    spent = stage_seconds(system, weights, block, device, objects=counted, dtype=dtype)
+    if spent:
+        spent = {"start": START_S * block.float32 / REFERENCE.float32} | spent
     is_local = weights != "published" and is_local_source(weights)
     missing = [] if is_mini or is_local else _missing(needed_records(system, given["decoder"]))
     return {
@@ -54,6 +62,7 @@ def plan_command(line: str) -> dict[str, Any]:
             "work": plan.work,
             "total": plan.total,
         },
+        "seconds": {stage: round(value, 1) for stage, value in spent.items()},
         "networks_of_unknown_size": list(plan.unknown),
         "max_memory_bytes": ceiling,
         "refusal": refusal,
@@ -69,6 +78,12 @@ def plan_lines(needs: dict[str, Any]) -> list[str]:
         f"system      {needs['system']}, {objects} object{'' if objects == 1 else 's'}, on {needs['device']}",
         f"memory      at least {readable_bytes(memory['total'])}: {parts}",
     ]
+    if needs["seconds"]:
+        longest = sorted(needs["seconds"].items(), key=lambda item: -item[1])[:3]
+        most = ", ".join(f"{stage} {_readable_seconds(value)}" for stage, value in longest)
+        lines.append(f"time        about {_readable_seconds(sum(needs['seconds'].values()))}, most of it {most}")
+    else:
+        lines.append("time        unknown")
     if needs["networks_of_unknown_size"]:
         lines.append(f"            and {', '.join(needs['networks_of_unknown_size'])}, whose size is not published")
     if needs["max_memory_bytes"] is not None:
@@ -84,6 +99,13 @@ def plan_lines(needs: dict[str, Any]) -> list[str]:
     else:
         lines.append("download    nothing")
     return lines
+
+
+def _readable_seconds(seconds: float) -> str:
+    """Such as "12 s", "3 min" or "5.5 h"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def _parsed(line: str) -> dict[str, Any]:
@@ -102,11 +124,14 @@ def _parsed(line: str) -> dict[str, Any]:
 
 
 def _system_and_objects(given: dict[str, Any], images: list[Path], masks: list[str]) -> tuple[str, int]:
-    """The system that the command would take, and the most objects of a scene; 1 where only the run finds them."""
+    """The system that the command would take, and the objects of a scene, at most, or the chunks of a capture.
+
+    It is one where only the run finds them.
+    """
     from scenewright.runs.folder import pair_photographs
 
     if len(images) == 1 and (given["capture"] or reads_capture(images[0])):
-        return "genrecon", 1
+        return "genrecon", _chunks(images[0])
     if given["boxes"]:
         return given["system"], len(given["boxes"])
     folder = images[0] if len(images) == 1 and images[0].is_dir() else None
@@ -119,6 +144,14 @@ def _system_and_objects(given: dict[str, Any], images: list[Path], masks: list[s
     if not masks:
         raise InputError("Expected a photograph and its masks: generate PHOTO --masks MASKS.")
     return given["system"], _count(images[0], tuple(masks) if len(images) == 1 else (masks[0],))
+
+
+def _chunks(folder: Path) -> int:
+    """The number of chunks of a capture; 1 where only the run finds its cameras."""
+    from scenewright.runs.captures import CaptureSettings, open_capture
+    from scenewright.systems.genrecon.captures import is_capture
+
+    return len(open_capture(CaptureSettings(folder)).report.views_per_chunk) if is_capture(folder) else 1
 
 
 def _count(image: Path, masks: tuple[str, ...]) -> int:

@@ -23,6 +23,8 @@ from scenewright.runs.capture_masks import labelled_views
 from scenewright.runs.capture_picture import capture_picture
 from scenewright.samplers.config import SamplingOverride
 from scenewright.systems.assembly.memory import parse_bytes
+from scenewright.systems.calibration import chosen_dtype, kept
+from scenewright.systems.costs import REFERENCE, stage_seconds
 from scenewright.systems.genrecon.capture_report import CaptureReport, report_capture
 from scenewright.systems.genrecon.captures import (
     CAMERA_HEIGHT_M,
@@ -46,6 +48,7 @@ from scenewright.types import Scene
 __all__ = [
     "CaptureSettings",
     "OpenedCapture",
+    "expected_seconds",
     "load_capture_system",
     "open_capture",
     "picture_path",
@@ -55,6 +58,10 @@ __all__ = [
     "run_capture",
     "stage_folder",
 ]
+
+
+# Cutting the objects of the masks out and finishing them, against finishing the chunks themselves.
+_OBJECTS_TO_CHUNKS = {"clean": 5.0, "texture": 2.5}
 
 
 @dataclass(frozen=True)
@@ -257,6 +264,19 @@ def load_capture_system(settings: CaptureSettings, progress: Progress = SILENT) 
     if not isinstance(system, CaptureSystem):
         raise TypeError(f"Expected a system of captures, got {type(system).__name__}.")
     return system
+
+
+def expected_seconds(settings: CaptureSettings, chunks: int) -> dict[str, float]:
+    """Seconds that the stages of a run may take, for a bar; empty where that is not known.
+
+    Raises:
+        ScenewrightError: the system or its weights are not to be had.
+    """
+    device, dtype = _device_and_dtype(settings)
+    weights = choose_weights("genrecon", settings.weights).weights
+    seconds = stage_seconds("genrecon", weights, kept(device) or REFERENCE, device, objects=chunks, dtype=dtype)
+    objects = {} if settings.masks is None else _OBJECTS_TO_CHUNKS
+    return {stage: value * objects.get(stage, 1.0) for stage, value in seconds.items()}
 
 
 def _device_and_dtype(settings: CaptureSettings) -> tuple[torch.device, torch.dtype | None]:

@@ -28,13 +28,27 @@ from scenewright.runs.inputs import Inputs, check_same_inputs, read_inputs
 from scenewright.runs.manifest import GenerateSettings, Manifest, sha256_of_bytes, write_manifest
 from scenewright.samplers.config import SamplingOverride
 from scenewright.systems.assembly.memory import readable_bytes
+from scenewright.systems.calibration import kept
+from scenewright.systems.costs import REFERENCE, USUAL_FURNITURE, stage_seconds
 from scenewright.systems.loading import choose_weights, load
 from scenewright.systems.memory_plan import MemoryPlan, check_ceiling, check_held, memory_plan
 from scenewright.systems.options import GenerateOptions
+from scenewright.systems.registry import find_system
 from scenewright.systems.system import RerollingSystem, System
 from scenewright.types import ObjectMasks, Scene
 
-__all__ = ["OpenSystem", "Reroll", "Run", "load_system", "memory_notes", "plan_of", "run", "save_run"]
+__all__ = [
+    "OpenSystem",
+    "Reroll",
+    "Run",
+    "expected_objects",
+    "expected_seconds",
+    "load_system",
+    "memory_notes",
+    "plan_of",
+    "run",
+    "save_run",
+]
 
 OpenSystem = Callable[[GenerateSettings, Progress], System]
 """Opens the system of some settings, as `load_system` does, or gives one that is open already."""
@@ -116,6 +130,25 @@ def plan_of(settings: GenerateSettings, objects: int) -> MemoryPlan:
         dtype=_dtype(settings),
         decoder=settings.decoder,
     )
+
+
+def expected_objects(settings: GenerateSettings, masks: int) -> int:
+    """The objects to expect of a run: those of the masks, or of a usual room."""
+    if find_system(settings.system).reads != "panorama":
+        return masks
+    return USUAL_FURNITURE if settings.depth or settings.depth_model else 0
+
+
+def expected_seconds(settings: GenerateSettings, objects: int) -> dict[str, float]:
+    """Seconds that the stages of a run may take, for a bar; empty where that is not known.
+
+    Raises:
+        ScenewrightError: the system or its weights are not to be had.
+    """
+    device = torch.device(settings.device)
+    weights = choose_weights(settings.system, settings.weights).weights
+    block = kept(device) or REFERENCE
+    return stage_seconds(settings.system, weights, block, device, objects=objects, dtype=_dtype(settings))
 
 
 def run(

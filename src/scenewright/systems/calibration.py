@@ -24,7 +24,7 @@ from scenewright.nn.blocks import BlockContext, ModulatedCrossBlock
 from scenewright.nn.precision import cast_torso
 from scenewright.sparse.attention import Sequences
 
-__all__ = ["BLOCK_OPERATIONS", "BlockSeconds", "chosen_dtype", "measured"]
+__all__ = ["BLOCK_OPERATIONS", "BlockSeconds", "chosen_dtype", "kept", "measured"]
 
 _WIDTH, _TOKENS, _CONTEXT = 1024, 1024, 256
 BLOCK_OPERATIONS = 2.0 * _TOKENS * 14 * _WIDTH**2 + 4.0 * _TOKENS * (_TOKENS + _CONTEXT) * _WIDTH
@@ -64,28 +64,36 @@ def chosen_dtype(name: str, device: torch.device) -> torch.dtype | None:
 
 
 def measured(device: torch.device) -> BlockSeconds:
-    """Seconds kept for this machine, else measured now (about a second) and kept."""
-    path, key = cache_folder() / "machine.json", machine_key(device)
-    known = _kept(path)
-    if key not in known:
-        known[key] = _measure(device)
-        _keep(path, known)
-    return known[key]
+    """Seconds kept for this machine, else measured now (in two or three seconds) and kept."""
+    if (found := kept(device)) is not None:
+        return found
+    found = _measure(device)
+    _keep(_all_kept() | {machine_key(device): found})
+    return found
 
 
-def _kept(path: Path) -> dict[str, BlockSeconds]:
+def kept(device: torch.device) -> BlockSeconds | None:
+    """Seconds kept for this machine, if it was measured before."""
+    return _all_kept().get(machine_key(device))
+
+
+def _file() -> Path:
+    return cache_folder() / "machine.json"
+
+
+def _all_kept() -> dict[str, BlockSeconds]:
     """A file that is missing or damaged holds nothing."""
     try:
-        with reading(path, "a file of measured speeds", "delete it"):
-            return {key: checked(value, BlockSeconds) for key, value in read_json(path, dict).items()}
+        with reading(_file(), "a file of measured speeds", "delete it"):
+            return {key: checked(value, BlockSeconds) for key, value in read_json(_file(), dict).items()}
     except (InputError, OSError):
         return {}
 
 
-def _keep(path: Path, known: dict[str, BlockSeconds]) -> None:
+def _keep(known: dict[str, BlockSeconds]) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, json.dumps({key: asdict(value) for key, value in known.items()}, indent=1).encode())
+        _file().parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(_file(), json.dumps({key: asdict(value) for key, value in known.items()}, indent=1).encode())
     except (InputError, OSError):
         return  # it is measured anew each time
 

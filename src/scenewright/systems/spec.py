@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from scenewright.weights.record import WeightsRecord
 
-__all__ = ["Published", "Reads", "Setting", "SystemSpec", "WorkingMemory"]
+__all__ = ["Published", "Reads", "Setting", "StageCost", "SystemSpec", "WorkingMemory"]
 
 Reads = Literal["masks", "panorama", "posed"]
 """Pictures with the masks of their objects; one equirectangular picture; pictures with their cameras."""
@@ -66,6 +66,18 @@ class WorkingMemory:
 
 
 @dataclass(frozen=True)
+class StageCost:
+    """The cost of one stage of a run, whatever the scene holds and for every object.
+
+    The unit is 10^12 operations for published networks, and for mini's processor seconds where they were measured.
+    """
+
+    stage: str
+    fixed: float
+    per_object: float = 0.0
+
+
+@dataclass(frozen=True)
 class SystemSpec:
     """One way from views to a scene.
 
@@ -86,6 +98,8 @@ class SystemSpec:
         presets: names of sets of options that `GenerateOptions.preset` may choose.
         tasks: "module:function" of a function () -> `TaskKind` by the name that recipes give the task.
         working, mini_working: memory beyond the networks, of the published and the mini weights.
+        costs, mini_costs: of the stages, in their order, as `Progress.stage` names them; "finish" is the finishing of
+            every object. Empty where they are not known.
     """
 
     name: str
@@ -104,3 +118,5 @@ class SystemSpec:
     tasks: Mapping[str, str] = field(default_factory=dict)
     working: WorkingMemory = WorkingMemory()
     mini_working: WorkingMemory = WorkingMemory()
+    costs: tuple[StageCost, ...] = ()
+    mini_costs: tuple[StageCost, ...] = ()

@@ -65,6 +65,7 @@ class SceneGenerator:
             raise EmptyStructureError(
                 f"None of the {len(request.names)} objects could be generated; try another --seed, or check the masks."
             )
+        progress.stage("place")
         objects, camera, world_from_system = _in_world(items, structures, request)
         scene = Scene(
             tuple(objects),

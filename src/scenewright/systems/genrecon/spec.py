@@ -1,7 +1,7 @@
 """Facts of GenRecon that need no network."""
 
 from scenewright.systems.genrecon.weights import RECORDS
-from scenewright.systems.spec import SystemSpec, WorkingMemory
+from scenewright.systems.spec import StageCost, SystemSpec, WorkingMemory
 
 __all__ = ["SPEC"]
 
@@ -27,6 +27,14 @@ SPEC = SystemSpec(
     working=WorkingMemory(2**30, holds_all_networks=False),
     # Over what was measured: 494 MiB for nine chunks, two of them at a time (CPU).
     mini_working=WorkingMemory(600 * 2**20),
+    # An EPYC core, nine chunks of a walkthrough without masks.
+    mini_costs=(
+        StageCost("encode", 1.0),
+        StageCost("structure", 0, 0.83),
+        StageCost("clean", 0.2, 0.1),
+        StageCost("texture", 0, 1.1),
+        StageCost("write", 2.0),
+    ),
     tasks={
         "genrecon_structure": "scenewright.systems.genrecon.opening:structure_task",
         "genrecon_shape": "scenewright.systems.genrecon.opening:shape_task",

@@ -1,7 +1,7 @@
 """Facts of InSpace that need no network."""
 
 from scenewright.systems.inspace.weights import RECORDS, REPOSITORY
-from scenewright.systems.spec import Published, SystemSpec, WorkingMemory
+from scenewright.systems.spec import Published, StageCost, SystemSpec, WorkingMemory
 
 __all__ = ["SPEC"]
 
@@ -31,6 +31,19 @@ SPEC = SystemSpec(
     working=WorkingMemory(3 * 2**30, holds_all_networks=False),
     # Over what was measured: 191 MiB for a panorama of 1024 x 512 with distances (CPU).
     mini_working=WorkingMemory(250 * 2**20),
+    # An EPYC core; what is in a room, 5 and 14 pieces of furniture there, is seen only after its coarse stage.
+    mini_costs=(
+        StageCost("load", 0.9),
+        StageCost("encode", 0.2),
+        StageCost("structure", 1.5),
+        StageCost("boxes", 0.2),
+        StageCost("objects", 0, 0.05),
+        StageCost("samples", 0.2, 0.37),
+        StageCost("shape", 0, 0.24),
+        StageCost("texture", 0, 0.2),
+        StageCost("finish", 0, 0.43),
+        StageCost("draw", 0.4),
+    ),
     tasks={
         "inspace_structure": "scenewright.systems.inspace.tasks:structure",
         "inspace_boxes": "scenewright.systems.inspace.tasks:boxes",

@@ -1,7 +1,7 @@
 """Facts of I-Scene that need no network."""
 
 from scenewright.systems.iscene.weights import PACKAGE_FILE, RECORDS, REPOSITORY
-from scenewright.systems.spec import Published, SystemSpec, WorkingMemory
+from scenewright.systems.spec import Published, StageCost, SystemSpec, WorkingMemory
 
 __all__ = ["SPEC"]
 
@@ -24,6 +24,28 @@ SPEC = SystemSpec(
     working=WorkingMemory(960 * 2**20),
     # Over what was measured: 318 MiB for 2 objects (CPU).
     mini_working=WorkingMemory(300 * 2**20, 50 * 2**20),
+    # Counted for the published sizes, as SceneGen's: the scene once, every object as much again.
+    costs=(
+        StageCost("encode", 1, 2),
+        StageCost("structure", 220, 220),
+        StageCost("latent", 0, 100),
+        StageCost("decode", 0, 25),
+        StageCost("finish", 0, 4),
+        StageCost("place", 0, 0.2),
+        StageCost("draw", 1),
+    ),
+    # An EPYC core, scenes of 2, 4 and 6 objects.
+    mini_costs=(
+        StageCost("load", 0.4),
+        StageCost("encode", 0.1, 0.01),
+        StageCost("structure", 1.4, 0.52),
+        StageCost("outline", 0.9, 1.2),
+        StageCost("shape", 0, 0.27),
+        StageCost("texture", 0, 0.2),
+        StageCost("finish", 0, 0.38),
+        StageCost("place", 0.1, 0.4),
+        StageCost("draw", 0.95, 0.08),
+    ),
     tasks={
         "iscene_structure": "scenewright.systems.iscene.opening:structure_task",
         "mini_iscene": "scenewright.systems.mini.tasks:iscene",

@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from scenewright.geometry.camera.cube_projection import cell_centres, projected
+from scenewright.progress import Advance, ignore
 from scenewright.systems.assembly.layout_fit import fit_layout
 from scenewright.systems.assembly.structures import PlacedStructures, SceneRequest
 from scenewright.systems.mini.occupancy import filled, outer_shell
@@ -48,6 +49,8 @@ def chosen_by_outline(
     pictures: ScenePictures,
     logits: Float[Tensor, "K W R R R"],
     network: PixelAlignedOccupancy,
+    *,
+    advance: Advance = ignore,
 ) -> PlacedStructures:
     """The structures with the solids of the samples that fit the masks and of the network; places stay as predicted.
 
@@ -83,6 +86,7 @@ def chosen_by_outline(
     prior = logits[:, rows].sigmoid().mean(0)
     view = ObjectView(seen, structures.tokens[0, rows], crops_from_cubes, prior)
     shown = network(view.to(device)).sigmoid().cpu()
+    advance(len(rows), 2 * len(rows))
     coords = list(structures.coords)
     solidity = [_of_voxels(item, structures.resolution) for item in coords]
     for number, row in enumerate(rows):
@@ -92,6 +96,7 @@ def chosen_by_outline(
         if len(solid_surface(held.numpy()).faces):
             solidity[row] = held
             coords[row] = torch.from_numpy(outer_shell((held > 0).numpy())).nonzero().int()
+        advance(len(rows) + number + 1, 2 * len(rows))
     return replace(structures, coords=tuple(coords), solidity=tuple(solidity))
 
 

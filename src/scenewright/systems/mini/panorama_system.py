@@ -30,7 +30,7 @@ from scenewright.errors import EmptyStructureError, InputError
 from scenewright.geometry.mesh.finish import finish_mesh
 from scenewright.geometry.mesh.finish_options import FinishOptions
 from scenewright.geometry.threads import one_torch_thread
-from scenewright.progress import SILENT, Progress
+from scenewright.progress import SILENT, Advance, Progress
 from scenewright.samplers.config import SamplerConfig
 from scenewright.systems.assembly.structures import PlacedStructures, object_generator
 from scenewright.systems.inspace.box_decoding import FoundBoxes
@@ -300,7 +300,8 @@ class MiniInSpace:
                 advance(row + 1, len(found.boxes))
             if not crops:
                 return ()
-            likely = self._likely([crop for _, crop in crops], [row for row, _ in crops], seed)
+            rows, advance = [row for row, _ in crops], progress.stage("samples")
+            likely = self._likely([crop for _, crop in crops], rows, seed, advance)
             return tuple(
                 (
                     row,
@@ -314,7 +315,9 @@ class MiniInSpace:
         return list(self.stages.kept("structures", (room, found, self.settings, seed), tuple, make))
 
     @torch.no_grad()
-    def _likely(self, crops: Sequence[ObjectCrop], rows: Sequence[int], seed: int) -> Float[Tensor, "A R R R"]:
+    def _likely(
+        self, crops: Sequence[ObjectCrop], rows: Sequence[int], seed: int, advance: Advance
+    ) -> Float[Tensor, "A R R R"]:
         """Likelihood of every cell, by samples that start from the shell of what is seen or hidden."""
         settings, flow = self.settings, cast(SceneContextFlow, self.objects.flow)
         tokens = self.objects.conditioner(torch.stack([crop.picture for crop in crops]))
@@ -323,7 +326,7 @@ class MiniInSpace:
         generators = [object_generator(seed, str(row), "structure") for row in rows]
         shape = (flow.scene_config.num_slots, *partial.shape[1:])
         total = torch.zeros(len(crops), *shells[0].shape)
-        for _ in range(settings.samples):
+        for number in range(settings.samples):
             noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
             total += sampled_shapes(
                 flow,
@@ -334,6 +337,7 @@ class MiniInSpace:
                 partial=partial,
                 start=settings.object_start,
             )
+            advance(number + 1, settings.samples)
         return total / settings.samples
 
     def _meshes(

@@ -81,6 +81,17 @@ class _MiniStage:
             if score > _STRANGE
         )
 
+    def _chosen(
+        self,
+        agreed: PlacedStructures,
+        request: SceneRequest,
+        pictures: ScenePictures,
+        logits: Float[Tensor, "K W R R R"],
+        progress: Progress,
+    ) -> PlacedStructures:
+        network, advance = self.networks.pixel_aligned, progress.stage("outline")
+        return chosen_by_outline(agreed, request, pictures, logits, network, advance=advance)
+
     @torch.no_grad()
     def _decoded(self, latents: Float[Tensor, "K W C r r r"]) -> Float[Tensor, "K W R R R"]:
         """Logits of occupancy."""
@@ -136,7 +147,7 @@ class MiniSceneGenStage(_MiniStage):
             pictures=tuple(_image(pictures.own[index]) for index in wanted),
             notes=self._notes(request, pictures.own[wanted]),
         )
-        return chosen_by_outline(agreed, request, pictures, logits, self.networks.pixel_aligned)
+        return self._chosen(agreed, request, pictures, logits, progress)
 
 
 class MiniISceneStage(_MiniStage):
@@ -183,7 +194,7 @@ class MiniISceneStage(_MiniStage):
             pictures=tuple(_image(pictures.own[index]) for index in wanted),
             notes=self._notes(request, pictures.own[wanted]),
         )
-        return chosen_by_outline(agreed, request, pictures, own_logits, self.networks.pixel_aligned)
+        return self._chosen(agreed, request, pictures, own_logits, progress)
 
 
 def box_of_voxels(occupied: Bool[Tensor, "R R R"]) -> tuple[Float[Tensor, " 3"], float]:
