@@ -7,8 +7,9 @@
     python -m benchmarks --all --against COMMIT           the same, and fails where a ratio got worse by more than 10 %
 
 Each runs in a process of its own. In RESULTS.md its tables stand between two comments, with machine, date, commit and
-the ratios that matter; everything else on the page is people's and stays. A section that was measured at this commit
-and on this machine already is kept, unless `--again` is given, so that a run goes on where another one ended.
+the ratios that matter; everything else on the page is people's and stays. Where calls are timed in turns on a CPU, the
+seconds are the processor's. A section that was measured at this commit and on this machine already is kept, unless
+`--again` is given, so that a run goes on where another one ended.
 `--quick` takes toy sizes, to try the benchmarks themselves, and writes nothing without `--out FOLDER`. `--against`
 takes a commit or a file like results.json; without `--all` or `--only` it compares what results.json holds.
 """

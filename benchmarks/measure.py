@@ -15,7 +15,7 @@ import torch
 
 from scenewright.machine import available_cores, processor_name
 
-__all__ = ["MissingError", "Report", "alternate", "clock_of", "in_new_process", "machine", "matmul_peak", "seconds"]
+__all__ = ["MissingError", "Report", "alternate", "in_new_process", "machine", "matmul_peak", "seconds"]
 
 Result = TypeVar("Result")
 
@@ -69,13 +69,15 @@ def alternate(
     functions: list[Callable[[], object]],
     repeats: int = 5,
     warmup: int = 1,
-    clock: Callable[[], float] = time.perf_counter,
+    clock: Callable[[], float] | None = None,
 ) -> list[float]:
     """Fastest call of each function, calls interleaved A B A B so that a drifting machine treats all alike.
 
     Args:
-        clock: `time.process_time` counts what the processors did, which other work on the machine stretches least.
+        clock: by default the processors' seconds, which other work on the machine stretches least, or the clock's where
+            there is a GPU.
     """
+    clock = clock or (time.perf_counter if torch.cuda.is_available() else time.process_time)
     for _ in range(warmup):
         for function in functions:
             function()
@@ -90,15 +92,10 @@ def alternate(
     return best
 
 
-def clock_of(device: torch.device | str) -> Callable[[], float]:
-    """Processor seconds for work on the CPU, which other work on the machine stretches least, else the clock's."""
-    return time.process_time if torch.device(device).type == "cpu" else time.perf_counter
-
-
 def matmul_peak(device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32, size: int = 2048) -> float:
     """Operations per second of a large square matrix product, measured now."""
     a = torch.randn(size, size, device=device, dtype=dtype)
-    return 2 * size**3 / alternate([lambda: a @ a], repeats=10, clock=clock_of(device))[0]
+    return 2 * size**3 / alternate([lambda: a @ a], repeats=10)[0]
 
 
 def machine() -> str:

@@ -8,7 +8,7 @@ What a forward costs beyond the replay is everything else: norms, modulation, ac
 import torch
 import torch.nn.functional as F
 
-from benchmarks.measure import Report, alternate, clock_of, matmul_peak
+from benchmarks.measure import Report, alternate, matmul_peak
 from scenewright.backbones.trellis1.config import StructureFlowConfig
 from scenewright.backbones.trellis1.structure_flow import StructureFlow
 from scenewright.nn.precision import cast_torso
@@ -67,7 +67,7 @@ def section(
         x, t = torch.randn(1, 8, *[tokens_aside] * 3, device=device), torch.tensor([500.0], device=device)
         context = flow.project_context(torch.randn(1, CONTEXT_TOKENS, config.cond_channels, device=device))
         calls = [lambda: flow(x, t, context), replay(config, torch.device(device), dtype)]
-        forward, bare = alternate(calls, repeats, clock=clock_of(device))
+        forward, bare = alternate(calls, repeats)
         tokens = tokens_aside**3
         per_block = 2 * tokens * 14 * width**2 + 4 * tokens * (tokens + CONTEXT_TOKENS) * width
         used = per_block * blocks / forward / matmul_peak(device, dtype)
