@@ -14,12 +14,12 @@ def settings(**given):
 
 @pytest.mark.parametrize(("found", "expected"), [(torch.bfloat16, "bfloat16"), (None, None)])
 def test_a_precision_that_was_left_open_is_the_measured_one(monkeypatch, found, expected):
-    monkeypatch.setattr(choices, "chosen_dtype", lambda name, device: found)
+    monkeypatch.setattr(choices, "fitting_dtype", lambda *given, **options: found)
     assert chosen_settings(settings())[0].dtype == expected
     assert chosen_settings(settings(dtype="float32"))[0].dtype == "float32"
 
 
 @pytest.mark.parametrize("given", [{"weights": "mini"}, {"system": "cuboid", "weights": None}])
 def test_what_has_no_use_for_a_precision_measures_none(monkeypatch, given):
-    monkeypatch.setattr(choices, "chosen_dtype", lambda name, device: pytest.fail("measured"))
+    monkeypatch.setattr(choices, "fitting_dtype", lambda *given, **options: pytest.fail("measured"))
     assert chosen_settings(settings(**given))[0].dtype is None

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from scenewright.errors import OutOfMemoryBudgetError
-from scenewright.systems.memory_plan import check_ceiling, check_held, memory_plan, needed_records
+from scenewright.systems.memory_plan import check_ceiling, check_held, fitting_dtype, memory_plan, needed_records
 from scenewright.systems.registry import usable_systems
 
 SYSTEMS = [
@@ -41,7 +41,13 @@ def test_networks_that_are_loaded_count_as_they_are() -> None:
 def test_half_precision_takes_half_and_more_objects_more() -> None:
     single = memory_plan("scenegen", "published", "cpu", objects=2)
     half = memory_plan("scenegen", "published", "cpu", objects=2, dtype=torch.float16)
-    assert (half.networks, half.work) == (single.networks // 2, single.work // 2)
+    encoders = 4 * sum(
+        record.num_parameters or 0
+        for record in needed_records("scenegen")
+        if record.name in ("dinov2-vitl14-reg", "vggt-1b")
+    )
+    assert half.networks - encoders == (single.networks - encoders) // 2  # encoders stay in single precision
+    assert half.work == single.work // 2
     assert memory_plan("scenegen", "published", "cpu", objects=9).work > single.work
 
 
@@ -56,3 +62,14 @@ def test_another_decoder_takes_other_networks() -> None:
     names = {record.name for record in needed_records("scenegen", "trellis2")}
     assert {"scenegen/structure_flow", "vggt-1b", "trellis1/structure_decoder", "trellis2/shape_decoder"} <= names
     assert not {"trellis1/slat_flow", "trellis1/mesh_decoder", "trellis2/structure_flow"} & names
+
+
+@pytest.mark.parametrize(
+    ("room", "expected"), [(1 << 40, None), (9 << 30, torch.bfloat16), (5 << 30, torch.int8), (1 << 30, None)]
+)
+def test_a_precision_that_was_left_open_is_the_first_that_fits(room: int, expected: torch.dtype | None) -> None:
+    """With no room for any, the run refuses by itself."""
+    found = fitting_dtype("scenegen", "published", torch.device("cpu"), max_memory_bytes=room)
+    assert found == expected
+    if expected is not None:
+        assert memory_plan("scenegen", "published", dtype=expected).total <= room

@@ -37,7 +37,9 @@ __all__ = [
 Device = Annotated[str, typer.Option("--device", help="Compute on auto, cpu, cuda, cuda:N or mps.")]
 Precision = Annotated[
     str,
-    typer.Option("--dtype", help="Number format of the large networks: auto (measured), float32, bfloat16 or float16."),
+    typer.Option(
+        "--dtype", help="Number format of the large networks: auto (measured), float32, bfloat16, float16 or int8."
+    ),
 ]
 Weights = Annotated[
     str | None,

@@ -4,16 +4,17 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import torch
 import typer
 
 from scenewright.errors import InputError, OutOfMemoryBudgetError
-from scenewright.machine import choose_device
+from scenewright.machine import choose_device, choose_dtype
 from scenewright.runs.choices import is_panorama, panorama_system, reads_capture
 from scenewright.systems.assembly.memory import parse_bytes, readable_bytes
-from scenewright.systems.calibration import chosen_dtype, measured
+from scenewright.systems.calibration import measured
 from scenewright.systems.costs import REFERENCE, START_S, USUAL_FURNITURE, stage_seconds
 from scenewright.systems.loading import choose_weights
-from scenewright.systems.memory_plan import check_ceiling, memory_plan, needed_records
+from scenewright.systems.memory_plan import check_ceiling, fitting_dtype, memory_plan, needed_records
 from scenewright.systems.registry import find_system
 from scenewright.weights.hub import cached_file, is_local_source
 from scenewright.weights.record import WeightsRecord
@@ -37,9 +38,13 @@ def plan_command(line: str) -> dict[str, Any]:
     system, objects = _system_and_objects(given, images, masks)
     weights = choose_weights(system, given["weights"]).weights
     is_mini = bool(find_system(system).mini) and weights == "mini"
-    dtype = None if is_mini else chosen_dtype(given["dtype"], device)
-    plan = memory_plan(system, weights, device, objects=objects, dtype=dtype, decoder=given["decoder"])
     ceiling = None if given["max_memory"] is None else parse_bytes(given["max_memory"])
+    dtype: torch.dtype | None = None
+    if given["dtype"] != "auto":
+        dtype = choose_dtype(given["dtype"])
+    elif not is_mini and "dtype" in find_system(system).takes:
+        dtype = fitting_dtype(system, weights, device, max_memory_bytes=ceiling, decoder=given["decoder"])
+    plan = memory_plan(system, weights, device, objects=objects, dtype=dtype, decoder=given["decoder"])
     refusal = ""
     try:
         check_ceiling(plan, ceiling)
@@ -55,6 +60,7 @@ def plan_command(line: str) -> dict[str, Any]:
     return {
         "system": plan.label,
         "device": str(device),
+        "dtype": None if dtype is None else str(dtype).removeprefix("torch."),
         "objects": objects,
         "memory_bytes": {
             "program": plan.program,

@@ -36,7 +36,7 @@ class ProgressBar:
 
 
 class TimeLeft:
-    """How much of a run is done, and the seconds left, from what its stages are expected to take; a `Progress`.
+    """The share of a run that is done, and the seconds left, from what its stages are expected to take; a `Progress`.
 
     Stages that are not expected count as what follows the expected stage before them. Stages of single objects
     ("chair: bake") are parts of "finish".

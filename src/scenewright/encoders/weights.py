@@ -18,6 +18,7 @@ from scenewright.encoders.dinov3 import Dinov3, Dinov3Config
 from scenewright.encoders.records import DINOV2_VITL14_REG, DINOV3_VITL16, VGGT_1B
 from scenewright.encoders.vggt import VGGTAggregator, VGGTConfig
 from scenewright.errors import WeightsError
+from scenewright.nn.precision import compact_linears
 from scenewright.weights.checkpoint import Checkpoint, PartOfCheckpoint
 from scenewright.weights.config import config_from_json
 from scenewright.weights.hub import fetch
@@ -60,12 +61,25 @@ def load_dinov3(path: str | Path, *, config: Dinov3Config | None = None, device:
 
 
 def load_vggt(
-    path: str | Path, *, config: VGGTConfig | None = None, device: torch.device | str = "cpu"
+    path: str | Path,
+    *,
+    config: VGGTConfig | None = None,
+    device: torch.device | str = "cpu",
+    is_compact: bool = False,
 ) -> VGGTAggregator:
-    """VGGT's aggregator from a full VGGT checkpoint, whose heads are not read; see `load_dinov2` for errors."""
-    return load_weights(
-        lambda: VGGTAggregator(config), path, device=device, keymap=VGGT_1B.keymap, ignore=VGGT_1B.ignore
-    )
+    """VGGT's aggregator from a full VGGT checkpoint, whose heads are not read; see `load_dinov2` for errors.
+
+    Args:
+        is_compact: keep linear weights in eight bits, 1.3 GB instead of 5.
+    """
+
+    def build() -> VGGTAggregator:
+        network = VGGTAggregator(config)
+        if is_compact:
+            compact_linears(network)
+        return network
+
+    return load_weights(build, path, device=device, keymap=VGGT_1B.keymap, ignore=VGGT_1B.ignore)
 
 
 def load_named_dinov2(name: str, source: WeightsSource, *, device: torch.device | str = "cpu") -> tuple[Dinov2, Path]:

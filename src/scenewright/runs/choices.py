@@ -12,10 +12,10 @@ from scenewright.errors import InputError
 from scenewright.io.images import image_size
 from scenewright.io.linear_image import LINEAR_SUFFIXES
 from scenewright.runs.manifest import GenerateSettings
-from scenewright.systems.calibration import chosen_dtype
 from scenewright.systems.genrecon.captures import is_capture
 from scenewright.systems.genrecon.registration import is_video
 from scenewright.systems.loading import choose_weights, refuse_ignored, refuse_uncleared_choice
+from scenewright.systems.memory_plan import fitting_dtype
 from scenewright.systems.registry import DEFAULT_SYSTEM, find_system, usable_systems
 
 __all__ = ["chosen_settings", "is_panorama", "pairs_of_views", "panorama_system", "reads_capture"]
@@ -50,7 +50,11 @@ def chosen_settings(settings: GenerateSettings) -> tuple[GenerateSettings, str]:
     refuse_ignored(system, chosen.weights, given)
     settings, notice = replace(settings, weights=chosen.weights), chosen.notice
     takes_dtype = "dtype" in find_system(system).takes and chosen.weights != "mini"
-    if settings.dtype is None and takes_dtype and (dtype := chosen_dtype("auto", torch.device(settings.device))):
+    dtype = None
+    if settings.dtype is None and takes_dtype:
+        ceiling, device = settings.max_memory_bytes, torch.device(settings.device)
+        dtype = fitting_dtype(system, chosen.weights, device, max_memory_bytes=ceiling, decoder=settings.decoder)
+    if dtype is not None:
         # It stands in the manifest, so that a replay on another machine computes as this one did.
         settings = replace(settings, dtype=str(dtype).removeprefix("torch."))  # type: ignore[arg-type]
     sources = (*settings.masks, *(masks for _, masks in settings.further_views))

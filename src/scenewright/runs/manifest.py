@@ -74,7 +74,7 @@ class GenerateSettings:
     settle: bool = False
     fit_layout: bool | None = None
     device: Annotated[str, Predicate(_is_device)] = "cpu"
-    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    dtype: Literal["float32", "bfloat16", "float16", "int8"] | None = None
     further_views: tuple[tuple[str, str], ...] = ()
     depth: str | None = None
     stages: str | None = None

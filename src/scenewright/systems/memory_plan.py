@@ -13,15 +13,17 @@ import torch
 
 from scenewright.backbones.registry import BACKBONES, backbone
 from scenewright.encoders.records import RECORDS as ENCODERS
+from scenewright.encoders.records import VGGT_1B
 from scenewright.errors import OutOfMemoryBudgetError
-from scenewright.machine import memory_in_use
+from scenewright.machine import host_memory, memory_in_use
 from scenewright.systems.assembly.memory import readable_bytes
+from scenewright.systems.calibration import chosen_dtype
 from scenewright.systems.mini.networks import weight_files
 from scenewright.systems.registry import find_system
 from scenewright.weights.hub import is_local_source
 from scenewright.weights.record import WeightsRecord
 
-__all__ = ["MemoryPlan", "check_ceiling", "check_held", "memory_plan", "needed_records"]
+__all__ = ["MemoryPlan", "check_ceiling", "check_held", "fitting_dtype", "memory_plan", "needed_records"]
 
 PROGRAM_BYTES = 400 * 2**20
 """Python, torch and compiled kernels in a process on the CPU, below what was measured."""
@@ -83,9 +85,13 @@ def memory_plan(
     if is_mini:
         sizes = [2 * path.stat().st_size for path in weight_files(system)]  # fp16 in files
     else:
-        sizes = [record.num_parameters * itemsize for record in records if record.num_parameters is not None]
+        sizes = [
+            record.num_parameters * _stored_itemsize(record, itemsize)
+            for record in records
+            if record.num_parameters is not None
+        ]
     networks = sum(sizes) if working.holds_all_networks else max(sizes, default=0)
-    work = working.bytes(objects) * itemsize // 4
+    work = working.bytes(objects) * max(itemsize, 2) // 4  # eight bits are for weights alone
     is_own = bool(records) and weights != "published" and is_local_source(weights)
     own = _largest_file(Path(weights).expanduser()) if is_own else 0
     if own:
@@ -100,6 +106,35 @@ def memory_plan(
         work=work,
         unknown=() if own else tuple(record.name for record in records if record.num_parameters is None),
     )
+
+
+def fitting_dtype(
+    system: str,
+    weights: str,
+    device: torch.device,
+    *,
+    max_memory_bytes: int | None = None,
+    decoder: str | None = None,
+) -> torch.dtype | None:
+    """The precision of the large networks where it is left open; None is what weights are published for.
+
+    On a CPU it is the fastest one (`calibration.chosen_dtype`) if the least memory of a run fits then, else bfloat16,
+    else weights in eight bits.
+
+    Args:
+        max_memory_bytes: what must not be exceeded; None is what is free on this machine now.
+
+    Raises:
+        InputError: there is no such system or decoder.
+    """
+    fastest = chosen_dtype("auto", device)
+    room = max_memory_bytes or host_memory()[1]
+    if device.type != "cpu" or room is None:
+        return fastest
+    for dtype in (fastest, torch.bfloat16, torch.int8):
+        if memory_plan(system, weights, device, dtype=dtype, decoder=decoder).total <= room:
+            return dtype
+    return fastest
 
 
 def _largest_file(folder: Path) -> int:
@@ -155,6 +190,13 @@ def _refusal(label: str, objects: int, needed: int, ceiling: int) -> str:
         f"{label} needs at least {readable_bytes(needed)} for {count}, more than the {readable_bytes(ceiling)} "
         "of --max-memory; raise the ceiling, or give fewer masks."
     )
+
+
+def _stored_itemsize(record: WeightsRecord, itemsize: int) -> int:
+    """Encoders stay in float32; VGGT is kept in eight bits where the other networks are."""
+    if record not in ENCODERS:
+        return itemsize
+    return 1 if itemsize == 1 and record is VGGT_1B else 4
 
 
 def _itemsize(device: torch.device, dtype: torch.dtype | None) -> int:

@@ -13,6 +13,8 @@ What a network must do for this:
 * Constants are computed in `forward` or from Python numbers. Non-persistent buffers are in no file: a module that
   registers one (or a module around it) must have `reset_buffers(device)`, which assigns them anew; without it loading
   refuses.
+* A module that keeps a tensor in another form than the file (eight bits, `nn.precision`) has `after_fill(attribute)`,
+  which is called as soon as that tensor is there.
 * `dtype=None` keeps the dtype of each parameter as the constructor made it: this is how a network mixes a half
   precision torso with fp32 norms. A given `dtype` applies to every floating-point parameter and buffer.
 """
@@ -189,11 +191,13 @@ def _fill_slot(
     current = getattr(owner, attribute)
     if current.device == (device or current.device) and current.dtype == _dtype(current, dtype) and not current.is_meta:
         checkpoint.read_into(name, current.detach())
-        return
-    filled = _read(current, checkpoint, name, device, dtype)
-    if isinstance(current, nn.Parameter):
-        filled = nn.Parameter(filled, requires_grad=current.requires_grad)
-    setattr(owner, attribute, filled)
+    else:
+        filled = _read(current, checkpoint, name, device, dtype)
+        if isinstance(current, nn.Parameter):
+            filled = nn.Parameter(filled, requires_grad=current.requires_grad)
+        setattr(owner, attribute, filled)
+    if (after_fill := getattr(owner, "after_fill", None)) is not None:
+        after_fill(attribute)
 
 
 def _read(

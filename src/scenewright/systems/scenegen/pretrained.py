@@ -59,7 +59,8 @@ class SceneGenNetworks:
         """Loads the networks.
 
         Args:
-            dtype: of the repeated blocks of flow and decoder; everything else stays fp32, the encoders too.
+            dtype: of the repeated blocks of flow and decoder; everything else stays fp32, the encoders too; with
+                torch.int8, VGGT keeps its weights in eight bits as well.
 
         Raises:
             WeightsError: files are missing, damaged, or do not fit.
@@ -75,7 +76,8 @@ class SceneGenNetworks:
         decoder = networks.load(STRUCTURE_DECODER)
         files["structure_decoder"] = networks.weights_file(STRUCTURE_DECODER)
 
-        encoders = _load_encoders(source, networks.arguments, device, files)
+        is_compact = dtype == torch.int8
+        encoders = _load_encoders(source, networks.arguments, device, files, is_compact=is_compact)
         return cls(flow, decoder, encoders, networks.sampler("structure"), str(source), files)
 
 
@@ -114,7 +116,12 @@ def find_flow_file(source: WeightsSource, stem: str) -> Path:
 
 
 def _load_encoders(
-    source: WeightsSource, arguments: Mapping[str, Any], device: torch.device | str, files: dict[str, Path]
+    source: WeightsSource,
+    arguments: Mapping[str, Any],
+    device: torch.device | str,
+    files: dict[str, Path],
+    *,
+    is_compact: bool,
 ) -> SceneEncoders:
     source.report("Loading DINOv2")
     picture, files["image_encoder"] = load_named_dinov2(arguments["image_cond_model"], source, device=device)
@@ -129,7 +136,8 @@ def _load_encoders(
             {},
             fetch(VGGT_1B, name if is_elsewhere else None, offline=source.offline),
         )
-        geometry = load_vggt(files["geometry_encoder"], config=config_from_json(VGGTConfig, sizes), device=device)
+        config = config_from_json(VGGTConfig, sizes)
+        geometry = load_vggt(files["geometry_encoder"], config=config, device=device, is_compact=is_compact)
     return SceneEncoders(
         picture,
         picture.config.image_size,
