@@ -62,6 +62,20 @@ def test_the_share_done_never_falls_and_unknown_stages_change_nothing():
     assert left.seconds_left == 0
 
 
+def test_a_stage_that_says_nothing_moves_on_with_the_clock():
+    clock = Clock()
+    left = TimeLeft(EXPECTED, clock=clock)
+    left.stage("structure")
+    shares = []
+    for _ in range(10):
+        clock.now += 1
+        shares.append(left.fraction)
+    assert shares == sorted(shares)
+    assert shares[0] < shares[2] < shares[-1] < 8 / 16
+    left.stage("draw")
+    assert left.fraction >= 14 / 16
+
+
 def test_a_run_that_nothing_is_known_of_has_the_bar_of_its_stages(capsys):
     for expected in ({}, EXPECTED):
         with run_bar(expected, 1) as bar:

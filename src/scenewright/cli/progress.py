@@ -5,7 +5,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from scenewright.progress import Advance
 
@@ -13,6 +23,8 @@ __all__ = ["ProgressBar", "RunBar", "TimeLeft", "progress_bar", "run_bar", "star
 
 # A stage's own pace counts against the expected one as if this share of the run had gone as expected already.
 _TRUST = 0.01
+# A stage that says nothing is done by this much at most before the next one begins.
+_MOST_UNTOLD = 0.95
 
 
 class ProgressBar:
@@ -39,7 +51,7 @@ class TimeLeft:
     """The share of a run that is done, and the seconds left, from what its stages are expected to take; a `Progress`.
 
     Stages that are not expected count as what follows the expected stage before them. Stages of single objects
-    ("chair: bake") are parts of "finish".
+    ("chair: bake") are parts of "finish". A stage that says nothing of its own goes on as the stages before it did.
 
     Args:
         expected: seconds of each stage, in their order.
@@ -58,13 +70,18 @@ class TimeLeft:
         self._expected, self._objects, self._clock = dict(expected), max(objects, 1), clock
         self._on_change, self._begin = on_change, clock()
         self._total = sum(self._expected.values())
-        self._passed = self._current = self._share = 0.0
+        self._passed = self._share = 0.0
         self._finished: list[str] = []
+        self._enter(next(iter(self._expected), ""), 0.0)
 
     @property
     def fraction(self) -> float:
         """Share of the run that is done, in [0, 1]."""
-        return min(1.0, (self._passed + self._share * self._current) / self._total)
+        share = self._share
+        if not self._is_told and self._current:
+            waited = (self._clock() - self._entered) / self._pace
+            share = max(share, min(_MOST_UNTOLD, waited / self._current))
+        return min(1.0, (self._passed + share * self._current) / self._total)
 
     @property
     def seconds_left(self) -> float:
@@ -86,12 +103,15 @@ class TimeLeft:
         self._on_change(name)
 
         def advance(done: int, total: int) -> None:
-            self._share = done / max(total, 1)
+            self._share, self._is_told = done / max(total, 1), True
             self._on_change(name)
 
         return advance
 
     def _enter(self, stage: str, share: float) -> None:
+        # Seconds passed for each expected one, so far.
+        self._entered, self._is_told = self._clock(), False
+        self._pace = (self._entered - self._begin + _TRUST * self._total) / (self._passed + _TRUST * self._total)
         if stage in self._expected:
             names = list(self._expected)
             self._passed = sum(self._expected[name] for name in names[: names.index(stage)])
@@ -106,13 +126,25 @@ class RunBar(TimeLeft):
 
     def __init__(self, bar: Progress, expected: Mapping[str, float], objects: int = 1, title: str = "") -> None:
         self._bar, self._title = bar, title
-        self._task = bar.add_task(title or "start", total=1.0, left="")
+        self._task = bar.add_task(title or "load", total=1.0)
         super().__init__(expected, objects, on_change=self._show)
 
     def _show(self, name: str) -> None:
-        left = f"about {_clock_text(self.seconds_left)} left"
-        description = f"{self._title} {name}".strip()
-        self._bar.update(self._task, completed=self.fraction, description=description, left=left)
+        self._bar.update(self._task, completed=self.fraction, description=f"{self._title} {name}".strip())
+
+    def tick(self) -> str:
+        """Moves the bar on, and the time left for it to show."""
+        self._bar.update(self._task, completed=self.fraction)
+        return f"about {_clock_text(self.seconds_left)} left"
+
+
+class _LeftColumn(ProgressColumn):
+    """Asks the run for the time left whenever the bar is drawn."""
+
+    run: RunBar | None = None
+
+    def render(self, task: Task) -> Text:
+        return Text("" if self.run is None else self.run.tick())
 
 
 @contextmanager
@@ -143,9 +175,11 @@ def run_bar(expected: Mapping[str, float], objects: int = 1, title: str = "") ->
         with progress_bar(title) as plain:
             yield plain
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[left]}"))
+    left = _LeftColumn()
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), left)
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        yield RunBar(bar, expected, objects, title)
+        left.run = RunBar(bar, expected, objects, title)
+        yield left.run
 
 
 def _clock_text(seconds: float) -> str:
