@@ -20,14 +20,13 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-from benchmarks.measure import MissingError, Report, in_new_process, machine
+from benchmarks.measure import in_new_process, machine, run_one
 
 HERE = Path(__file__).parent
 WORSE = 1.1
@@ -48,18 +47,6 @@ def commit() -> str:
 
 def _git(*words: str) -> str:
     return subprocess.run(["git", *words], cwd=HERE.parent, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def run_one(
-    name: str, is_quick: bool = False, sizes: Mapping[str, Any] = MappingProxyType({})
-) -> tuple[list[str], dict[str, float], str]:
-    """Lines and ratios of one benchmark, run in this process, and what it is that was missing, if anything."""
-    report, module = Report(), import_module(f"benchmarks.{name}")
-    try:
-        module.section(report, **(dict(module.QUICK if is_quick else {}) | dict(sizes)))
-    except MissingError as error:
-        return [], {}, str(error)
-    return report.lines, report.ratios, ""
 
 
 def run(

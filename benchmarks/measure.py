@@ -7,15 +7,17 @@ A benchmark is a module with a function `section(report, *, size=default, ...)` 
 import math
 import multiprocessing
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from typing import TypeVar
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 import torch
 
 from scenewright.machine import available_cores, processor_name
 
-__all__ = ["MissingError", "Report", "alternate", "in_new_process", "machine", "matmul_peak", "seconds"]
+__all__ = ["MissingError", "Report", "alternate", "in_new_process", "machine", "matmul_peak", "run_one", "seconds"]
 
 Result = TypeVar("Result")
 
@@ -52,6 +54,18 @@ class Report:
         """Notes a ratio that matters; one that could not be taken (NaN) is left out."""
         if not math.isnan(value):
             self.ratios[name] = round(value, 4)
+
+
+def run_one(
+    name: str, is_quick: bool = False, sizes: Mapping[str, Any] = MappingProxyType({})
+) -> tuple[list[str], dict[str, float], str]:
+    """Lines and ratios of one benchmark, run in this process, and what it is that was missing, if anything."""
+    report, module = Report(), import_module(f"benchmarks.{name}")
+    try:
+        module.section(report, **(dict(module.QUICK if is_quick else {}) | dict(sizes)))
+    except MissingError as error:
+        return [], {}, str(error)
+    return report.lines, report.ratios, ""
 
 
 def in_new_process(function: Callable[..., Result], *arguments: object) -> Result:

@@ -1,11 +1,13 @@
 """`python -m benchmarks`: what it measures goes into the page and beside it, and ratios that got worse are named."""
 
 import json
+import subprocess
+import sys
 from importlib import import_module
 
 import pytest
 from benchmarks import __main__ as runner
-from benchmarks.measure import MissingError, Report
+from benchmarks.measure import MissingError, Report, run_one
 
 # Those whose toy sizes take a second or two; the others start processes.
 FAST = ("inspace_attention", "iscene_structure", "latent_batch", "scenegen_structure", "structure_flow", "throughput")
@@ -22,7 +24,7 @@ Others.
 
 @pytest.mark.parametrize("name", FAST)
 def test_a_benchmark_at_toy_size_gives_tables_and_ratios(name):
-    lines, ratios, missing = runner.run_one(name, is_quick=True)
+    lines, ratios, missing = run_one(name, is_quick=True)
     assert not missing
     assert any(line.startswith("| ") for line in lines)
     assert ratios
@@ -69,6 +71,14 @@ def test_results_are_written_as_each_ends_and_known_ones_are_kept(tmp_path, monk
     monkeypatch.setattr(runner, "commit", lambda: "def")
     runner.run(["structure_flow"], tmp_path, is_quick=True)
     assert measured.count("structure_flow") == 3
+
+
+def test_the_command_runs_each_in_a_process_of_its_own(tmp_path):
+    words = ["--only", "latent_batch", "--quick", "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "benchmarks", *words]
+    subprocess.run(command, cwd=runner.HERE.parent, check=True, capture_output=True)
+    assert json.loads((tmp_path / "results.json").read_text())["latent_batch"]["ratios"]
+    assert "| one batch s |" in (tmp_path / "RESULTS.md").read_text()
 
 
 def test_a_ratio_that_got_worse_by_more_than_a_tenth_fails_and_is_named(tmp_path, capsys):
