@@ -135,6 +135,7 @@ class MiniSceneGenStage(_MiniStage):
             rows = torch.tensor(order).argsort()
             latents.append(sampled.latents[rows])
             layouts.append(world_from_objects(sampled.poses)[rows].cpu())
+        progress.stage("voxels")
         wanted = list(request.wanted_indices)
         logits = self._decoded(torch.stack(latents)[:, wanted])
         occupied = agreed_voxels(logits, AGREEMENT)
@@ -177,6 +178,7 @@ class MiniISceneStage(_MiniStage):
                 on_step=lambda step, t, x, v, done=number: _tell_step(advance, done, step + 1, sampler.steps),  # type: ignore[misc]
             )
             samples.append(sampled.objects)
+        progress.stage("voxels")
         latents = torch.stack(samples)
         own_logits = self._decoded(latents[:, :, 1])
         in_scene, alone = (agreed_voxels(logits, AGREEMENT) for logits in (self._decoded(latents[:, :, 0]), own_logits))
