@@ -4,8 +4,8 @@ The mean of samples that disagree is blurred and has holes. So places are fitted
 sample of every object is projected where the object stands and compared with its mask, and the samples are averaged by
 weights that fall quickly with what does not fit. Two means are joined: of what is occupied, which keeps thin parts on
 which samples differ by a voxel, and of what is enclosed, which has no holes to look through. What a network reads in
-the picture where each cell projects to (`pixel_aligned`) weighs the samples, is added, and rules out what is not there.
-Their sum says how surely a cell is solid; the surface is drawn where it falls below a level, between the cells.
+the picture where each cell projects to (`pixel_aligned`) weighs the samples, too, and rules out what is not there. How
+sure all of them are of a cell says where between it and its neighbours the surface lies.
 
 Legend: K samples, W objects wanted, R voxels a side, S side of the outlines' grid, M = R^3.
 Frame: the stage's world, z up.
@@ -25,6 +25,7 @@ from scenewright.systems.assembly.structures import PlacedStructures, SceneReque
 from scenewright.systems.mini.occupancy import filled, outer_shell
 from scenewright.systems.mini.pictures import ScenePictures, crop_from_pixels, occluder_pictures
 from scenewright.systems.mini.pixel_aligned import ObjectView, PixelAlignedOccupancy
+from scenewright.systems.mini.sizes import AGREEMENT
 from scenewright.systems.mini.surface import SURELY_EMPTY, solid_surface, surfaces_of
 from scenewright.types import SceneObject
 
@@ -36,10 +37,12 @@ _SIDE = 36
 _TEMPERATURE = 0.03
 _LIKELY_TEMPERATURE = 0.1
 _UNLIKELIEST = 0.02
-_ENCLOSED_SHARE, _OCCUPIED_SHARE = 0.45, 0.4
-_SUREST = 1.7
-_SHOWN_AT_MOST, _SHOWN_ON_AVERAGE = 0.8, 0.35
-_RULED_OUT, _HELD_WHERE_RULED_OUT = 0.1, 0.3
+_ENCLOSED_SHARE = 0.45
+_RULED_OUT = 0.1
+# In units of those shares: the most that counts, and the level of the surface where the network is unsure.
+_SUREST, _LEVEL = 1.7, 1.2
+_SHOWN_AT_MOST, _UNSURE = 0.8, 0.35
+_LEAST_SOLIDITY = 0.15
 
 
 @torch.no_grad()
@@ -135,7 +138,9 @@ def outline_fit(
 def agreed_solidity(
     logits: Float[Tensor, "K R R R"], fit: Float[Tensor, " K"], shown: Float[Tensor, "R R R"]
 ) -> Float[Tensor, "R R R"]:
-    """Surety of every cell to be solid, above 0 where it is: some cell is, and none that the picture alone rules out.
+    """Surety of every cell to be solid, above 0 where it is.
+
+    Solid is what the well fitting samples hold for occupied or for enclosed, less what the picture rules out.
 
     Args:
         fit: of each sample, see `outline_fit`.
@@ -146,9 +151,10 @@ def agreed_solidity(
     weights = (fit / _TEMPERATURE + likely / _LIKELY_TEMPERATURE).softmax(0)
     solids = torch.stack([torch.from_numpy(filled(sample.numpy())).float() for sample in samples])
     enclosed, occupied = (torch.tensordot(weights, values, 1) for values in (solids, logits.sigmoid()))
-    least = occupied.amax().clamp(max=_OCCUPIED_SHARE)
-    held = torch.maximum(enclosed / _ENCLOSED_SHARE, occupied / least).clamp(max=_SUREST)
-    held = held + shown.clamp(max=_SHOWN_AT_MOST) - _SHOWN_ON_AVERAGE
-    left = torch.where(shown < _RULED_OUT, held.clamp(max=_HELD_WHERE_RULED_OUT), held) + SURELY_EMPTY
-    # An object with a mask is there, whatever the picture says.
-    return left if bool((left > 0).any()) else held - 0.9 * held.amax()
+    least = occupied.amax().clamp(max=AGREEMENT)
+    held = torch.maximum(enclosed / _ENCLOSED_SHARE, occupied / least)
+    is_solid = (held >= 1) & (shown >= _RULED_OUT)
+    if not bool(is_solid.any()):  # an object with a mask is there, whatever the picture says
+        is_solid = held >= 1
+    solidity = held.clamp(max=_SUREST) - _LEVEL + shown.clamp(max=_SHOWN_AT_MOST) - _UNSURE
+    return torch.where(is_solid, solidity.clamp(min=_LEAST_SOLIDITY), solidity.clamp(max=-_LEAST_SOLIDITY))
