@@ -76,6 +76,20 @@ def test_a_stage_that_says_nothing_moves_on_with_the_clock():
     assert left.fraction >= 14 / 16
 
 
+def test_a_system_that_finds_its_objects_tells_how_many():
+    def expected(number: int) -> dict[str, float]:
+        return {"structure": 4.0, "objects": 0.0, "finish": 2.0 * number}
+
+    left = TimeLeft(expected(8), 8, again=expected)
+    left.stage("structure")(1, 1)
+    assert left.fraction == pytest.approx(0.2)
+    left.stage("objects")(1, 2)
+    assert left.fraction == pytest.approx(0.5)
+    left.stage("0: bake")
+    left.stage("1: bake")
+    assert left.fraction == pytest.approx(0.75, abs=0.01)
+
+
 def test_a_run_that_nothing_is_known_of_has_the_bar_of_its_stages(capsys):
     for expected in ({}, EXPECTED):
         with run_bar(expected, 1) as bar:

@@ -251,7 +251,8 @@ def generate(
         commercial=commercial,
         preset=preset,
     )
-    settings, notice = chosen_settings(settings)
+    with starting():  # the first time, a block of a flow may be timed
+        settings, notice = chosen_settings(settings)
     if notice:
         typer.echo(notice)
     if folder is None:
@@ -291,7 +292,8 @@ def run_and_write(
     for line in inputs.warnings:
         typer.echo(f"warning: {line}", err=True)
     objects = expected_objects(settings, len(inputs.masks)) if reroll is None else len(reroll.names)
-    with run_bar(expected_seconds(settings, objects), objects) as bar:
+    expected = expected_seconds(settings, objects)
+    with run_bar(expected, objects, again=lambda number: expected_seconds(settings, number)) as bar:
         result = run(settings, inputs, reroll=reroll, progress=bar)
         bar.stage("draw")
         paths = save_run(result, out, comparison=comparison, inputs=inputs, splats=splats)

@@ -56,6 +56,8 @@ class TimeLeft:
     Args:
         expected: seconds of each stage, in their order.
         objects: how many are finished.
+        again: the expected seconds for another number of objects. The stage "objects", in which a system that finds its
+            objects itself looks at them, tells the number.
         on_change: called after every change.
     """
 
@@ -64,11 +66,12 @@ class TimeLeft:
         expected: Mapping[str, float],
         objects: int = 1,
         *,
+        again: Callable[[int], Mapping[str, float]] | None = None,
         on_change: Callable[[str], None] = lambda name: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._expected, self._objects, self._clock = dict(expected), max(objects, 1), clock
-        self._on_change, self._begin = on_change, clock()
+        self._on_change, self._begin, self._again = on_change, clock(), again
         self._total = sum(self._expected.values())
         self._passed = self._share = 0.0
         self._finished: list[str] = []
@@ -103,6 +106,10 @@ class TimeLeft:
         self._on_change(name)
 
         def advance(done: int, total: int) -> None:
+            if own == "objects" and self._again is not None and total != self._objects:
+                self._objects, self._expected = max(total, 1), dict(self._again(total))
+                self._total = sum(self._expected.values())
+                self._enter(own, 0.0)
             self._share, self._is_told = done / max(total, 1), True
             self._on_change(name)
 
@@ -124,10 +131,17 @@ class TimeLeft:
 class RunBar(TimeLeft):
     """One bar for a whole run whose stages are known."""
 
-    def __init__(self, bar: Progress, expected: Mapping[str, float], objects: int = 1, title: str = "") -> None:
+    def __init__(
+        self,
+        bar: Progress,
+        expected: Mapping[str, float],
+        objects: int = 1,
+        title: str = "",
+        again: Callable[[int], Mapping[str, float]] | None = None,
+    ) -> None:
         self._bar, self._title = bar, title
         self._task = bar.add_task(title or "load", total=1.0)
-        super().__init__(expected, objects, on_change=self._show)
+        super().__init__(expected, objects, again=again, on_change=self._show)
 
     def _show(self, name: str) -> None:
         self._bar.update(self._task, completed=self.fraction, description=f"{self._title} {name}".strip())
@@ -164,12 +178,18 @@ def starting() -> Iterator[None]:
 
 
 @contextmanager
-def run_bar(expected: Mapping[str, float], objects: int = 1, title: str = "") -> Iterator[ProgressBar | RunBar]:
+def run_bar(
+    expected: Mapping[str, float],
+    objects: int = 1,
+    title: str = "",
+    again: Callable[[int], Mapping[str, float]] | None = None,
+) -> Iterator[ProgressBar | RunBar]:
     """The bar of a run, with the time that all of it may still take; of single stages where nothing is expected.
 
     Args:
         expected: seconds of each stage, in their order (`systems.costs.stage_seconds`).
         objects: how many are finished.
+        again: see `TimeLeft`.
     """
     if not expected:
         with progress_bar(title) as plain:
@@ -178,7 +198,7 @@ def run_bar(expected: Mapping[str, float], objects: int = 1, title: str = "") ->
     left = _LeftColumn()
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), left)
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        left.run = RunBar(bar, expected, objects, title)
+        left.run = RunBar(bar, expected, objects, title, again)
         yield left.run
 
 
