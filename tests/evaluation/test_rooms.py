@@ -10,8 +10,12 @@ import pytest
 import torch
 
 from scenewright.errors import InputError
+from scenewright.evaluation.compare import compare_results, failures_of_gate
+from scenewright.evaluation.report import report_html
 from scenewright.evaluation.room_scoring import ROOM_PROTOCOLS, RoomTruth, score_room, true_boxes
 from scenewright.evaluation.rooms import room_means
+from scenewright.evaluation.run import Evaluation
+from scenewright.evaluation.summary import higher_is_better
 from scenewright.types import PanoramaCamera, Scene
 
 METRES, CUBE = ROOM_PROTOCOLS["scenewright-room-1"], ROOM_PROTOCOLS["inspace-2026"]
@@ -82,6 +86,40 @@ def test_missing_assets_score_nothing_and_an_empty_scene_is_refused(truth: RoomT
     scored = {"metrics": {"layout_iou": 0.8, "psnr": 20.0}, "detections": [[0.9, [True, False]]], "num_truths": 1}
     assert room_means([{"metrics": {}, "detections": [], "num_truths": 1}])["box_ap_25"] == 0
     assert room_means([scored, failed]) == {"layout_iou": 0.4, "psnr": 20.0, "box_ap_25": 0.5, "box_ap_50": 0.0}
+
+
+def result(shift: float, truth: RoomTruth, work: Path) -> Evaluation:
+    """Three rooms whose cuboid stands `shift` metres from where it should."""
+    moved = replace(truth, boxes=truth.boxes + [shift, 0, 0, 0, 0, 0, 0])
+    score = score_room(true_boxes(moved), truth, METRES)
+    records = tuple(
+        {
+            "name": name,
+            "status": "scored",
+            "error": None,
+            "warnings": [],
+            "metrics": score.metrics,
+            "detections": [[confidence, list(flags)] for confidence, flags in score.detections or ()],
+            "num_truths": score.num_truths,
+            "seconds": {"generate": 1.0},
+            "peak_memory_mb": {},
+        }
+        for name in ("000", "001", "002")
+    )
+    mean = room_means(records)
+    return Evaluation("boxes", METRES, records, mean, {name: [0.0, 1.0] for name in mean}, {}, work, "2026-11-30")
+
+
+def test_the_gate_and_the_report_know_rooms(truth: RoomTruth, tmp_path: Path) -> None:
+    good, bad = result(0.0, truth, tmp_path), result(0.6, truth, tmp_path)
+    assert failures_of_gate(compare_results(good.to_dict(), good.to_dict())) == []
+    failures = failures_of_gate(compare_results(good.to_dict(), bad.to_dict()))
+    assert {failure.split()[0] for failure in failures} >= {"asset_f_5cm", "box_ap_50"}
+    assert failures_of_gate(compare_results(bad.to_dict(), good.to_dict())) == []
+    assert not higher_is_better("room_cd")
+    page = report_html(bad)
+    assert "asset f 5cm" in page
+    assert page.count("class='scene'") == 3
 
 
 def test_protocols_of_rooms_and_pictures_do_not_mix(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ def evaluate(
     ] = None,
     pictures: Annotated[bool, typer.Option(help="Draw pictures for the report.")] = True,
     depth: Annotated[bool, typer.Option(help="Hand true distances to a system that reads panoramas.")] = True,
+    preset: Annotated[str | None, typer.Option(help="Preset of a system that reads panoramas.")] = None,
     offline: Offline = False,
     commercial: Commercial = False,
     list_all: Annotated[bool, typer.Option("--list", help="List protocols and systems.")] = False,
@@ -61,7 +62,6 @@ def evaluate(
     from scenewright.evaluation.compare import compare_results, failures_of_gate, left_out, read_result
     from scenewright.evaluation.evaluating import evaluate as evaluate_scenes
     from scenewright.evaluation.report import save_report
-    from scenewright.evaluation.room_scoring import ROOM_PROTOCOLS
     from scenewright.evaluation.systems import camera_knowledge
     from scenewright.evaluation.views import measure_views
     from scenewright.io.atomic import check_writable, make_folder, write_bytes
@@ -74,8 +74,6 @@ def evaluate(
         return
     if (predictions is not None and ground_truth is not None) == (scenes is not None and system is not None):
         raise InputError("Give either --predictions and --ground-truth, or --scenes and --system.")
-    if any(name in ROOM_PROTOCOLS for name in protocol or ()) and (report or gate or view_metrics):
-        raise InputError("Protocols of rooms give --json only; leave --report, --gate and --view-metrics out.")
     if commercial:
         if system is None:
             raise InputError("--commercial checks the weights of --system; scenes that are only scored need none.")
@@ -101,6 +99,7 @@ def evaluate(
             pictures=pictures,
             workers=workers,
             with_depth=depth,
+            preset=preset,
             progress=progress,
         )
     for result in results:

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from scenewright.evaluation.compare import Difference
 from scenewright.evaluation.protocols import PROTOCOLS
-from scenewright.evaluation.report import LABELS
+from scenewright.evaluation.report import label_of
 from scenewright.evaluation.room_scoring import ROOM_PROTOCOLS
 from scenewright.evaluation.run import Evaluation
 from scenewright.systems.registry import usable_systems
@@ -26,7 +26,7 @@ def print_summary(results: Sequence[Evaluation]) -> None:
         table.add_column(f"{result.protocol.name} ({counts})", justify="right")
     names = dict.fromkeys(name for result in results for name in result.mean)
     for name in names:
-        table.add_row(LABELS.get(name, name), *(_cell(result, name) for result in results))
+        table.add_row(label_of(name), *(_cell(result, name) for result in results))
     console.print(table)
     for record in results[0].records:
         for warning in record["warnings"]:
@@ -51,7 +51,7 @@ def print_comparison(first: str, second: str, differences: Sequence[Difference],
         numbers = (item.first, item.second, item.difference)
         interval = f"{_number(item.low)} .. {_number(item.high)}"
         verdict = f"[{colours[item.verdict]}]{item.verdict}"
-        table.add_row(LABELS[item.metric], *map(_number, numbers), interval, _number(item.p_value), verdict)
+        table.add_row(label_of(item.metric), *map(_number, numbers), interval, _number(item.p_value), verdict)
     Console().print(table)
 
 

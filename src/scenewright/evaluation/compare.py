@@ -14,7 +14,9 @@ import numpy as np
 
 from scenewright.errors import InputError
 from scenewright.evaluation.protocols import EvaluationProtocol, PlaceProtocol, find_protocol
-from scenewright.evaluation.summary import HIGHER_IS_BETTER, bootstrap_means, has_truth, means, metrics_of
+from scenewright.evaluation.room_scoring import ROOM_PROTOCOLS, RoomProtocol
+from scenewright.evaluation.rooms import room_draws, room_means
+from scenewright.evaluation.summary import bootstrap_means, has_truth, higher_is_better, means, metrics_of
 from scenewright.files import read_json, reading
 
 __all__ = ["GUARDED", "Difference", "common_scenes", "compare_results", "failures_of_gate", "left_out", "read_result"]
@@ -43,12 +45,12 @@ class Difference:
         """The second compared with the first: better, worse, or no difference."""
         if not (self.low > 0 or self.high < 0):
             return "no difference"
-        return "better" if (self.difference > 0) == HIGHER_IS_BETTER[self.metric] else "worse"
+        return "better" if (self.difference > 0) == higher_is_better(self.metric) else "worse"
 
     @property
     def relative_loss(self) -> float:
         """Loss of the second relative to the first; negative where it is better."""
-        loss = -self.difference if HIGHER_IS_BETTER[self.metric] else self.difference
+        loss = -self.difference if higher_is_better(self.metric) else self.difference
         if loss == 0:
             return 0.0
         return loss / abs(self.first) if self.first else math.copysign(math.inf, loss)
@@ -78,7 +80,8 @@ def compare_results(first: Mapping[str, Any], second: Mapping[str, Any]) -> list
         if first["protocol"] != second["protocol"]:
             protocols = f"'{first['protocol']}' and '{second['protocol']}'"
             raise InputError(f"Expected two results under one protocol, got {protocols}; evaluate one of them again.")
-        protocol = find_protocol(first["protocol"])
+        name = first["protocol"]
+        protocol = ROOM_PROTOCOLS[name] if name in ROOM_PROTOCOLS else find_protocol(name)
         by_name = [{record["name"]: record for record in result["scenes"]} for result in (first, second)]
         common = common_scenes(first, second)
         if not common:
@@ -121,12 +124,19 @@ def failures_of_gate(
     return found
 
 
-def _differences(first: list, second: list, protocol: EvaluationProtocol | PlaceProtocol) -> list[Difference]:
-    draws = bootstrap_means(first, protocol), bootstrap_means(second, protocol)
-    values = means(first, protocol), means(second, protocol)
+def _differences(
+    first: list, second: list, protocol: EvaluationProtocol | PlaceProtocol | RoomProtocol
+) -> list[Difference]:
+    if isinstance(protocol, RoomProtocol):
+        draws = room_draws(first, protocol), room_draws(second, protocol)
+        values = room_means(first), room_means(second)
+        metrics = tuple(name for name in values[0] if name in values[1])
+    else:
+        draws = bootstrap_means(first, protocol), bootstrap_means(second, protocol)
+        values, metrics = (means(first, protocol), means(second, protocol)), metrics_of(protocol)
     tail = (1 - protocol.confidence_level) / 2
     found = []
-    for metric in metrics_of(protocol):
+    for metric in metrics:
         gap = draws[1][metric] - draws[0][metric]
         gap = gap[np.isfinite(gap)]
         if len(gap) == 0:

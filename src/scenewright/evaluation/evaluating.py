@@ -47,6 +47,7 @@ def evaluate(
     pictures: bool = True,
     workers: int = 0,
     with_depth: bool = True,
+    preset: str | None = None,
     progress: Progress = SILENT,
 ) -> list[Evaluation]:
     """Scores under every protocol; interrupted work goes on where it was.
@@ -61,6 +62,7 @@ def evaluate(
         pictures: draws pictures for a report.
         workers: processes that score; 0 chooses. The numbers do not depend on it.
         with_depth: hand true distances to a system that reads panoramas.
+        preset: of a system that reads panoramas.
 
     Raises:
         InputError: neither pair of arguments is complete, there is no such protocol, or a folder holds no scene.
@@ -88,11 +90,15 @@ def evaluate(
                 seed=seed,
                 weights=weights,
                 with_depth=with_depth,
+                preset=preset,
+                pictures=pictures,
                 made=made,
                 progress=within(progress, rule.name),
             )
             for rule in rooms
         ]
+    if preset is not None:
+        raise InputError(f"Presets are of systems that read panoramas, scored under {', '.join(ROOM_PROTOCOLS)}.")
     chosen = [find_protocol(name) for name in protocols]
     if isinstance(system, str) and scenes is not None:
         system = open_for_evaluation(

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from scenewright.evaluation.run import Evaluation
-from scenewright.evaluation.summary import HIGHER_IS_BETTER, has_truth
+from scenewright.evaluation.summary import has_truth, higher_is_better
 from scenewright.io.atomic import write_bytes
 
-__all__ = ["LABELS", "report_html", "save_report"]
+__all__ = ["label_of", "report_html", "save_report"]
 
-LABELS = {
+_LABELS = {
     "cd_s": "CD-S",
     "cd_o": "CD-O",
     "f_s": "F-S %",
@@ -38,10 +38,16 @@ LABELS = {
     "accuracy_m": "Accuracy m",
     "completeness_m": "Completeness m",
     "normal_consistency": "Normal consistency",
-    "psnr": "PSNR of held-out views",
-    "ssim": "SSIM of held-out views",
+    "psnr": "PSNR",
+    "ssim": "SSIM",
     "instance_iou": "Instance IoU",
 }
+
+
+def label_of(metric: str) -> str:
+    """A metric's name for people; those of rooms are their own."""
+    return _LABELS.get(metric, metric.replace("_", " "))
+
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --faint: #8888; --bad: #c0392b; }
@@ -92,8 +98,8 @@ def report_html(evaluation: Evaluation) -> str:
 def _summary_table(evaluation: Evaluation) -> str:
     rows = []
     for name in evaluation.mean:
-        label = LABELS[name]
-        arrow = "higher is better" if HIGHER_IS_BETTER[name] else "lower is better"
+        label = label_of(name)
+        arrow = "higher is better" if higher_is_better(name) else "lower is better"
         low, high = evaluation.ci95[name]
         interval = f"{_number(low)} to {_number(high)}"
         mean = _number(evaluation.mean[name])
@@ -120,7 +126,7 @@ def _timing_table(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _scene(record: Mapping[str, Any], work: Path) -> str:
-    line = _place_line(record) if "place" in record else _scene_line(record)
+    line = _scene_line(record) if "scene" in record else _numbers_line(record)
     notes = "".join(f"<p class='bad'>{_text(note)}</p>" for note in record["warnings"])
     figures = "".join(
         f"<figure><img alt='{role}' src='{source}'><figcaption>{role}</figcaption></figure>"
@@ -144,12 +150,13 @@ def _scene_line(record: Mapping[str, Any]) -> str:
     )
 
 
-def _place_line(record: Mapping[str, Any]) -> str:
-    return " · ".join(f"{LABELS[name]} {_number(value)}" for name, value in record["place"].items())
+def _numbers_line(record: Mapping[str, Any]) -> str:
+    numbers = record["place"] if "place" in record else record["metrics"]
+    return " · ".join(f"{label_of(name)} {_number(value)}" for name, value in numbers.items())
 
 
 def _objects(record: Mapping[str, Any]) -> str:
-    if "place" in record:
+    if "objects" not in record:
         return ""
     rows = []
     for item in record["objects"]:
@@ -177,7 +184,13 @@ def _picture(record: Mapping[str, Any], role: str, work: Path) -> str | None:
 def _badness(record: Mapping[str, Any]) -> tuple[bool, float]:
     if not has_truth(record):
         return record["status"] == "failed", 0.0
-    return record["status"] == "failed", -(record["place"]["f_10cm"] if "place" in record else record["scene"]["f_s"])
+    if "place" in record:
+        quality = record["place"]["f_10cm"]
+    elif "scene" in record:
+        quality = record["scene"]["f_s"]
+    else:
+        quality = record["metrics"].get("room_f_10cm", record["metrics"].get("room_f1_0.02", 0.0))
+    return record["status"] == "failed", -quality
 
 
 def _number(value: float | None) -> str:

@@ -49,6 +49,7 @@ __all__ = [
     "RoomProtocol",
     "RoomScore",
     "RoomTruth",
+    "compared_panoramas",
     "read_room_truth",
     "redrawn",
     "score_room",
@@ -321,7 +322,7 @@ def _metres(placed: _Placed, prediction: Scene, truth: RoomTruth, protocol: Room
     metrics["layout_iou"] = _layout_iou(placed, truth)
     iou = box_iou(placed.boxes, truth.boxes)
     hits = np.stack([match_detections(iou, placed.confidence, level) for level in AP_THRESHOLDS], 1)
-    metrics["psnr"] = psnr(*_pictures(prediction, truth))
+    metrics["psnr"] = psnr(*compared_panoramas(prediction, truth))
     detections = [
         (float(confidence), tuple(bool(flag) for flag in flags))
         for confidence, flags in zip(placed.confidence, hits, strict=True)
@@ -369,7 +370,8 @@ def redrawn(scene: Scene, truth: RoomTruth, height: int = _PANORAMA_HEIGHT) -> F
     return render_panorama(scene, pose, height, _UNLIT, options).rgb.clamp(0, 1)
 
 
-def _pictures(scene: Scene, truth: RoomTruth) -> tuple[Float[Tensor, "3 h w"], Float[Tensor, "3 h w"]]:
+def compared_panoramas(scene: Scene, truth: RoomTruth) -> tuple[Float[Tensor, "3 h w"], Float[Tensor, "3 h w"]]:
+    """The panorama drawn again (`redrawn`) and the given one at its size, in [0, 1]."""
     size = (2 * _PANORAMA_HEIGHT, _PANORAMA_HEIGHT)
     picture = Image.fromarray(truth.rgb.numpy()).resize(size, Image.Resampling.BOX)
     true = torch.from_numpy(np.array(picture)).float() / 255

@@ -16,11 +16,19 @@ from scenewright.evaluation.protocols import EvaluationProtocol, PlaceProtocol
 from scenewright.evaluation.scoring import AP_THRESHOLDS
 from scenewright.metrics.boxes import average_precision
 
-__all__ = ["HIGHER_IS_BETTER", "METRICS", "bootstrap_means", "has_truth", "means", "metrics_of", "summarize"]
+__all__ = [
+    "METRICS",
+    "bootstrap_means",
+    "has_truth",
+    "higher_is_better",
+    "means",
+    "metrics_of",
+    "summarize",
+]
 
 Record = Mapping[str, Any]
 
-HIGHER_IS_BETTER = {
+_HIGHER_IS_BETTER = {
     "cd_s": False,
     "cd_o": False,
     "f_s": True,
@@ -35,8 +43,8 @@ HIGHER_IS_BETTER = {
     "box_ap_25": True,
     "box_ap_50": True,
 }
-METRICS = tuple(HIGHER_IS_BETTER)
-HIGHER_IS_BETTER |= {
+METRICS = tuple(_HIGHER_IS_BETTER)
+_HIGHER_IS_BETTER |= {
     "f_5cm": True,
     "f_10cm": True,
     "f_arithmetic_5cm": True,
@@ -48,7 +56,14 @@ HIGHER_IS_BETTER |= {
     "psnr": True,
     "ssim": True,
     "instance_iou": True,
+    "room_cd": False,
+    "asset_cd": False,
 }
+
+
+def higher_is_better(metric: str) -> bool:
+    """Whether more of a metric is better; of rooms, of which only distances are listed, it is of all others."""
+    return _HIGHER_IS_BETTER.get(metric, True)
 
 
 def _scene(key: str, factor: float = 1.0) -> Callable[[Record], tuple[float, int]]:
