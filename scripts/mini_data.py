@@ -16,7 +16,10 @@ as soon as FOLDER/structure_vae.safetensors is there (the autoencoder's weights,
     python -m scripts.mini_data export-latents FOLDER --shape RUN --texture RUN --shape-flow RUN --texture-flow RUN
     python -m scripts.mini_data rooms FOLDER PACK.zip [PACK2.zip] --count 1000 --workers 2    FOLDER/rooms
     python -m scripts.mini_data encode-rooms FOLDER  FOLDER/structure and FOLDER/boxes, with the shipped encoders
-    python -m scripts.mini_data export-rooms RUN     of mini_inspace_structure
+    python -m scripts.mini_data details FOLDER PACK.zip [PACK2.zip] --chunks 16 --workers 2
+                                                     FOLDER/details/{shape,texture}, with the shipped encoders
+    python -m scripts.mini_data export-rooms [RUN] [--shape-flow RUN] [--texture-flow RUN]
+                                                     of mini_inspace_{structure,shape_flow,texture_flow}
     python -m scripts.mini_data unpack FOLDER        the shipped encoder and autoencoders, to train flows for them
                                                      (FOLDER/shape and FOLDER/texture are runs for `latents`)
 """
@@ -50,6 +53,7 @@ from scripts.mini_training.latent_examples import LatentEncoders, write_latent_e
 from scripts.mini_training.lite0 import folded_weights
 from scripts.mini_training.panorama_examples import encode_rooms
 from scripts.mini_training.priors import write_priors
+from scripts.mini_training.room_details import write_details
 
 SEED = 20261121
 CHUNK = 50
@@ -224,6 +228,26 @@ def encode_made_rooms(folder: Path) -> None:
     encode_rooms(folder, conditioner, networks.structure_encoder, show)
 
 
+@cache
+def shipped_encoders() -> LatentEncoders:
+    conditioner, shapes, textures = PictureConditioner(), ShapeEncoder(SHAPE_ENCODER), TextureEncoder(TEXTURE_ENCODER)
+    conditioner.load_state_dict(shipped("conditioner"))
+    shapes.load_state_dict(shipped("shape_encoder"))
+    textures.load_state_dict(shipped("texture_encoder"))
+    return LatentEncoders(conditioner, shapes, textures)
+
+
+def detail_chunk(job: tuple[tuple[Path, ...], Path, int]) -> None:
+    packs, folder, chunk = job
+    statistics = mini_folder() / "latent_statistics.json"
+    write_details(selector(packs), shipped_encoders(), statistics, folder / "details", seed=SEED + 3, chunk=chunk)
+
+
+def details(folder: Path, packs: Sequence[Path], chunks: int, workers: int) -> None:
+    write_attribution(folder, packs)
+    run(detail_chunk, [(tuple(packs), folder, chunk) for chunk in range(chunks)], workers=workers, progress=show)
+
+
 def unpack(folder: Path) -> None:
     """Files that `encode` and `latents` need, from the shipped ones: tokens and latents then fit the shipped flows."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -271,8 +295,15 @@ def main() -> None:
     command.add_argument("--workers", type=int, default=1)
     command = commands.add_parser("encode-rooms")
     command.add_argument("folder", type=Path)
+    command = commands.add_parser("details")
+    command.add_argument("folder", type=Path)
+    command.add_argument("packs", type=Path, nargs="+")
+    command.add_argument("--chunks", type=int, default=16)
+    command.add_argument("--workers", type=int, default=1)
     command = commands.add_parser("export-rooms")
-    command.add_argument("run", type=Path)
+    command.add_argument("run", type=Path, nargs="?")
+    command.add_argument("--shape-flow", type=Path)
+    command.add_argument("--texture-flow", type=Path)
     command.add_argument("--out", type=Path, default=mini_folder())
     command = commands.add_parser("scale")
     command.add_argument("run", type=Path)
@@ -304,8 +335,13 @@ def main() -> None:
         rooms(given.folder, given.packs, given.count, given.workers)
     elif given.command == "encode-rooms":
         encode_made_rooms(given.folder)
+    elif given.command == "details":
+        details(given.folder, given.packs, given.chunks, given.workers)
     elif given.command == "export-rooms":
-        write_half(given.run / "network.safetensors", given.out / "room_flow.safetensors")
+        runs = {"room_flow": given.run, "room_shape_flow": given.shape_flow, "room_texture_flow": given.texture_flow}
+        for name, folder in runs.items():
+            if folder is not None:
+                write_half(folder / "network.safetensors", given.out / f"{name}.safetensors")
     elif given.command == "scale":
         scale(given.run, given.folder)
     elif given.command == "export-latents":

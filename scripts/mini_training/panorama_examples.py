@@ -6,14 +6,13 @@
 Every room is encoded under all four quarter turns, every other one mirrored. Every tenth file is for validation. Shards
 that exist are left alone.
 
-Legend: S face side, T tokens per face, R grid side.
+Legend: T tokens per face, R grid side.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from scenewright.backbones.structure_vae import StructureEncoder
@@ -24,9 +23,10 @@ from scenewright.progress import Advance, ignore
 from scenewright.systems.inspace.made_rooms import MadeRoom, read_rooms
 from scenewright.systems.inspace.room_sets import quarter_turned
 from scenewright.systems.mini.conditioner import PictureConditioner
-from scenewright.systems.mini.panorama_system import coarsened, face_pictures
+from scenewright.systems.mini.panorama_cells import coarsened
+from scenewright.systems.mini.panorama_system import face_pictures
 from scenewright.systems.mini.sizes import ROOM_FACE_SIZE
-from scripts.mini_training.encoding import relit
+from scripts.mini_training.room_details import relit_faces
 
 __all__ = ["encode_rooms"]
 
@@ -71,7 +71,7 @@ def _structure_samples(
         yield {
             "latent": latents[0],
             "partial": latents[1],
-            "tokens": conditioner(_relit(face_pictures(faces), generator)).half(),
+            "tokens": conditioner(relit_faces(face_pictures(faces), generator)).half(),
             "camera": turned[0][1][0, :3],
         }
 
@@ -82,9 +82,3 @@ def _box_sample(room: MadeRoom) -> dict[str, Tensor]:
         "seen": coarsened(torch.from_numpy(room.seen)),
         "boxes": torch.from_numpy(room.boxes),
     }
-
-
-def _relit(pictures: Float[Tensor, "6 4 S S"], generator: torch.Generator) -> Float[Tensor, "6 4 S S"]:
-    """Random light, the same for all faces."""
-    strip = pictures.permute(1, 0, 2, 3).flatten(1, 2)
-    return relit(strip[None], generator)[0].unflatten(1, (6, -1)).permute(1, 0, 2, 3)

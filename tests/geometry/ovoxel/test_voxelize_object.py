@@ -5,7 +5,7 @@ import torch
 
 from scenewright.errors import InputError
 from scenewright.geometry.color import srgb_from_linear
-from scenewright.geometry.ovoxel.voxelize_object import object_to_ovoxel, ovoxel_to_parts
+from scenewright.geometry.ovoxel.voxelize_object import object_to_ovoxel, ovoxel_to_parts, placed_to_ovoxel
 from scenewright.io.glb import load_glb
 from scenewright.io.voxel_file import load_ovoxel, save_ovoxel
 from scenewright.types import DualGrid, Mesh, OVoxel, PBRMaterial
@@ -89,3 +89,19 @@ def test_objects_that_make_no_voxels_and_foreign_voxels_are_refused():
     single = DualGrid(torch.tensor([[0, 0, 0]]), torch.full((1, 3), 0.5), torch.ones(1, 3, dtype=torch.bool), 4)
     with pytest.raises(InputError, match="no surface"):
         ovoxel_to_parts(OVoxel(single))
+
+
+def test_a_part_of_a_room_keeps_its_place_and_ends_at_the_cube():
+    part = square(PBRMaterial((0.5, 0.1, 0.0, 1.0)))
+    shift = torch.tensor([0.3, -0.2, 0.1])
+    moved = Mesh(part.vertices * 0.25 + shift, part.faces, material=part.material)
+    voxels = placed_to_ovoxel([moved], 64)
+    points = (voxels.grid.coords + voxels.grid.dual_vertices) / 64 - 0.5
+    low, high = moved.vertices.amin(0), moved.vertices.amax(0)
+    assert bool((points >= low - 1 / 64).all())
+    assert bool((points <= high + 1 / 64).all())
+    beyond = Mesh(part.vertices + torch.tensor([0.4, 0.0, 0.0]), part.faces, material=part.material)
+    cut = placed_to_ovoxel([beyond], 64)
+    assert int(cut.grid.coords[:, 0].max()) == 63
+    whole = placed_to_ovoxel([part], 64)
+    assert len(cut.grid.coords) < len(whole.grid.coords)

@@ -12,7 +12,7 @@ from scenewright.errors import InputError
 from scenewright.recipes.running import build_task, find_recipe
 from scenewright.systems.inspace import training
 from scenewright.systems.inspace.parts import cells_in_boxes
-from scenewright.systems.inspace.room_sets import RoomBoxes, RoomDetails, open_boxes, quarter_turned
+from scenewright.systems.inspace.room_sets import RoomBoxes, RoomDetails, open_boxes, open_details, quarter_turned
 from scenewright.systems.inspace.training import (
     PARTIAL_TIMES,
     RoomStructureTask,
@@ -127,6 +127,42 @@ def test_a_detail_flow_learns_rooms_with_and_without_a_layout(tmp_path: Any, tex
     flow = FLOW | {"pe_mode": "ape", "in_channels": 8 if texture else 4}
     task = build_detail(flow, drop_probability=0.0, faces={"image_size": 32, "patch_size": 16})
     assert learns(task, batch) < 0.6
+
+
+def test_a_window_of_a_room_keeps_whole_columns_around_an_asset(tmp_path: Any) -> None:
+    grid = torch.cartesian_prod(torch.arange(8), torch.arange(8), torch.arange(2))
+    assets = [torch.tensor([[1, 1, 0], [2, 1, 1]]), torch.tensor([[6, 7, 0]])]
+    coords = torch.cat([grid, *assets])
+    boxes = torch.zeros(2, 7)
+    boxes[:, 0] = torch.tensor([0.1, 0.2])
+    sample = {
+        "coords": coords,
+        "latent": torch.arange(len(coords)).float()[:, None],
+        "lengths": torch.tensor([0, len(grid), 2, 1]),
+        "boxes": boxes,
+        "tokens": torch.zeros(6, 1, 2),
+        "camera": torch.zeros(3),
+    }
+    write_tensor_shard(tmp_path, 0, [("room", sample)])
+    rooms, _ = open_details(tmp_path, window=4)
+    seen = set()
+    for seed in range(8):
+        room = rooms.sample(0, torch.Generator().manual_seed(seed))["samples"]
+        layout, *others = room.parts.parts[1:]
+        span = layout.coords.amax(0) - layout.coords.amin(0) + 1
+        assert span[:2].amax() <= 4
+        assert len(layout.coords) == int(span.prod())
+        assert others
+        assert len(room.boxes) == len(others)
+        assert [part.box for part in others] == list(range(len(others)))
+        assert torch.equal(coords[room.feats[:, 0].long()], room.parts.coords)
+        for part in others:
+            inside = (part.coords[:, :2] >= layout.coords.amin(0)[:2]) & (
+                part.coords[:, :2] <= layout.coords.amax(0)[:2]
+            )
+            assert bool(inside.all())
+        seen |= {round(float(box[0]), 1) for box in room.boxes}
+    assert seen == {0.1, 0.2}
 
 
 def test_a_room_turned_and_mirrored_keeps_its_cells_in_its_boxes(tmp_path: Any) -> None:

@@ -2,17 +2,27 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from scenewright.errors import InputError
+from scenewright.geometry.mesh.finish_options import FinishOptions
 from scenewright.metrics.box_detection import box_iou
-from scenewright.systems.inspace.panorama import Panorama
+from scenewright.systems.inspace.panorama import Panorama, room_input
 from scenewright.systems.inspace.room_frame import RoomFrame, depth_rays
+from scenewright.systems.mini.networks import LatentNetworks
 from scenewright.systems.mini.panorama_boxes import pieces
+from scenewright.systems.mini.panorama_cells import distance_of_cells, fine_cells
+from scenewright.systems.mini.panorama_details import MiniPartDecoder, guessed_parts
+from scenewright.systems.mini.panorama_furniture import FurnitureSettings
 from scenewright.systems.mini.panorama_objects import object_crop, shape_of
-from scenewright.systems.mini.panorama_system import MiniRoomSettings, distance_of_cells, mini_rooms
+from scenewright.systems.mini.panorama_system import MiniRoomSettings, mini_rooms
+from scenewright.systems.options import GenerateOptions
+from scenewright.types import PanoramaCamera, View
 
 # A room of 4 x 3 x 2.5 m around a camera 1.5 m high, with a cabinet at the far wall and a cube that stands free.
 LOW, HIGH = np.array([-2.0, -1.5, -1.5]), np.array([2.0, 1.5, 1.0])
@@ -34,6 +44,12 @@ def room_panorama(height: int = 128) -> Panorama:
             distance = np.where(hit, near, distance)
             color[hit] = paint
     return Panorama(torch.from_numpy(color), torch.from_numpy(distance).float())
+
+
+def view_of(panorama: Panorama) -> View:
+    height, width = panorama.rgb.shape[:2]
+    image = Image.fromarray(panorama.rgb.numpy())
+    return View(image, camera=PanoramaCamera(torch.eye(4), width, height), depth_m=panorama.distance_m)
 
 
 def test_boxes_are_found_and_reach_floor_and_wall() -> None:
@@ -77,7 +93,7 @@ def test_distances_of_cells_end_at_the_first_one() -> None:
 
 
 def test_a_room_with_distances_comes_out_furnished_and_one_without_is_a_cuboid() -> None:
-    settings = MiniRoomSettings(samples=1)
+    settings = MiniRoomSettings(furniture=FurnitureSettings(samples=1))
     settings = replace(settings, coarse=replace(settings.coarse, sampler=replace(settings.coarse.sampler, steps=1)))
     system = mini_rooms(settings=settings)
     scene = system.scene_of(room_panorama())
@@ -99,3 +115,77 @@ def test_a_room_with_distances_comes_out_furnished_and_one_without_is_a_cuboid()
     assert assumed.room is not None
     size = assumed.room.floor_polygon.amax(0) - assumed.room.floor_polygon.amin(0)
     assert size.tolist() == pytest.approx(list(settings.assumed_m[:2]), abs=0.1)
+
+
+@pytest.fixture(scope="module")
+def quick() -> MiniRoomSettings:
+    """One step of every flow, coarse meshes."""
+    settings = MiniRoomSettings(furniture=FurnitureSettings(samples=1))
+    one = replace(settings.coarse.sampler, steps=1)
+    detail = replace(settings.detail, sampler=replace(settings.detail.sampler, steps=1), texture_sampler=one)
+    finish = FinishOptions(max_faces=500, texture_size=32)
+    return replace(settings, coarse=replace(settings.coarse, sampler=one), detail=detail, finish=finish)
+
+
+def test_the_published_way_generates_layout_and_assets_and_goes_on_where_it_stopped(
+    quick: MiniRoomSettings, tmp_path: Path
+) -> None:
+    system = mini_rooms(settings=quick, work=tmp_path)
+    view = view_of(room_panorama())
+    scene = system.generate(view, options=GenerateOptions(preset="published"))
+    assert {"floor", "walls", "ceiling"} <= {item.name for item in scene.objects}
+    furniture = [item for item in scene.objects if item.role == "furniture"]
+    assert len(furniture) == 2
+    for item in furniture:
+        low, high = item.world_bounds()
+        assert item.box is not None
+        assert float((high - low).max()) < 1.4 * max(item.box.size)
+        assert float(((low + high) / 2 - torch.tensor(item.box.centre)).norm()) < 0.3
+        assert item.extras["refined"] is False
+    names = {"coarse", "shape", "texture", "asset_000", "asset_001", "layout"}
+    written = {name: (tmp_path / f"{name}.safetensors").stat().st_mtime_ns for name in names}
+    refined = system.generate(view, options=GenerateOptions(preset="refined"))
+    assert (tmp_path / "refined.safetensors").is_file()
+    assert {name: (tmp_path / f"{name}.safetensors").stat().st_mtime_ns for name in names} == written
+    assert any(item.extras["refined"] for item in refined.objects if item.role == "furniture")
+    walls = [item for item in refined.objects if item.name == "walls"]
+    assert all(len(part.faces) < 100 for item in walls for part in item.parts)
+    with pytest.raises(InputError, match="preset published, published_fixed or refined, got 'best'"):
+        system.generate(view, options=GenerateOptions(preset="best"))
+
+
+def test_parts_start_from_the_surfaces_of_their_cells() -> None:
+    box = torch.tensor([[0.2, 0.1, -0.2, 0.2, 0.3, 0.25, 0.0]])
+    axis = torch.arange(64)
+    grid = torch.zeros(64, 64, 64, dtype=torch.bool)
+    grid[:, :, 11] = True  # the floor
+    points = (torch.cartesian_prod(axis, axis, axis) + 0.5) / 64 - 0.5
+    inside = ((points - box[0, :3]).abs() <= box[0, 3:6] / 2).all(1).view(64, 64, 64)
+    grid |= inside
+    occupied = grid.nonzero().int()
+    networks = LatentNetworks.load()
+    guess = guessed_parts(networks, occupied, box)
+    assert [part.kind for part in guess.parts.parts] == ["room", "layout", "asset"]
+    assert not len(guess.parts.parts[0].coords)
+    assert len(guess.latent) == len(guess.parts.coords)
+    assert int(guess.coarse[0][:, 2].min()) == 12
+    low, high = guess.surfaces[0].vertices.amin(0), guess.surfaces[0].vertices.amax(0)
+    assert (low + high).mul(0.5).tolist() == pytest.approx(box[0, :3].tolist(), abs=0.03)
+    # What the autoencoder makes of a start that nothing was added to is that surface.
+    decoder = MiniPartDecoder(networks, {})
+    part, latent = guess.parts.parts[2], guess.parts.split(guess.latent)[2]
+    drawn = decoder.draw(part, latent, torch.zeros_like(latent))
+    assert drawn is not None
+    bounds = drawn.surface.vertices[drawn.surface.faces.long()].flatten(0, 1)
+    assert bounds.amin(0).tolist() == pytest.approx(low.tolist(), abs=2 / 256)
+    assert bounds.amax(0).tolist() == pytest.approx(high.tolist(), abs=2 / 256)
+
+
+def test_the_published_grid_is_as_fine_as_what_is_seen() -> None:
+    room = room_input(room_panorama(), MiniRoomSettings().panorama)
+    assert room.voxels is not None
+    seen = (room.voxels // 2).unique(dim=0)
+    hidden = torch.tensor([[31, 0, 31]], dtype=torch.int32)
+    fine = fine_cells(room, torch.cat([seen, hidden]))
+    assert len(fine) == len(room.voxels) + 8
+    assert torch.equal((fine // 2).unique(dim=0), torch.cat([seen, hidden]).unique(dim=0))

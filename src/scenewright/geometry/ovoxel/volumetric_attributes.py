@@ -44,7 +44,6 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 _ALPHA_MODES = {"OPAQUE": 0, "MASK": 1, "BLEND": 2}
-_CUBE_TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -202,20 +201,13 @@ def textured_triangles(parts: Sequence[Mesh]) -> TexturedTriangles:
             if part.vertex_colors is not None:
                 tint = torch.cat([srgb_from_linear(part.vertex_colors[:, :3]), part.vertex_colors[:, 3:]], 1).float()
             colors.append(tint[faces])
-    triangles = TexturedTriangles(
+    return TexturedTriangles(
         torch.cat(corners),
         torch.cat(uvs),
         torch.cat(ids),
         tuple(materials),
         colors=torch.cat(colors) if colors else None,
     )
-    reach = float(triangles.corners.abs().max())
-    if reach > 0.5 + _CUBE_TOLERANCE:
-        raise InputError(
-            f"Expected an object inside [-0.5, 0.5]^3, got coordinates up to {reach:g}; "
-            "scale it with scenewright.geometry.ovoxel.voxelize.fit_unit_cube first."
-        )
-    return triangles
 
 
 def emissive_triangles(parts: Sequence[Mesh], triangles: TexturedTriangles) -> TexturedTriangles | None:

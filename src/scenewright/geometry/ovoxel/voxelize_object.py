@@ -2,8 +2,8 @@
 
 Dual vertices are rounded to the steps that files store, so that an object is the same before and after writing it.
 
-Legend: N voxels. Frame: the object fitted to [-0.5, 0.5]^3 (see `fit_unit_cube`), z up; the object's own size and place
-are not part of O-Voxel. Source: microsoft/TRELLIS.2 o-voxel/o_voxel/convert.
+Legend: N voxels. Frame: [-0.5, 0.5]^3, z up. A whole object is fitted to it (see `fit_unit_cube`): its own size and
+place are not part of O-Voxel. Parts of a room keep their place. Source: microsoft/TRELLIS.2 o-voxel/o_voxel/convert.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ import torch
 from scenewright.errors import InputError
 from scenewright.geometry.color import linear_from_srgb
 from scenewright.geometry.mesh.parts import face_areas, select_faces
-from scenewright.geometry.ovoxel.dual_grid import mesh_to_dual_grid
+from scenewright.geometry.ovoxel.dual_grid import mesh_to_lattice
 from scenewright.geometry.ovoxel.dual_grid_mesh import dual_grid_to_mesh
 from scenewright.geometry.ovoxel.dual_grid_quantize import dequantize_dual_grid, quantize_dual_grid
 from scenewright.geometry.ovoxel.volumetric_attributes import (
@@ -25,9 +25,9 @@ from scenewright.geometry.ovoxel.volumetric_attributes import (
 )
 from scenewright.geometry.ovoxel.voxelize import Lattice, check_surface, fit_unit_cube
 from scenewright.progress import SILENT, Progress
-from scenewright.types import Mesh, OVoxel, PBRMaterial, merged_mesh
+from scenewright.types import DualGrid, Mesh, OVoxel, PBRMaterial, merged_mesh
 
-__all__ = ["object_to_ovoxel", "ovoxel_to_parts"]
+__all__ = ["object_to_ovoxel", "ovoxel_to_parts", "placed_to_ovoxel"]
 
 # Below this (of 255) a voxel counts as see-through; sampling leaves opaque surfaces at 254 or 255.
 _OPAQUE_BYTE = 250
@@ -48,18 +48,36 @@ def object_to_ovoxel(
     Raises:
         InputError: no triangles, vertices that are not finite, no extent, or all of it smaller than a voxel.
     """
+    parts = _checked(parts)
+    _, centre, scale = fit_unit_cube(torch.cat([part.vertices for part in parts]))
+    return _voxels([replace(part, vertices=(part.vertices - centre) * scale) for part in parts], resolution, progress)
+
+
+def placed_to_ovoxel(parts: Sequence[Mesh], resolution: int, progress: Progress = SILENT) -> OVoxel:
+    """As `object_to_ovoxel`, of what lies in the cube already: it keeps its place, and what sticks out is cut off.
+
+    Raises:
+        InputError: as there, or nothing of it is in the cube, or it is many times larger than that.
+    """
+    return _voxels(_checked(parts), resolution, progress)
+
+
+def _checked(parts: Sequence[Mesh]) -> list[Mesh]:
     parts = [part for part in parts if len(part.faces)]
     if not parts:
         raise InputError("Expected an object with at least one triangle, got none; check that the file holds geometry.")
-    parts = _with_area([replace(part, vertices=part.vertices.float()) for part in parts])
-    _, centre, scale = fit_unit_cube(torch.cat([part.vertices for part in parts]))
-    parts = [replace(part, vertices=(part.vertices - centre) * scale) for part in parts]
+    return _with_area([replace(part, vertices=part.vertices.float()) for part in parts])
+
+
+def _voxels(parts: Sequence[Mesh], resolution: int, progress: Progress) -> OVoxel:
     mesh = merged_mesh([Mesh(part.vertices, part.faces) for part in parts])
-    grid = mesh_to_dual_grid(mesh, resolution, progress=progress.stage("surface"))
+    lattice = Lattice.cube(resolution)
+    coords, dual, crossed = mesh_to_lattice(mesh.vertices, mesh.faces, lattice, progress=progress.stage("surface"))
+    grid = DualGrid(coords, dual, crossed, resolution)
     if not len(grid.coords):
         raise InputError(f"The object crosses no edge of a {resolution}^3 grid; choose a higher resolution.")
     triangles = textured_triangles(parts)
-    lattice, advance = Lattice.cube(resolution), progress.stage("materials")
+    advance = progress.stage("materials")
     coords, values = voxelize_textured_triangles(triangles, lattice, progress=advance)
     # Both scans make the same voxels by construction: same triangles, same arithmetic, same order.
     if not torch.equal(grid.coords, coords):

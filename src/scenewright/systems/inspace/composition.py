@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 from torch import Tensor
 
-from scenewright.geometry.mesh.parts import face_normals, select_faces
+from scenewright.geometry.mesh.parts import face_areas, face_normals, select_faces
 from scenewright.metrics.nearest import nearest_distances
 from scenewright.systems.inspace.box_decoding import FoundBoxes
 from scenewright.systems.inspace.floor_plan import (
@@ -156,7 +156,10 @@ def _layout_objects(mesh: Mesh, to_world: Float[Tensor, "4 4"]) -> list[SceneObj
     level = face_normals(mesh)[:, 2].abs() > _LEVEL
     if not bool(level.any()):
         return [SceneObject("walls", (mesh,), world_from_object=to_world, role="shell")]
-    height = centers[level, 2].median()
+    # By area: simplifying leaves a flat floor few faces and uneven walls many.
+    heights, order = centers[level, 2].sort()
+    covered = face_areas(mesh)[level][order].cumsum(0)
+    height = heights[int((covered < covered[-1] / 2).sum())]
     is_floor = level & ((centers[:, 2] - height).abs() < 1.5 * _CELL)
     parts = [("floor", is_floor), ("walls", ~is_floor)]
     return [

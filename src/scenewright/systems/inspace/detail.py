@@ -44,10 +44,14 @@ class DetailSettings:
     """Options of the detail stage; defaults are the published run's, but for the rows it mixes up.
 
     Attributes:
+        texture_sampler: of the texture latents; None is as of the shape latents.
+        start: flow time at which shape latents start where there is a guess at them (ours).
         cross_attention_rows: "published" repeats the published mix-up of rows (`image_keys.published_rows`).
     """
 
     sampler: SamplerConfig = DETAIL_SAMPLER
+    texture_sampler: SamplerConfig | None = None
+    start: float = 1.0
     layout_mode: LayoutMode = "floor_perimeter_clean"
     cross_attention_rows: Literal["intended", "published"] = "intended"
 
@@ -80,12 +84,13 @@ def sample_latent(
     config: SamplerConfig,
     *,
     shape: Float[Tensor, "T Cs"] | None = None,
+    start_time: float = 1.0,
     advance: Advance = ignore,
 ) -> Float[Tensor, "T Cz"]:
     """Normalised latent of all tokens.
 
     Args:
-        noise: one row per token: a cell in two parts has noise of its own in each.
+        noise: one row per token: a cell in two parts has noise of its own in each; the state at `start_time`.
         shape: for a texture flow, the sampled (normalised) shape latent.
     """
     device = tokens.device
@@ -100,7 +105,7 @@ def sample_latent(
         return velocity
 
     velocity = config.guided(velocity_given(context), velocity_given(None), packed_deviation(voxels.batch_index, 1))
-    times = config.times
+    times = start_time * config.times
     return euler(velocity, noise.to(device), times, on_step=lambda step, *_: advance(step + 1, config.steps))
 
 

@@ -1,6 +1,7 @@
 """Training rooms of our own: a furnished room with one panorama, exact distances, boxes, and occupancy in the cube.
 
-    compose_room -> made_room -> MadeRoom; write_rooms: a .npz file per chunk of rooms, read by read_rooms
+    compose_room -> made_room -> RoomModel (MadeRoom and the meshes of its parts)
+    write_rooms: a .npz file of MadeRooms per chunk of rooms, read by read_rooms
 
 The frame of a room is the one that `room_input` finds from its distances, as in use; walls lie along the axes, in
 one of four headings. Occupancy and boxes are exact, also where the camera sees nothing.
@@ -9,7 +10,7 @@ Legend: H, W panorama size, N objects, P points of each, R coarse resolution. Fr
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from scenewright.systems.inspace.partial_geometry import COARSE_RESOLUTION, Poin
 from scenewright.systems.options import RoomOverride
 from scenewright.types import Mesh
 
-__all__ = ["MadeRoom", "made_room", "read_rooms", "write_rooms"]
+__all__ = ["MadeRoom", "RoomModel", "made_room", "read_rooms", "write_rooms"]
 
 PANORAMA_HEIGHT = 256
 NUM_POINTS = 1024
@@ -40,7 +41,11 @@ NUM_POINTS = 1024
 _POINTS_PER_M2 = 2500.0
 # Walls have a thickness; what lies deeper than the reveal of a window is their outside.
 _REVEAL_M = 0.17
-_CEILING_CUT_M = 0.2
+CEILING_CUT_M = 0.2
+_LAYOUT = ("floor", "wall", "opening")
+# How far beyond the cube (in its sides) a wall still belongs to its side, and where that side is taken to be.
+_BORDER = 0.004
+_INNERMOST = 0.49999
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,38 @@ class MadeRoom:
     """Heights over the camera."""
 
 
-def made_room(selector: Selector, rng: np.random.Generator, *, height: int = PANORAMA_HEIGHT) -> MadeRoom | None:
+@dataclass(frozen=True)
+class RoomModel:
+    """A made room with the meshes of its parts, where they stand in the cube."""
+
+    room: MadeRoom
+    scene: ComposedScene
+    cube_from_world: Float[np.ndarray, "4 4"]
+
+    def layout(self) -> tuple[Mesh, ...]:
+        """Floor, walls, doors and windows; what lies within a voxel's width beyond the cube is brought onto its side.
+
+        The cube ends where walls are seen, so that rounding decides on which side of its border they lie.
+        """
+        meshes = [self._placed(mesh) for name, mesh in self.scene.fixtures if name.startswith(_LAYOUT)]
+        return tuple(replace(mesh, vertices=_onto_border(mesh.vertices)) for mesh in meshes)
+
+    def objects(self) -> tuple[tuple[Mesh, ...], ...]:
+        """Parts of every object, in the order of the room's boxes."""
+        return tuple(
+            tuple(self._placed(part, placed.world_from_object) for part in placed.asset.parts)
+            for placed in self.scene.objects
+        )
+
+    def _placed(self, mesh: Mesh, world_from_mesh: Float[Tensor, "4 4"] | None = None) -> Mesh:
+        matrix = torch.from_numpy(self.cube_from_world)
+        if world_from_mesh is not None:
+            matrix = matrix @ world_from_mesh.double()
+        vertices = mesh.vertices.double() @ matrix[:3, :3].T + matrix[:3, 3]
+        return replace(mesh, vertices=vertices.float(), vertex_normals=None)
+
+
+def made_room(selector: Selector, rng: np.random.Generator, *, height: int = PANORAMA_HEIGHT) -> RoomModel | None:
     """A room with a panorama along one of its axes; None where no spot is free for the camera."""
     scene = compose_room(selector, rng, panoramas=1)
     if not scene.panorama_poses:
@@ -93,7 +129,7 @@ def made_room(selector: Selector, rng: np.random.Generator, *, height: int = PAN
         cube = found.frame.to_cube(torch.from_numpy(around_camera(points)))
         return _grid(occupied_cells(cube[(cube.abs() < 0.5).all(1)]))
 
-    top = scene.layout["height"] - _CEILING_CUT_M
+    top = scene.layout["height"] - CEILING_CUT_M
     layout = _layout_points(scene, rng)
     objects = [_sampled(placed.triangles(), rng) for placed in scene.objects]
     layout_grid = cells(layout[layout[:, 2] < top])
@@ -109,7 +145,11 @@ def made_room(selector: Selector, rng: np.random.Generator, *, height: int = PAN
     )
     kept = [points[rng.integers(len(points), size=NUM_POINTS)] for points in objects]
     in_cube = [found.frame.to_cube(torch.from_numpy(around_camera(points))).numpy() for points in kept]
-    return MadeRoom(
+    corner = np.concatenate([np.zeros((1, 3)), np.eye(3)])
+    moved = found.frame.to_cube(torch.from_numpy(around_camera(corner))).numpy()
+    cube_from_world = np.eye(4)
+    cube_from_world[:3, :3], cube_from_world[:3, 3] = (moved[1:] - moved[0]).T, moved[0]
+    room = MadeRoom(
         rgb=picture.rgb.numpy(),
         distance_mm=(picture.depth_m * 1000).round().clamp(0, 65535).numpy().astype(np.uint16),
         room=layout_grid | cells(np.concatenate(objects)) if objects else layout_grid,
@@ -124,6 +164,12 @@ def made_room(selector: Selector, rng: np.random.Generator, *, height: int = PAN
         floor_m=-float(position[2]),
         ceiling_m=scene.layout["height"] - float(position[2]),
     )
+    return RoomModel(room, scene, cube_from_world)
+
+
+def _onto_border(vertices: Float[Tensor, "V 3"]) -> Float[Tensor, "V 3"]:
+    near = (vertices.abs() > _INNERMOST) & (vertices.abs() < 0.5 + _BORDER)
+    return torch.where(near, vertices.clamp(-_INNERMOST, _INNERMOST), vertices)
 
 
 def _grid(cells: Tensor) -> Bool[np.ndarray, "R R R"]:
@@ -137,7 +183,7 @@ def _layout_points(scene: ComposedScene, rng: np.random.Generator) -> Float[np.n
     corners = np.array(scene.layout["floor_polygon_xy"])
     clouds = []
     for name, mesh in scene.fixtures:
-        if name.startswith(("floor", "wall", "opening")):
+        if name.startswith(_LAYOUT):
             clouds.append(_sampled(_triangles(mesh), rng))
     points = np.concatenate(clouds)
     return points[_distance_outside(points[:, :2], corners) < _REVEAL_M]
@@ -185,9 +231,9 @@ def write_rooms(selector: Selector, folder: Path, *, seed: int, start: int, coun
         return path
     rooms = []
     for number in range(start, start + count):
-        room = made_room(selector, np.random.default_rng([seed, number]))
-        if room is not None:
-            rooms.append(room)
+        model = made_room(selector, np.random.default_rng([seed, number]))
+        if model is not None:
+            rooms.append(model.room)
     arrays: dict[str, np.ndarray] = {}
     for name in _STACKED:
         arrays[name] = np.stack([getattr(room, name) for room in rooms])

@@ -35,6 +35,8 @@ from scenewright.progress import Advance
 from scenewright.samplers.config import SamplerConfig, SamplingOverride
 from scenewright.sparse.tensor import SparseTensor, VoxelSet
 from scenewright.systems.inspace.asset_views import box_corners
+from scenewright.systems.inspace.composition import RoomMesh
+from scenewright.systems.inspace.decoding import decoded_parts
 from scenewright.systems.inspace.detail import sample_latent
 from scenewright.systems.inspace.detail_flow import DetailFlow
 from scenewright.systems.inspace.panorama import RoomInput
@@ -50,6 +52,7 @@ __all__ = [
     "agreement",
     "asset_cells",
     "asset_crop",
+    "assets_to_refine",
     "base_latents",
     "coarse_cells",
     "scene_latents",
@@ -112,12 +115,48 @@ class AssetFrame:
 
 @dataclass(frozen=True)
 class RefinedAsset:
-    """One asset to make again: its part, its cube, its cells there, and the picture of it."""
+    """One asset to make again: its part, its coarse cells, its cube, its cells there, and the picture of it."""
 
     part: Part
+    coarse: Int[Tensor, "N 3"]
     frame: AssetFrame
     cells: Int[Tensor, "M 3"]
     crop: UInt8[Tensor, "S S 3"]
+
+    def accepted(self, mesh: Mesh | None, settings: RefineSettings) -> RoomMesh | None:
+        """A mesh of the asset's cube in the room's; None where it does not fill the asset's coarse cells."""
+        placed = None if mesh is None else self.frame.placed(mesh)
+        if placed is None or agreement(placed, self.coarse) < settings.least_agreement:
+            return None
+        return RoomMesh("asset", placed, self.part.box, is_refined=True)
+
+
+def assets_to_refine(
+    room: RoomInput,
+    occupied: Int[Tensor, "N 3"],
+    parts: RoomParts,
+    boxes: Float[Tensor, "A 7"],
+    settings: RefineSettings,
+    crop_size: int,
+    *,
+    is_masked: bool,
+) -> tuple[RefinedAsset, ...]:
+    """All assets of a room that are no crumbs.
+
+    Args:
+        occupied: cells of the coarse grid.
+        boxes: all boxes; parts name theirs by row.
+        crop_size, is_masked: of the pictures (`asset_crop`).
+    """
+    wanted: list[RefinedAsset] = []
+    for part, is_decoded in zip(parts.parts, decoded_parts(parts, "composed"), strict=True):
+        if not is_decoded or part.box is None:
+            continue
+        own, box = coarse_cells(occupied, part), boxes[part.box]
+        frame = AssetFrame.around(box, settings.margin)
+        crop = asset_crop(room, box, crop_size, is_masked=is_masked)
+        wanted.append(RefinedAsset(part, own, frame, asset_cells(own, frame), crop))
+    return tuple(wanted)
 
 
 def coarse_cells(occupied: Int[Tensor, "N 3"], part: Part) -> Int[Tensor, "N2 3"]:
@@ -129,9 +168,12 @@ def coarse_cells(occupied: Int[Tensor, "N 3"], part: Part) -> Int[Tensor, "N2 3"
 
 
 def asset_cells(
-    coarse: Int[Tensor, "N 3"], frame: AssetFrame, resolution: int = LATENT_RESOLUTION
+    coarse: Int[Tensor, "N 3"], frame: AssetFrame, resolution: int = LATENT_RESOLUTION, *, grown: int = 1
 ) -> Int[Tensor, "M 3"]:
-    """Cells of the asset's grid that a coarse cell covers or has its centre in, grown by one; lexicographic."""
+    """Cells of the asset's grid that a coarse cell covers or has its centre in, and `grown` around them; lexicographic.
+
+    A structure that only says where to look is grown; one that is the shape is not.
+    """
     taken = torch.zeros((COARSE_RESOLUTION,) * 3, dtype=torch.bool)
     taken[tuple(coarse.long().T)] = True
     cells = torch.cartesian_prod(*[torch.arange(resolution)] * 3)
@@ -142,7 +184,7 @@ def asset_cells(
     centers = frame.from_room((coarse + 0.5) / COARSE_RESOLUTION - 0.5)
     own = ((centers + 0.5) * resolution).floor().long()
     grid[tuple(own[((own >= 0) & (own < resolution)).all(1)].T)] = 1
-    return F.max_pool3d(grid[None, None], 3, 1, 1)[0, 0].nonzero().int()
+    return F.max_pool3d(grid[None, None], 2 * grown + 1, 1, grown)[0, 0].nonzero().int()
 
 
 def asset_crop(

@@ -28,7 +28,7 @@ from scenewright.systems.inspace.training_samples import RoomSample
 from scenewright.systems.task_kind import Sets
 from scenewright.training.loading import TrainingSet
 
-__all__ = ["RoomBoxes", "RoomDetails", "open_boxes", "open_details", "quarter_turned"]
+__all__ = ["RoomBoxes", "RoomDetails", "open_boxes", "open_details", "quarter_turned", "windowed"]
 
 
 class RoomBoxes(TrainingSet):
@@ -85,10 +85,15 @@ def quarter_turned(
 
 
 class RoomDetails(TrainingSet):
-    """Rooms with the latents of their parts."""
+    """Rooms with the latents of their parts.
 
-    def __init__(self, shards: TensorShardSet) -> None:
-        self._shards = shards
+    Args:
+        window: keep only the cells of a square of so many columns around a random cell of an asset, for steps that cost
+            a part of a room's; 0 takes rooms whole, as published (ours).
+    """
+
+    def __init__(self, shards: TensorShardSet, *, window: int = 0) -> None:
+        self._shards, self.window = shards, window
 
     def __len__(self) -> int:
         return len(self._shards)
@@ -106,6 +111,8 @@ class RoomDetails(TrainingSet):
         ]
         shape = tensors["shape_latent"].float() if "shape_latent" in tensors else None
         sample = RoomSample(RoomParts(tuple(parts)), tensors["latent"].float(), shape, tensors["boxes"].float())
+        if self.window:
+            sample = windowed(sample, self.window, generator)
         return {"samples": sample, "tokens": tensors["tokens"].float(), "camera": tensors["camera"].float()}
 
     def collate(self, samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -117,6 +124,29 @@ class RoomDetails(TrainingSet):
         }
 
 
+def windowed(sample: RoomSample, window: int, generator: torch.Generator) -> RoomSample:
+    """The cells of a room within a square of `window` columns around a random cell of its assets (of all parts where
+    there is none); assets without a cell there are dropped."""
+    parts = sample.parts
+    coords = parts.coords
+    assets = torch.cat([torch.full((len(part.coords),), part.kind == "asset") for part in parts.parts])
+    rows = (assets if bool(assets.any()) else torch.ones_like(assets)).nonzero()[:, 0]
+    chosen = coords[rows[int(torch.randint(len(rows), (), generator=generator))], :2]
+    low = (chosen - window // 2).clamp(min=0)
+    inside = ((coords[:, :2] >= low) & (coords[:, :2] < low + window)).all(1)
+    kept: list[Part] = []
+    boxes: list[Tensor] = []
+    for part, mask in zip(parts.parts, parts.split(inside), strict=True):
+        if part.box is None:
+            kept.append(Part(part.kind, part.coords[mask]))
+        elif bool(mask.any()):
+            kept.append(Part("asset", part.coords[mask], len(boxes)))
+            boxes.append(sample.boxes[part.box])
+    shape = None if sample.shape is None else sample.shape[inside]
+    left = torch.stack(boxes) if boxes else sample.boxes[:0]
+    return RoomSample(RoomParts(tuple(kept)), sample.feats[inside], shape, left)
+
+
 def open_boxes(folder: Path, limit: int = 0, seen_share: float = 0.0, turns: bool = False) -> Sets:
     """Training and validation rooms for `BoxTask`; validation inputs are not turned."""
     train, held_out = _shard_sets(folder, limit)
@@ -124,10 +154,10 @@ def open_boxes(folder: Path, limit: int = 0, seen_share: float = 0.0, turns: boo
     return RoomBoxes(train, seen_share=seen_share, turns=turns), validation
 
 
-def open_details(folder: Path, limit: int = 0) -> Sets:
-    """Training and validation rooms for `DetailTask`."""
+def open_details(folder: Path, limit: int = 0, window: int = 0) -> Sets:
+    """Training and validation rooms for `DetailTask`; validation rooms stay whole."""
     train, held_out = _shard_sets(folder, limit)
-    return RoomDetails(train), None if held_out is None else RoomDetails(held_out)
+    return RoomDetails(train, window=window), None if held_out is None else RoomDetails(held_out)
 
 
 def _shard_sets(folder: Path, limit: int) -> tuple[TensorShardSet, TensorShardSet | None]:

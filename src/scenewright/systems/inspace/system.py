@@ -7,7 +7,7 @@ Every arrow is a function; what it gives can be kept in a folder, edited, and co
 Noise is drawn on the CPU, in every stage from the seed anew, as the published demo does.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from PIL import Image
 from torch import Tensor
 
 import scenewright
@@ -27,12 +26,10 @@ from scenewright.backbones.trellis2.pretrained import (
     shape_flow,
     texture_flow,
 )
-from scenewright.backbones.trellis2.sampling import latent_noise, structure_noise
+from scenewright.backbones.trellis2.sampling import structure_noise
 from scenewright.encoders.dinov3 import Dinov3
-from scenewright.errors import EmptyStructureError, InputError
-from scenewright.geometry.mesh.finish import finish_mesh
+from scenewright.errors import InputError
 from scenewright.geometry.mesh.finish_options import FinishOptions
-from scenewright.geometry.mesh.parts import select_faces
 from scenewright.geometry.mesh.surface_color import VoxelField
 from scenewright.progress import SILENT, Progress
 from scenewright.systems.inspace import stage_pictures
@@ -45,23 +42,19 @@ from scenewright.systems.inspace.coarse import (
     encode_partial_geometry,
     sample_coarse,
 )
-from scenewright.systems.inspace.composition import LayoutForm, RoomMesh, compose_room, without_assets
-from scenewright.systems.inspace.decoding import decoded_parts, face_budget
-from scenewright.systems.inspace.detail import DetailSettings, decode_part, room_reading, sample_latent
+from scenewright.systems.inspace.composition import LayoutForm, RoomMesh, compose_room
+from scenewright.systems.inspace.detail import DetailSettings, decode_part
+from scenewright.systems.inspace.detail_stage import DetailRoom, DetailStage, DrawnPart
 from scenewright.systems.inspace.panorama import Panorama, PanoramaSettings, RoomInput, room_input
 from scenewright.systems.inspace.panorama_depth import DepthModel, EstimatedDistance, estimated_distance
 from scenewright.systems.inspace.partial_geometry import COARSE_RESOLUTION
 from scenewright.systems.inspace.parts import Part, RoomParts, room_parts
 from scenewright.systems.inspace.pretrained import InSpaceWeights
 from scenewright.systems.inspace.refinement import (
-    AssetFrame,
     RefinedAsset,
     RefineSettings,
-    agreement,
-    asset_cells,
-    asset_crop,
+    assets_to_refine,
     base_latents,
-    coarse_cells,
     scene_latents,
 )
 from scenewright.systems.inspace.stage_files import StageFiles
@@ -130,12 +123,22 @@ class CoarseRoom:
 
 
 @dataclass(frozen=True)
-class DetailRoom:
-    """The detail stage's result: parts, and the normalised latents of all their tokens."""
+class _BaseDecoder:
+    """TRELLIS.2's decoders, loaned for every part."""
 
-    parts: RoomParts
-    shape: Float[Tensor, "T C"]
-    texture: Float[Tensor, "T C2"]
+    base: PublishedNetworks
+
+    @property
+    def source(self) -> str:
+        return str(self.base.source)
+
+    def draw(self, part: Part, shape: Tensor, texture: Tensor) -> DrawnPart | None:
+        """See `PartDecoder.draw`."""
+        device = self.base.device
+        statistics = self.base.statistics("shape"), self.base.statistics("texture")
+        with self.base.loaned(SHAPE_DECODER) as shapes, self.base.loaned(TEXTURE_DECODER) as textures:
+            decoded = decode_part(shapes, textures, part.coords, shape.to(device), texture.to(device), statistics)
+        return None if decoded is None else DrawnPart(_on_cpu(decoded.surface), VoxelField(decoded.voxels))
 
 
 class InSpace:
@@ -207,6 +210,11 @@ class InSpace:
         return {name: self._hashes[path] for name, path in sorted(files.items())}
 
     @property
+    def _stage(self) -> DetailStage:
+        settings, decoder = self.settings, _BaseDecoder(self.base)
+        return DetailStage(self.weights, decoder, settings.detail, settings.finish, settings.layout, self.stages)
+
+    @property
     def face_tokens(self) -> FaceTokens:
         """The encoder's tokens of a face; a box's margin stays the published share of the face."""
         sizes, size = self.encoder.config, self.settings.panorama.face_size
@@ -239,7 +247,7 @@ class InSpace:
         )
         detail = self._detail(room, coarse, found, tokens, seed, progress)
         refined = self._refined(room, coarse, detail.parts, found, seed, progress)
-        meshes = self._meshes(detail, found, refined, progress)
+        meshes = self._stage.meshes(detail, found, refined, progress)
         scene = compose_room(room, meshes, found, detail.parts.parts[0].coords, settings.layout)
         provenance = {
             "generator": f"scenewright {scenewright.__version__}",
@@ -297,37 +305,8 @@ class InSpace:
     def _detail(
         self, room: RoomInput, coarse: CoarseRoom, found: FoundBoxes, tokens: Tensor, seed: int, progress: Progress
     ) -> DetailRoom:
-        settings = self.settings.detail
-        parts = room_parts(coarse.occupied, found.boxes, settings.layout_mode)
-        readings = [
-            reading.to(tokens.device)
-            for reading in room_reading(
-                parts, found.boxes[list(parts.boxes)], room.camera, self.face_tokens, settings.cross_attention_rows
-            )
-        ]
-        image = tokens.flatten(0, 1)
-        inputs = (parts, found.boxes, image, room.camera, settings, seed, self.weights.source)
-
-        def shape() -> Tensor:
-            flow = self.weights.shape_flow()
-            noise = latent_noise(len(parts.coords), flow.config.in_channels, _generator(seed))
-            advance = progress.stage("shape")
-            return sample_latent(flow, parts, readings, image, noise, settings.sampler, advance=advance).cpu()
-
-        def texture() -> Tensor:
-            flow = self.weights.texture_flow()
-            noise = latent_noise(len(parts.coords), flow.config.out_channels, _generator(seed))
-            advance, given = progress.stage("texture"), sampled.to(image.device)
-            return sample_latent(
-                flow, parts, readings, image, noise, settings.sampler, shape=given, advance=advance
-            ).cpu()
-
-        def draw(latent: Tensor) -> Image.Image:
-            return stage_pictures.latent_picture(parts.parts[0].coords, parts.split(latent)[0])
-
-        sampled = self.stages.kept("shape", inputs, Tensor, shape, draw)
-        colored = self.stages.kept("texture", (inputs, sampled), Tensor, texture, draw)
-        return DetailRoom(parts, sampled, colored)
+        parts = room_parts(coarse.occupied, found.boxes, self.settings.detail.layout_mode)
+        return self._stage.room(parts, found, tokens, room.camera, self.face_tokens, seed, progress)
 
     def _refined(
         self,
@@ -342,33 +321,22 @@ class InSpace:
         settings = self.settings.refine
         if settings is None:
             return {}
-        wanted = [
-            part
-            for part, is_decoded in zip(parts.parts, decoded_parts(parts, "composed"), strict=True)
-            if is_decoded and part.box is not None
-        ]
-        own = [coarse_cells(coarse.occupied, part) for part in wanted]
-        boxes = [found.boxes[part.box] for part in wanted if part.box is not None]
-        frames = [AssetFrame.around(box, settings.margin) for box in boxes]
         size, is_masked = self.settings.panorama.face_size, settings.flows == "base"
-        assets = [
-            RefinedAsset(part, frame, asset_cells(cells, frame), asset_crop(room, box, size, is_masked=is_masked))
-            for part, frame, cells, box in zip(wanted, frames, own, boxes, strict=True)
-        ]
-        inputs = (tuple(assets), settings, self.settings.detail.sampler, seed, self.weights.source)
+        assets = assets_to_refine(room, coarse.occupied, parts, found.boxes, settings, size, is_masked=is_masked)
+        inputs = (assets, settings, self.settings.detail.sampler, seed, self.weights.source)
         latents = self._refined_latents(assets, inputs, seed, settings, progress)
         advance, made = progress.stage("refine: decode"), {}
-        for number, (asset, cells, shape, texture) in enumerate(zip(assets, own, *latents, strict=True)):
+        for number, (asset, shape, texture) in enumerate(zip(assets, *latents, strict=True)):
             advance(number, len(assets))
             part = replace(asset.part, coords=asset.cells)
-            mesh = self._part_mesh(part, shape, texture, (), found, name=f"refined_{part.box:03d}")
-            placed = None if mesh is None else asset.frame.placed(mesh)
-            if placed is not None and agreement(placed, cells) >= settings.least_agreement and part.box is not None:
-                made[part.box] = RoomMesh("asset", placed, part.box, is_refined=True)
+            mesh = self._stage.mesh(part, shape, texture, (), found, name=f"refined_{part.box:03d}")
+            placed = asset.accepted(mesh, settings)
+            if placed is not None and part.box is not None:
+                made[part.box] = placed
         return made
 
     def _refined_latents(
-        self, assets: list[RefinedAsset], inputs: object, seed: int, settings: RefineSettings, progress: Progress
+        self, assets: Sequence[RefinedAsset], inputs: object, seed: int, settings: RefineSettings, progress: Progress
     ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """Normalised shape and texture latents of the assets in their own cubes."""
 
@@ -392,72 +360,6 @@ class InSpace:
         shapes: tuple[Tensor, ...] = self.stages.kept("refined_shape", inputs, tuple, lambda: latents(None))
         textures = self.stages.kept("refined_texture", (inputs, shapes), tuple, lambda: latents(shapes))
         return shapes, textures
-
-    def _meshes(
-        self, detail: DetailRoom, found: FoundBoxes, refined: Mapping[int, RoomMesh], progress: Progress
-    ) -> list[RoomMesh]:
-        """Finished surfaces of the parts that a composed scene needs: assets first, then the layout without them.
-
-        Args:
-            refined: assets that are there already, by their box.
-
-        Raises:
-            EmptyStructureError: no part has a surface.
-        """
-        parts = detail.parts
-        rows = list(zip(parts.parts, parts.split(detail.shape), parts.split(detail.texture), strict=True))
-        wanted = [row for row, is_decoded in zip(rows, decoded_parts(parts, "composed"), strict=True) if is_decoded]
-        wanted.sort(key=lambda row: row[0].kind == "layout")
-        advance = progress.stage("decode")
-        meshes: list[RoomMesh] = []
-        for number, (part, shape, texture) in enumerate(wanted):
-            advance(number, len(wanted))
-            if part.kind == "layout" and self.settings.layout == "planes":
-                continue
-            if part.box is not None and part.box in refined:
-                meshes.append(refined[part.box])
-                continue
-            name = part.kind if part.box is None else f"asset_{part.box:03d}"
-            mesh = self._part_mesh(part, shape, texture, meshes, found, name=name)
-            if mesh is not None:
-                meshes.append(RoomMesh(part.kind, mesh, part.box))
-        if not meshes and self.settings.layout == "generated":
-            raise EmptyStructureError("No part of the room has a surface; try another seed.")
-        return meshes
-
-    def _part_mesh(
-        self, part: Part, shape: Tensor, texture: Tensor, assets: Sequence[RoomMesh], found: FoundBoxes, *, name: str
-    ) -> Mesh | None:
-        """The finished surface of a part, or None where there is none; a layout is cut free of the assets.
-
-        Args:
-            name: of its stage file.
-        """
-        finish = replace(self.settings.finish, max_faces=min(self.settings.finish.max_faces, face_budget(part)))
-        cut = [item for item in assets if item.box is not None] if part.kind == "layout" else []
-
-        def make() -> tuple[Mesh, ...]:
-            device = self.base.device
-            statistics = self.base.statistics("shape"), self.base.statistics("texture")
-            with self.base.loaned(SHAPE_DECODER) as shapes, self.base.loaned(TEXTURE_DECODER) as textures:
-                decoded = decode_part(shapes, textures, part.coords, shape.to(device), texture.to(device), statistics)
-            if decoded is None:
-                return ()
-            surface: Mesh = _on_cpu(decoded.surface)
-            if cut:
-                boxes = found.boxes[[item.box for item in cut if item.box is not None]]
-                surface = select_faces(surface, without_assets(surface, [item.mesh for item in cut], boxes))
-            if not len(surface.faces):
-                return ()
-            return (finish_mesh(surface, VoxelField(decoded.voxels), finish),)
-
-        inputs = (part, shape, texture, finish, cut, str(self.base.source))
-
-        def draw(meshes: tuple[Mesh, ...]) -> Image.Image:
-            return stage_pictures.mesh_picture(meshes[0]) if meshes else Image.new("L", (8, 8), 255)
-
-        found_mesh: Any = self.stages.kept(name, inputs, tuple, make, draw)
-        return found_mesh[0] if found_mesh else None
 
 
 def with_distances(panorama: Panorama, model: DepthModel | None, stages: StageFiles, progress: Progress) -> Panorama:

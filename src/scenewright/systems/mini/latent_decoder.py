@@ -51,7 +51,7 @@ from scenewright.systems.mini.surface import surfaces_of
 from scenewright.systems.options import DEFAULT, GenerateOptions
 from scenewright.types import DualGrid, Mesh, SparseVoxels
 
-__all__ = ["LatentDecoder"]
+__all__ = ["LatentDecoder", "drawn_onto"]
 
 # How far from the voxels' surface the decoded one may be, in voxels of its own grid, and how often moves are averaged.
 _REACH = 2.5
@@ -161,11 +161,11 @@ def _finished(guess: Mesh, picture: Image.Image, grid: DualGrid, voxels: SparseV
     """An object from its voxels' surface and what was decoded, which may be nothing."""
     if not len(voxels.coords):
         return RawObject(guess, picture_field(guess.vertices, picture))
-    surface = _drawn_onto(guess, grid)
+    surface = drawn_onto(guess, grid)
     return RawObject(surface, with_picture(VoxelField(voxels), surface, picture))
 
 
-def _drawn_onto(guess: Mesh, grid: DualGrid) -> Mesh:
+def drawn_onto(guess: Mesh, grid: DualGrid) -> Mesh:
     """The closed surface of the voxels, moved onto the decoded one, which has holes wherever an edge was missed.
 
     Vertices move as their neighbours do on average, so that stray faces leave no dents.

@@ -7,6 +7,7 @@
     shape_encoder.safetensors
     {shape,texture}_{decoder,flow}.safetensors, latent_statistics.json
     room_flow.safetensors, structure_encoder.safetensors: InSpace's coarse stage
+    room_{shape,texture}_flow.safetensors: its detail stage
 
 They ship in fp16 with the package (assets/mini) and run in fp32.
 """
@@ -26,12 +27,15 @@ from scenewright.backbones.trellis2.shape_vae import ShapeDecoder, ShapeEncoder
 from scenewright.backbones.trellis2.structure_flow import StructureFlow
 from scenewright.backbones.trellis2.texture_vae import TextureDecoder
 from scenewright.errors import WeightsError
+from scenewright.systems.inspace.detail_flow import DetailFlow
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
 from scenewright.systems.mini.conditioner import PictureConditioner
 from scenewright.systems.mini.pixel_aligned import PixelAlignedOccupancy
 from scenewright.systems.mini.sizes import (
     ISCENE,
     ROOM_FLOW,
+    ROOM_SHAPE_FLOW,
+    ROOM_TEXTURE_FLOW,
     SCENEGEN,
     SHAPE_DECODER,
     SHAPE_ENCODER,
@@ -50,8 +54,10 @@ __all__ = [
     "LatentNetworks",
     "MiniNetworks",
     "RoomNetworks",
+    "detail_files",
     "genrecon_files",
     "has_weights",
+    "load_detail_flow",
     "load_network",
     "mini_folder",
     "weight_files",
@@ -73,6 +79,9 @@ LATENT_NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "texture_flow": partial(LatentFlow, TEXTURE_FLOW),
 }
 """Builder of each network behind the structure stages, by the name of its file."""
+
+
+_DETAIL_SIZES = {"room_shape_flow": ROOM_SHAPE_FLOW, "room_texture_flow": ROOM_TEXTURE_FLOW}
 
 
 def mini_folder() -> Path:
@@ -202,6 +211,20 @@ class RoomNetworks:
 
 def _room_files(folder: Path) -> dict[str, Path]:
     return {name: folder / f"{name}.safetensors" for name in ("room_flow", "structure_encoder")}
+
+
+def detail_files(folder: Path | None = None) -> dict[str, Path]:
+    """The files of InSpace's detail stage, which only its presets need."""
+    return {name: (folder or mini_folder()) / f"{name}.safetensors" for name in _DETAIL_SIZES}
+
+
+def load_detail_flow(name: str, folder: Path | None = None, device: torch.device | str = "cpu") -> DetailFlow:
+    """The flow "room_shape_flow" or "room_texture_flow".
+
+    Raises:
+        WeightsError: it is missing, damaged, or of other sizes.
+    """
+    return load_network(detail_files(folder), name, partial(DetailFlow, _DETAIL_SIZES[name]), device)
 
 
 def _check_files(files: Mapping[str, Path]) -> None:

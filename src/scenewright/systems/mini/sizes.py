@@ -20,6 +20,12 @@ __all__ = [
     "ROOM_FLOW",
     "ROOM_RESOLUTION",
     "ROOM_SAMPLER",
+    "ROOM_SHAPE_FLOW",
+    "ROOM_SHAPE_SAMPLER",
+    "ROOM_SHAPE_START",
+    "ROOM_TEXTURE_FLOW",
+    "ROOM_TEXTURE_SAMPLER",
+    "ROOM_VOXELS",
     "SAMPLER",
     "SCENEGEN",
     "SHAPE_DECODER",
@@ -118,10 +124,24 @@ TEXTURE_SAMPLER = SamplerConfig(steps=2, guidance_strength=0.0, rescale_t=1.0)
 ROOM_RESOLUTION = 32
 """Coarse cells of a whole room, on the structure autoencoder's latent of 8^3."""
 
+ROOM_VOXELS = 8 * ROOM_RESOLUTION
+"""Voxels of a whole room's surfaces and materials; their latents lie on the coarse cells."""
+
 ROOM_FACE_SIZE = 128
 """Side of the cube faces, in pixels; 64 tokens each."""
 
 ROOM_FLOW = dataclasses.replace(SHAPE_FLOW, in_channels=8, out_channels=8, num_blocks=4)
 """InSpace's coarse flow, in the shape of the shape flow, whose blocks it starts from."""
+
+ROOM_SHAPE_FLOW = dataclasses.replace(SHAPE_FLOW, resolution=ROOM_RESOLUTION, pe_mode="ape")
+"""InSpace's detail flows, in the shape of the objects' flows, from which they start."""
+
+ROOM_TEXTURE_FLOW = dataclasses.replace(ROOM_SHAPE_FLOW, in_channels=32)
+
+ROOM_SHAPE_SAMPLER = SamplerConfig(steps=8, guidance_strength=0.0, rescale_t=1.0)
+ROOM_SHAPE_START = 0.85
+"""As `SHAPE_START`, from the surfaces of the coarse cells of all parts."""
+
+ROOM_TEXTURE_SAMPLER = SamplerConfig(steps=4, guidance_strength=0.0, rescale_t=1.0)
 
 ROOM_SAMPLER = SamplerConfig(steps=12, guidance_strength=1.0, guidance_interval=(0.3, 1.0), rescale_t=3.0)

@@ -5,15 +5,16 @@ Legend: R resolution. Frame: the object's cube [-0.5, 0.5]^3, z up.
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy import ndimage
+from torch import Tensor
 
 from scenewright.geometry.isosurface.dual_marching_cubes import ScalarGrid, dual_marching_cubes
 from scenewright.systems.assembly.structures import PlacedStructures
 from scenewright.systems.mini.occupancy import filled
 from scenewright.types import Mesh
 
-__all__ = ["SURELY_EMPTY", "solid_surface", "surfaces_of", "voxel_surface"]
+__all__ = ["SURELY_EMPTY", "solid_surface", "surface_of_voxels", "surfaces_of", "voxel_surface"]
 
 SURELY_EMPTY = -1.2
 """Solidity outside of the cube; `solid_surface` is the zero set."""
@@ -31,17 +32,24 @@ def surfaces_of(structures: PlacedStructures) -> dict[int, Mesh]:
     """The surface of every object that has one, by its index."""
     made = {}
     for index, coords in enumerate(structures.coords):
-        if not len(coords):
-            continue
-        if structures.solidity is not None:
+        surface: Mesh | None
+        if len(coords) and structures.solidity is not None:
             surface = solid_surface(structures.solidity[index].numpy())
         else:
-            occupied = np.zeros((structures.resolution,) * 3, dtype=bool)
-            occupied[tuple(coords.long().numpy().T)] = True
-            surface = voxel_surface(occupied)
-        if len(surface.faces):
+            surface = surface_of_voxels(coords, structures.resolution)
+        if surface is not None and len(surface.faces):
             made[index] = surface
     return made
+
+
+def surface_of_voxels(coords: Int[Tensor, "n 3"], resolution: int) -> Mesh | None:
+    """`voxel_surface` of a list of voxels; None where there is nothing."""
+    if not len(coords):
+        return None
+    occupied = np.zeros((resolution,) * 3, dtype=bool)
+    occupied[tuple(coords.long().numpy().T)] = True
+    surface = voxel_surface(occupied)
+    return surface if len(surface.faces) else None
 
 
 def voxel_surface(occupied: Bool[np.ndarray, "R R R"]) -> Mesh:
