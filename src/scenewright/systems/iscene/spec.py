@@ -24,7 +24,7 @@ SPEC = SystemSpec(
     working=WorkingMemory(960 * 2**20),
     # Over what was measured: 318 MiB for 2 objects (CPU).
     mini_working=WorkingMemory(300 * 2**20, 50 * 2**20),
-    # Counted for the published sizes, as SceneGen's: the scene once, every object as much again.
+    # Estimated from the published sizes, as SceneGen's: the scene once, every object as much again.
     costs=(
         StageCost("encode", 1, 2),
         StageCost("structure", 220, 220),
