@@ -26,8 +26,8 @@ SPEC = SystemSpec(
     working=WorkingMemory(256 * 2**20, 300 * 2**20),
     # Over what was measured: 157 MiB for 2 objects, 387 MiB for 8 (CPU).
     mini_working=WorkingMemory(200 * 2**20, 50 * 2**20),
-    # Estimated from the published sizes, never timed: 25 steps of 24 blocks, 19 of them guided, attention among few objects; latents of
-    # some 8,000 voxels. Not timed end to end.
+    # Estimated from the published sizes, never timed: 25 steps of 24 blocks, 19 of them guided, attention among few
+    # objects; latents of some 8,000 voxels. Not timed end to end.
     costs=(
         StageCost("encode", 5, 4),
         StageCost("structure", 0, 600),
