@@ -30,7 +30,7 @@ def mesh_to_voxel_attributes(
     with textures but no UVs keeps its factors, with a warning in the log.
 
     Raises:
-        InputError: no triangles, vertices that are not finite, or an object that sticks out of the cube.
+        InputError: no triangles, or vertices that are not finite.
     """
     triangles = textured_triangles(parts)
     coords, values = voxelize_textured_triangles(
