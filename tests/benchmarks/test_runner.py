@@ -10,7 +10,7 @@ from benchmarks import __main__ as runner
 from benchmarks.measure import MissingError, Report, run_one
 
 # Those whose toy sizes take a second or two; the others start processes.
-FAST = ("inspace_attention", "iscene_structure", "latent_batch", "scenegen_structure", "structure_flow", "throughput")
+FAST = ("inspace_attention", "latent_batch", "structure_flow", "throughput")
 
 PAGE = """# Benchmark results
 
