@@ -10,7 +10,16 @@ from typing import Literal, get_args
 
 from scenewright.weights.record import WeightsRecord
 
-__all__ = ["Published", "Reads", "Setting", "StageCost", "SystemSpec", "WorkingMemory"]
+__all__ = [
+    "MINI_OBJECT_COSTS",
+    "TRELLIS1_COSTS",
+    "Published",
+    "Reads",
+    "Setting",
+    "StageCost",
+    "SystemSpec",
+    "WorkingMemory",
+]
 
 Reads = Literal["masks", "panorama", "posed"]
 """Pictures with the masks of their objects; one equirectangular picture; pictures with their cameras."""
@@ -75,6 +84,25 @@ class StageCost:
     stage: str
     fixed: float
     per_object: float = 0.0
+
+
+TRELLIS1_COSTS = (
+    StageCost("latent", 0, 100),
+    StageCost("decode", 0, 25),
+    StageCost("finish", 0, 4),
+    StageCost("place", 0, 0.2),
+    StageCost("draw", 1),
+)
+"""A scene after its structures, by TRELLIS's published decoder on some 8,000 voxels. Estimated, never timed."""
+
+MINI_OBJECT_COSTS = (
+    StageCost("shape", 0, 0.27),
+    StageCost("texture", 0, 0.2),
+    StageCost("finish", 0, 0.38),
+    StageCost("place", 0.1, 0.4),
+    StageCost("draw", 0.95, 0.08),
+)
+"""A scene after its structures, with mini's latent stages. An EPYC core, scenes of 2, 4 and 6 objects."""
 
 
 @dataclass(frozen=True)

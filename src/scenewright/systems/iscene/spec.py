@@ -1,7 +1,7 @@
 """Facts of I-Scene that need no network."""
 
 from scenewright.systems.iscene.weights import PACKAGE_FILE, RECORDS, REPOSITORY
-from scenewright.systems.spec import Published, StageCost, SystemSpec, WorkingMemory
+from scenewright.systems.spec import MINI_OBJECT_COSTS, TRELLIS1_COSTS, Published, StageCost, SystemSpec, WorkingMemory
 
 __all__ = ["SPEC"]
 
@@ -28,11 +28,7 @@ SPEC = SystemSpec(
     costs=(
         StageCost("encode", 1, 2),
         StageCost("structure", 220, 220),
-        StageCost("latent", 0, 100),
-        StageCost("decode", 0, 25),
-        StageCost("finish", 0, 4),
-        StageCost("place", 0, 0.2),
-        StageCost("draw", 1),
+        *TRELLIS1_COSTS,
     ),
     # An EPYC core, scenes of 2, 4 and 6 objects.
     mini_costs=(
@@ -41,11 +37,7 @@ SPEC = SystemSpec(
         StageCost("structure", 1.4, 0.52),
         StageCost("voxels", 0, 0.8),
         StageCost("outline", 0.1, 0.52),
-        StageCost("shape", 0, 0.27),
-        StageCost("texture", 0, 0.2),
-        StageCost("finish", 0, 0.38),
-        StageCost("place", 0.1, 0.4),
-        StageCost("draw", 0.95, 0.08),
+        *MINI_OBJECT_COSTS,
     ),
     tasks={
         "iscene_structure": "scenewright.systems.iscene.opening:structure_task",

@@ -1,7 +1,7 @@
 """Facts of SceneGen that need no network."""
 
 from scenewright.systems.scenegen.weights import RECORDS, REPOSITORY
-from scenewright.systems.spec import Published, StageCost, SystemSpec, WorkingMemory
+from scenewright.systems.spec import MINI_OBJECT_COSTS, TRELLIS1_COSTS, Published, StageCost, SystemSpec, WorkingMemory
 
 __all__ = ["SPEC"]
 
@@ -27,15 +27,11 @@ SPEC = SystemSpec(
     # Over what was measured: 157 MiB for 2 objects, 387 MiB for 8 (CPU).
     mini_working=WorkingMemory(200 * 2**20, 50 * 2**20),
     # Estimated from the published sizes, never timed: 25 steps of 24 blocks, 19 of them guided, attention among few
-    # objects; latents of some 8,000 voxels. Not timed end to end.
+    # objects.
     costs=(
         StageCost("encode", 5, 4),
         StageCost("structure", 0, 600),
-        StageCost("latent", 0, 100),
-        StageCost("decode", 0, 25),
-        StageCost("finish", 0, 4),
-        StageCost("place", 0, 0.2),
-        StageCost("draw", 1),
+        *TRELLIS1_COSTS,
     ),
     # An EPYC core, scenes of 2, 4 and 6 objects.
     mini_costs=(
@@ -44,11 +40,7 @@ SPEC = SystemSpec(
         StageCost("structure", 0.45, 0.6),
         StageCost("voxels", 0, 0.45),
         StageCost("outline", 0.1, 0.52),
-        StageCost("shape", 0, 0.27),
-        StageCost("texture", 0, 0.2),
-        StageCost("finish", 0, 0.38),
-        StageCost("place", 0.1, 0.4),
-        StageCost("draw", 0.95, 0.08),
+        *MINI_OBJECT_COSTS,
     ),
     tasks={
         "mini_scenegen": "scenewright.systems.mini.tasks:scenegen",
