@@ -210,7 +210,8 @@ def clip_polygon(polygon, count, out, plane, near, width, height):
         here = plane_distance(polygon[k], plane, near, width, height)
         there = plane_distance(polygon[nxt], plane, near, width, height)
         if here >= 0:
-            out[written] = polygon[k]
+            for c in range(7):
+                out[written, c] = polygon[k, c]
             written += 1
         if (here >= 0) != (there >= 0):
             # Always cut from the inner end, so that two faces sharing this edge cut it at the same point.

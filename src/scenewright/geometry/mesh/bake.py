@@ -121,7 +121,7 @@ def fill_gutters(surface: TexelSurface, values: Float[Tensor, "M C"], *, margin:
     image[rows, columns] = values.detach().float().cpu().numpy()
     covered[rows, columns] = 1
     coverage = torch.from_numpy(covered > 0)
-    rim = np.argwhere(_is_rim(covered))
+    rim = np.ascontiguousarray(np.argwhere(_is_rim(covered)))
     for step in range(margin):
         if len(rim) == 0:
             break
@@ -195,9 +195,11 @@ def _grow(image, covered, rim, stamp):
                     next_rim[count, 0], next_rim[count, 1] = y, x
                     count += 1
                 elif 0 < covered[y, x] < stamp:
-                    image[row, column] += image[y, x]
+                    for c in range(image.shape[2]):
+                        image[row, column, c] += image[y, x, c]
                     total += 1
-        image[row, column] /= max(total, 1)
+        for c in range(image.shape[2]):
+            image[row, column, c] /= max(total, 1)
     for i in range(count):
         covered[next_rim[i, 0], next_rim[i, 1]] = 0
     return next_rim[:count]

@@ -203,8 +203,10 @@ def _closest(queries, corners, leaf_start, low, high, directions, normals, reach
                 node = stack[depth]
                 if node >= first_leaf:
                     for row in range(leaf_start[node - first_leaf], leaf_start[node - first_leaf + 1]):
-                        if directions.shape[0] and (normals[row] * directions[query]).sum() <= 0:
-                            continue
+                        if directions.shape[0]:
+                            facing = normals[row, 0] * directions[query, 0] + normals[row, 1] * directions[query, 1]
+                            if facing + normals[row, 2] * directions[query, 2] <= 0:
+                                continue
                         distance2, ra, rb, rc = _on_triangle(x, y, z, corners[row])
                         if distance2 < best:
                             best, best_row, a, b, c = distance2, row, ra, rb, rc

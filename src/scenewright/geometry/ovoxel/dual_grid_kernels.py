@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 
 from scenewright.geometry.ovoxel.qef import minimise_in_box
-from scenewright.geometry.ovoxel.voxelize_index import brick_rows, row_at, sorted_voxels, touch_row
+from scenewright.geometry.ovoxel.voxelize_index import brick_rows, grown, row_at, sorted_voxels, touch_row
 from scenewright.geometry.ovoxel.voxelize_scan import cell_of, row_crossings, sorted_rows
 
 __all__ = ["boundary_edges", "slab_dual_grid", "slabs_of_simplices"]
@@ -77,15 +77,16 @@ def boundary_edges(faces, num_vertices):
     count = 0
     for v in range(num_vertices):
         begin, end = offsets[v], offsets[v + 1]
-        if end - begin > 24:
-            other[begin:end].sort()
-        else:
-            for n in range(begin + 1, end):
+        # Shell's sort: most vertices have few edges, the hub of a fan may have all.
+        gap = (end - begin) // 2
+        while gap > 0:
+            for n in range(begin + gap, end):
                 value, m = other[n], n
-                while m > begin and other[m - 1] > value:
-                    other[m] = other[m - 1]
-                    m -= 1
+                while m >= begin + gap and other[m - gap] > value:
+                    other[m] = other[m - gap]
+                    m -= gap
                 other[m] = value
+            gap //= 2
         for n in range(begin, end):
             count += (n == begin or other[n - 1] != other[n]) and (n + 1 == end or other[n + 1] != other[n])
     edges = np.empty((count, 2), np.int32)
@@ -134,11 +135,7 @@ def _room(rows, flags, used, spare):
     if used + spare <= rows.shape[0]:
         return rows, flags
     capacity = used + spare + used // 2
-    more_rows = np.zeros((capacity, 9), np.float32)
-    more_rows[:used] = rows[:used]
-    more_flags = np.zeros((capacity, 3), np.bool_)
-    more_flags[:used] = flags[:used]
-    return more_rows, more_flags
+    return grown(rows, used, capacity), grown(flags, used, capacity)
 
 
 @njit(cache=True, nogil=True)
@@ -337,14 +334,14 @@ def _solve_sorted(size, cells, x0, x1, top, bricks, counters, rows, flags):
     dual = np.empty((counters[0], 3), np.float32)
     crossed = np.empty((counters[0], 3), np.bool_)
     s0, s1, s2 = size[0], size[1], size[2]
-    a = np.empty(9)
     for n in range(counters[0]):
         row = order[n]
-        a[:] = rows[row]
+        a = rows[row].astype(np.float64)
         o0, o1, o2 = coords[n, 0] * s0, coords[n, 1] * s1, coords[n, 2] * s2
         x, y, z = minimise_in_box(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], s0, s1, s2, o0, o1, o2)
         dual[n, 0], dual[n, 1], dual[n, 2] = x / s0, y / s1, z / s2
-        crossed[n] = flags[row]
+        for axis in range(3):
+            crossed[n, axis] = flags[row, axis]
     return coords, dual, crossed
 
 

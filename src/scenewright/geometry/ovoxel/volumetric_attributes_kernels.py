@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 
 from scenewright.geometry.ovoxel.volumetric_attributes_texture import lookup, mip_level
-from scenewright.geometry.ovoxel.voxelize_index import brick_rows, sorted_voxels, touch_row
+from scenewright.geometry.ovoxel.voxelize_index import brick_rows, grown, sorted_voxels, touch_row
 from scenewright.geometry.ovoxel.voxelize_scan import row_crossings, sorted_rows
 
 __all__ = ["read_material", "slab_attributes"]
@@ -31,11 +31,10 @@ def _room(sums, owner, used, spare):
     if used + spare <= sums.shape[0]:
         return sums, owner
     capacity = used + spare + used // 2
-    more_sums = np.zeros((capacity, _CHANNELS))
-    more_sums[:used] = sums[:used]
     more_owner = np.full(capacity, -1, np.int64)
-    more_owner[:used] = owner[:used]
-    return more_sums, more_owner
+    for row in range(used):
+        more_owner[row] = owner[row]
+    return grown(sums, used, capacity), more_owner
 
 
 @njit(cache=True, nogil=True)
@@ -90,8 +89,11 @@ def slab_attributes(
     largest = max(size[0], size[1], size[2])
     for at in range(ids.shape[0]):
         f = ids[at]
-        triangle[:] = corners[f]
-        uv[:] = uvs[f]
+        for corner in range(3):
+            for axis in range(3):
+                triangle[corner, axis] = corners[f, corner, axis]
+            for axis in range(2):
+                uv[corner, axis] = uvs[f, corner, axis]
         material = material_ids[f]
         ax, ay, az = triangle[1, 0] - triangle[0, 0], triangle[1, 1] - triangle[0, 1], triangle[1, 2] - triangle[0, 2]
         bx, by, bz = triangle[2, 0] - triangle[0, 0], triangle[2, 1] - triangle[0, 1], triangle[2, 2] - triangle[0, 2]

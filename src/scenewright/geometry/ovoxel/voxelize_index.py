@@ -14,7 +14,7 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
-__all__ = ["brick_rows", "index_coords", "row_at", "sorted_voxels", "touch_row"]
+__all__ = ["brick_rows", "grown", "index_coords", "row_at", "sorted_voxels", "touch_row"]
 
 _EMPTY = np.int32(-1)
 
@@ -27,6 +27,18 @@ def row_at(top, bricks, x0, nby, nbz, x, y, z):
     if brick < 0:
         return np.int64(-1)
     return np.int64(bricks[brick, ((x & 7) << 6) | ((y & 7) << 3) | (z & 7)])
+
+
+@njit(cache=True, nogil=True)
+@no_type_check
+def grown(rows, used, capacity):
+    """`capacity` rows: the first `used` of `rows`, then zeros."""
+    # Loops, because numba compiles an assignment to a slice, with its check of shapes, for two seconds.
+    larger = np.zeros((capacity, rows.shape[1]), rows.dtype)
+    for row in range(used):
+        for column in range(rows.shape[1]):
+            larger[row, column] = rows[row, column]
+    return larger
 
 
 @njit(cache=True, nogil=True)
@@ -55,9 +67,7 @@ def brick_rows(bricks, used, spare):
     """`bricks` itself, or a copy at least half as large again, with room for `spare` more than `used`."""
     if used + spare <= bricks.shape[0]:
         return bricks
-    larger = np.empty((used + spare + used // 2, 512), np.int32)
-    larger[:used] = bricks[:used]
-    return larger
+    return grown(bricks, used, used + spare + used // 2)
 
 
 @njit(cache=True, nogil=True)
