@@ -82,6 +82,17 @@ def test_what_belongs_to_a_panorama_is_refused_elsewhere(room: Path) -> None:
         run("generate", room / "room.png", "--system", "iscene")
 
 
+def test_a_picture_that_is_no_panorama_says_so(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (64, 24)).save(room / "strip.png")
+    before = sorted(room.rglob("*"))
+    with pytest.raises(InputError, match="Expected a 2:1 equirectangular panorama, got 64x24"):
+        run("generate", room / "strip.png", "--system", "inspace", "--weights", "mini", "-o", room / "out.glb")
+    monkeypatch.setattr("scenewright.io.images.MAX_PIXELS", 1000)
+    with pytest.raises(InputError, match="pixels"):  # and not that it is a photograph without masks
+        run("generate", room / "room.png", "--weights", "mini", "-o", room / "out.glb")
+    assert sorted(room.rglob("*")) == before
+
+
 def test_what_a_room_has_no_use_for_is_refused(room: Path) -> None:
     for options in (("--settle",), ("--fit-layout",)):
         with pytest.raises(InputError, match=f"inspace has no use for {options[0]}"):

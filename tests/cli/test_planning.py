@@ -58,6 +58,19 @@ def test_the_refusal_is_that_of_generate_and_comes_before_networks_are_loaded(fo
     assert "is enough to begin" in doctor(f"generate {' '.join(words[:-1])} 9GB")
 
 
+def test_a_preset_has_needs_of_its_own(folder: Path) -> None:
+    def needs(words: str) -> dict:
+        return json.loads(doctor(f"generate panorama.png --depth depth.npy --device cpu {words}", "--json", "-"))
+
+    plain, refined = needs("--weights mini"), needs("--weights mini --preset refined")
+    assert "texture" in refined["seconds"]
+    assert sum(refined["seconds"].values()) > sum(plain["seconds"].values())
+    assert refined["memory_bytes"]["work"] > plain["memory_bytes"]["work"]
+    assert len(needs("--weights published --preset refined")["downloads"]) == 2 + len(
+        needs("--weights published")["downloads"]
+    )
+
+
 def test_only_generate_is_planned(folder: Path) -> None:
     for line in ("convert a.glb b.obj", "generate 'room.png", ""):
         with pytest.raises(InputError, match="Expected a command such as"):

@@ -7,17 +7,17 @@ from scenewright.systems.calibration import BLOCK_OPERATIONS, BlockSeconds
 from scenewright.systems.costs import REFERENCE, stage_seconds
 from scenewright.systems.registry import usable_systems
 
-WITH_MINI = [spec.name for spec in usable_systems() if spec.mini]
+WITH_MINI = [(spec.name, preset) for spec in usable_systems() if spec.mini for preset in (None, *spec.presets)]
 
 
-@pytest.mark.parametrize("system", WITH_MINI)
-def test_minis_seconds_go_with_the_pace_of_the_machine(system):
-    here = stage_seconds(system, "mini", objects=4)
+@pytest.mark.parametrize(("system", "preset"), WITH_MINI)
+def test_minis_seconds_go_with_the_pace_of_the_machine(system, preset):
+    here = stage_seconds(system, "mini", objects=4, preset=preset)
     slow = BlockSeconds(2 * REFERENCE.float32, REFERENCE.bfloat16)
-    there = stage_seconds(system, "mini", slow, objects=4)
+    there = stage_seconds(system, "mini", slow, objects=4, preset=preset)
     assert sum(here.values()) > 1
     assert there == pytest.approx({stage: 2 * seconds for stage, seconds in here.items()})
-    assert sum(stage_seconds(system, "mini", objects=8).values()) > sum(here.values())
+    assert sum(stage_seconds(system, "mini", objects=8, preset=preset).values()) > sum(here.values())
 
 
 def test_published_networks_cost_their_operations(monkeypatch):

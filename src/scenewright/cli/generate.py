@@ -161,10 +161,10 @@ def generate(
     with starting():
         from scenewright.runs.choices import (
             chosen_settings,
-            is_panorama,
             pairs_of_views,
             panorama_system,
             reads_capture,
+            wants_panorama,
         )
 
     if len(images) == 1 and (capture or reads_capture(images[0])):
@@ -211,7 +211,7 @@ def generate(
 
     torch_device = choose_device(device)
     distances = ChosenDepth()
-    if panorama or (not masks and folder is None and len(images) == 1 and is_panorama(images[0])):
+    if panorama or (folder is None and wants_panorama(images, masks or (), system)):
         system = panorama_system(system)
         pairs = _one_panorama(images, list(masks or ()))
         distances = choose_depth(depth, depth_model)

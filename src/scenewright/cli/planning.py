@@ -9,7 +9,7 @@ import typer
 
 from scenewright.errors import InputError, OutOfMemoryBudgetError
 from scenewright.machine import choose_device, choose_dtype
-from scenewright.runs.choices import is_panorama, panorama_system, reads_capture
+from scenewright.runs.choices import panorama_system, reads_capture, wants_panorama
 from scenewright.systems.assembly.memory import parse_bytes, readable_bytes
 from scenewright.systems.calibration import measured
 from scenewright.systems.costs import REFERENCE, START_S, USUAL_FURNITURE, stage_seconds
@@ -34,7 +34,7 @@ def plan_command(line: str) -> dict[str, Any]:
     """
     given = _parsed(line)
     images: list[Path] = given["images"]
-    masks, device = list(given["masks"] or ()), choose_device(given["device"])
+    masks, device, preset = list(given["masks"] or ()), choose_device(given["device"]), given["preset"]
     system, objects = _system_and_objects(given, images, masks)
     weights = choose_weights(system, given["weights"]).weights
     is_mini = bool(find_system(system).mini) and weights == "mini"
@@ -44,7 +44,7 @@ def plan_command(line: str) -> dict[str, Any]:
         dtype = choose_dtype(given["dtype"])
     elif not is_mini and "dtype" in find_system(system).takes:
         dtype = fitting_dtype(system, weights, device, max_memory_bytes=ceiling, decoder=given["decoder"])
-    plan = memory_plan(system, weights, device, objects=objects, dtype=dtype, decoder=given["decoder"])
+    plan = memory_plan(system, weights, device, objects=objects, dtype=dtype, decoder=given["decoder"], preset=preset)
     refusal = ""
     try:
         check_ceiling(plan, ceiling)
@@ -52,11 +52,11 @@ def plan_command(line: str) -> dict[str, Any]:
         refusal = str(error)
     block = measured(device)
     counted = USUAL_FURNITURE * bool(given["depth"] or given["depth_model"]) if system == "inspace" else objects
-    spent = stage_seconds(system, weights, block, device, objects=counted, dtype=dtype)
+    spent = stage_seconds(system, weights, block, device, objects=counted, dtype=dtype, preset=preset)
     if spent:
         spent = {"start": START_S * block.float32 / REFERENCE.float32} | spent
     is_local = weights != "published" and is_local_source(weights)
-    missing = [] if is_mini or is_local else _missing(needed_records(system, given["decoder"]))
+    missing = [] if is_mini or is_local else _missing(needed_records(system, given["decoder"], preset))
     return {
         "system": plan.label,
         "device": str(device),
@@ -141,7 +141,7 @@ def _system_and_objects(given: dict[str, Any], images: list[Path], masks: list[s
     if given["boxes"]:
         return given["system"], len(given["boxes"])
     folder = images[0] if len(images) == 1 and images[0].is_dir() else None
-    if given["panorama"] or (not masks and folder is None and len(images) == 1 and is_panorama(images[0])):
+    if given["panorama"] or (folder is None and wants_panorama(images, masks, given["system"])):
         return panorama_system(given["system"]), 1
     if folder is not None:
         pairs = [(item.path, item.masks) for item in pair_photographs(folder, masks[0] if masks else None)]

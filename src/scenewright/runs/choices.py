@@ -18,7 +18,7 @@ from scenewright.systems.loading import choose_weights, refuse_ignored, refuse_u
 from scenewright.systems.memory_plan import fitting_dtype
 from scenewright.systems.registry import DEFAULT_SYSTEM, find_system, usable_systems
 
-__all__ = ["chosen_settings", "is_panorama", "pairs_of_views", "panorama_system", "reads_capture"]
+__all__ = ["chosen_settings", "is_panorama", "pairs_of_views", "panorama_system", "reads_capture", "wants_panorama"]
 
 _CUT_OUT_NOTICE = (
     "The small segmenter that ships makes masks of boxes and points; SAM makes better ones "
@@ -65,14 +65,26 @@ def chosen_settings(settings: GenerateSettings) -> tuple[GenerateSettings, str]:
     return settings, notice
 
 
+def wants_panorama(pictures: Sequence[Path], masks: Sequence[str], system: str | None) -> bool:
+    """Whether a run is of a panorama: its system reads nothing else, or its only picture is one and has no masks.
+
+    Raises:
+        InputError: there is no such system, or that picture is missing, damaged or too large.
+    """
+    if system is not None and find_system(system).reads == "panorama":
+        return True
+    return not masks and len(pictures) == 1 and is_panorama(pictures[0])
+
+
 def is_panorama(picture: Path) -> bool:
-    """Whether a picture without masks is twice as wide as high; a damaged file is refused when it is read."""
+    """Whether a picture without masks is twice as wide as high.
+
+    Raises:
+        InputError: the file is missing, damaged or too large.
+    """
     if picture.suffix.lower() in LINEAR_SUFFIXES:
         return True  # photographs with masks are no pictures of linear light
-    try:
-        width, height = image_size(picture)
-    except InputError:
-        return False
+    width, height = image_size(picture)
     return width == 2 * height
 
 

@@ -129,6 +129,7 @@ def plan_of(settings: GenerateSettings, objects: int) -> MemoryPlan:
         objects=objects,
         dtype=_dtype(settings),
         decoder=settings.decoder,
+        preset=settings.preset,
     )
 
 
@@ -148,7 +149,9 @@ def expected_seconds(settings: GenerateSettings, objects: int) -> dict[str, floa
     device = torch.device(settings.device)
     weights = choose_weights(settings.system, settings.weights).weights
     block = kept(device) or REFERENCE
-    return stage_seconds(settings.system, weights, block, device, objects=objects, dtype=_dtype(settings))
+    return stage_seconds(
+        settings.system, weights, block, device, objects=objects, dtype=_dtype(settings), preset=settings.preset
+    )
 
 
 def run(

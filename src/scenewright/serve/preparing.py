@@ -13,7 +13,7 @@ from scenewright.io.formats import FORMATS, readable
 from scenewright.io.images import PICTURE_SUFFIXES, image_size, load_photograph
 from scenewright.io.programs import PROGRAMS, program_named
 from scenewright.runs.captures import CaptureSettings, open_capture
-from scenewright.runs.choices import is_panorama, pairs_of_views, panorama_system, reads_capture
+from scenewright.runs.choices import pairs_of_views, panorama_system, reads_capture, wants_panorama
 from scenewright.runs.edit import Step
 from scenewright.runs.generate import Reroll
 from scenewright.runs.inputs import choose_depth, read_inputs
@@ -101,7 +101,7 @@ def _generate(
     for path in pictures:
         _check_size(path, limits)
     masks = [str(path) for path in _masks(request, submission, limits)]
-    if request.panorama or (not masks and len(pictures) == 1 and is_panorama(pictures[0])):
+    if request.panorama or wants_panorama(pictures, masks, request.system):
         settings = _panorama(request, submission, pictures, masks)
     else:
         for name in (*_OF_PANORAMAS, "depth"):

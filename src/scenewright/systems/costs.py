@@ -32,6 +32,7 @@ def stage_seconds(
     *,
     objects: int = 1,
     dtype: torch.dtype | None = None,
+    preset: str | None = None,
 ) -> dict[str, float]:
     """Expected seconds of every stage, nothing else running; empty where the system's costs are not known.
 
@@ -44,7 +45,7 @@ def stage_seconds(
     Raises:
         InputError: there is no such system.
     """
-    spec, device = find_system(system), torch.device(device)
+    spec, device = find_system(system).with_preset(preset), torch.device(device)
     is_mini = bool(spec.mini) and weights == "mini"
     if is_mini:
         pace = block.float32 / REFERENCE.float32

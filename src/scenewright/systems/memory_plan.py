@@ -66,6 +66,7 @@ def memory_plan(
     objects: int = 1,
     dtype: torch.dtype | None = None,
     decoder: str | None = None,
+    preset: str | None = None,
 ) -> MemoryPlan:
     """The least memory of a run.
 
@@ -77,10 +78,10 @@ def memory_plan(
     Raises:
         InputError: there is no such system or decoder.
     """
-    spec, device = find_system(system), torch.device(device)
+    spec, device = find_system(system).with_preset(preset), torch.device(device)
     is_mini = bool(spec.mini) and weights == "mini"
     itemsize = 4 if is_mini else _itemsize(device, dtype)
-    records = [] if is_mini else needed_records(system, decoder)
+    records = [] if is_mini else needed_records(system, decoder, preset)
     working = spec.mini_working if is_mini else spec.working
     if is_mini:
         sizes = [2 * path.stat().st_size for path in weight_files(system)]  # fp16 in files
@@ -142,13 +143,13 @@ def _largest_file(folder: Path) -> int:
     return max((path.stat().st_size for path in files if path.is_file()), default=0)
 
 
-def needed_records(system: str, decoder: str | None = None) -> list[WeightsRecord]:
+def needed_records(system: str, decoder: str | None = None, preset: str | None = None) -> list[WeightsRecord]:
     """Records of the published networks that a scene needs.
 
     Raises:
         InputError: there is no such system or decoder.
     """
-    spec = find_system(system)
+    spec = find_system(system).with_preset(preset)
     names = list(spec.networks)
     if decoder is not None and decoder != "trellis1":
         mine = backbone("trellis1").networks

@@ -5,7 +5,7 @@ A system is a folder here with a `spec.py`, and one line in `registry.py` (docs/
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from scenewright.weights.record import WeightsRecord
@@ -13,6 +13,7 @@ from scenewright.weights.record import WeightsRecord
 __all__ = [
     "MINI_OBJECT_COSTS",
     "TRELLIS1_COSTS",
+    "PresetNeeds",
     "Published",
     "Reads",
     "Setting",
@@ -86,6 +87,21 @@ class StageCost:
     per_object: float = 0.0
 
 
+@dataclass(frozen=True)
+class PresetNeeds:
+    """Needs of a preset where they differ from the system's; the fields are those of `SystemSpec`.
+
+    Attributes:
+        networks: beyond those of the system, by name.
+        costs, mini_costs: instead of the system's.
+    """
+
+    networks: tuple[str, ...] = ()
+    mini_working: WorkingMemory | None = None
+    costs: tuple[StageCost, ...] = ()
+    mini_costs: tuple[StageCost, ...] = ()
+
+
 TRELLIS1_COSTS = (
     StageCost("latent", 0, 100),
     StageCost("decode", 0, 25),
@@ -123,7 +139,7 @@ class SystemSpec:
         weights_help: what `--weights` may be for a system without published weights.
         notice: a line for users about what the system is.
         takes: settings that change its scenes; a command refuses the others.
-        presets: names of sets of options that `GenerateOptions.preset` may choose.
+        presets: sets of options that `GenerateOptions.preset` may choose, by name.
         tasks: "module:function" of a function () -> `TaskKind` by the name that recipes give the task.
         working, mini_working: memory beyond the networks, of the published and the mini weights.
         costs, mini_costs: of the stages, in their order, as `Progress.stage` names them; "finish" is the finishing of
@@ -142,9 +158,20 @@ class SystemSpec:
     weights_help: str = ""
     notice: str = ""
     takes: frozenset[Setting] = frozenset(get_args(Setting))
-    presets: tuple[str, ...] = ()
+    presets: Mapping[str, PresetNeeds] = field(default_factory=dict)
     tasks: Mapping[str, str] = field(default_factory=dict)
     working: WorkingMemory = WorkingMemory()
     mini_working: WorkingMemory = WorkingMemory()
     costs: tuple[StageCost, ...] = ()
     mini_costs: tuple[StageCost, ...] = ()
+
+    def with_preset(self, preset: str | None) -> "SystemSpec":
+        """The facts of a run with a preset; those of any other word are the system's own."""
+        needs = self.presets.get(preset or "", PresetNeeds())
+        return replace(
+            self,
+            networks=(*self.networks, *needs.networks),
+            mini_working=needs.mini_working or self.mini_working,
+            costs=needs.costs or self.costs,
+            mini_costs=needs.mini_costs or self.mini_costs,
+        )

@@ -12,6 +12,8 @@ from PIL import Image
 from scenewright.errors import InputError
 from scenewright.geometry.mesh.finish_options import FinishOptions
 from scenewright.metrics.box_detection import box_iou
+from scenewright.progress import Advance, ignore
+from scenewright.systems.costs import stage_seconds
 from scenewright.systems.inspace.panorama import Panorama, room_input
 from scenewright.systems.inspace.room_frame import RoomFrame, depth_rays
 from scenewright.systems.mini.networks import LatentNetworks
@@ -21,7 +23,7 @@ from scenewright.systems.mini.panorama_details import MiniPartDecoder, guessed_p
 from scenewright.systems.mini.panorama_furniture import FurnitureSettings
 from scenewright.systems.mini.panorama_objects import object_crop, shape_of
 from scenewright.systems.mini.panorama_system import MiniRoomSettings, mini_rooms
-from scenewright.systems.options import GenerateOptions
+from scenewright.systems.options import GenerateOptions, RoomOverride
 from scenewright.types import PanoramaCamera, View
 
 # A room of 4 x 3 x 2.5 m around a camera 1.5 m high, with a cabinet at the far wall and a cube that stands free.
@@ -115,6 +117,15 @@ def test_a_room_with_distances_comes_out_furnished_and_one_without_is_a_cuboid()
     assert assumed.room is not None
     size = assumed.room.floor_polygon.amax(0) - assumed.room.floor_polygon.amin(0)
     assert size.tolist() == pytest.approx(list(settings.assumed_m[:2]), abs=0.1)
+    assert set(assumed.provenance["room"]["origins"].values()) == {"assumed"}
+    known = RoomOverride(floor_m=1.2, extent_m=(3.0, 1.5, 2.0, 4.0))
+    told = system.generate(View(view_of(room_panorama()).image), options=GenerateOptions(room=known))
+    assert told.room is not None
+    size = told.room.floor_polygon.amax(0) - told.room.floor_polygon.amin(0)
+    assert size.tolist() == pytest.approx([5.0, 5.5], abs=0.1)
+    assert told.provenance["room"]["camera_height_m"] == pytest.approx(1.2, abs=0.01)
+    given = {name for name, origin in told.provenance["room"]["origins"].items() if origin == "given"}
+    assert given == {"camera_height", "extent"}
 
 
 @pytest.fixture(scope="module")
@@ -127,12 +138,29 @@ def quick() -> MiniRoomSettings:
     return replace(settings, coarse=replace(settings.coarse, sampler=one), detail=detail, finish=finish)
 
 
+class Stages:
+    """A `Progress` that keeps the stages' names."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def stage(self, name: str) -> Advance:
+        self.names.append(name)
+        return ignore
+
+
+def expected_stages(preset: str) -> list[str]:
+    """Those whose seconds are told before a run, but for loading and drawing."""
+    return [name for name in stage_seconds("inspace", "mini", preset=preset) if name not in ("load", "draw")]
+
+
 def test_the_published_way_generates_layout_and_assets_and_goes_on_where_it_stopped(
     quick: MiniRoomSettings, tmp_path: Path
 ) -> None:
     system = mini_rooms(settings=quick, work=tmp_path)
-    view = view_of(room_panorama())
-    scene = system.generate(view, options=GenerateOptions(preset="published"))
+    view, told = view_of(room_panorama()), Stages()
+    scene = system.generate(view, options=GenerateOptions(preset="published"), progress=told)
+    assert told.names == expected_stages("published")
     assert {"floor", "walls", "ceiling"} <= {item.name for item in scene.objects}
     furniture = [item for item in scene.objects if item.role == "furniture"]
     assert len(furniture) == 2
@@ -144,7 +172,12 @@ def test_the_published_way_generates_layout_and_assets_and_goes_on_where_it_stop
         assert item.extras["refined"] is False
     names = {"coarse", "shape", "texture", "asset_000", "asset_001", "layout"}
     written = {name: (tmp_path / f"{name}.safetensors").stat().st_mtime_ns for name in names}
-    refined = system.generate(view, options=GenerateOptions(preset="refined"))
+    told.names = ["encode", "structure", "boxes"]  # whose files are there
+    refined = system.generate(view, options=GenerateOptions(preset="refined"), progress=told)
+    # The room's latents are there, too; whatever is made again counts as finishing.
+    made = [name for name in told.names if not name.startswith("refine: ")]
+    assert [*made[:-1], "shape", "texture", "finish", "decode"] == expected_stages("refined")
+    assert told.names[-2] == "refine: finish"
     assert (tmp_path / "refined.safetensors").is_file()
     assert {name: (tmp_path / f"{name}.safetensors").stat().st_mtime_ns for name in names} == written
     assert any(item.extras["refined"] for item in refined.objects if item.role == "furniture")

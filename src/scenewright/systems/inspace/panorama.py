@@ -229,7 +229,7 @@ def _to_scale(
     if panorama.has_scale and len(valid) and float(valid.median()) > _FARTHEST_MEDIAN_M:
         raise InputError(
             f"Half of the distances are beyond {_FARTHEST_MEDIAN_M:g} m (median {float(valid.median()):.0f}), which no "
-            "room is; give them in metres (.npy and .exr) or millimetres (.png)."
+            "room is; give them in metres (.npy and .exr) or millimetres (.png), and 0 where there is sky."
         )
     level, origin = (camera_height(distance), "estimated") if known.floor_m is None else (known.floor_m, "given")
     if known.camera_height_m is None and level is not None and panorama.has_scale:

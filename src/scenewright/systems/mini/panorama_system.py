@@ -29,7 +29,7 @@ from scenewright.backbones.trellis2.sampling import structure_noise
 from scenewright.errors import EmptyStructureError, InputError
 from scenewright.geometry.mesh.finish_options import FinishOptions
 from scenewright.geometry.threads import one_torch_thread
-from scenewright.progress import SILENT, Progress
+from scenewright.progress import SILENT, Progress, within
 from scenewright.systems.inspace import stage_pictures
 from scenewright.systems.inspace.box_decoding import FoundBoxes
 from scenewright.systems.inspace.coarse import CoarseSettings, encode_partial_geometry, sample_coarse
@@ -70,7 +70,7 @@ from scenewright.systems.mini.sizes import (
     ROOM_SHAPE_START,
     ROOM_TEXTURE_SAMPLER,
 )
-from scenewright.systems.options import DEFAULT, GenerateOptions
+from scenewright.systems.options import DEFAULT, GenerateOptions, RoomOverride
 from scenewright.systems.registry import find_system
 from scenewright.systems.system import Views
 from scenewright.types import Scene, View
@@ -86,7 +86,7 @@ __all__ = [
 ]
 
 _ASSUMED = (
-    "There are no distances: the room was taken to be {:g} x {:g} m and {:g} m high, with the camera in its middle; "
+    "There are no distances: the room was taken to be {:g} x {:g} m and {:g} m high; "
     "its furniture is painted on floor and walls; give --depth."
 )
 
@@ -184,7 +184,7 @@ class MiniInSpace:
             raise InputError(f"InSpace makes a room from one panorama, but got {len(given)} views.")
         if options.preset not in _FORMS:
             raise InputError(f"Expected the preset published, published_fixed or refined, got '{options.preset}'.")
-        work = find_system(self.name).mini_working.bytes(1)
+        work = find_system(self.name).with_preset(options.preset).mini_working.bytes(1)
         check_held(f"{self.name} with the mini weights", self.objects.device, options.max_memory_bytes, work)
         settings, form = self.settings, _FORMS[options.preset]
         changed = replace(
@@ -214,22 +214,12 @@ class MiniInSpace:
             EmptyStructureError: nothing was found at all.
         """
         settings = self.settings
-        notes: tuple[str, ...] = ()
         panorama = with_distances(panorama, self.depth, self.stages, progress)
         from_noise = settings.from_noise or (settings.form != "distances" and panorama.distance_m is None)
         is_known = panorama.distance_m is not None and not from_noise
         if from_noise:
             panorama = replace(panorama, distance_m=None)
-        elif panorama.distance_m is None:
-            panorama = replace(panorama, distance_m=self._assumed_distance())
-            notes = (_ASSUMED.format(*settings.assumed_m),)
-        room = self.stages.kept(
-            "room",
-            (panorama, settings.panorama),
-            RoomInput,
-            lambda: room_input(panorama, settings.panorama),
-            stage_pictures.room_picture,
-        )
+        room = self._room(panorama) if from_noise or is_known else self._assumed_room(panorama)
         cells = self._coarse(room, seed, progress)
         if room.panorama.distance_m is None:
             room = as_if_seen(room, cells)
@@ -258,20 +248,40 @@ class MiniInSpace:
             "form": settings.form,
             **scene.provenance,
         }
-        return replace(
-            scene, provenance=provenance, is_metric=is_known and scene.is_metric, notes=(*notes, *scene.notes)
+        return replace(scene, provenance=provenance, is_metric=is_known and scene.is_metric)
+
+    def _room(self, panorama: Panorama, known: RoomOverride | None = None) -> RoomInput:
+        settings = self.settings.panorama if known is None else replace(self.settings.panorama, known=known)
+        return self.stages.kept(
+            "room",
+            (panorama, settings),
+            RoomInput,
+            lambda: room_input(panorama, settings),
+            stage_pictures.room_picture,
         )
 
-    def _assumed_distance(self) -> Float[Tensor, "height width"]:
-        """Distances of a cuboid with the camera over the middle of its floor."""
-        width, depth, height = self.settings.assumed_m
-        known = self.settings.panorama.known.camera_height_m
-        camera = known or self.settings.panorama.assumed_camera_height_m
+    def _assumed_room(self, panorama: Panorama) -> RoomInput:
+        """A cuboid with the camera over its floor, in its middle where no extent is given."""
+        settings, (width, depth, height) = self.settings.panorama, self.settings.assumed_m
+        known = settings.known
+        left, back, right, front = known.extent_m or (width / 2, depth / 2, width / 2, depth / 2)
+        heights = (known.camera_height_m, known.floor_m, settings.assumed_camera_height_m)
+        camera = next(value for value in heights if value is not None)
+        height = max(height, camera + 0.5)
         rays = depth_rays(PSEUDO_HEIGHT, 2 * PSEUDO_HEIGHT)
-        reach = rays.new_tensor([width / 2, depth / 2, max(height - camera, 0.5)])
-        floor = rays.new_tensor([width / 2, depth / 2, camera])
-        walls = torch.where(rays > 0, reach, floor) / rays.abs().clamp(min=1e-9)
-        return walls.amin(-1).float()
+        above, below = rays.new_tensor([right, front, height - camera]), rays.new_tensor([left, back, camera])
+        distance = (torch.where(rays > 0, above, below) / rays.abs().clamp(min=1e-9)).amin(-1).float()
+        is_given = {
+            "heading": known.heading is not None,
+            "camera_height": (known.camera_height_m, known.floor_m) != (None, None),
+            "extent": known.extent_m is not None,
+            "ceiling": False,
+        }
+        shape = replace(known, heading=known.heading or 0.0, camera_height_m=camera, floor_m=None)
+        room = self._room(replace(panorama, distance_m=distance), shape)
+        origins = {name: "given" if given else "assumed" for name, given in is_given.items()}
+        note = _ASSUMED.format(left + right, back + front, height)
+        return replace(room, origins=origins, notes=(note, *room.notes))
 
     def _coarse(self, room: RoomInput, seed: int, progress: Progress) -> Int[Tensor, "N 3"]:
         """Cells that are seen, and those that the coarse flow puts where nothing is seen."""
@@ -330,6 +340,7 @@ class MiniInSpace:
         """Finished surfaces by the detail stage, and for "refined" those of its objects made again."""
         settings, networks = self.settings, self.decoder.networks
         occupied = fine_cells(room, cells)
+        progress.stage("objects")(len(found.boxes), len(found.boxes))
         guess = guessed_parts(networks, occupied, found.boxes)
         stage = DetailStage(
             self.details,
@@ -343,7 +354,7 @@ class MiniInSpace:
         detail = stage.room(guess.parts, found, tokens, room.camera, FACE_TOKENS, seed, progress, guess=guess.latent)
         refined: dict[int, RoomMesh] = {}
         if settings.form == "refined":
-            refined = self._furniture.refined(room, found, guess.coarse, seed, progress)
+            refined = self._furniture.refined(room, found, guess.coarse, seed, within(progress, "refine"))
         return stage.meshes(detail, found, refined, progress)
 
 
