@@ -283,12 +283,14 @@ def run_and_write(
 
     with starting():
         from scenewright.machine import peak_memory_bytes
+        from scenewright.runs.compiled_ahead import compile_ahead
         from scenewright.runs.generate import expected_objects, expected_seconds, memory_notes, run, save_run
         from scenewright.runs.inputs import read_inputs
         from scenewright.runs.settle_report import settle_lines
 
     keep_repeated_warnings_quiet()
     inputs = read_inputs(settings)
+    compile_ahead()
     for line in inputs.warnings:
         typer.echo(f"warning: {line}", err=True)
     objects = expected_objects(settings, len(inputs.masks)) if reroll is None else len(reroll.names)
