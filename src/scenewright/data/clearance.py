@@ -13,7 +13,8 @@ from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Float
-from numba import njit
+
+from scenewright.compiled import njit
 
 __all__ = ["Footprint", "boxes_apart", "models_apart", "triangles_intersect"]
 

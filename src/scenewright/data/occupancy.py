@@ -12,9 +12,9 @@ from typing import no_type_check
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from numba import njit
 from torch import Tensor
 
+from scenewright.compiled import njit
 from scenewright.data.asset import Asset, merged_geometry
 
 __all__ = ["cube_from_points", "mesh_occupancy", "surface_occupancy"]

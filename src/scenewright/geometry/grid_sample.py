@@ -14,9 +14,9 @@ from typing import Literal, no_type_check
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from numba import njit
 from torch import Tensor
 
+from scenewright.compiled import njit
 from scenewright.geometry.ovoxel.voxelize_index import index_coords, row_at
 from scenewright.machine import available_cores
 from scenewright.sparse.hashing import MAX_COORDINATE, CoordTable, coord_keys

@@ -6,7 +6,7 @@ Element names are those of the ROS specification of URDF XML. Meshes lie in `NAM
 from pathlib import Path
 from xml.etree import ElementTree
 
-from scipy.spatial.transform import Rotation
+import scipy
 
 from scenewright.io.format import Format
 from scenewright.io.mjcf import numbers
@@ -36,7 +36,7 @@ def save_urdf(scene: Scene, path: str | Path) -> Path:
         joint = ElementTree.SubElement(root, "joint", name=f"{body.name}_joint", type=kind)
         ElementTree.SubElement(joint, "parent", link="world")
         ElementTree.SubElement(joint, "child", link=body.name)
-        angles = Rotation.from_matrix(body.rotation).as_euler("xyz")
+        angles = scipy.spatial.transform.Rotation.from_matrix(body.rotation).as_euler("xyz")
         ElementTree.SubElement(joint, "origin", xyz=numbers(body.translation), rpy=numbers(angles))
     ElementTree.indent(root)
     return write_with_meshes(path, ElementTree.tostring(root, encoding="utf-8") + b"\n", bodies)

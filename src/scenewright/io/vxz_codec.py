@@ -11,8 +11,8 @@ o-voxel/src/io.
 from typing import no_type_check
 
 import numpy as np
-from numba import njit
 
+from scenewright.compiled import njit
 from scenewright.geometry.ovoxel.voxelize_index import index_coords, row_at
 
 __all__ = ["neighbor_decode", "neighbor_encode", "octree_decode", "octree_encode", "parent_decode", "parent_encode"]

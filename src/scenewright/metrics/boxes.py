@@ -9,9 +9,9 @@ Frame: z up. Legend: A predicted boxes, B true boxes, N points.
 """
 
 import numpy as np
+import scipy
 import torch
 from jaxtyping import Bool, Float
-from scipy.spatial import ConvexHull, QhullError
 from torch import Tensor
 
 from scenewright.errors import InputError
@@ -61,10 +61,10 @@ def fit_oriented_box(points: Float[Tensor, "N 3"]) -> OrientedBox:
     low, high = bounds_of(points).double().numpy()
     ground = points[:, :2].detach().double().cpu().numpy()
     try:
-        hull = ground[ConvexHull(ground).vertices]
+        hull = ground[scipy.spatial.ConvexHull(ground).vertices]
         edges = np.roll(hull, -1, axis=0) - hull
         yaws = np.unique(np.mod(np.arctan2(edges[:, 1], edges[:, 0]) + np.pi / 4, np.pi / 2) - np.pi / 4)
-    except (QhullError, ValueError):  # fewer than three points, or all on one line
+    except (scipy.spatial.QhullError, ValueError):  # fewer than three points, or all on one line
         hull, yaws = ground, np.zeros(1)
     best: tuple | None = None
     for yaw in yaws:

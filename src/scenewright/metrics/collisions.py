@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from typing import no_type_check
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Int
-from numba import njit
-from scipy.ndimage import distance_transform_edt
+
+from scenewright.compiled import njit
 
 __all__ = ["CollisionConfig", "SceneCollisions", "inside_grid", "scene_collisions"]
 
@@ -118,7 +119,7 @@ def _overlap(
         return 0.0, 0.0
     cell = extent / counts
     padded = np.pad(shared, 1)
-    _, nearest = distance_transform_edt(padded, sampling=cell, return_indices=True)
+    _, nearest = scipy.ndimage.distance_transform_edt(padded, sampling=cell, return_indices=True)
     offset = np.abs(nearest - np.indices(padded.shape))
     # The surface lies half a cell before the first cell outside.
     radius = np.sqrt(sum(np.square(np.clip(offset[a] - 0.5, 0, None) * cell[a]) for a in range(3)))

@@ -19,10 +19,10 @@ from typing import no_type_check
 
 import numpy as np
 import torch
-from numba import njit
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from scenewright.compiled import njit
 from scenewright.types import Mesh
 
 __all__ = ["MeshQuality", "mesh_quality"]

@@ -11,7 +11,8 @@ from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Float, Int
-from numba import njit
+
+from scenewright.compiled import njit
 
 __all__ = ["PointTree"]
 

@@ -14,8 +14,8 @@ A `view` is 17 float64: rotation (9, row-major), translation (3), fx, fy, skew, 
 from typing import no_type_check
 
 import numpy as np
-from numba import njit
 
+from scenewright.compiled import njit
 from scenewright.rendering.texture_numba import face_alpha
 
 __all__ = [

@@ -13,8 +13,8 @@ import math
 from typing import no_type_check
 
 import numpy as np
-from numba import njit
 
+from scenewright.compiled import njit
 from scenewright.rendering.texture_numba import LINEAR_TABLE, SRGB_TABLE, face_alpha, fetch
 
 __all__ = ["DOME_JITTER", "JITTER_S", "JITTER_U", "JITTER_V", "resolve_rows", "shade_rows"]

@@ -7,8 +7,8 @@ import math
 from typing import no_type_check
 
 import numpy as np
-from numba import njit
 
+from scenewright.compiled import njit
 from scenewright.geometry.color import linear_from_srgb_array
 
 __all__ = ["LINEAR_TABLE", "SRGB_TABLE", "face_alpha", "fetch"]

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import scipy
 import torch
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from safetensors.torch import load_file
-from scipy import ndimage
 
 from scenewright.encoders.masks.object_masks import Frame, NamedMask, checked_masks, resized_nearest
 from scenewright.encoders.masks.prompts import Box, MaskPrompts, Point
@@ -146,7 +146,7 @@ class CutOutSegmenter:
 
 def _with_points(pixels: Bool[np.ndarray, "h w"], window: _Window, points: Sequence[Point]) -> Bool[np.ndarray, "h w"]:
     """The connected pieces that hold one of the points."""
-    labels, _ = ndimage.label(pixels)
+    labels, _ = scipy.ndimage.label(pixels)
     wanted = {int(labels[window.at(*point[:2])]) for point in points} - {0}
     return np.isin(labels, list(wanted))
 

@@ -8,9 +8,9 @@ Tones that smoothing and JPEG leave at edges, which would otherwise become slive
 from pathlib import Path
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Integer
 from PIL import Image
-from scipy import ndimage
 
 from scenewright.encoders.masks.folder import reject_cropped
 from scenewright.encoders.masks.label_map import is_opaque, label_map, stored_channels
@@ -87,7 +87,7 @@ def masks_of_labels(
     stored_size: Size = labels.shape
     index = resized_nearest(_indexed(labels, np.concatenate([[0], values])), frame.fitted(stored_size))
     named = []
-    places = ndimage.find_objects(index, max_label=len(values))
+    places = scipy.ndimage.find_objects(index, max_label=len(values))
     for number, (value, place) in enumerate(zip(values.tolist(), places, strict=True), 1):
         rows, columns = place or np.s_[:0, :0]  # a label may be lost where the picture is smaller
         spend((rows.stop - (rows.start or 0)) * (columns.stop - (columns.start or 0)) // 8, "its masks")
@@ -257,7 +257,9 @@ def _snapped(pixels: Integer[np.ndarray, "height width *channels"], tolerance: i
     if len(centres) > 2:
         unsure = ~_core(owner, is_main[index])
         ground = int(np.flatnonzero(is_black)[0]) if is_black.any() else _border_label(owner)
-        place = ndimage.distance_transform_edt(unsure | (owner == ground), return_distances=False, return_indices=True)
+        place = scipy.ndimage.distance_transform_edt(
+            unsure | (owner == ground), return_distances=False, return_indices=True
+        )
         found = owner[place[0][unsure], place[1][unsure]]
         if ground is not None:
             tones, own = colours[index[unsure]], colours[centres]

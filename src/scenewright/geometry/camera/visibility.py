@@ -11,9 +11,9 @@ from typing import no_type_check
 import numpy as np
 import torch
 from jaxtyping import Float
-from numba import get_num_threads, njit, prange
 from torch import Tensor
 
+from scenewright.compiled import njit, num_threads, prange
 from scenewright.geometry.camera.cameras import sphere_cameras
 from scenewright.geometry.threads import torch_threads_kept
 from scenewright.types import Mesh
@@ -40,7 +40,7 @@ def face_visibility(mesh: Mesh, *, num_views: int = 1000, size: int = 1024) -> F
     poses = torch.stack([camera.cam_from_world for camera in cameras]).double().numpy()
     focal = float(cameras[0].intrinsics_px[0, 0])
     with torch_threads_kept():
-        seen = _count_views(vertices, faces, poses, focal, size, min(get_num_threads(), num_views))
+        seen = _count_views(vertices, faces, poses, focal, size, min(num_threads(), num_views))
     return torch.from_numpy((seen / num_views).astype(np.float32)).to(mesh.faces.device)
 
 

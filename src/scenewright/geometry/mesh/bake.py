@@ -14,9 +14,9 @@ from typing import no_type_check
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from numba import njit
 from torch import Tensor
 
+from scenewright.compiled import njit
 from scenewright.errors import InputError
 from scenewright.progress import Advance, ignore
 from scenewright.types import Mesh

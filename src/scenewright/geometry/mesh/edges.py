@@ -7,9 +7,8 @@ positions are duplicated. Everything runs on the CPU.
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from jaxtyping import Int
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 __all__ = ["EdgeTable", "boundary_loops", "edge_table", "face_components"]
@@ -46,8 +45,10 @@ def face_components(faces: Int[Tensor, "F 3"]) -> tuple[int, Int[np.ndarray, " F
     if len(faces) == 0:
         return 0, np.zeros(0, dtype=np.int64)
     pairs, _ = edge_table(faces).face_pairs()
-    graph = coo_matrix((np.ones(len(pairs), dtype=np.int8), (pairs[:, 0], pairs[:, 1])), shape=(len(faces),) * 2)
-    number, label = connected_components(graph, directed=False)
+    graph = scipy.sparse.coo_matrix(
+        (np.ones(len(pairs), dtype=np.int8), (pairs[:, 0], pairs[:, 1])), shape=(len(faces),) * 2
+    )
+    number, label = scipy.sparse.csgraph.connected_components(graph, directed=False)
     return int(number), label.astype(np.int64)
 
 

@@ -9,10 +9,9 @@ Legend: F faces, E edges.
 """
 
 import numpy as np
+import scipy
 import torch
 from jaxtyping import Bool, Float
-from scipy.sparse import coo_matrix, csr_matrix
-from scipy.sparse.csgraph import breadth_first_order, connected_components, maximum_flow
 from torch import Tensor
 
 from scenewright.geometry.camera.visibility import face_visibility
@@ -86,11 +85,11 @@ def _inner_side(inner: np.ndarray, outer: np.ndarray, pairs: np.ndarray, length:
     end = np.concatenate([pairs[:, 1], pairs[:, 0], inner_rows, np.full_like(outer_rows, sink)])
     unit = np.full(len(inner_rows) + len(outer_rows), np.rint(steps))
     weights = np.concatenate([capacity, capacity, unit]).astype(np.int32)
-    graph = csr_matrix(coo_matrix((weights, (start, end)), shape=(num_faces + 2,) * 2))
-    residual = graph - maximum_flow(graph, source, sink).flow
+    graph = scipy.sparse.csr_matrix(scipy.sparse.coo_matrix((weights, (start, end)), shape=(num_faces + 2,) * 2))
+    residual = graph - scipy.sparse.csgraph.maximum_flow(graph, source, sink).flow
     residual.data[residual.data < 0] = 0
     residual.eliminate_zeros()
-    reached = breadth_first_order(residual, source, return_predecessors=False)
+    reached = scipy.sparse.csgraph.breadth_first_order(residual, source, return_predecessors=False)
     side = np.zeros(num_faces + 2, dtype=bool)
     side[reached] = True
     return side[:num_faces]
@@ -103,8 +102,10 @@ def _patches(candidate: np.ndarray, pairs: np.ndarray) -> tuple[int, np.ndarray]
     number_of = np.full(len(candidate), -1)
     number_of[rows] = np.arange(len(rows))
     local = number_of[inside]
-    graph = coo_matrix((np.ones(len(local), dtype=np.int8), (local[:, 0], local[:, 1])), shape=(len(rows),) * 2)
-    number, label = connected_components(graph, directed=False)
+    graph = scipy.sparse.coo_matrix(
+        (np.ones(len(local), dtype=np.int8), (local[:, 0], local[:, 1])), shape=(len(rows),) * 2
+    )
+    number, label = scipy.sparse.csgraph.connected_components(graph, directed=False)
     patch = np.full(len(candidate), -1)
     patch[rows] = label
     return number, patch
@@ -118,8 +119,10 @@ def _opened_area(rows: np.ndarray, table: EdgeTable, vertices: np.ndarray) -> fl
         return 0.0
     used, local = np.unique(opened, return_inverse=True)
     local = local.reshape(-1, 2)
-    graph = coo_matrix((np.ones(len(local), dtype=np.int8), (local[:, 0], local[:, 1])), shape=(len(used),) * 2)
-    number, label = connected_components(graph, directed=False)
+    graph = scipy.sparse.coo_matrix(
+        (np.ones(len(local), dtype=np.int8), (local[:, 0], local[:, 1])), shape=(len(used),) * 2
+    )
+    number, label = scipy.sparse.csgraph.connected_components(graph, directed=False)
     largest = 0.0
     for loop in _rows_by_label(label[local[:, 0]], number):
         start, end = vertices[opened[loop, 0]], vertices[opened[loop, 1]]

@@ -6,9 +6,8 @@ Source: the clean-up of TRELLIS.2's export; the outward test is ours. Legend: F 
 from dataclasses import replace
 
 import numpy as np
+import scipy
 import torch
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from scenewright.geometry.mesh.edges import edge_table
 from scenewright.geometry.mesh.parts import select_vertices
@@ -36,8 +35,8 @@ def split_non_manifold(mesh: Mesh) -> Mesh:
     same_way = vertex[start[:, 0]] == vertex[start[:, 1]]
     first = np.concatenate([start[:, 0], end[:, 0]])
     second = np.concatenate([np.where(same_way, start[:, 1], end[:, 1]), np.where(same_way, end[:, 1], start[:, 1])])
-    graph = coo_matrix((np.ones(len(first), dtype=np.int8), (first, second)), shape=(3 * len(faces),) * 2)
-    number, label = connected_components(graph, directed=False)
+    graph = scipy.sparse.coo_matrix((np.ones(len(first), dtype=np.int8), (first, second)), shape=(3 * len(faces),) * 2)
+    number, label = scipy.sparse.csgraph.connected_components(graph, directed=False)
     if number == len(np.unique(vertex)):
         return mesh
     rows = np.empty(number, dtype=np.int64)
@@ -69,10 +68,10 @@ def orient_faces(mesh: Mesh) -> Mesh:
     other = np.where(is_same_way, pair[:, 1] + num_faces, pair[:, 1])
     mirrored = np.where(is_same_way, pair[:, 1], pair[:, 1] + num_faces)
     start = np.concatenate([pair[:, 0], pair[:, 0] + num_faces])
-    graph = coo_matrix(
+    graph = scipy.sparse.coo_matrix(
         (np.ones(len(start), dtype=np.int8), (start, np.concatenate([other, mirrored]))), shape=(2 * num_faces,) * 2
     )
-    label = connected_components(graph, directed=False)[1]
+    label = scipy.sparse.csgraph.connected_components(graph, directed=False)[1]
     as_is, flipped = label[:num_faces], label[num_faces:]
     piece = np.minimum(as_is, flipped)
     flip = as_is > flipped

@@ -14,9 +14,9 @@ from typing import no_type_check
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from numba import njit, prange
 from torch import Tensor
 
+from scenewright.compiled import njit, prange
 from scenewright.geometry.mesh.bake import fill_gutters, texel_surface
 from scenewright.geometry.mesh.material_bake import to_bytes
 from scenewright.geometry.mesh.triangle_tree import TriangleTree

@@ -12,9 +12,9 @@ from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+import scipy
 import torch
 from jaxtyping import Float
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from scenewright.errors import InputError
@@ -94,8 +94,8 @@ class VoxelField:
         return torch.cat([*columns, torch.ones(rows, 1)], 1)
 
     @cached_property
-    def _tree(self) -> cKDTree:
-        return cKDTree(self.voxels.coords.cpu().numpy() + 0.5)
+    def _tree(self) -> "scipy.spatial.cKDTree":
+        return scipy.spatial.cKDTree(self.voxels.coords.cpu().numpy() + 0.5)
 
 
 @dataclass(frozen=True)
@@ -144,8 +144,8 @@ class SplatField:
         return means.numpy(), color.numpy(), opacities.numpy(), whiten.numpy()
 
     @cached_property
-    def _tree(self) -> cKDTree:
-        return cKDTree(self._arrays[0])
+    def _tree(self) -> "scipy.spatial.cKDTree":
+        return scipy.spatial.cKDTree(self._arrays[0])
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from typing import no_type_check
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from numba import njit, prange
 from torch import Tensor
 
+from scenewright.compiled import njit, prange
 from scenewright.errors import InputError
 from scenewright.geometry.threads import torch_threads_kept
 from scenewright.types import Mesh

@@ -9,12 +9,11 @@ Legend: V vertices, V2 vertices after splitting at seams, F faces, K charts.
 from typing import no_type_check
 
 import numpy as np
+import scipy
 import torch
 from jaxtyping import Float, Int
-from numba import njit
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
+from scenewright.compiled import njit
 from scenewright.errors import InputError
 from scenewright.geometry.mesh.edges import edge_table
 
@@ -81,8 +80,10 @@ def _chart_numbers(
 
 def _connected(pairs: Int[np.ndarray, "P 2"], group: Int[np.ndarray, " F"]) -> Int[np.ndarray, " F"]:
     same = pairs[group[pairs[:, 0]] == group[pairs[:, 1]]]
-    graph = coo_matrix((np.ones(len(same), dtype=np.int8), (same[:, 0], same[:, 1])), shape=(len(group),) * 2)
-    return connected_components(graph, directed=False)[1].astype(np.int64)
+    graph = scipy.sparse.coo_matrix(
+        (np.ones(len(same), dtype=np.int8), (same[:, 0], same[:, 1])), shape=(len(group),) * 2
+    )
+    return scipy.sparse.csgraph.connected_components(graph, directed=False)[1].astype(np.int64)
 
 
 @njit(cache=True)

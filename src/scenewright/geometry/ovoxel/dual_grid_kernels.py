@@ -13,8 +13,8 @@ Source: sheet O-Voxel, steps 1 to 5.
 from typing import no_type_check
 
 import numpy as np
-from numba import njit
 
+from scenewright.compiled import njit
 from scenewright.geometry.ovoxel.qef import minimise_in_box
 from scenewright.geometry.ovoxel.voxelize_index import brick_rows, grown, row_at, sorted_voxels, touch_row
 from scenewright.geometry.ovoxel.voxelize_scan import cell_of, row_crossings, sorted_rows

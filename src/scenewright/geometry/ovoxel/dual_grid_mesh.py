@@ -13,9 +13,9 @@ from typing import no_type_check
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from numba import njit
 from torch import Tensor
 
+from scenewright.compiled import njit
 from scenewright.errors import InputError
 from scenewright.geometry.ovoxel.voxelize_index import index_coords, row_at
 from scenewright.sparse.hashing import CoordTable, coord_keys, key_offset

@@ -10,7 +10,8 @@ Legend: A symmetric 3x3 given by its upper triangle, s box size, o the box's low
 from typing import no_type_check
 
 import numpy as np
-from numba import njit
+
+from scenewright.compiled import njit
 
 __all__ = ["minimise_in_box"]
 

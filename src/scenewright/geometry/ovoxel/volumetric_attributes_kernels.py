@@ -14,8 +14,8 @@ by each of the last three. Source: microsoft/TRELLIS.2 o-voxel/src/convert/volum
 from typing import no_type_check
 
 import numpy as np
-from numba import njit
 
+from scenewright.compiled import njit
 from scenewright.geometry.ovoxel.volumetric_attributes_texture import lookup, mip_level
 from scenewright.geometry.ovoxel.voxelize_index import brick_rows, grown, sorted_voxels, touch_row
 from scenewright.geometry.ovoxel.voxelize_scan import row_crossings, sorted_rows

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import no_type_check
 
 import numpy as np
-from numba import njit
 
+from scenewright.compiled import njit
 from scenewright.errors import InputError
 
 __all__ = ["FILTERS", "WRAPS", "lookup", "mip_level", "pack_textures"]

@@ -12,7 +12,8 @@ bricks.
 from typing import no_type_check
 
 import numpy as np
-from numba import njit
+
+from scenewright.compiled import njit
 
 __all__ = ["brick_rows", "grown", "index_coords", "row_at", "sorted_voxels", "touch_row"]
 

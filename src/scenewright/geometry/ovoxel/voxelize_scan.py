@@ -11,7 +11,8 @@ Legend: s voxel size, n grid cells, t0 <= t1 <= t2 the triangle's vertices by th
 from typing import no_type_check
 
 import numpy as np
-from numba import njit
+
+from scenewright.compiled import njit
 
 __all__ = ["cell_of", "row_crossings", "sorted_rows"]
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import no_type_check
 
 import numpy as np
-from numba import njit
 
+from scenewright.compiled import njit
 from scenewright.metrics.registration.icp import check_cloud
 from scenewright.metrics.registration.permutohedral import GaussianLattice, GaussianSums
 from scenewright.metrics.registration.similarity import Points, Similarity, fit_moments

@@ -12,7 +12,8 @@ from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Float
-from numba import njit
+
+from scenewright.compiled import njit
 
 __all__ = ["GaussianLattice", "GaussianSums", "gaussian_sums"]
 

@@ -14,9 +14,9 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 import torch
 from jaxtyping import Float
-from scipy.optimize import least_squares
 
 from scenewright.systems.assembly.outline import has_geometry, level_axes, outline_points
 from scenewright.types import Camera, SceneObject
@@ -53,7 +53,9 @@ def fit_camera(
     ]
     starts.sort(key=problem.cost)
     found = [
-        least_squares(problem.residuals, start, loss="soft_l1", f_scale=0.05, max_nfev=60, diff_step=1e-4)
+        scipy.optimize.least_squares(
+            problem.residuals, start, loss="soft_l1", f_scale=0.05, max_nfev=60, diff_step=1e-4
+        )
         for start in starts[:_REFINED_STARTS]
     ]
     best = min(found, key=lambda solution: float(solution.cost))

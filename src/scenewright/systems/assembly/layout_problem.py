@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 import torch
 from jaxtyping import Bool, Float
-from scipy.optimize import least_squares
 from torch import Tensor
 
 from scenewright.geometry.rotation import compose_similarity
@@ -152,7 +152,7 @@ class LayoutProblem:
             result[is_free] = free
             return self._residuals(result)
 
-        found = least_squares(residuals, unknowns[is_free], max_nfev=60, x_scale=steps[is_free])
+        found = scipy.optimize.least_squares(residuals, unknowns[is_free], max_nfev=60, x_scale=steps[is_free])
         best = unknowns.copy()
         best[is_free] = found.x
         return best, float(found.cost)

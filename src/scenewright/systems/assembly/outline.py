@@ -7,9 +7,9 @@ import contextlib
 import math
 
 import numpy as np
+import scipy
 import torch
 from jaxtyping import Bool, Float
-from scipy.spatial import ConvexHull, QhullError
 from torch import Tensor
 
 from scenewright.types import SceneObject
@@ -35,8 +35,8 @@ def outline_points(item: SceneObject, limit: int) -> Float[np.ndarray, "S 3"]:
     if not clouds and item.splats is not None:
         clouds = [item.splats.means]
     local = torch.cat(clouds).detach().cpu().double().numpy()
-    with contextlib.suppress(QhullError, ValueError):  # flat or tiny: every point is kept
-        local = local[np.sort(ConvexHull(local).vertices)]
+    with contextlib.suppress(scipy.spatial.QhullError, ValueError):  # flat or tiny: every point is kept
+        local = local[np.sort(scipy.spatial.ConvexHull(local).vertices)]
     matrix = item.world_from_object.double().numpy()
     points = local @ matrix[:3, :3].T + matrix[:3, 3]
     if len(points) > limit:

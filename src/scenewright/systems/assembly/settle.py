@@ -19,8 +19,8 @@ from typing import Any, no_type_check
 import numpy as np
 import torch
 from jaxtyping import Float
-from numba import njit
 
+from scenewright.compiled import njit
 from scenewright.metrics.collisions import CollisionConfig, inside_grid, scene_collisions
 from scenewright.types import Scene, SceneObject, merged_mesh
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import scipy
 import torch
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from scenewright.geometry.mesh.parts import face_normals, select_faces
@@ -117,8 +117,8 @@ class PhotographField:
         return colors
 
     @cached_property
-    def _tree(self) -> cKDTree:
-        return cKDTree(self.spots.numpy())
+    def _tree(self) -> "scipy.spatial.cKDTree":
+        return scipy.spatial.cKDTree(self.spots.numpy())
 
 
 def photograph_field(surface: Mesh, pictures: Sequence[Image.Image], cameras: Sequence[Camera]) -> PhotographField:
@@ -226,7 +226,9 @@ def photographed(
     field = photograph_field(surface, photographs.pictures, photographs.cameras)
     if unseen_reach_m is not None and len(field.spots):
         middles = surface.vertices.float()[surface.faces.long()].mean(1)
-        distance, _ = cKDTree(field.spots.numpy()).query(middles.numpy(), distance_upper_bound=unseen_reach_m)
+        distance, _ = scipy.spatial.cKDTree(field.spots.numpy()).query(
+            middles.numpy(), distance_upper_bound=unseen_reach_m
+        )
         surface = select_faces(surface, torch.from_numpy(np.isfinite(distance)))
     matrix = plan.chunks.chunk_from_world[0].float()
     joint = surface.vertices @ matrix[:3, :3].T + matrix[:3, 3]

@@ -8,8 +8,8 @@ Legend: N points. Frame: world, z up, metres.
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Int
-from scipy.spatial import cKDTree
 
 from scenewright.errors import InputError
 from scenewright.systems.genrecon.tiling import Extent
@@ -81,7 +81,7 @@ def without_outliers(
     if len(points) == 0:
         return np.zeros(0, dtype=bool)
     count = min(neighbours, len(points))
-    distance, _ = cKDTree(points).query(points, k=[*range(1, count + 1)], workers=-1)
+    distance, _ = scipy.spatial.cKDTree(points).query(points, k=[*range(1, count + 1)], workers=-1)
     mean_distance = distance.mean(1)
     positive = mean_distance[mean_distance > 0]
     mean = positive.sum() / len(points)
@@ -97,7 +97,7 @@ def near_others(points: Float[np.ndarray, "N 3"], max_isolation: float) -> Bool[
     count = min(_NEAREST_OTHERS, len(points) - 1)
     if count < 1:
         return np.ones(len(points), dtype=bool)
-    distance, _ = cKDTree(points).query(points, k=[*range(2, count + 2)], workers=-1)
+    distance, _ = scipy.spatial.cKDTree(points).query(points, k=[*range(2, count + 2)], workers=-1)
     isolation = distance.mean(1)
     return np.asarray(isolation <= max_isolation * np.median(isolation))
 
@@ -106,7 +106,7 @@ def in_dense_region(points: Float[np.ndarray, "N 3"], radius_m: float, min_neigh
     """Points with more than `min_neighbours` points, themselves included, within `radius_m`."""
     if len(points) == 0:
         return np.zeros(0, dtype=bool)
-    counts = cKDTree(points).query_ball_point(points, radius_m, return_length=True, workers=-1)
+    counts = scipy.spatial.cKDTree(points).query_ball_point(points, radius_m, return_length=True, workers=-1)
     return np.asarray(counts) > min_neighbours
 
 

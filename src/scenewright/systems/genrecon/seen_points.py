@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from scenewright.errors import InputError
@@ -75,7 +75,7 @@ def oriented_normals(
     if len(positions) < 3:
         return np.zeros_like(positions)
     count = min(_NORMAL_NEIGHBOURS, len(positions))
-    _, rows = cKDTree(positions).query(positions, k=count)
+    _, rows = scipy.spatial.cKDTree(positions).query(positions, k=count)
     around = positions[rows]
     around = around - around.mean(1, keepdims=True)
     _, axes = np.linalg.eigh(np.einsum("pki,pkj->pij", around, around))

@@ -11,9 +11,9 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
+import scipy
 import torch
 from jaxtyping import Float, Int
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from scenewright.systems.inspace.room_frame import RoomFrame, depth_points
@@ -164,5 +164,5 @@ def _turned(points: Float[Tensor, "N 3"], yaw: float) -> Float[Tensor, "N 3"]:
 def _without_outliers(points: Float[Tensor, "N 3"], ratio: float) -> Float[Tensor, "N2 3"]:
     if ratio <= 0 or len(points) <= _MIN_POINTS:
         return points
-    distances = cKDTree(points.numpy()).query(points.numpy(), k=_OUTLIER_NEIGHBOURS + 1)[0][:, 1:].mean(1)
+    distances = scipy.spatial.cKDTree(points.numpy()).query(points.numpy(), k=_OUTLIER_NEIGHBOURS + 1)[0][:, 1:].mean(1)
     return points[torch.from_numpy(distances < distances.mean() + ratio * distances.std())]

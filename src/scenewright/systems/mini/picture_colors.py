@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import scipy
 import torch
 from jaxtyping import Float, Int
 from PIL import Image
-from scipy import ndimage
 from torch import Tensor
 
 from scenewright.geometry.mesh.parts import vertex_normals
@@ -124,8 +124,8 @@ def picture_field(vertices: Float[Tensor, "V 3"], picture: Image.Image) -> Proje
     if not shown.any():
         shown = np.ones_like(shown)
     # Half-covered border pixels are dark; the colours further inside replace them.
-    inner = ndimage.binary_erosion(shown, iterations=2)
-    _, (rows, columns) = ndimage.distance_transform_edt(~(inner if inner.any() else shown), return_indices=True)
+    inner = scipy.ndimage.binary_erosion(shown, iterations=2)
+    _, (rows, columns) = scipy.ndimage.distance_transform_edt(~(inner if inner.any() else shown), return_indices=True)
     ys, xs = np.nonzero(shown)
     outline = torch.tensor([[xs.min(), ys.min()], [xs.max() + 1, ys.max() + 1]], dtype=torch.float32)
     flat = _from_front(vertices.float())

@@ -4,9 +4,9 @@ Legend: R resolution. Frame: the object's cube [-0.5, 0.5]^3, z up.
 """
 
 import numpy as np
+import scipy
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy import ndimage
 from torch import Tensor
 
 from scenewright.geometry.isosurface.dual_marching_cubes import ScalarGrid, dual_marching_cubes
@@ -55,7 +55,7 @@ def surface_of_voxels(coords: Int[Tensor, "n 3"], resolution: int) -> Mesh | Non
 def voxel_surface(occupied: Bool[np.ndarray, "R R R"]) -> Mesh:
     """The closed surface round the voxels and what they enclose, in the cube [-0.5, 0.5]^3, wound outwards."""
     solid = np.pad(filled(occupied), _MARGIN).astype(np.float32)
-    return _zero_set(ndimage.gaussian_filter(solid, _BLUR) - _LEVEL)
+    return _zero_set(scipy.ndimage.gaussian_filter(solid, _BLUR) - _LEVEL)
 
 
 def solid_surface(solidity: Float[np.ndarray, "R R R"]) -> Mesh:
@@ -66,7 +66,7 @@ def solid_surface(solidity: Float[np.ndarray, "R R R"]) -> Mesh:
     is_hollow = filled(solidity > 0) & (solidity <= 0)
     solid = np.where(is_hollow, -SURELY_EMPTY, solidity)
     solid = np.pad(solid, _MARGIN, constant_values=SURELY_EMPTY).astype(np.float32)
-    return _zero_set(ndimage.gaussian_filter(solid, _SOLIDITY_BLUR))
+    return _zero_set(scipy.ndimage.gaussian_filter(solid, _SOLIDITY_BLUR))
 
 
 def _zero_set(values: Float[np.ndarray, "S S S"]) -> Mesh:

@@ -1,0 +1,67 @@
+"""numba's `njit` and `prange` for kernels, imported when a kernel is first called.
+
+    from scenewright.compiled import njit
+
+    @njit(cache=True, nogil=True)
+    def kernel(...): ...
+
+numba takes half a second of a processor to import, and most commands sample a network for a while before they need a
+kernel. A module that needs more of numba than this imports numba itself.
+"""
+
+import threading
+from collections.abc import Callable
+from functools import update_wrapper
+from typing import Any, Generic, ParamSpec, TypeVar, cast
+
+__all__ = ["njit", "num_threads", "prange"]
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+# Two threads that call kernels of one module at once would both compile them.
+_LOCK = threading.RLock()
+
+
+class _Kernel(Generic[Arguments, Result]):
+    """A function that numba compiles when it is first called."""
+
+    def __init__(self, function: Callable[Arguments, Result], options: dict[str, Any]) -> None:
+        self._function, self._options = function, options
+        self._compiled: Callable[Arguments, Result] | None = None
+        update_wrapper(self, function)
+
+    def __call__(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        return (self._compiled or self.compiled())(*args, **kwargs)
+
+    def compiled(self) -> Callable[Arguments, Result]:
+        """numba's own form of the function, which others of its kind can call."""
+        import numba
+
+        with _LOCK:
+            if self._compiled is None:
+                names = self._function.__globals__
+                self._compiled = cast(Callable[Arguments, Result], numba.njit(**self._options)(self._function))
+                for name, value in list(names.items()):
+                    if isinstance(value, _Kernel):
+                        names[name] = value.compiled()
+                    elif value is prange:
+                        names[name] = numba.prange
+        return self._compiled
+
+
+def njit(**options: Any) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
+    """`numba.njit` with these options, for a function of a module."""
+    return lambda function: _Kernel(function, options)
+
+
+def prange(*bounds: int) -> range:
+    """`numba.prange` in a kernel with `parallel`, else `range`."""
+    return range(*bounds)
+
+
+def num_threads() -> int:
+    """Threads of kernels with `parallel`."""
+    import numba
+
+    return int(numba.get_num_threads())
