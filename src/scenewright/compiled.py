@@ -12,9 +12,10 @@ kernel. A module that needs more of numba than this imports numba itself.
 import threading
 from collections.abc import Callable
 from functools import update_wrapper
+from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
-__all__ = ["njit", "num_threads", "prange"]
+__all__ = ["kept_in", "njit", "num_threads", "prange"]
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -65,3 +66,9 @@ def num_threads() -> int:
     import numba
 
     return int(numba.get_num_threads())
+
+
+def kept_in(kernel: Callable[..., Any]) -> Path:
+    """The folder where numba keeps the compiled form of a kernel with `cache`."""
+    form: Any = kernel.compiled() if isinstance(kernel, _Kernel) else kernel
+    return Path(form.stats.cache_path)

@@ -157,6 +157,8 @@ def test_views_that_do_not_fit_are_refused(room: Path) -> None:
         (("room.png", "--masks", "masks.png", "--camera", "empty.png"), "give no focal length"),
         (("room.png", "--masks", "masks.png", "--steps", "3"), "cuboid has no use for --steps"),
         (("room.png", "--masks", "masks.png", "--faces", "90"), "cuboid has no use for --faces"),
+        (("room.png", "--masks", "masks.png", "--quality", "draft"), "cuboid has no use for --quality"),
+        (("room.png", "--masks", "masks.png", "--quality", "fast"), "Expected --quality draft, standard, best"),
     ],
 )
 def test_bad_input_is_one_sentence_and_nothing_is_written(
@@ -191,6 +193,8 @@ def test_what_cannot_be_rolled_again_is_refused(room: Path, manifest: str, name:
 def test_the_mini_weights_refuse_what_they_fix(room: Path) -> None:
     with pytest.raises(InputError, match="scenegen with the mini weights has no use for --decoder"):
         generate(room, "--weights", "mini", "--decoder", "trellis2")
+    with pytest.raises(InputError, match="--quality draft chooses the steps; leave out either it or --steps 2"):
+        generate(room, "--weights", "mini", "--quality", "draft", "--steps", "2")
 
 
 def test_without_weights_the_choice_is_named(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:

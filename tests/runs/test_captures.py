@@ -74,6 +74,13 @@ def test_the_command_reports_before_it_asks_for_weights(capture_folder: Path, tm
     assert "4 pictures, 4000 points" in result.output
 
 
+def test_settings_that_nothing_samples_by_are_refused(capture_folder: Path, tmp_path: Path) -> None:
+    for name, value in (("quality", "draft"), ("steps", 3)):
+        settings = CaptureSettings(capture_folder, weights="mini", **{name: value})
+        with pytest.raises(InputError, match=f"genrecon with the mini weights has no use for --{name}"):
+            run_capture(settings, tmp_path / "scene.glb")
+
+
 def test_the_weights_that_ship_need_fewer_points(tmp_path: Path) -> None:
     folder = write_capture(tmp_path / "capture", count=2)
     points = folder / "sparse/0/points3D.txt"

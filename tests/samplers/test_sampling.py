@@ -1,5 +1,7 @@
 """The Euler loop, its schedule and guidance, against closed forms."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from scenewright.samplers.config import Quality, SamplerConfig, SamplingOverride
 from scenewright.samplers.euler import euler
 from scenewright.samplers.flow import clean_sample, interpolate, velocity_target
 from scenewright.samplers.guidance import guided, mean_velocity, round_robin
@@ -25,6 +28,17 @@ def test_times_fall_from_one_to_zero(steps: int, rescale: float) -> None:
 def test_published_schedule_guides_nineteen_of_twenty_five_steps() -> None:
     times = rescaled_times(25, 3.0)[:-1]
     assert int(((times >= 0.5) & (times <= 1.0)).sum()) == 19
+
+
+@pytest.mark.parametrize(
+    ("usual", "quality", "expected"),
+    [(25, "draft", 12), (25, "standard", 25), (25, "best", 50), (12, "draft", 6), (3, "draft", 3), (3, "best", 3)],
+)
+def test_a_quality_halves_or_doubles_steps_but_few_stay_few(usual: int, quality: Quality, expected: int) -> None:
+    published = SamplerConfig(steps=usual, guidance_strength=2.0)
+    changed = published.overridden(SamplingOverride(quality=quality))
+    assert changed == replace(published, steps=expected)
+    assert published.overridden(SamplingOverride(steps=7, quality=quality)).steps == 7
 
 
 def test_zero_steps_are_refused() -> None:

@@ -30,5 +30,14 @@ def test_published_networks_cost_their_operations(monkeypatch):
     assert more["structure"] > single["structure"] > 60
 
 
+@pytest.mark.parametrize("weights", ["mini", "published"])
+def test_a_draft_costs_less_where_something_is_sampled(weights):
+    draft, usual, best = (
+        stage_seconds("iscene", weights, objects=2, quality=quality) for quality in ("draft", "standard", "best")
+    )
+    assert 2 * draft["structure"] == pytest.approx(usual["structure"]) == pytest.approx(best["structure"] / 2)
+    assert draft["finish"] == usual["finish"] == best["finish"]
+
+
 def test_unknown_costs_are_said_to_be_unknown():
     assert stage_seconds("cuboid", "cuboid") == {}

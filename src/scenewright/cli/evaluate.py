@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from scenewright.cli.options import Commercial, Device, Offline, Seed
+from scenewright.cli.options import Commercial, Device, Offline, Quality, Seed
 
 __all__ = ["evaluate"]
 
@@ -51,6 +51,7 @@ def evaluate(
     pictures: Annotated[bool, typer.Option(help="Draw pictures for the report.")] = True,
     depth: Annotated[bool, typer.Option(help="Hand true distances to a system that reads panoramas.")] = True,
     preset: Annotated[str | None, typer.Option(help="Preset of a system that reads panoramas.")] = None,
+    quality: Quality = None,
     offline: Offline = False,
     commercial: Commercial = False,
     list_all: Annotated[bool, typer.Option("--list", help="List protocols and systems.")] = False,
@@ -67,6 +68,7 @@ def evaluate(
     from scenewright.io.atomic import check_writable, make_folder, write_bytes
     from scenewright.jobs import to_json
     from scenewright.machine import choose_device
+    from scenewright.samplers.config import quality_named
     from scenewright.systems.loading import refuse_uncleared_choice
 
     if list_all:
@@ -100,6 +102,7 @@ def evaluate(
             workers=workers,
             with_depth=depth,
             preset=preset,
+            quality=quality_named(quality or "standard"),
             progress=progress,
         )
     for result in results:

@@ -19,6 +19,7 @@ from scenewright.cli.options import (
     Heading,
     Offline,
     Precision,
+    Quality,
     Seed,
     Settle,
     Steps,
@@ -74,6 +75,7 @@ def generate(
     ] = None,
     seed: Seed = 0,
     steps: Steps = None,
+    quality: Quality = None,
     guidance: Guidance = None,
     settle: Settle = False,
     fit_layout: Annotated[
@@ -166,6 +168,9 @@ def generate(
             reads_capture,
             wants_panorama,
         )
+        from scenewright.samplers.config import quality_named
+
+    sampling_quality = None if quality is None else quality_named(quality)
 
     if len(images) == 1 and (capture or reads_capture(images[0])):
         _refuse(of_photographs, f"'{images[0]}' is a capture, photographs of one place")
@@ -183,6 +188,7 @@ def generate(
             camera_height_m=camera_height,
             seed=seed,
             steps=steps,
+            quality=sampling_quality,
             max_faces=faces,
             texture_size=texture_size,
             max_memory=max_memory,
@@ -239,6 +245,7 @@ def generate(
         extent_m=extent,
         seed=seed,
         steps=steps,
+        quality=sampling_quality,
         guidance=guidance,
         max_memory_bytes=None if max_memory is None else parse_bytes(max_memory),
         max_faces=faces,

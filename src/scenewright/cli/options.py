@@ -87,6 +87,12 @@ ReplayedStages = Annotated[
 Steps = Annotated[
     int | None, typer.Option("--steps", min=1, help="Sampling steps; by default what the weights were published with.")
 ]
+Quality = Annotated[
+    str | None,
+    typer.Option(
+        "--quality", help="Sample as a draft, as standard (the default), or best: half the steps, or twice as many."
+    ),
+]
 Guidance = Annotated[
     float | None,
     typer.Option(

@@ -10,6 +10,7 @@ import typer
 from scenewright.errors import InputError, OutOfMemoryBudgetError
 from scenewright.machine import choose_device, choose_dtype
 from scenewright.runs.choices import panorama_system, reads_capture, wants_panorama
+from scenewright.samplers.config import quality_named
 from scenewright.systems.assembly.memory import parse_bytes, readable_bytes
 from scenewright.systems.calibration import measured
 from scenewright.systems.costs import REFERENCE, START_S, USUAL_FURNITURE, stage_seconds
@@ -52,7 +53,10 @@ def plan_command(line: str) -> dict[str, Any]:
         refusal = str(error)
     block = measured(device)
     counted = USUAL_FURNITURE * bool(given["depth"] or given["depth_model"]) if system == "inspace" else objects
-    spent = stage_seconds(system, weights, block, device, objects=counted, dtype=dtype, preset=preset)
+    quality = quality_named(given["quality"] or "standard")
+    spent = stage_seconds(
+        system, weights, block, device, objects=counted, dtype=dtype, preset=preset, quality=quality
+    )
     if spent:
         spent = {"start": START_S * block.float32 / REFERENCE.float32} | spent
     is_local = weights != "published" and is_local_source(weights)

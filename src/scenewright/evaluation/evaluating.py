@@ -14,7 +14,9 @@ from scenewright.evaluation.rooms import TRUE_BOXES, MadeScene, evaluate_rooms
 from scenewright.evaluation.run import Evaluation, evaluate_folders, evaluate_system
 from scenewright.evaluation.systems import CameraKnowledge, open_for_evaluation
 from scenewright.progress import SILENT, Progress, within
+from scenewright.samplers.config import Quality
 from scenewright.systems.genrecon.system import CaptureSystem
+from scenewright.systems.loading import choose_weights, refuse_ignored
 from scenewright.systems.system import System
 
 __all__ = ["evaluate"]
@@ -48,6 +50,7 @@ def evaluate(
     workers: int = 0,
     with_depth: bool = True,
     preset: str | None = None,
+    quality: Quality = "standard",
     progress: Progress = SILENT,
 ) -> list[Evaluation]:
     """Scores under every protocol; interrupted work goes on where it was.
@@ -63,6 +66,7 @@ def evaluate(
         workers: processes that score; 0 chooses. The numbers do not depend on it.
         with_depth: hand true distances to a system that reads panoramas.
         preset: of a system that reads panoramas.
+        quality: of the system's samplers.
 
     Raises:
         InputError: neither pair of arguments is complete, there is no such protocol, or a folder holds no scene.
@@ -72,6 +76,8 @@ def evaluate(
         raise InputError(
             "Expected either predictions and their ground truth, or test scenes and a system that generates them."
         )
+    if quality != "standard":
+        _refuse_quality(system, weights, quality)
     base, results = Path(work), []
     rooms = [ROOM_PROTOCOLS[name] for name in protocols if name in ROOM_PROTOCOLS]
     if rooms:
@@ -91,6 +97,7 @@ def evaluate(
                 weights=weights,
                 with_depth=with_depth,
                 preset=preset,
+                quality=quality,
                 pictures=pictures,
                 made=made,
                 progress=within(progress, rule.name),
@@ -122,7 +129,14 @@ def evaluate(
             generated = base / "generated"
             results.append(
                 evaluate_place_system(
-                    system, scenes, protocol, generated=generated, seed=seed, weights=weights, **where
+                    system,
+                    scenes,
+                    protocol,
+                    generated=generated,
+                    seed=seed,
+                    weights=weights,
+                    quality=quality,
+                    **where,
                 )
             )
             continue
@@ -143,11 +157,23 @@ def evaluate(
                     seed=seed,
                     weights=weights,
                     camera=known_camera,
+                    quality=quality,
                     progress=report,
                     **shared,
                 )
             )
     return results
+
+
+def _refuse_quality(system: str | System | None, weights: str | None, quality: Quality) -> None:
+    """
+    Raises:
+        InputError: nothing is sampled that it would change.
+    """
+    if system is None or system == TRUE_BOXES:
+        raise InputError(f"Nothing is sampled here, so --quality {quality} would change nothing; leave it out.")
+    name = system if isinstance(system, str) else system.name
+    refuse_ignored(name, choose_weights(name, weights).weights, {"quality": quality})
 
 
 def _room_maker(

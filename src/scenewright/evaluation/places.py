@@ -41,9 +41,11 @@ from scenewright.rendering.gbuffer import rasterize
 from scenewright.rendering.render import RenderOptions, render
 from scenewright.rendering.triangles import TriangleScene, pack_meshes, pack_scene
 from scenewright.rendering.view import view_of_camera
+from scenewright.samplers.config import Quality, SamplingOverride
 from scenewright.systems.genrecon.captures import Alignment, Capture, PosedPicture, aligned, read_capture
 from scenewright.systems.genrecon.instances import LabelledView
 from scenewright.systems.genrecon.system import CaptureSystem
+from scenewright.systems.options import GenerateOptions
 from scenewright.types import Camera, Mesh, Scene
 
 __all__ = ["Place", "evaluate_place_files", "evaluate_place_system", "find_places", "score_place"]
@@ -124,6 +126,7 @@ def evaluate_place_system(
     generated: Path,
     seed: int = 0,
     weights: str | None = None,
+    quality: Quality = "standard",
     pictures: bool = True,
     progress: Progress = SILENT,
 ) -> Evaluation:
@@ -134,13 +137,15 @@ def evaluate_place_system(
     """
     made = Store(generated)
     facts = {"system": system.name, "seed": seed, "version": __version__, "weights": system.weights_sha256()}
+    if quality != "standard":
+        facts["quality"] = quality
 
     def prediction(place: Place) -> tuple[Path, dict[str, Any]]:
         key = key_of(files=files_stamp(place.folder / "scene.json"), every=protocol.held_out_every, **facts)
         path, note = made.folder / f"{place.name}.glb", made.read(place.name, key)
         if note is None:
             started = time.perf_counter()
-            scene = _generated(system, place, protocol, seed, progress)
+            scene = _generated(system, place, protocol, seed, quality, progress)
             path.parent.mkdir(parents=True, exist_ok=True)
             save_scene(scene, path)
             note = {"seconds": time.perf_counter() - started, "peak_memory_mb": peak_memory_mb()}
@@ -277,12 +282,20 @@ def _failed(protocol: PlaceProtocol) -> dict[str, float]:
     return {name: 0.0 if name.startswith(nothing) else float("nan") for name in protocol.metrics}
 
 
-def _generated(system: CaptureSystem, place: Place, protocol: PlaceProtocol, seed: int, progress: Progress) -> Scene:
+def _generated(
+    system: CaptureSystem, place: Place, protocol: PlaceProtocol, seed: int, quality: Quality, progress: Progress
+) -> Scene:
     """The system's scene of the pictures it gets, in the truth's frame."""
     left_out = set(place.held_out(protocol.held_out_every))
     given = tuple(picture for row, picture in enumerate(place.capture.pictures) if row not in left_out)
     upright = aligned(replace(place.capture, pictures=given), Alignment(metres_per_unit=1.0))
-    scene = system.generate_capture(upright, labelled=place.labelled(upright.pictures), seed=seed, progress=progress)
+    scene = system.generate_capture(
+        upright,
+        labelled=place.labelled(upright.pictures),
+        seed=seed,
+        options=GenerateOptions(SamplingOverride(quality=quality)),
+        progress=progress,
+    )
     assert upright.world_from_capture is not None
     world_from_truth = torch.from_numpy(np.asarray(upright.world_from_capture)) @ YUP_FROM_ZUP
     back = torch.linalg.inv(world_from_truth)

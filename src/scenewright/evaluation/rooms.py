@@ -32,6 +32,7 @@ from scenewright.jobs import Store, files_stamp, key_of
 from scenewright.machine import machine_facts, peak_memory_bytes
 from scenewright.metrics.boxes import average_precision
 from scenewright.progress import SILENT, Progress
+from scenewright.samplers.config import Quality, SamplingOverride
 from scenewright.systems.options import GenerateOptions
 from scenewright.systems.system import System
 from scenewright.types import PanoramaCamera, Scene, View
@@ -63,6 +64,7 @@ def evaluate_rooms(
     weights: str | None = None,
     with_depth: bool = True,
     preset: str | None = None,
+    quality: Quality = "standard",
     pictures: bool = True,
     made: dict[str, MadeScene] | None = None,
     progress: Progress = SILENT,
@@ -74,6 +76,7 @@ def evaluate_rooms(
         work: folder for records and generated rooms (`generated/NAME.glb`); reused to resume.
         with_depth: hand the true distances to the system.
         preset: of the system.
+        quality: of its samplers.
         pictures: draws the panorama again, and keeps both in the protocol's folder.
         made: scenes of this run by name, which are not generated again for another protocol.
 
@@ -87,6 +90,8 @@ def evaluate_rooms(
     facts: dict[str, Any] = {"maker": name, "seed": seed, "version": __version__, "depth": with_depth}
     if preset is not None:
         facts["preset"] = preset
+    if quality != "standard":
+        facts["quality"] = quality
     if not isinstance(maker, str | Path):
         facts["weights"] = maker.weights_sha256()
     records = []
@@ -100,13 +105,13 @@ def evaluate_rooms(
         record = store.read(label, key)
         lacks_picture = record is not None and pictures and "pictures" not in record and record["status"] == "scored"
         if record is None or lacks_picture:
-            make = _Maker(maker, seed, with_depth, preset)
+            make = _Maker(maker, seed, with_depth, preset, quality)
             pictured = store.folder if pictures else None
             record = _record(make, folder, label, protocol, made_in, pictured, {} if made is None else made)
             store.write(label, key, record)
         records.append(record)
     mean, interval = _summary(records, protocol)
-    title = name if weights is None else f"{name} ({', '.join(filter(None, (weights, preset)))})"
+    title = name if weights is None else f"{name} ({', '.join(filter(None, (weights, preset, facts.get('quality'))))})"
     return Evaluation(
         title if with_depth or isinstance(maker, str | Path) else f"{title}, without depth",
         protocol,
@@ -127,6 +132,7 @@ class _Maker:
     seed: int
     with_depth: bool
     preset: str | None
+    quality: Quality
 
     @property
     def is_system(self) -> bool:
@@ -141,7 +147,8 @@ class _Maker:
         camera = PanoramaCamera(torch.eye(4), width, height)
         depth_m = truth.distance_m if self.with_depth else None
         view = View(Image.fromarray(truth.rgb.numpy()), camera=camera, depth_m=depth_m)
-        return self.source.generate(view, seed=self.seed, options=GenerateOptions(preset=self.preset))
+        options = GenerateOptions(SamplingOverride(quality=self.quality), preset=self.preset)
+        return self.source.generate(view, seed=self.seed, options=options)
 
 
 def _record(

@@ -34,6 +34,8 @@ from scenewright.io.scene_file import load_scene, save_scene
 from scenewright.jobs import Store, choose_workers, files_stamp, key_of, run
 from scenewright.machine import machine_facts, peak_memory_bytes
 from scenewright.progress import SILENT, Progress
+from scenewright.samplers.config import Quality, SamplingOverride
+from scenewright.systems.options import GenerateOptions
 from scenewright.systems.system import System
 from scenewright.types import Camera, Mask, ObjectMasks, Scene, View
 
@@ -162,6 +164,7 @@ def evaluate_system(
     seed: int = 0,
     weights: str | None = None,
     camera: CameraKnowledge = "pose",
+    quality: Quality = "standard",
     pictures: bool = True,
     workers: int = 1,
     progress: Progress = SILENT,
@@ -174,6 +177,7 @@ def evaluate_system(
         seed: passed to the system, the same for every scene.
         weights: the name they were asked for by, for the report.
         camera: the part of the true camera that the system is told; baselines need all of it.
+        quality: of the system's samplers.
         workers: processes that score while this one generates; 0 chooses. The numbers do not depend on it.
 
     Raises:
@@ -189,6 +193,9 @@ def evaluate_system(
         "camera": camera,
         "weights": system.weights_sha256(),
     }
+    if quality != "standard":
+        facts["quality"] = quality
+    options = GenerateOptions(SamplingOverride(quality=quality))
     records: dict[str, dict[str, Any]] = {}
 
     def scenes_to_score() -> Iterator[tuple[dict[str, Any], SceneSource, str]]:
@@ -208,7 +215,8 @@ def evaluate_system(
                 except Exception as error:
                     records[source.name] = _unscored_record(source.name, sentence_of(error), store, key)
                     continue
-                note = _generate(system, scene, known_camera(scene.camera, camera), scene_store, made_key, seed)
+                known = known_camera(scene.camera, camera)
+                note = _generate(system, scene, known, scene_store, made_key, seed, options)
             yield note, source, key
 
     scored = run(
@@ -218,7 +226,8 @@ def evaluate_system(
         progress=lambda done, _: progress.stage("scoring")(len(records) + done, len(sources)),
     )
     records |= {record["name"]: record for record in scored}
-    name = system.name if weights is None else f"{system.name} ({weights})"
+    described = [text for text in (weights, None if quality == "standard" else quality) if text is not None]
+    name = f"{system.name} ({', '.join(described)})" if described else system.name
     return finished(
         name if camera == "pose" else f"{name}, camera: {camera}",
         protocol,
@@ -228,7 +237,13 @@ def evaluate_system(
 
 
 def _generate(
-    system: System, scene: SourceScene, camera: Camera | None, store: Store, key: str, seed: int
+    system: System,
+    scene: SourceScene,
+    camera: Camera | None,
+    store: Store,
+    key: str,
+    seed: int,
+    options: GenerateOptions,
 ) -> dict[str, Any]:
     """Makes `NAME.glb` in the store, with a note of the time, the memory and, where it failed, the reason."""
     path = store.folder / f"{scene.name}.glb"
@@ -238,9 +253,8 @@ def _generate(
         torch.cuda.reset_peak_memory_stats()
     started, message = time.perf_counter(), None
     try:
-        made = system.generate(
-            View(scene.image, ObjectMasks([Mask.of(mask) for mask in scene.masks]), camera), seed=seed
-        )
+        view = View(scene.image, ObjectMasks([Mask.of(mask) for mask in scene.masks]), camera)
+        made = system.generate(view, seed=seed, options=options)
         save_scene(name_by_masks(made, scene), path)
     except Exception as error:
         message = sentence_of(error)

@@ -21,7 +21,7 @@ from scenewright.machine import choose_device
 from scenewright.progress import SILENT, Progress
 from scenewright.runs.capture_masks import labelled_views
 from scenewright.runs.capture_picture import capture_picture
-from scenewright.samplers.config import SamplingOverride
+from scenewright.samplers.config import Quality, SamplingOverride
 from scenewright.systems.assembly.memory import parse_bytes
 from scenewright.systems.calibration import chosen_dtype, kept
 from scenewright.systems.costs import REFERENCE, stage_seconds
@@ -39,7 +39,7 @@ from scenewright.systems.genrecon.registration import capture_from_photographs
 from scenewright.systems.genrecon.scene_pieces import PUBLISHED_FINISH
 from scenewright.systems.genrecon.scene_plan import PlanOptions, ScenePlan, plan_scene
 from scenewright.systems.genrecon.system import CaptureSystem, GenReconSystem
-from scenewright.systems.loading import choose_weights, load
+from scenewright.systems.loading import choose_weights, load, refuse_ignored, refuse_steps_and_quality
 from scenewright.systems.memory_plan import MemoryPlan, check_ceiling, memory_plan
 from scenewright.systems.mini.genrecon import MINI_OPTIONS
 from scenewright.systems.options import GenerateOptions
@@ -91,6 +91,7 @@ class CaptureSettings:
     camera_height_m: float | None = None
     seed: int = 0
     steps: int | None = None
+    quality: Quality | None = None
     max_faces: int | None = None
     texture_size: int | None = None
     max_memory: str | None = None
@@ -102,7 +103,7 @@ class CaptureSettings:
     @property
     def options(self) -> GenerateOptions:
         return GenerateOptions(
-            sampling=SamplingOverride(steps=self.steps),
+            sampling=SamplingOverride(self.steps, quality=self.quality or "standard"),
             max_memory_bytes=None if self.max_memory is None else parse_bytes(self.max_memory),
             finish=FinishOverride(max_faces=self.max_faces, texture_size=self.texture_size),
         )
@@ -123,8 +124,9 @@ def placed(settings: CaptureSettings, out: Path, *, progress: Progress = SILENT)
 
     Raises:
         MissingExtraError: pycolmap is not installed.
-        InputError: there are no photographs, or they do not fit together.
+        InputError: there are no photographs, they do not fit together, or a setting would change nothing.
     """
+    _refuse_ignored(settings)
     folder = Path(settings.folder)
     if is_capture(folder):
         return settings
@@ -186,6 +188,7 @@ def run_capture(
     Raises:
         ScenewrightError: capture or weights cannot be used, or nothing was found.
     """
+    _refuse_ignored(settings)
     if system is None:
         check_ceiling(plan_of_capture(settings), settings.options.max_memory_bytes)
         system = load_capture_system(settings, progress)
@@ -274,9 +277,27 @@ def expected_seconds(settings: CaptureSettings, chunks: int) -> dict[str, float]
     """
     device, dtype = _device_and_dtype(settings)
     weights = choose_weights("genrecon", settings.weights).weights
-    seconds = stage_seconds("genrecon", weights, kept(device) or REFERENCE, device, objects=chunks, dtype=dtype)
+    seconds = stage_seconds(
+        "genrecon",
+        weights,
+        kept(device) or REFERENCE,
+        device,
+        objects=chunks,
+        dtype=dtype,
+        quality=settings.options.sampling.quality,
+    )
     objects = {} if settings.masks is None else _OBJECTS_TO_CHUNKS
     return {stage: value * objects.get(stage, 1.0) for stage, value in seconds.items()}
+
+
+def _refuse_ignored(settings: CaptureSettings) -> None:
+    """
+    Raises:
+        InputError: a setting would change nothing.
+    """
+    weights = choose_weights("genrecon", settings.weights).weights
+    refuse_ignored("genrecon", weights, {"steps": settings.steps, "quality": settings.quality})
+    refuse_steps_and_quality(settings.steps, settings.quality)
 
 
 def _device_and_dtype(settings: CaptureSettings) -> tuple[torch.device, torch.dtype | None]:

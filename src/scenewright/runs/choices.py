@@ -14,7 +14,12 @@ from scenewright.io.linear_image import LINEAR_SUFFIXES
 from scenewright.runs.manifest import GenerateSettings
 from scenewright.systems.genrecon.captures import is_capture
 from scenewright.systems.genrecon.registration import is_video
-from scenewright.systems.loading import choose_weights, refuse_ignored, refuse_uncleared_choice
+from scenewright.systems.loading import (
+    choose_weights,
+    refuse_ignored,
+    refuse_steps_and_quality,
+    refuse_uncleared_choice,
+)
 from scenewright.systems.memory_plan import fitting_dtype
 from scenewright.systems.registry import DEFAULT_SYSTEM, find_system, usable_systems
 
@@ -27,7 +32,7 @@ _CUT_OUT_NOTICE = (
 # Settings that some systems have no use for; see `spec.Setting`.
 _NOT_FOR_ALL = (
     *("decoder", "decoder_weights", "resolution", "steps", "guidance", "max_memory_bytes", "max_faces"),
-    *("texture_size", "fit_layout", "dtype"),
+    *("texture_size", "fit_layout", "dtype", "quality"),
 )
 
 
@@ -48,6 +53,7 @@ def chosen_settings(settings: GenerateSettings) -> tuple[GenerateSettings, str]:
         raise InputError(f"{system} has no preset '{settings.preset}'; it has {presets}.")
     given = {name: getattr(settings, name) for name in _NOT_FOR_ALL} | {"settle": settings.settle or None}
     refuse_ignored(system, chosen.weights, given)
+    refuse_steps_and_quality(settings.steps, settings.quality)
     settings, notice = replace(settings, weights=chosen.weights), chosen.notice
     takes_dtype = "dtype" in find_system(system).takes and chosen.weights != "mini"
     dtype = None

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from scenewright.compiled import kept_in
 from scenewright.geometry.mesh.finish import finish_mesh
 from scenewright.geometry.mesh.finish_options import FinishOptions
 from scenewright.machine import available_cores
@@ -48,9 +49,14 @@ def compile_last_stages() -> None:
 
 def _are_compiled() -> bool:
     """Whether numba keeps a compiled `shade_rows`, the slowest of them, that is newer than its source."""
-    kept = Path(shade_numba.shade_rows.stats.cache_path).glob("shade_numba.shade_rows-*.nbi")
-    newest = max((path.stat().st_mtime for path in kept), default=0.0)
-    return newest > Path(shade_numba.__file__).stat().st_mtime
+    source = Path(shade_numba.__file__)
+    # Beside the source, as a rule; where that is not writable, numba itself must be asked, which takes half a second.
+    return _is_newer(source.parent / "__pycache__", source) or _is_newer(kept_in(shade_numba.shade_rows), source)
+
+
+def _is_newer(folder: Path, source: Path) -> bool:
+    kept = folder.glob("shade_numba.shade_rows-*.nbi")
+    return max((path.stat().st_mtime for path in kept), default=0.0) > source.stat().st_mtime
 
 
 class _Grey:

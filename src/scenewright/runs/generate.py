@@ -26,7 +26,6 @@ from scenewright.progress import SILENT, Progress
 from scenewright.runs.comparison import comparison_picture
 from scenewright.runs.inputs import Inputs, check_same_inputs, read_inputs
 from scenewright.runs.manifest import GenerateSettings, Manifest, sha256_of_bytes, write_manifest
-from scenewright.samplers.config import SamplingOverride
 from scenewright.systems.assembly.memory import readable_bytes
 from scenewright.systems.calibration import kept
 from scenewright.systems.costs import REFERENCE, USUAL_FURNITURE, stage_seconds
@@ -150,7 +149,14 @@ def expected_seconds(settings: GenerateSettings, objects: int) -> dict[str, floa
     weights = choose_weights(settings.system, settings.weights).weights
     block = kept(device) or REFERENCE
     return stage_seconds(
-        settings.system, weights, block, device, objects=objects, dtype=_dtype(settings), preset=settings.preset
+        settings.system,
+        weights,
+        block,
+        device,
+        objects=objects,
+        dtype=_dtype(settings),
+        preset=settings.preset,
+        quality=settings.sampling.quality,
     )
 
 
@@ -259,7 +265,7 @@ def _generated(
     settings: GenerateSettings, inputs: Inputs, system: System, reroll: Reroll | None, progress: Progress
 ) -> Scene:
     options = GenerateOptions(
-        SamplingOverride(settings.steps, settings.guidance),
+        settings.sampling,
         max_memory_bytes=settings.max_memory_bytes,
         settle=settings.settle,
         fit_layout=settings.fit_layout,

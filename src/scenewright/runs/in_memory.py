@@ -15,7 +15,7 @@ from scenewright.geometry.camera.projection import scale_camera
 from scenewright.io.depth_file import load_depth
 from scenewright.io.images import load_image, load_photograph
 from scenewright.runs.inputs import choose_depth
-from scenewright.samplers.config import SamplingOverride
+from scenewright.samplers.config import Quality, SamplingOverride
 from scenewright.systems.loading import load
 from scenewright.systems.options import GenerateOptions, RoomOverride
 from scenewright.systems.registry import DEFAULT_SYSTEM, find_system
@@ -39,6 +39,7 @@ def generate(
     seed: int = 0,
     steps: int | None = None,
     guidance: float | None = None,
+    quality: Quality = "standard",
     settle: bool = False,
     fit_layout: bool | None = None,
     camera: Camera | PanoramaCamera | None = None,
@@ -61,6 +62,7 @@ def generate(
             colours or file names) say which object is which.
         system, weights, decoder: see `load`.
         steps, guidance: of the samplers; None is what is published with the weights.
+        quality: "draft" halves the steps (with the mini weights the samples), "best" doubles them.
         settle: rest the objects on the floor and out of each other.
         fit_layout: move objects into their masks and onto the floor; None does so for mini only.
         depth: of a panorama: distances along its rays in metres, a file of them, "auto" (a network estimates them) or
@@ -82,7 +84,7 @@ def generate(
     if find_system(system).reads == "panorama":
         views[0], model = _with_depth(views[0], depth, depth_model)
     options = GenerateOptions(
-        SamplingOverride(steps, guidance),
+        SamplingOverride(steps, guidance, quality),
         settle=settle,
         fit_layout=fit_layout,
         room=room or RoomOverride(),

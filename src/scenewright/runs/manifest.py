@@ -20,6 +20,7 @@ from annotated_types import Ge, Le, Predicate
 from scenewright.errors import InputError
 from scenewright.files import Number, Row4, checked, read_json, reading
 from scenewright.io.atomic import write_bytes
+from scenewright.samplers.config import Quality, SamplingOverride
 from scenewright.systems.options import RoomOverride
 
 __all__ = [
@@ -54,6 +55,7 @@ class GenerateSettings:
     where a system that can keeps what its stages made. `offline` forbids downloads. What is known of a panorama's room
     stands in `heading_deg` (counter-clockwise), `camera_height_m`, `floor_m` and `extent_m` (`options.RoomOverride`).
     `depth` is a file; `depth_model` estimates it where there is none. `commercial` refuses weights not cleared for it.
+    `quality` takes the place of `steps`.
     """
 
     image: str
@@ -86,6 +88,12 @@ class GenerateSettings:
     depth_model: str | None = None
     commercial: bool = False
     preset: str | None = None
+    quality: Quality | None = None
+
+    @property
+    def sampling(self) -> SamplingOverride:
+        """Changes to the samplers."""
+        return SamplingOverride(self.steps, self.guidance, self.quality or "standard")
 
     @property
     def room(self) -> RoomOverride:

@@ -2,27 +2,61 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
+from scenewright.errors import InputError
 from scenewright.samplers.flow import SIGMA_MIN
 from scenewright.samplers.guidance import Velocity, guided
 from scenewright.samplers.schedule import rescaled_times
 
-__all__ = ["SamplerConfig", "SamplingOverride"]
+__all__ = ["QUALITY_RATIO", "Quality", "SamplerConfig", "SamplingOverride", "quality_named"]
+
+Quality = Literal["draft", "standard", "best"]
+"""Pains that samplers take: half as many as are usual, as many, or twice as many."""
+
+QUALITY_RATIO: dict[Quality, float] = {"draft": 0.5, "standard": 1.0, "best": 2.0}
+
+
+def quality_named(name: str) -> Quality:
+    """The quality of that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    for quality in QUALITY_RATIO:
+        if quality == name:
+            return quality
+    raise InputError(f"Expected --quality {', '.join(QUALITY_RATIO)}; got '{name}'.")
+
+
+# A sampler of fewer steps was made for few, and keeps them.
+_FEW_STEPS = 8
 
 
 @dataclass(frozen=True)
 class SamplingOverride:
     """Changes of a user to published sampling; None keeps what the weights were published with.
 
-    `guidance_strength` is the s of (1 + s) v_cond - s v_uncond; 0 is no guidance.
+    `guidance_strength` is the s of (1 + s) v_cond - s v_uncond; 0 is no guidance. `quality` halves or doubles the
+    steps that are not given, guided in the same interval of flow time, and the samples that are agreed on.
     """
 
     steps: int | None = None
     guidance_strength: float | None = None
+    quality: Quality = "standard"
+
+    @property
+    def unguided(self) -> "SamplingOverride":
+        """The same for a sampler whose guidance is not the user's."""
+        return replace(self, guidance_strength=None)
+
+    def samples(self, usual: int) -> int:
+        """The number of samples to agree on, where so many are usual."""
+        return max(1, round(QUALITY_RATIO[self.quality] * usual))
 
 
 @dataclass(frozen=True)
@@ -74,5 +108,7 @@ class SamplerConfig:
 
     def overridden(self, override: SamplingOverride) -> "SamplerConfig":
         """This configuration with what the user has set."""
-        changes = {name: value for name, value in vars(override).items() if value is not None}
-        return replace(self, **changes)
+        steps, strength = override.steps, override.guidance_strength
+        if steps is None:
+            steps = self.steps if self.steps < _FEW_STEPS else override.samples(self.steps)
+        return replace(self, steps=steps, guidance_strength=self.guidance_strength if strength is None else strength)

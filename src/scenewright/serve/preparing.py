@@ -193,6 +193,7 @@ def _capture(request: CaptureRequest, submission: Submission, limits: Limits, de
         camera_height_m=request.camera_height_m,
         seed=request.seed,
         steps=request.steps,
+        quality=request.quality,
         max_faces=request.max_faces,
         texture_size=request.texture_size,
         device=device,

@@ -45,6 +45,7 @@ class GenerateRequest(_Request):
     preset: Word | None = None
     seed: Annotated[int, Field(ge=0, le=1 << 53)] = 0
     steps: Annotated[int, Field(ge=1, le=200)] | None = None
+    quality: Literal["draft", "standard", "best"] | None = None
     guidance: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None = None
     settle: bool = False
     fit_layout: bool | None = None
@@ -72,6 +73,7 @@ class CaptureRequest(_Request):
     camera_height_m: Annotated[float, Field(gt=0, le=1e3, allow_inf_nan=False)] | None = None
     seed: Annotated[int, Field(ge=0, le=1 << 53)] = 0
     steps: Annotated[int, Field(ge=1, le=200)] | None = None
+    quality: Literal["draft", "standard", "best"] | None = None
     max_faces: Annotated[int, Field(ge=4, le=2_000_000)] | None = None
     texture_size: Annotated[int, Field(ge=16, le=4096)] | None = None
     commercial: bool = False

@@ -9,6 +9,7 @@ on the machine where they were measured. A block timed on this machine (`calibra
 import torch
 
 from scenewright.machine import available_cores
+from scenewright.samplers.config import QUALITY_RATIO, Quality
 from scenewright.systems.calibration import BLOCK_OPERATIONS, BlockSeconds
 from scenewright.systems.registry import find_system
 
@@ -33,6 +34,7 @@ def stage_seconds(
     objects: int = 1,
     dtype: torch.dtype | None = None,
     preset: str | None = None,
+    quality: Quality = "standard",
 ) -> dict[str, float]:
     """Expected seconds of every stage, nothing else running; empty where the system's costs are not known.
 
@@ -41,6 +43,7 @@ def stage_seconds(
         block: as timed on the device.
         objects: of the scene; of a capture, its chunks.
         dtype: of the large networks; None is half precision on CUDA and float32 elsewhere.
+        quality: of the samplers.
 
     Raises:
         InputError: there is no such system.
@@ -55,4 +58,5 @@ def stage_seconds(
         cores = available_cores() if device.type == "cpu" else 1
         pace = 1e12 * block.of(precision) / BLOCK_OPERATIONS / cores
     costs = spec.mini_costs if is_mini else spec.costs
-    return {cost.stage: pace * (cost.fixed + objects * cost.per_object) for cost in costs}
+    more = QUALITY_RATIO[quality] - 1
+    return {cost.stage: pace * (cost.fixed + objects * cost.per_object) * (1 + more * cost.sampled) for cost in costs}

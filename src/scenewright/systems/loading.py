@@ -32,13 +32,11 @@ __all__ = [
     "choose_weights",
     "load",
     "refuse_ignored",
+    "refuse_steps_and_quality",
     "refuse_uncleared_choice",
     "shipped_systems",
 ]
 
-
-MINI_HAS_ITS_OWN = frozenset({"decoder", "decoder_weights", "resolution", "dtype"})
-"""Settings that the mini weights fix: they have one decoder at one size, in float32."""
 
 # Settings whose option on the command line has another name.
 _OPTIONS = {"max_faces": "--faces", "max_memory_bytes": "--max-memory"}
@@ -212,13 +210,22 @@ def refuse_ignored(system: str, weights: str, settings: Mapping[str, object]) ->
         InputError: the system, or its mini weights, have no use for a setting that was given.
     """
     spec = registry.find_system(system)
-    takes = spec.takes - MINI_HAS_ITS_OWN if spec.mini and weights == "mini" else spec.takes
+    takes = spec.takes - spec.mini_ignores if spec.mini and weights == "mini" else spec.takes
     for name, value in settings.items():
         if value is not None and name not in takes:
             label = f"{system} with the mini weights" if name in spec.takes else system
             raise InputError(
                 f"{label} has no use for {_OPTIONS.get(name, '--' + name.replace('_', '-'))}; leave it out."
             )
+
+
+def refuse_steps_and_quality(steps: int | None, quality: str | None) -> None:
+    """
+    Raises:
+        InputError: both are given, though a quality is a number of steps.
+    """
+    if steps is not None and quality is not None:
+        raise InputError(f"--quality {quality} chooses the steps; leave out either it or --steps {steps}.")
 
 
 def shipped_systems() -> tuple[str, ...]:

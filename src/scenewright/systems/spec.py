@@ -33,6 +33,7 @@ Setting = Literal[
     "guidance",
     "max_faces",
     "max_memory_bytes",
+    "quality",
     "resolution",
     "settle",
     "steps",
@@ -80,11 +81,13 @@ class StageCost:
     """The cost of one stage of a run, whatever the scene holds and for every object.
 
     The unit is 10^12 operations for published networks, and for mini's processor seconds where they were measured.
+    `sampled` is the share that goes with the number of steps or samples.
     """
 
     stage: str
     fixed: float
     per_object: float = 0.0
+    sampled: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ class PresetNeeds:
 
 
 TRELLIS1_COSTS = (
-    StageCost("latent", 0, 100),
+    StageCost("latent", 0, 100, 1),
     StageCost("decode", 0, 25),
     StageCost("finish", 0, 4),
     StageCost("place", 0, 0.2),
@@ -139,6 +142,7 @@ class SystemSpec:
         weights_help: what `--weights` may be for a system without published weights.
         notice: a line for users about what the system is.
         takes: settings that change its scenes; a command refuses the others.
+        mini_ignores: those of them that change nothing with the mini weights.
         presets: sets of options that `GenerateOptions.preset` may choose, by name.
         tasks: "module:function" of a function () -> `TaskKind` by the name that recipes give the task.
         working, mini_working: memory beyond the networks, of the published and the mini weights.
@@ -159,6 +163,7 @@ class SystemSpec:
     notice: str = ""
     takes: frozenset[Setting] = frozenset(get_args(Setting))
     presets: Mapping[str, PresetNeeds] = field(default_factory=dict)
+    mini_ignores: frozenset[Setting] = frozenset({"decoder", "decoder_weights", "dtype", "resolution"})
     tasks: Mapping[str, str] = field(default_factory=dict)
     working: WorkingMemory = WorkingMemory()
     mini_working: WorkingMemory = WorkingMemory()

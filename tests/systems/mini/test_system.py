@@ -11,7 +11,8 @@ from scenewright.backbones.structure_vae import StructureDecoder
 from scenewright.errors import EmptyStructureError, OutOfMemoryBudgetError, WeightsError
 from scenewright.geometry.mesh.finish_options import FinishOverride
 from scenewright.geometry.mesh.surface_color import VoxelField
-from scenewright.samplers.config import SamplingOverride
+from scenewright.progress import Advance
+from scenewright.samplers.config import Quality, SamplingOverride
 from scenewright.systems.assembly.placing import transformed_camera
 from scenewright.systems.baselines.floor_scene import assumed_camera
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
@@ -64,14 +65,27 @@ def picture_with_masks() -> tuple[Image.Image, torch.Tensor]:
     return Image.fromarray(pixels), masks
 
 
-@pytest.mark.parametrize("system", ["scenegen", "iscene"])
-def test_a_picture_becomes_a_scene(system: str, folder: Path) -> None:
+class Counted:
+    """Keeps how much each stage has to do."""
+
+    def __init__(self) -> None:
+        self.totals: dict[str, int] = {}
+
+    def stage(self, name: str) -> Advance:
+        return lambda done, total: self.totals.update({name: total})
+
+
+@pytest.mark.parametrize(("system", "quality", "samples"), [("scenegen", "draft", 4), ("iscene", "standard", 8)])
+def test_a_picture_becomes_a_scene(system: str, quality: Quality, samples: int, folder: Path) -> None:
     assert has_weights(system, folder)
     generator = mini_system(system, folder)  # type: ignore[arg-type]
     image, masks = picture_with_masks()
-    options = GenerateOptions(SamplingOverride(steps=1), finish=FinishOverride(max_faces=400, texture_size=32))
+    sampling, counted = SamplingOverride(steps=1, quality=quality), Counted()
+    options = GenerateOptions(sampling, finish=FinishOverride(max_faces=400, texture_size=32))
     view = View(image, ObjectMasks(masks))
-    scene = generator.generate(view, seed=3, options=options)
+    scene = generator.generate(view, seed=3, options=options, progress=counted)
+    assert counted.totals["structure"] == samples
+    assert scene.provenance["parameters"].get("quality", "standard") == quality
     assert [item.name for item in scene.objects] == ["obj_01", "obj_02"]
     assert scene.provenance["system"] == system
     assert all(len(item.parts[0].faces) for item in scene.objects)

@@ -164,7 +164,7 @@ class SceneGenerator:
         self, request: SceneRequest, structures: PlacedStructures, world_from_system: Float[Tensor, "4 4"]
     ) -> dict[str, Any]:
         """Plain JSON data that says how the scene was made."""
-        options = request.options
+        options, quality = request.options, request.options.sampling.quality
         return {
             "generator": f"scenewright {scenewright.__version__}",
             "system": self.stage.name,
@@ -177,6 +177,7 @@ class SceneGenerator:
             "parameters": {
                 "steps": options.sampling.steps,
                 "guidance_strength": options.sampling.guidance_strength,
+                **({} if quality == "standard" else {"quality": quality}),
                 "settle": options.settle,
                 "fit_places": _layout_errors(structures, options) is not None,
                 "finish": asdict(self.decoder.finish.overridden(options.finish)),

@@ -50,7 +50,6 @@ from scenewright.geometry.mesh.surface_color import VoxelField
 from scenewright.machine import memory_in_use
 from scenewright.nn.precision import torso_dtype
 from scenewright.progress import SILENT, Progress
-from scenewright.samplers.config import SamplingOverride
 from scenewright.sparse.tensor import SparseTensor, packed_voxels
 from scenewright.systems.assembly.decoding import Draw, GeneratorOf, RawObject, decode_present
 from scenewright.systems.assembly.memory import batches_within
@@ -285,7 +284,7 @@ class _Sampling:
     def _textures(self, shapes: Sequence[SparseTensor]) -> list[SparseTensor]:
         """Texture latent of every object; materials are published without guidance, so none is taken from the user."""
         networks, condition = self.decoder.networks, self._fine_tokens
-        sampler = networks.sampler("texture").overridden(SamplingOverride(steps=self.options.sampling.steps))
+        sampler = networks.sampler("texture").overridden(self.options.sampling.unguided)
 
         def sample(flow: LatentFlow, batch: list[int]) -> SparseTensor:
             chosen = [shapes[index] for index in batch]

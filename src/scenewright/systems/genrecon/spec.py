@@ -23,6 +23,7 @@ SPEC = SystemSpec(
         "trellis2/texture_decoder",
     ),
     mini="scenewright.systems.mini.genrecon:open_genrecon",
+    mini_ignores=frozenset({"decoder", "decoder_weights", "dtype", "quality", "resolution", "steps"}),
     # From the sizes of a flow's activations over one chunk; not measured.
     working=WorkingMemory(2**30, holds_all_networks=False),
     # Over what was measured: 494 MiB for nine chunks, two of them at a time (CPU).

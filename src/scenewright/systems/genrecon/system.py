@@ -237,7 +237,7 @@ def _overridden(own: ReconstructOptions, options: GenerateOptions, device: torch
         own,
         structure_sampler=own.structure_sampler.overridden(sampling),
         shape_sampler=own.shape_sampler.overridden(sampling),
-        texture_sampler=own.texture_sampler.overridden(replace(sampling, guidance_strength=None)),
+        texture_sampler=own.texture_sampler.overridden(sampling.unguided),
         memory_bytes=max(_MIN_MEMORY_BYTES, min(own.memory_bytes, share)),
         finish=own.finish.overridden(options.finish),
     )

@@ -6,17 +6,17 @@ from scenewright.systems.spec import PresetNeeds, Published, StageCost, SystemSp
 __all__ = ["SPEC"]
 
 # A room of some 7,500 tokens in all parts, from the sizes of the networks and their calls; never timed.
-_STRUCTURE = (StageCost("encode", 4), StageCost("structure", 330), StageCost("boxes", 0.3))
-_DETAIL = (StageCost("shape", 3300, 25), StageCost("texture", 3300, 25))
+_STRUCTURE = (StageCost("encode", 4), StageCost("structure", 330, 0, 1), StageCost("boxes", 0.3))
+_DETAIL = (StageCost("shape", 3300, 25, 1), StageCost("texture", 3300, 25, 1))
 # An EPYC core, rooms with 5 and 14 pieces of furniture.
 _MINI_STRUCTURE = (
     StageCost("load", 0.8),
     StageCost("encode", 0.2),
-    StageCost("structure", 1.3),
+    StageCost("structure", 1.3, 0, 1),
     StageCost("boxes", 0.2),
     StageCost("objects", 5.6),
 )
-_MINI_DETAIL = (StageCost("shape", 6), StageCost("texture", 3.7))
+_MINI_DETAIL = (StageCost("shape", 6, 0, 1), StageCost("texture", 3.7))
 _MINI_PUBLISHED = PresetNeeds(
     # Over the work: 380 MiB beyond that of the default form (CPU).
     mini_working=WorkingMemory(500 * 2**20),
@@ -59,7 +59,12 @@ SPEC = SystemSpec(
             ),
         ),
     },
-    takes=frozenset({"decoder_weights", "dtype", "guidance", "max_faces", "max_memory_bytes", "steps", "texture_size"}),
+    takes=frozenset(
+        {
+            *("decoder_weights", "dtype", "guidance", "max_faces", "max_memory_bytes"),
+            *("quality", "steps", "texture_size"),
+        }
+    ),
     mini="scenewright.systems.mini.panorama_system:open_inspace",
     # From the sizes of a flow's activations over a room; not measured.
     working=WorkingMemory(3 * 2**30, holds_all_networks=False),
@@ -70,10 +75,10 @@ SPEC = SystemSpec(
     mini_costs=(
         StageCost("load", 0.9),
         StageCost("encode", 0.2),
-        StageCost("structure", 1.5),
+        StageCost("structure", 1.5, 0, 1),
         StageCost("boxes", 0.2),
         StageCost("objects", 0, 0.05),
-        StageCost("samples", 0.2, 0.37),
+        StageCost("samples", 0.2, 0.37, 1),
         StageCost("shape", 0, 0.24),
         StageCost("texture", 0, 0.2),
         StageCost("finish", 0, 0.43),

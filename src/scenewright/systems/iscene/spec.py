@@ -27,15 +27,15 @@ SPEC = SystemSpec(
     # Estimated from the published sizes, as SceneGen's: the scene once, every object as much again.
     costs=(
         StageCost("encode", 1, 2),
-        StageCost("structure", 220, 220),
+        StageCost("structure", 220, 220, 1),
         *TRELLIS1_COSTS,
     ),
     # An EPYC core, scenes of 2, 4 and 6 objects.
     mini_costs=(
         StageCost("load", 0.4),
         StageCost("encode", 0.1, 0.01),
-        StageCost("structure", 1.4, 0.52),
-        StageCost("voxels", 0, 0.8),
+        StageCost("structure", 1.4, 0.52, 1),
+        StageCost("voxels", 0, 0.8, 1),
         StageCost("outline", 0.1, 0.52),
         *MINI_OBJECT_COSTS,
     ),

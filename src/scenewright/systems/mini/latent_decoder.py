@@ -34,7 +34,7 @@ from scenewright.geometry.mesh.surface_color import VoxelField
 from scenewright.geometry.mesh.triangle_tree import TriangleTree
 from scenewright.geometry.ovoxel.dual_grid import mesh_to_dual_grid
 from scenewright.progress import SILENT, Progress
-from scenewright.samplers.config import SamplerConfig, SamplingOverride
+from scenewright.samplers.config import SamplerConfig
 from scenewright.samplers.flow import interpolate
 from scenewright.sparse.tensor import SparseTensor, VoxelSet, packed_voxels
 from scenewright.systems.assembly.decoding import GeneratorOf, RawObject
@@ -187,7 +187,7 @@ def drawn_onto(guess: Mesh, grid: DualGrid) -> Mesh:
 
 def _sampler(config: SamplerConfig, options: GenerateOptions) -> SamplerConfig:
     """Surfaces and materials are sampled without guidance."""
-    return config.overridden(SamplingOverride(steps=options.sampling.steps))
+    return config.overridden(options.sampling.unguided)
 
 
 def _noise(voxels: VoxelSet, channels: int, generators: Sequence[torch.Generator]) -> Float[Tensor, "M C"]:

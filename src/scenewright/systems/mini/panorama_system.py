@@ -193,6 +193,7 @@ class MiniInSpace:
             panorama=replace(settings.panorama, known=options.room),
             coarse=replace(settings.coarse, sampler=settings.coarse.sampler.overridden(options.sampling)),
             detail=replace(settings.detail, sampler=settings.detail.sampler.overridden(options.sampling)),
+            furniture=replace(settings.furniture, samples=options.sampling.samples(settings.furniture.samples)),
             finish=settings.finish.overridden(options.finish),
         )
         system = MiniInSpace(

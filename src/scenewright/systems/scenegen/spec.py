@@ -30,15 +30,15 @@ SPEC = SystemSpec(
     # objects.
     costs=(
         StageCost("encode", 5, 4),
-        StageCost("structure", 0, 600),
+        StageCost("structure", 0, 600, 1),
         *TRELLIS1_COSTS,
     ),
     # An EPYC core, scenes of 2, 4 and 6 objects.
     mini_costs=(
         StageCost("load", 0.4),
         StageCost("encode", 0.1, 0.01),
-        StageCost("structure", 0.45, 0.6),
-        StageCost("voxels", 0, 0.45),
+        StageCost("structure", 0.45, 0.6, 1),
+        StageCost("voxels", 0, 0.45, 1),
         StageCost("outline", 0.1, 0.52),
         *MINI_OBJECT_COSTS,
     ),

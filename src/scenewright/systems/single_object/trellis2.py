@@ -18,7 +18,6 @@ from scenewright.backbones.trellis2.sampling import sample_structure_latent, str
 from scenewright.encoders.preprocess.crop import BackgroundRemover
 from scenewright.encoders.preprocess.trellis2 import prepare_object
 from scenewright.progress import SILENT, Progress
-from scenewright.samplers.config import SamplingOverride
 from scenewright.systems.assembly.decoding import Draw, RawObject
 from scenewright.systems.assembly.trellis2_decoder import Trellis2Decoder
 from scenewright.systems.options import DEFAULT, GenerateOptions
@@ -81,7 +80,7 @@ class Trellis2Objects:
         return made
 
     def provenance(self, options: GenerateOptions) -> Mapping[str, Any]:
-        sampler, unguided = self.decoder.networks.sampler, SamplingOverride(steps=options.sampling.steps)
+        sampler, unguided = self.decoder.networks.sampler, options.sampling.unguided
         return {
             "plan": asdict(self.decoder.plan),
             "samplers": {
