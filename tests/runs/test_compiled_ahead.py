@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from scenewright.compiled import kept_in
 from scenewright.rendering import shade_numba
 from scenewright.runs import compiled_ahead
 
@@ -27,12 +28,19 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 
 def kept_index(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the compiled form of a kernel would be kept, beside its source; there is no other one."""
+
     class Kernel:
         class stats:
-            cache_path = str(folder)
+            cache_path = str(folder / "elsewhere")
 
+    source = folder / "shade_numba.py"
+    source.touch()
+    os.utime(source, (1000, 1000))
     monkeypatch.setattr(shade_numba, "shade_rows", Kernel)
-    return folder / "shade_numba.shade_rows-105.py311.nbi"
+    monkeypatch.setattr(shade_numba, "__file__", str(source))
+    (folder / "__pycache__").mkdir(exist_ok=True)
+    return folder / "__pycache__/shade_numba.shade_rows-105.py311.nbi"
 
 
 def test_a_first_run_starts_it(started: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,4 +75,4 @@ def test_an_update_starts_it_again(started: list[list[str]], tmp_path: Path, mon
 
 def test_it_compiles_what_draws_a_scene() -> None:
     compiled_ahead.compile_last_stages()
-    assert shade_numba.shade_rows.nopython_signatures
+    assert list(kept_in(shade_numba.shade_rows).glob("shade_numba.shade_rows-*.nbi"))

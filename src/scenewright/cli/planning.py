@@ -54,9 +54,7 @@ def plan_command(line: str) -> dict[str, Any]:
     block = measured(device)
     counted = USUAL_FURNITURE * bool(given["depth"] or given["depth_model"]) if system == "inspace" else objects
     quality = quality_named(given["quality"] or "standard")
-    spent = stage_seconds(
-        system, weights, block, device, objects=counted, dtype=dtype, preset=preset, quality=quality
-    )
+    spent = stage_seconds(system, weights, block, device, objects=counted, dtype=dtype, preset=preset, quality=quality)
     if spent:
         spent = {"start": START_S * block.float32 / REFERENCE.float32} | spent
     is_local = weights != "published" and is_local_source(weights)
