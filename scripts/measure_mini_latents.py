@@ -9,7 +9,6 @@ structure in the picture's colours, without any latent.
 """
 
 import argparse
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from scenewright.types import Mesh, OVoxel, View
 from scripts.mini_data import CHUNK, SEED, selector
 from scripts.mini_training.examples import SeenObjects, compose_views, seen_objects
 from scripts.mini_training.latent_examples import turned_voxels
+from scripts.mini_training.measured import tell
 
 NUM_POINTS = 10_000
 TRUE_RESOLUTION = 128
@@ -57,13 +57,7 @@ def main() -> None:
         ]
         for name, objects in made.items():
             rows[name] += [compared(item, truth) for item, truth in zip(objects, truths, strict=True)]
-    means = {
-        name: {key: float(np.mean([row[key] for row in found])) for key in found[0]} for name, found in rows.items()
-    }
-    for name, mean in means.items():
-        print(name, {key: round(value, 4) for key, value in mean.items()}, len(rows[name]))
-    if given.out is not None:
-        given.out.write_text(json.dumps({"mean": means, "objects": rows}, indent=1) + "\n", encoding="utf-8")
+    tell(rows, "objects", given.out)
 
 
 def held_out(pack: str, count: int) -> Iterator[SeenObjects]:
