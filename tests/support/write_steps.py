@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["Killed", "killed_at", "write_steps"]
+__all__ = ["Killed", "killed_after_every_result", "killed_at", "write_steps"]
 
 Act = Callable[[str, Path], object]
 _watchers: list[tuple[str, Act]] = []
@@ -71,3 +71,27 @@ def killed_at(folder: Path, is_moment: Callable[[str, Path], bool], work: Callab
     except Killed:
         pass
     return is_dead
+
+
+def killed_after_every_result(folder: Path, work: Callable[[], object]) -> int:
+    """Does the work again and again, each time killed right after one file that is no picture has got its name.
+
+    Returns:
+        the number of kills until the work came to its end.
+    """
+    kills = 0
+
+    def is_killed() -> bool:
+        results: list[Path] = []
+
+        def is_after_result(step: str, path: Path) -> bool:
+            if results:
+                return True
+            results.extend([path] if step == "os.rename" and path.suffix != ".png" else [])
+            return False
+
+        return killed_at(folder, is_after_result, work)
+
+    while is_killed():
+        kills += 1
+    return kills

@@ -8,7 +8,7 @@ from PIL import Image
 from scenewright.io.data_file import data_fingerprint
 from scenewright.systems.inspace import stage_pictures
 from scenewright.types import View
-from tests.support.write_steps import killed_at
+from tests.support.write_steps import killed_after_every_result
 from tests.systems.inspace.test_system import folder, system, view  # noqa: F401
 
 
@@ -25,21 +25,11 @@ def test_killed_at_every_stage(
     names = {path.name for path in whole.iterdir()}
     again = system(folder, stages)
 
-    def run_to_a_result() -> bool:
-        renamed: list[Path] = []
+    def work() -> None:
+        assert not stages.exists() or {path.name for path in stages.iterdir() if path.name[0] != "."} <= names
+        again.generate(view, seed=1)
 
-        def is_after_result(step: str, path: Path) -> bool:
-            if renamed:
-                return True
-            renamed.extend([path] if step == "os.rename" and path.suffix != ".png" else [])
-            return False
-
-        return killed_at(tmp_path, is_after_result, lambda: again.generate(view, seed=1))
-
-    kills = 0
-    while run_to_a_result():
-        kills += 1
-        assert {path.name for path in stages.iterdir() if path.name[0] != "."} <= names
+    kills = killed_after_every_result(tmp_path, work)
     assert kills == sum(not name.endswith(".png") for name in names)
     assert data_fingerprint(again.generate(view, seed=1)) == expected
     for name in sorted(names):

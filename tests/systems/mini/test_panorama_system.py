@@ -11,11 +11,14 @@ from PIL import Image
 
 from scenewright.errors import InputError
 from scenewright.geometry.mesh.finish_options import FinishOptions
+from scenewright.io.data_file import data_fingerprint
 from scenewright.metrics.box_detection import box_iou
 from scenewright.progress import Advance, ignore
 from scenewright.systems.costs import stage_seconds
+from scenewright.systems.inspace import stage_pictures
 from scenewright.systems.inspace.panorama import Panorama, room_input
 from scenewright.systems.inspace.room_frame import RoomFrame, depth_rays
+from scenewright.systems.mini import panorama_furniture
 from scenewright.systems.mini.networks import LatentNetworks
 from scenewright.systems.mini.panorama_boxes import pieces
 from scenewright.systems.mini.panorama_cells import distance_of_cells, fine_cells
@@ -25,6 +28,7 @@ from scenewright.systems.mini.panorama_objects import object_crop, shape_of
 from scenewright.systems.mini.panorama_system import MiniRoomSettings, mini_rooms
 from scenewright.systems.options import GenerateOptions, RoomOverride
 from scenewright.types import PanoramaCamera, View
+from tests.support.write_steps import killed_after_every_result
 
 # A room of 4 x 3 x 2.5 m around a camera 1.5 m high, with a cabinet at the far wall and a cube that stands free.
 LOW, HIGH = np.array([-2.0, -1.5, -1.5]), np.array([2.0, 1.5, 1.0])
@@ -94,11 +98,25 @@ def test_distances_of_cells_end_at_the_first_one() -> None:
     assert float(distance[16, 0]) == 0  # nothing behind
 
 
-def test_a_room_with_distances_comes_out_furnished_and_one_without_is_a_cuboid() -> None:
+@pytest.fixture(scope="module")
+def quick() -> MiniRoomSettings:
+    """One step of every flow, coarse meshes."""
     settings = MiniRoomSettings(furniture=FurnitureSettings(samples=1))
-    settings = replace(settings, coarse=replace(settings.coarse, sampler=replace(settings.coarse.sampler, steps=1)))
-    system = mini_rooms(settings=settings)
+    one = replace(settings.coarse.sampler, steps=1)
+    detail = replace(settings.detail, sampler=replace(settings.detail.sampler, steps=1), texture_sampler=one)
+    finish = FinishOptions(max_faces=500, texture_size=32)
+    return replace(settings, coarse=replace(settings.coarse, sampler=one), detail=detail, finish=finish)
+
+
+def test_a_room_with_distances_comes_out_furnished_and_one_without_is_a_cuboid(
+    quick: MiniRoomSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_mesh_pictures(monkeypatch)
+    system = mini_rooms(settings=quick)
     scene = system.scene_of(room_panorama())
+    kept = mini_rooms(settings=quick, work=tmp_path)
+    assert killed_after_every_result(tmp_path, lambda: kept.scene_of(room_panorama())) == 5
+    assert data_fingerprint(kept.scene_of(room_panorama())) == data_fingerprint(scene)
     furniture = [item for item in scene.objects if item.role == "furniture"]
     assert scene.is_metric
     assert len(furniture) == 2
@@ -116,7 +134,7 @@ def test_a_room_with_distances_comes_out_furnished_and_one_without_is_a_cuboid()
     assert "no distances" in assumed.notes[0]
     assert assumed.room is not None
     size = assumed.room.floor_polygon.amax(0) - assumed.room.floor_polygon.amin(0)
-    assert size.tolist() == pytest.approx(list(settings.assumed_m[:2]), abs=0.1)
+    assert size.tolist() == pytest.approx(list(quick.assumed_m[:2]), abs=0.1)
     assert set(assumed.provenance["room"]["origins"].values()) == {"assumed"}
     known = RoomOverride(floor_m=1.2, extent_m=(3.0, 1.5, 2.0, 4.0))
     told = system.generate(View(view_of(room_panorama()).image), options=GenerateOptions(room=known))
@@ -128,14 +146,10 @@ def test_a_room_with_distances_comes_out_furnished_and_one_without_is_a_cuboid()
     assert given == {"camera_height", "extent"}
 
 
-@pytest.fixture(scope="module")
-def quick() -> MiniRoomSettings:
-    """One step of every flow, coarse meshes."""
-    settings = MiniRoomSettings(furniture=FurnitureSettings(samples=1))
-    one = replace(settings.coarse.sampler, steps=1)
-    detail = replace(settings.detail, sampler=replace(settings.detail.sampler, steps=1), texture_sampler=one)
-    finish = FinishOptions(max_faces=500, texture_size=32)
-    return replace(settings, coarse=replace(settings.coarse, sampler=one), detail=detail, finish=finish)
+def without_mesh_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures of meshes take longer than the meshes."""
+    monkeypatch.setattr(stage_pictures, "mesh_picture", lambda _: Image.new("RGB", (8, 8)))
+    monkeypatch.setattr(panorama_furniture, "_mesh_picture", lambda _: Image.new("RGB", (8, 8)))
 
 
 class Stages:
@@ -155,12 +169,19 @@ def expected_stages(preset: str) -> list[str]:
 
 
 def test_the_published_way_generates_layout_and_assets_and_goes_on_where_it_stopped(
-    quick: MiniRoomSettings, tmp_path: Path
+    quick: MiniRoomSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    without_mesh_pictures(monkeypatch)
     system = mini_rooms(settings=quick, work=tmp_path)
-    view, told = view_of(room_panorama()), Stages()
-    scene = system.generate(view, options=GenerateOptions(preset="published"), progress=told)
+    view, told, published = view_of(room_panorama()), Stages(), GenerateOptions(preset="published")
+    scene = system.generate(view, options=published, progress=told)
     assert told.names == expected_stages("published")
+    killed = tmp_path / "killed"
+    again = mini_rooms(settings=quick, work=killed)
+    results = [path.name for path in tmp_path.iterdir() if path.suffix != ".png"]
+    assert killed_after_every_result(killed, lambda: again.generate(view, options=published)) == len(results)
+    assert data_fingerprint(again.generate(view, options=published)) == data_fingerprint(scene)
+    assert all((killed / name).read_bytes() == (tmp_path / name).read_bytes() for name in results)
     assert {"floor", "walls", "ceiling"} <= {item.name for item in scene.objects}
     furniture = [item for item in scene.objects if item.role == "furniture"]
     assert len(furniture) == 2
@@ -201,8 +222,8 @@ def test_parts_start_from_the_surfaces_of_their_cells() -> None:
     assert [part.kind for part in guess.parts.parts] == ["room", "layout", "asset"]
     assert not len(guess.parts.parts[0].coords)
     assert len(guess.latent) == len(guess.parts.coords)
-    assert int(guess.coarse[0][:, 2].min()) == 12
-    low, high = guess.surfaces[0].vertices.amin(0), guess.surfaces[0].vertices.amax(0)
+    assert int(guess.assets[0].cells[:, 2].min()) == 12
+    low, high = guess.assets[0].surface.vertices.amin(0), guess.assets[0].surface.vertices.amax(0)
     assert (low + high).mul(0.5).tolist() == pytest.approx(box[0, :3].tolist(), abs=0.03)
     # What the autoencoder makes of a start that nothing was added to is that surface.
     decoder = MiniPartDecoder(networks, {})

@@ -18,7 +18,7 @@ _MINI_STRUCTURE = (
 )
 _MINI_DETAIL = (StageCost("shape", 6, 0, 1), StageCost("texture", 3.7))
 _MINI_PUBLISHED = PresetNeeds(
-    # Over the work: 380 MiB beyond that of the default form (CPU).
+    # The whole process held 1.1 to 1.3 GB at its peak, in rooms with 5 and 14 pieces of furniture (CPU).
     mini_working=WorkingMemory(500 * 2**20),
     mini_costs=(*_MINI_STRUCTURE, *_MINI_DETAIL, StageCost("decode", 5.5, 0.1), StageCost("draw", 0.4)),
 )

@@ -42,7 +42,7 @@ from scenewright.systems.mini.sizes import NUM_TOKENS, ROOM_FACE_SIZE, ROOM_VOXE
 from scenewright.systems.mini.surface import surface_of_voxels
 from scenewright.types import Mesh
 
-__all__ = ["FACE_TOKENS", "Guess", "MiniDetailFlows", "MiniPartDecoder", "guessed_parts"]
+__all__ = ["FACE_TOKENS", "Guess", "GuessedAsset", "MiniDetailFlows", "MiniPartDecoder", "guessed_parts"]
 
 _PUBLISHED = FaceTokens()
 FACE_TOKENS = FaceTokens(
@@ -79,16 +79,21 @@ class MiniDetailFlows:
 
 
 @dataclass(frozen=True)
-class Guess:
-    """Parts on the cells that the surfaces of their coarse cells cross, and the normalised latents of these surfaces.
+class GuessedAsset:
+    """Coarse cells of the asset of a box, and their smoothed surface."""
 
-    `coarse` and `surfaces` are coarse cells and surfaces of the assets, by their box.
-    """
+    box: int
+    cells: Int[Tensor, "N 3"]
+    surface: Mesh
+
+
+@dataclass(frozen=True)
+class Guess:
+    """Parts on the cells that smoothed surfaces of their coarse cells cross, and the surfaces' normalised latents."""
 
     parts: RoomParts
     latent: Float[Tensor, "T C"]
-    coarse: Mapping[int, Int[Tensor, "_ 3"]]
-    surfaces: Mapping[int, Mesh]
+    assets: tuple[GuessedAsset, ...] = ()
 
 
 @torch.no_grad()
@@ -107,7 +112,7 @@ def guessed_parts(networks: LatentNetworks, occupied: Int[Tensor, "N 3"], boxes:
     parts = room_parts(occupied, _grown(boxes, LATENT_RESOLUTION), "floor_perimeter")
     floor = layout_cells(occupied)[1]
     kept: list[tuple[Part, Mesh]] = []
-    coarse: dict[int, Tensor] = {}
+    assets: list[GuessedAsset] = []
     for part in parts.parts:
         if part.kind == "room":
             continue
@@ -120,10 +125,10 @@ def guessed_parts(networks: LatentNetworks, occupied: Int[Tensor, "N 3"], boxes:
         if surface is not None:
             kept.append((part, surface))
             if part.box is not None:
-                coarse[part.box] = cells
+                assets.append(GuessedAsset(part.box, cells, surface))
     nothing = Part("room", occupied.new_zeros(0, 3))
     if not kept:
-        return Guess(RoomParts((nothing,)), torch.zeros(0, networks.shape_flow.config.in_channels), {}, {})
+        return Guess(RoomParts((nothing,)), torch.zeros(0, networks.shape_flow.config.in_channels))
     grids = [mesh_to_dual_grid(surface, ROOM_VOXELS) for _, surface in kept]
     features = shape_features(
         packed_voxels([grid.coords for grid in grids], networks.device),
@@ -133,8 +138,7 @@ def guessed_parts(networks: LatentNetworks, occupied: Int[Tensor, "N 3"], boxes:
     latent = normalized(networks.shape_encoder(features).mean, networks.statistics["shape"])
     latent_cells = latent.coords[:, 1:].cpu().split(list(latent.voxels.lengths))
     found = [Part(part.kind, rows, part.box) for (part, _), rows in zip(kept, latent_cells, strict=True)]
-    surfaces = {part.box: surface for part, surface in kept if part.box is not None}
-    return Guess(RoomParts((nothing, *found)), latent.feats.cpu(), coarse, surfaces)
+    return Guess(RoomParts((nothing, *found)), latent.feats.cpu(), tuple(assets))
 
 
 def _grown(boxes: Float[Tensor, "A 7"], resolution: int) -> Float[Tensor, "A 7"]:

@@ -10,7 +10,7 @@ latents are made together; "refined" makes every object again in a cube of its o
 Small networks cannot see a whole room as finely as its distances tell it, so distances decide wherever they reach: the
 coarse flow fills what is hidden, boxes come from what hangs together, and I-Scene's flow completes each object's hidden
 side. Without distances the room is taken to be a cuboid, which on made rooms is nearer to the truth than what the
-coarse flow makes of noise (`from_noise`).
+coarse flow makes of noise (`from_noise`); the published way starts from noise all the same.
 
 Legend: N cells, A boxes. Frames: cube and world around the camera (`systems.inspace.room_frame`).
 """
@@ -57,6 +57,7 @@ from scenewright.systems.mini.panorama_cells import (
 )
 from scenewright.systems.mini.panorama_details import (
     FACE_TOKENS,
+    Guess,
     MiniDetailFlows,
     MiniPartDecoder,
     guessed_parts,
@@ -216,7 +217,7 @@ class MiniInSpace:
         """
         settings = self.settings
         panorama = with_distances(panorama, self.depth, self.stages, progress)
-        from_noise = settings.from_noise or (settings.form != "distances" and panorama.distance_m is None)
+        from_noise = settings.from_noise or (settings.form == "published" and panorama.distance_m is None)
         is_known = panorama.distance_m is not None and not from_noise
         if from_noise:
             panorama = replace(panorama, distance_m=None)
@@ -340,12 +341,19 @@ class MiniInSpace:
     ) -> list[RoomMesh]:
         """Finished surfaces by the detail stage, and for "refined" those of its objects made again."""
         settings, networks = self.settings, self.decoder.networks
+        if settings.form == "refined" and not len(found.boxes):
+            return []  # floor and walls are planes
         occupied = fine_cells(room, cells)
         progress.stage("objects")(len(found.boxes), len(found.boxes))
-        guess = guessed_parts(networks, occupied, found.boxes)
+        guess = self.stages.kept(
+            "guess",
+            (occupied, found.boxes, self.details.source),
+            Guess,
+            lambda: guessed_parts(networks, occupied, found.boxes),
+        )
         stage = DetailStage(
             self.details,
-            MiniPartDecoder(networks, guess.surfaces),
+            MiniPartDecoder(networks, {asset.box: asset.surface for asset in guess.assets}),
             settings.detail,
             settings.finish,
             _layout_of(settings.form),
@@ -355,7 +363,8 @@ class MiniInSpace:
         detail = stage.room(guess.parts, found, tokens, room.camera, FACE_TOKENS, seed, progress, guess=guess.latent)
         refined: dict[int, RoomMesh] = {}
         if settings.form == "refined":
-            refined = self._furniture.refined(room, found, guess.coarse, seed, within(progress, "refine"))
+            coarse = {asset.box: asset.cells for asset in guess.assets}
+            refined = self._furniture.refined(room, found, coarse, seed, within(progress, "refine"))
         return stage.meshes(detail, found, refined, progress)
 
 
