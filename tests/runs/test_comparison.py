@@ -6,7 +6,7 @@ from PIL import Image
 
 from scenewright.runs.comparison import comparison_picture
 from scenewright.systems.baselines.cuboid import CuboidSystem
-from scenewright.types import ObjectMasks, View
+from scenewright.types import Mesh, ObjectMasks, Room, Scene, SceneObject, View
 
 
 def view(scale: int) -> View:
@@ -22,3 +22,16 @@ def test_a_large_photograph_looks_like_a_small_one() -> None:
     small, large = (np.asarray(picture, dtype=float) for picture in pictures)
     assert small.shape == large.shape
     assert np.abs(small - large).mean() < 3
+
+
+def test_a_room_is_seen_from_above_without_its_ceiling() -> None:
+    def slab(height: float, color: tuple[float, float, float]) -> SceneObject:
+        corners = torch.tensor([[-1.0, -1, height], [1, -1, height], [1, 1, height], [-1, 1, height]])
+        faces = torch.tensor([[0, 1, 2], [0, 2, 3]], dtype=torch.int32)
+        return SceneObject("slab", (Mesh(corners, faces, vertex_colors=torch.tensor([[*color, 1.0]] * 4)),))
+
+    floor = torch.tensor([[-1.0, -1], [1, -1], [1, 1], [-1, 1]])
+    scene = Scene((slab(0, (0.8, 0.1, 0.1)), slab(2.5, (0.1, 0.1, 0.8))), room=Room(floor, 2.5))
+    above = np.asarray(comparison_picture([View(view(4).image)], scene), dtype=float)
+    red, _, blue = above[above.shape[0] // 2, 3 * above.shape[1] // 4]
+    assert red > 2 * blue

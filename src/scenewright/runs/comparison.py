@@ -17,6 +17,8 @@ from scenewright.types import Camera, Scene, View
 __all__ = ["comparison_picture"]
 
 _CELL = 384
+_CUT = 0.85
+"""Height at which a room is cut to look into it from above, as a share of its own."""
 
 
 def comparison_picture(views: Sequence[View], scene: Scene) -> Image.Image:
@@ -36,7 +38,7 @@ def comparison_picture(views: Sequence[View], scene: Scene) -> Image.Image:
     if scene.camera is not None:
         cells.append(preview_still(scene, camera=_narrower(scene.camera, widest)))
         labels.append("scene, same camera")
-    cells.append(top_view(scene))
+    cells.append(top_view(scene, cut_height_m=None if scene.room is None else _CUT * scene.room.height))
     return picture_sheet(rows, labels=(*labels, "from above"), cell=_CELL)
 
 

@@ -87,6 +87,8 @@ def test_outdoors_there_is_no_ceiling_and_perhaps_no_floor() -> None:
     assert room.ceiling_m is None
     assert room.origins["ceiling"] == "assumed"
     assert "No ceiling was found" in " ".join(room.notes)
+    assert "m long" not in " ".join(room.notes)
+    assert "m long; where distances lead outdoors, give --extent" in " ".join(seen(8 * room_depth(64)).notes)
     depth[depth_rays(64, 128)[..., 2] < -0.15] = torch.nan
     assert "No floor was found" in " ".join(seen(depth).notes)
     with pytest.raises(InputError, match="check the depth map"):

@@ -47,6 +47,7 @@ _BIN_M = 0.03
 _MIN_SIDE_PX = 32
 # No room is so large; millimetres are.
 _FARTHEST_MEDIAN_M = 50.0
+_LARGE_ROOM_M = 30.0
 
 
 @dataclass(frozen=True)
@@ -184,6 +185,8 @@ def room_input(panorama: Panorama, settings: PanoramaSettings = PanoramaSettings
     if ceiling is None:
         notes.append("No ceiling was found in the distances; the room is closed above its highest part.")
     geometry: PartialGeometry = occupancy_of_panorama(distance, filters)
+    if (side := 1 / geometry.frame.scale) > _LARGE_ROOM_M:
+        notes.append(f"The room is {side:.0f} m long; where distances lead outdoors, give --extent.")
     top = None if ceiling is None else ceiling + height
     camera = geometry.camera.float()
     return RoomInput(
