@@ -64,6 +64,23 @@ def test_another_decoder_takes_other_networks() -> None:
     assert not {"trellis1/slat_flow", "trellis1/mesh_decoder", "trellis2/structure_flow"} & names
 
 
+def test_what_does_not_fit_together_is_read_in_turn() -> None:
+    held = memory_plan("scenegen", "published", "cpu", dtype=torch.bfloat16)
+    tight = memory_plan("scenegen", "published", "cpu", dtype=torch.bfloat16, room=held.total - 1)
+    assert (held.is_in_turn, tight.is_in_turn) == (False, True)
+    assert held.networks - tight.networks == 2 * sum(
+        record.num_parameters or 0
+        for record in needed_records("scenegen")
+        if record.name in ("trellis1/slat_flow", "trellis1/mesh_decoder")
+    )
+    assert not memory_plan("scenegen", "mini", "cpu", room=1).is_in_turn
+
+
+def test_of_networks_that_are_loaned_the_largest_counts() -> None:
+    plan = memory_plan("iscene", "published", "cpu", decoder="trellis2")
+    assert plan.networks < 4 * (304_372_736 + 303_129_600 + 73_671_201 + 1_292_302_880) + 1
+
+
 @pytest.mark.parametrize(
     ("room", "expected"), [(1 << 40, None), (9 << 30, torch.bfloat16), (5 << 30, torch.int8), (1 << 30, None)]
 )

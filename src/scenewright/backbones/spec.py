@@ -26,6 +26,7 @@ class BackboneSpec:
         networks: names of the records (also of encoders) that a picture to an object needs.
         finish: how its raw surfaces become assets unless the user says otherwise.
         steps, guidance_strength: as published, the latter as the s of (1 + s) v_cond - s v_uncond.
+        loans: whether its decoder reads each network for its stage and lets it go again.
         max_pictures: how many pictures of one object it reads; None is any number.
         resolutions: plan of sampling by the voxels per side of its result; empty where there is no choice.
         options: those that not every backbone understands ("splats", "multi_image", "resolution"), with the values
@@ -44,6 +45,7 @@ class BackboneSpec:
     guidance_strength: float
     decoder: str
     objects: str
+    loans: bool = False
     max_pictures: int | None = None
     resolutions: Mapping[int, str] = field(default_factory=dict)
     options: Mapping[str, tuple[object, ...]] = field(default_factory=dict)

@@ -15,7 +15,7 @@ from scenewright.systems.assembly.memory import parse_bytes, readable_bytes
 from scenewright.systems.calibration import measured
 from scenewright.systems.costs import REFERENCE, START_S, USUAL_FURNITURE, stage_seconds
 from scenewright.systems.loading import choose_weights
-from scenewright.systems.memory_plan import check_ceiling, fitting_dtype, memory_plan, needed_records
+from scenewright.systems.memory_plan import check_ceiling, fitting_dtype, memory_plan, needed_records, room_on
 from scenewright.systems.registry import find_system
 from scenewright.weights.hub import cached_file, is_local_source
 from scenewright.weights.record import WeightsRecord
@@ -45,7 +45,16 @@ def plan_command(line: str) -> dict[str, Any]:
         dtype = choose_dtype(given["dtype"])
     elif not is_mini and "dtype" in find_system(system).takes:
         dtype = fitting_dtype(system, weights, device, max_memory_bytes=ceiling, decoder=given["decoder"])
-    plan = memory_plan(system, weights, device, objects=objects, dtype=dtype, decoder=given["decoder"], preset=preset)
+    plan = memory_plan(
+        system,
+        weights,
+        device,
+        objects=objects,
+        dtype=dtype,
+        decoder=given["decoder"],
+        preset=preset,
+        room=room_on(device, ceiling),
+    )
     refusal = ""
     try:
         check_ceiling(plan, ceiling)
@@ -63,6 +72,7 @@ def plan_command(line: str) -> dict[str, Any]:
         "system": plan.label,
         "device": str(device),
         "dtype": None if dtype is None else str(dtype).removeprefix("torch."),
+        "in_turn": plan.is_in_turn,
         "objects": objects,
         "memory_bytes": {
             "program": plan.program,
@@ -86,6 +96,8 @@ def plan_lines(needs: dict[str, Any]) -> list[str]:
         f"system      {needs['system']}, {objects} object{'' if objects == 1 else 's'}, on {needs['device']}",
         f"memory      at least {readable_bytes(memory['total'])}: {parts}",
     ]
+    if needs["in_turn"]:
+        lines.append("            networks of structures and of objects are read in turn, as they do not fit together")
     if needs["seconds"]:
         longest = sorted(needs["seconds"].items(), key=lambda item: -item[1])[:3]
         most = ", ".join(f"{stage} {_readable_seconds(value)}" for stage, value in longest)

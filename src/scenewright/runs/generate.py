@@ -30,7 +30,7 @@ from scenewright.systems.assembly.memory import readable_bytes
 from scenewright.systems.calibration import kept
 from scenewright.systems.costs import REFERENCE, USUAL_FURNITURE, stage_seconds
 from scenewright.systems.loading import choose_weights, load
-from scenewright.systems.memory_plan import MemoryPlan, check_ceiling, check_held, memory_plan
+from scenewright.systems.memory_plan import MemoryPlan, check_ceiling, check_held, memory_plan, room_on
 from scenewright.systems.options import GenerateOptions
 from scenewright.systems.registry import find_system
 from scenewright.systems.system import RerollingSystem, System
@@ -107,6 +107,7 @@ def load_system(settings: GenerateSettings, progress: Progress = SILENT) -> Syst
         resolution=settings.resolution,
         device=settings.device,
         dtype=_dtype(settings),
+        in_turn=plan_of(settings, 1).is_in_turn,
         offline=settings.offline,
         progress=progress,
         work=None if settings.stages is None else Path(settings.stages),
@@ -129,6 +130,7 @@ def plan_of(settings: GenerateSettings, objects: int) -> MemoryPlan:
         dtype=_dtype(settings),
         decoder=settings.decoder,
         preset=settings.preset,
+        room=room_on(torch.device(settings.device), settings.max_memory_bytes),
     )
 
 

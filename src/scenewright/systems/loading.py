@@ -52,6 +52,7 @@ class OpenOptions:
         decoder_weights: folder or repository of the decoder; None is the system's own, or the published one.
         resolution: of the decoder, where it has a choice.
         dtype: of the large networks; None is half precision on CUDA and float32 elsewhere.
+        in_turn: hold the networks of structures or those of the decoder, and read them anew for every scene.
         progress: what is being loaded is a stage.
         scenes: the test scenes that the system is opened for, if any; what it needs may lie beside them.
         work: a folder to keep things in, if any.
@@ -64,6 +65,7 @@ class OpenOptions:
     resolution: int | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype | None = None
+    in_turn: bool = False
     offline: bool = False
     progress: Progress = SILENT
     scenes: Path | None = None
@@ -133,6 +135,7 @@ def load(
     resolution: int | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
+    in_turn: bool = False,
     offline: bool = False,
     progress: Progress = SILENT,
     scenes: Path | None = None,
@@ -146,7 +149,7 @@ def load(
         system: one of `registry.SPECS`.
         weights: see the table above.
         decoder: "trellis1" (what I-Scene and SceneGen were published with) or "trellis2" (PBR materials).
-        decoder_weights, resolution, dtype, progress, scenes, work, depth_model: see `OpenOptions`.
+        decoder_weights, resolution, dtype, in_turn, progress, scenes, work, depth_model: see `OpenOptions`.
         commercial: refuse weights that are not cleared for commercial use.
 
     Raises:
@@ -164,6 +167,7 @@ def load(
         resolution=resolution,
         device=torch.device(device),
         dtype=dtype,
+        in_turn=in_turn,
         offline=offline,
         progress=progress,
         scenes=scenes,

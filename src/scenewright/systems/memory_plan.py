@@ -23,7 +23,7 @@ from scenewright.systems.registry import find_system
 from scenewright.weights.hub import is_local_source
 from scenewright.weights.record import WeightsRecord
 
-__all__ = ["MemoryPlan", "check_ceiling", "check_held", "fitting_dtype", "memory_plan", "needed_records"]
+__all__ = ["MemoryPlan", "check_ceiling", "check_held", "fitting_dtype", "memory_plan", "needed_records", "room_on"]
 
 PROGRAM_BYTES = 400 * 2**20
 """Python, torch and compiled kernels in a process on the CPU, below what was measured."""
@@ -44,6 +44,7 @@ class MemoryPlan:
         networks: all that are held at a time.
         work: at least, beyond them.
         unknown: names of networks whose size is not published; they are not among the figures.
+        is_in_turn: the networks of structures and those of their decoder are not held together.
     """
 
     label: str
@@ -52,6 +53,7 @@ class MemoryPlan:
     networks: int
     work: int
     unknown: tuple[str, ...] = ()
+    is_in_turn: bool = False
 
     @property
     def total(self) -> int:
@@ -67,13 +69,17 @@ def memory_plan(
     dtype: torch.dtype | None = None,
     decoder: str | None = None,
     preset: str | None = None,
+    room: int | None = None,
 ) -> MemoryPlan:
     """The least memory of a run.
+
+    Where it is above `room`, and structures and objects have networks of their own, these are taken to be read in turn.
 
     Args:
         weights: as `loading.choose_weights` says.
         dtype: of the large networks; None is half precision on CUDA and float32 elsewhere.
         decoder: name of a backbone; None is what the system was published with.
+        room: bytes that must not be exceeded; None is any number.
 
     Raises:
         InputError: there is no such system or decoder.
@@ -86,12 +92,10 @@ def memory_plan(
     if is_mini:
         sizes = [2 * path.stat().st_size for path in weight_files(system)]  # fp16 in files
     else:
-        sizes = [
-            record.num_parameters * _stored_itemsize(record, itemsize)
-            for record in records
-            if record.num_parameters is not None
-        ]
-    networks = sum(sizes) if working.holds_all_networks else max(sizes, default=0)
+        sizes = [_stored_bytes(record, itemsize) for record in records]
+    networks = in_turn = sum(sizes) if working.holds_all_networks else max(sizes, default=0)
+    if not is_mini and spec.reads == "masks" and records:
+        networks, in_turn = _held_and_in_turn(records, decoder, itemsize)
     work = working.bytes(objects) * max(itemsize, 2) // 4  # eight bits are for weights alone
     is_own = bool(records) and weights != "published" and is_local_source(weights)
     own = _largest_file(Path(weights).expanduser()) if is_own else 0
@@ -99,12 +103,15 @@ def memory_plan(
         # Somebody's own networks: at least the largest of them, kept in float32 or as they are; work goes with size.
         own = own * itemsize // 4
         work = max(LEAST_WORK_BYTES, int(work * min(1.0, own / max(sizes))))
+    program = PROGRAM_BYTES if device.type == "cpu" else 0
+    is_in_turn = not own and room is not None and in_turn < networks and program + networks + work > room
     return MemoryPlan(
         label=f"{system} with the mini weights" if is_mini else system,
         objects=objects,
-        program=PROGRAM_BYTES if device.type == "cpu" else 0,
-        networks=own or networks,
+        program=program,
+        networks=own or (in_turn if is_in_turn else networks),
         work=work,
+        is_in_turn=is_in_turn,
         unknown=() if own else tuple(record.name for record in records if record.num_parameters is None),
     )
 
@@ -120,7 +127,7 @@ def fitting_dtype(
     """The precision of the large networks where it is left open; None is what weights are published for.
 
     On a CPU it is the fastest one (`calibration.chosen_dtype`) if the least memory of a run fits then, else bfloat16,
-    else weights in eight bits.
+    in turn where it must be, else weights in eight bits.
 
     Args:
         max_memory_bytes: what must not be exceeded; None is what is free on this machine now.
@@ -129,13 +136,19 @@ def fitting_dtype(
         InputError: there is no such system or decoder.
     """
     fastest = chosen_dtype("auto", device)
-    room = max_memory_bytes or host_memory()[1]
+    room = room_on(device, max_memory_bytes)
     if device.type != "cpu" or room is None:
         return fastest
-    for dtype in (fastest, torch.bfloat16, torch.int8):
-        if memory_plan(system, weights, device, dtype=dtype, decoder=decoder).total <= room:
+    for dtype, may_take_turns in ((fastest, False), (torch.bfloat16, True), (torch.int8, True)):
+        given = room if may_take_turns else None
+        if memory_plan(system, weights, device, dtype=dtype, decoder=decoder, room=given).total <= room:
             return dtype
     return fastest
+
+
+def room_on(device: torch.device, max_memory_bytes: int | None) -> int | None:
+    """Bytes that a run may take: its ceiling, or without one what is free on the machine now, where that is known."""
+    return max_memory_bytes or (host_memory()[1] if device.type == "cpu" else None)
 
 
 def _largest_file(folder: Path) -> int:
@@ -193,11 +206,26 @@ def _refusal(label: str, objects: int, needed: int, ceiling: int) -> str:
     )
 
 
-def _stored_itemsize(record: WeightsRecord, itemsize: int) -> int:
-    """Encoders stay in float32; VGGT is kept in eight bits where the other networks are."""
-    if record not in ENCODERS:
-        return itemsize
-    return 1 if itemsize == 1 and record is VGGT_1B else 4
+def _held_and_in_turn(records: list[WeightsRecord], decoder: str | None, itemsize: int) -> tuple[int, int]:
+    """Bytes of a mask system's networks: of all that are held together, and of structures and decoder in turn."""
+    base = backbone(decoder or "trellis1")
+    own = [record for record in records if record.name.startswith(f"{base.name}/") and "structure" not in record.name]
+    sizes = [_stored_bytes(record, itemsize) for record in own]
+    # The encoder of a decoder that has one of its own stays with it.
+    encoders = [
+        record for record in records if record in ENCODERS and record.name in base.networks and base.name != "trellis1"
+    ]
+    objects = max(sizes, default=0) if base.loans else sum(sizes)
+    objects += sum(_stored_bytes(record, itemsize) for record in encoders)
+    structures = sum(_stored_bytes(record, itemsize) for record in records if record not in (*own, *encoders))
+    return structures + objects, max(structures, objects)
+
+
+def _stored_bytes(record: WeightsRecord, itemsize: int) -> int:
+    """Encoders stay in float32; VGGT is kept in eight bits where the other networks are. 0 where nothing is known."""
+    if record in ENCODERS:
+        itemsize = 1 if itemsize == 1 and record is VGGT_1B else 4
+    return (record.num_parameters or 0) * itemsize
 
 
 def _itemsize(device: torch.device, dtype: torch.dtype | None) -> int:

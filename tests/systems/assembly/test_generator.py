@@ -1,5 +1,6 @@
 """Scenes end to end with tiny random networks of the real classes: both systems, both decoders, and the baseline."""
 
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from scenewright.systems.assembly.trellis2_decoder import Trellis2Decoder, coars
 from scenewright.systems.baselines.cuboid import CuboidSystem
 from scenewright.systems.baselines.floor_scene import assumed_camera
 from scenewright.systems.iscene.stage import ISceneStage
+from scenewright.systems.loading import load
 from scenewright.systems.options import GenerateOptions
 from scenewright.systems.scenegen.stage import SceneGenStage
 from scenewright.systems.system import RerollingSystem, System
@@ -100,6 +102,30 @@ def test_the_same_seed_gives_the_same_bytes(made: tuple[SceneGenerator, Scene]) 
     assert isinstance(generator, RerollingSystem)
     again = generator.generate([view()], seed=3, options=QUICK)
     assert glb_bytes(again) == glb_bytes(scene)
+
+
+def test_networks_read_in_turn_make_the_same_scene_and_are_not_held_together(
+    made: tuple[SceneGenerator, Scene], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator, scene = made
+    in_turn = load(generator.name, generator.stage.source, in_turn=True)
+    assert isinstance(in_turn, SceneGenerator)
+    alive: list[weakref.ref[object]] = []
+    sample, decode = type(generator.stage).sample_structures, Trellis1Decoder.decode
+
+    def sampled(stage, *given, **options):
+        alive.append(weakref.ref(stage))
+        return sample(stage, *given, **options)
+
+    def decoded(decoder, *given, **options):
+        assert [stage for stage in alive if stage() is not None] == []
+        return decode(decoder, *given, **options)
+
+    monkeypatch.setattr(type(generator.stage), "sample_structures", sampled)
+    monkeypatch.setattr(Trellis1Decoder, "decode", decoded)
+    assert glb_bytes(in_turn.generate([view()], seed=3, options=QUICK)) == glb_bytes(scene)
+    assert len(alive) == 1
+    assert in_turn.weights_sha256() == generator.weights_sha256()
 
 
 def test_rolling_one_object_again_leaves_the_other_bit_for_bit(made: tuple[SceneGenerator, Scene]) -> None:

@@ -11,7 +11,6 @@ from scenewright.backbones.structure_vae import StructureDecoder
 from scenewright.errors import EmptyStructureError, OutOfMemoryBudgetError, WeightsError
 from scenewright.geometry.mesh.finish_options import FinishOverride
 from scenewright.geometry.mesh.surface_color import VoxelField
-from scenewright.progress import Advance
 from scenewright.samplers.config import Quality, SamplingOverride
 from scenewright.systems.assembly.placing import transformed_camera
 from scenewright.systems.baselines.floor_scene import assumed_camera
@@ -29,6 +28,7 @@ from scenewright.systems.scenegen.structure_flow import SceneStructureFlow
 from scenewright.systems.single_object.latent_preparation import write_statistics
 from scenewright.types import ObjectMasks, SparseVoxels, View
 from scenewright.weights.record import LatentStatistics
+from tests.support.progress import Recorder
 from tests.support.saved_weights import save_weights
 
 
@@ -65,26 +65,16 @@ def picture_with_masks() -> tuple[Image.Image, torch.Tensor]:
     return Image.fromarray(pixels), masks
 
 
-class Counted:
-    """Keeps how much each stage has to do."""
-
-    def __init__(self) -> None:
-        self.totals: dict[str, int] = {}
-
-    def stage(self, name: str) -> Advance:
-        return lambda done, total: self.totals.update({name: total})
-
-
 @pytest.mark.parametrize(("system", "quality", "samples"), [("scenegen", "draft", 4), ("iscene", "standard", 8)])
 def test_a_picture_becomes_a_scene(system: str, quality: Quality, samples: int, folder: Path) -> None:
     assert has_weights(system, folder)
     generator = mini_system(system, folder)  # type: ignore[arg-type]
     image, masks = picture_with_masks()
-    sampling, counted = SamplingOverride(steps=1, quality=quality), Counted()
+    sampling, counted = SamplingOverride(steps=1, quality=quality), Recorder()
     options = GenerateOptions(sampling, finish=FinishOverride(max_faces=400, texture_size=32))
     view = View(image, ObjectMasks(masks))
     scene = generator.generate(view, seed=3, options=options, progress=counted)
-    assert counted.totals["structure"] == samples
+    assert {total for name, _, total in counted.events if name == "structure"} == {samples}
     assert scene.provenance["parameters"].get("quality", "standard") == quality
     assert [item.name for item in scene.objects] == ["obj_01", "obj_02"]
     assert scene.provenance["system"] == system

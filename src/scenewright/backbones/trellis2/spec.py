@@ -26,6 +26,7 @@ SPEC = BackboneSpec(
     guidance_strength=6.5,
     decoder="scenewright.systems.assembly.trellis2_decoder:Trellis2Decoder",
     objects="scenewright.systems.single_object.trellis2:Trellis2Objects",
+    loans=True,
     max_pictures=1,
     resolutions={512: "512", 1024: "1024_cascade", 1536: "1536_cascade"},
     options={"resolution": (512, 1024, 1536)},

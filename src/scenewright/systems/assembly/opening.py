@@ -1,9 +1,12 @@
 """A structure stage with the decoder that the user chose."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from scenewright.backbones.registry import backbone, check_options
 from scenewright.systems.assembly.generator import SceneGenerator
+from scenewright.systems.assembly.in_turn import DecoderInTurn, StageInTurn, Turn
 from scenewright.systems.assembly.structures import StructureStage
 from scenewright.systems.loading import OpenOptions
 from scenewright.weights.hub import is_local_source
@@ -11,8 +14,8 @@ from scenewright.weights.hub import is_local_source
 __all__ = ["with_decoder"]
 
 
-def with_decoder(stage: StructureStage, options: OpenOptions) -> SceneGenerator:
-    """The stage with its decoder, by default the one that it was published with.
+def with_decoder(open_stage: Callable[[], StructureStage], options: OpenOptions) -> SceneGenerator:
+    """The stage with its decoder, by default the one that it was published with; `options.in_turn` loads one of them.
 
     The decoder's weights are those of the options, else those that stand beside the stage's, else the published ones.
 
@@ -22,10 +25,14 @@ def with_decoder(stage: StructureStage, options: OpenOptions) -> SceneGenerator:
     """
     spec = backbone(options.decoder or "trellis1")
     check_options(spec, {"resolution": options.resolution}, chosen_by="--decoder")
+    turn = Turn()
+    stage = StageInTurn(turn, open_stage) if options.in_turn else open_stage()
     plan = {} if options.resolution is None else {"plan": spec.resolutions[options.resolution]}
     source = options.source.at(options.decoder_weights or _beside(stage, spec.name) or spec.repository)
-    decoder = spec.decoder_class().from_pretrained(source, device=options.device, dtype=options.dtype, **plan)
-    return SceneGenerator(stage, decoder)
+    open_decoder = partial(
+        spec.decoder_class().from_pretrained, source, device=options.device, dtype=options.dtype, **plan
+    )
+    return SceneGenerator(stage, DecoderInTurn(turn, open_decoder) if options.in_turn else open_decoder())
 
 
 def _beside(stage: StructureStage, name: str) -> str | Path | None:

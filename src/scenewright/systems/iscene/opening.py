@@ -1,5 +1,6 @@
 """I-Scene's doors: the system with its weights, and the task that trains it."""
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,8 +18,8 @@ __all__ = ["open_iscene", "structure_task"]
 def open_iscene(options: OpenOptions) -> SceneGenerator:
     """I-Scene's stage with the decoder that the user chose."""
     dtype = options.dtype or options.half(torch.float16)
-    stage = ISceneStage.from_pretrained(options.source, device=options.device, dtype=dtype)
-    return with_decoder(stage, options)
+    open_stage = partial(ISceneStage.from_pretrained, options.source, device=options.device, dtype=dtype)
+    return with_decoder(open_stage, options)
 
 
 def structure_task() -> TaskKind:

@@ -1,5 +1,6 @@
 """SceneGen's doors: the system with its weights, and the task that trains it."""
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,8 +19,8 @@ def open_scenegen(options: OpenOptions) -> SceneGenerator:
     """SceneGen's stage with the decoder that the user chose."""
     # VGGT's tokens are too large for float16.
     dtype = options.dtype or options.half(torch.bfloat16)
-    stage = SceneGenStage.from_pretrained(options.source, device=options.device, dtype=dtype)
-    return with_decoder(stage, options)
+    open_stage = partial(SceneGenStage.from_pretrained, options.source, device=options.device, dtype=dtype)
+    return with_decoder(open_stage, options)
 
 
 def structure_task() -> TaskKind:
