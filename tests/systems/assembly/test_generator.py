@@ -104,6 +104,13 @@ def test_the_same_seed_gives_the_same_bytes(made: tuple[SceneGenerator, Scene]) 
     assert glb_bytes(again) == glb_bytes(scene)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.int8])
+def test_objects_are_decoded_in_every_precision(dtype: torch.dtype, scenegen: SceneGenerator) -> None:
+    decoder = Trellis1Decoder.from_pretrained(WeightsSource(scenegen.stage.decoder_source), dtype=dtype)
+    scene = SceneGenerator(scenegen.stage, decoder).generate(view(), seed=3, options=QUICK)
+    assert [item.name for item in scene.objects] == ["red", "blue"]
+
+
 def test_networks_read_in_turn_make_the_same_scene_and_are_not_held_together(
     made: tuple[SceneGenerator, Scene], monkeypatch: pytest.MonkeyPatch
 ) -> None:

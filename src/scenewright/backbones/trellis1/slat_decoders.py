@@ -153,7 +153,7 @@ class SLatRadianceFieldDecoder(SLatTrunk):
         return [self.split(raw, item) for item in range(x.batch_size)]
 
 
-class KernelOneConv(nn.Module):
+class KernelOneConv(SparseConv3d):
     """The 1x1x1 sparse convolution as the published weights expect it.
 
     The backend they were trained with reads the `[out, 1, 1, 1, in]` memory as an (in, out) matrix, without
@@ -161,12 +161,9 @@ class KernelOneConv(nn.Module):
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        linear = nn.Linear(in_channels, out_channels)
-        self.weight = nn.Parameter(linear.weight.detach().view(out_channels, 1, 1, 1, in_channels))
-        self.bias = linear.bias
+        super().__init__(in_channels, out_channels, kernel_size=1)
 
-    def forward(self, feats: Float[Tensor, "N Cin"]) -> Float[Tensor, "N Cout"]:
+    def forward(self, feats: Float[Tensor, "N Cin"]) -> Float[Tensor, "N Cout"]:  # type: ignore[override]
         return feats @ self.weight.reshape(feats.shape[1], -1) + self.bias
 
 

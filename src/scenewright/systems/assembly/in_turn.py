@@ -30,7 +30,7 @@ class Turn:
         self._opened: object = None
 
     def take(self, taker: object, open: Callable[[], Opened]) -> Opened:
-        """What the taker opened last, if nobody else has opened anything since, else opened anew."""
+        """The taker's own, opened anew if another one has taken its turn since."""
         if self._taker is not taker:
             self._taker = self._opened = None
             gc.collect()  # networks that refer to themselves would stay until later
