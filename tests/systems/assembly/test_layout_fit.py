@@ -7,9 +7,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image, ImageDraw
 
+from scenewright.geometry.camera.projection import scale_camera
 from scenewright.geometry.rotation import compose_similarity
 from scenewright.systems.assembly.layout_fit import fit_layout, fit_newcomers
+from scenewright.systems.assembly.layout_problem import camera_pose
 from scenewright.systems.assembly.placing import moved_object, transformed_camera
 from scenewright.systems.assembly.structures import LayoutErrors
 from scenewright.types import SceneObject
@@ -130,6 +133,29 @@ def test_of_a_camera_that_is_not_above_the_floor_only_the_lens_counts() -> None:
     assert found is not None
     assert found.known_world_from_world is None
     assert torch.allclose(found.camera.intrinsics_px, camera.intrinsics_px)
+
+
+def test_upright_lines_say_how_far_a_camera_of_which_only_the_lens_is_known_looks_down() -> None:
+    camera = level_camera(pitch=0.05)
+    posts = torch.tensor([[x, y, 0.1] for x in (-1.0, -0.6, -0.2, 0.5, 0.9) for y in (2.5, 3.5)])
+    ends = torch.stack([posts, posts + torch.tensor([0, 0, 1.3])], 1)
+    seen = (torch.cat([ends, torch.ones(len(posts), 2, 1)], 2) @ camera.cam_from_world.T)[..., :3]
+    pixels = seen @ camera.intrinsics_px.T
+    picture = Image.new("L", (4 * camera.width, 4 * camera.height), 220)
+    for line in (4 * pixels[..., :2] / pixels[..., 2:]).tolist():
+        ImageDraw.Draw(picture).line([tuple(end) for end in line], fill=30, width=3)
+    sunk = camera.cam_from_world.clone()
+    sunk[:3, 3] = 0
+    lens = replace(scale_camera(camera, 4.0), cam_from_world=sunk)
+    # Objects farther and lower than they are make the camera look farther down.
+    places = [_moved(item, (0.0, 0.4 * row, -0.1 * row), 1.2) for row, item in enumerate(boxes_seen(camera))]
+
+    def pitch_off(picture: Image.Image | None) -> float:
+        found = fit_layout(places, ALONG_Y, known=lens, picture=picture)
+        assert found is not None
+        return abs(camera_pose(found.camera).pitch - 0.05)
+
+    assert pitch_off(picture) < 0.02 < pitch_off(None)
 
 
 def test_nothing_comes_to_lie_below_the_floor() -> None:

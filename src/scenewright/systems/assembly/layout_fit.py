@@ -13,7 +13,8 @@ floor and placements are adjusted together so that the sum of squares of these i
   what another object's mask frames stands on that object (`outline.is_framed`).
 
 Where the camera is known, its pitch, roll and lens are its own, and its height above the floor gives the scale: the
-layout then has a place in the camera's world (`FittedLayout.known_world_from_world`).
+layout then has a place in the camera's world (`FittedLayout.known_world_from_world`). Where only the lens is known,
+upright lines of the picture may say the pitch (`geometry.camera.upright_lines`).
 
 Rotations stay. Source: our own; a maximum a posteriori estimate. Legend: O objects, S outline points of all of them.
 Frame: world z up, camera OpenCV, level (no roll) where it is not known; inside, lengths are in longest sides of the
@@ -25,6 +26,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from PIL import Image
 from torch import Tensor
 
 from scenewright.systems.assembly.camera_fit import fit_camera
@@ -53,7 +55,11 @@ class FittedLayout:
 
 
 def fit_layout(
-    objects: Sequence[SceneObject], errors: LayoutErrors, *, known: Camera | None = None
+    objects: Sequence[SceneObject],
+    errors: LayoutErrors,
+    *,
+    known: Camera | None = None,
+    picture: Image.Image | None = None,
 ) -> FittedLayout | None:
     """The objects at better places.
 
@@ -61,6 +67,7 @@ def fit_layout(
         objects: with their predicted places; only those with geometry and a mask move.
         known: the picture's camera in a world of its own with z up, whose floor is z = 0. Of a camera that is not above
             that floor only the lens counts.
+        picture: its upright lines say the pitch of a camera of which only the lens is known.
 
     Returns:
         None where no object has both geometry and a mask.
@@ -76,7 +83,7 @@ def fit_layout(
         camera = fit_camera(seen, (height, width), intrinsics_px=None if known is None else known.intrinsics_px)
         assert camera is not None
         heading = camera_pose(camera).yaw
-    problem = LayoutProblem(seen, errors, heading, known)
+    problem = LayoutProblem(seen, errors, heading, known, picture)
     is_camera = np.arange(problem.num_unknowns) < problem.num_camera
     firsts = [problem.start(pitch) for pitch in problem.first_pitches]
     unknowns, _ = min((problem.solve(first, is_camera) for first in firsts), key=lambda found: found[1])

@@ -12,8 +12,10 @@ import numpy as np
 import scipy
 import torch
 from jaxtyping import Bool, Float
+from PIL import Image
 from torch import Tensor
 
+from scenewright.geometry.camera.upright_lines import pitch_of_upright_lines
 from scenewright.geometry.rotation import compose_similarity
 from scenewright.systems.assembly.outline import (
     ends_above,
@@ -39,6 +41,8 @@ _SUNK = 3.0
 _TAIL = 4.0
 # A known camera's pitch is certain, but for what its calibration leaves.
 _KNOWN_PITCH_SIGMA_DEG = 0.2
+# How often the pitch that upright lines say is right, and how nearly; else it says nothing.
+_UPRIGHT_SHARE, _UPRIGHT_SIGMA_DEG = 0.9, 0.5
 # A rectangle that is off by more standard deviations than this is an outlier: its mask may be wrong.
 _MASK_LIMIT = 4.0
 _FIRST_PITCHES_DEG = (15.0, 27.0)
@@ -80,6 +84,7 @@ class LayoutProblem:
         errors: LayoutErrors,
         heading: float,
         known: Camera | None,
+        picture: Image.Image | None = None,
     ) -> None:
         self.objects, self.errors, self.heading = objects, errors, heading
         self.known_lens: Float[np.ndarray, "3 3"] | None = None
@@ -88,6 +93,9 @@ class LayoutProblem:
             self.known_lens[2, 2] = 1
         pose = None if known is None else camera_pose(known)
         self.known_pose = pose if pose is not None and pose.eye[2] > 0 else None
+        self.upright_pitch: float | None = None
+        if known is not None and picture is not None and self.known_pose is None:
+            self.upright_pitch = pitch_of_upright_lines(picture, known.intrinsics_px.double().numpy())
         self.roll = np.eye(3) if self.known_pose is None else self.known_pose.roll
         regions = [item.mask for item in objects if item.mask is not None]
         self.height, self.width = regions[0].shape
@@ -132,7 +140,10 @@ class LayoutProblem:
     @property
     def first_pitches(self) -> tuple[float, ...]:
         """Radians down from level to start from."""
-        return tuple(np.radians(_FIRST_PITCHES_DEG)) if self.known_pose is None else (self.known_pose.pitch,)
+        if self.known_pose is not None:
+            return (self.known_pose.pitch,)
+        usual = tuple(np.radians(_FIRST_PITCHES_DEG))
+        return usual if self.upright_pitch is None else (*usual, self.upright_pitch)
 
     def known(self, pose: CameraPose, floor_z: float) -> Float[np.ndarray, " U"]:
         """As predicted, under a known camera and over a known floor."""
@@ -334,7 +345,14 @@ class LayoutProblem:
         log_focal = math.log(0.5 / math.tan(fov / 2))
         # d log f / d fov = 1 / sin(fov)
         lens = (unknowns[5] - log_focal) * math.sin(fov) / fov_sigma
-        return np.array([unknowns[0] / _YAW_SIGMA, (unknowns[1] - pitch) / pitch_sigma, lens])
+        pitch_off = (unknowns[1] - pitch) / pitch_sigma
+        if self.upright_pitch is not None:
+            sigma = math.radians(_UPRIGHT_SIGMA_DEG)
+            said = _UPRIGHT_SHARE / sigma * math.exp(-min(((unknowns[1] - self.upright_pitch) / sigma) ** 2 / 2, 700))
+            usual = (1 - _UPRIGHT_SHARE) / pitch_sigma * math.exp(-min(pitch_off**2 / 2, 700))
+            best = _UPRIGHT_SHARE / sigma + (1 - _UPRIGHT_SHARE) / pitch_sigma
+            pitch_off = math.sqrt(2 * math.log(best / (said + usual)))
+        return np.array([unknowns[0] / _YAW_SIGMA, pitch_off, lens])
 
     def _axes(self, unknowns: Float[np.ndarray, " U"]) -> Float[np.ndarray, "3 3"]:
         """cam_from_world rotation."""
