@@ -6,6 +6,7 @@ import torch
 from scenewright.systems.assembly.settle import SettleOptions, settle_scene
 from scenewright.systems.baselines.cuboid.system import box_mesh
 from scenewright.types import Scene, SceneObject
+from tests.systems.assembly.room import level_camera
 
 
 def _box(name: str, size: tuple[float, float, float], centre: tuple[float, float, float]) -> SceneObject:
@@ -108,3 +109,17 @@ def test_settling_twice_gives_the_same_numbers_and_empty_scenes_pass() -> None:
     first, second = settle_scene(scene), settle_scene(scene)
     assert first[1] == second[1]
     assert "2 objects" not in settle_scene(Scene(()))[1].sentence()
+
+
+def test_where_the_camera_sees_a_push_it_costs_more() -> None:
+    # Apart by 0.1 across the line of sight, which is +y, or by 0.2 along it.
+    boxes = (_box("table", (2, 2, 1), (0, 13, 0.5)), _box("chair", (1, 1, 1), (1.4, 14.3, 0.5)))
+    scene = Scene(boxes, cameras={"camera": level_camera()})
+    across, _ = settle_scene(scene)
+    assert _moves(scene, across)["chair"] == pytest.approx([0.1, 0, 0], abs=0.02)
+    along, report = settle_scene(scene, options=SettleOptions(sideways=3.0))
+    right, ahead, up = _moves(scene, along)["chair"]
+    assert ahead > 0.15
+    assert abs(right) < 0.08
+    assert up == 0
+    assert report.depths_after == {}

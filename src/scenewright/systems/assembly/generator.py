@@ -1,7 +1,8 @@
 """Pictures with masks to a placed scene: a system's structure stage, either decoder, finishing, placing, settling.
 
     SceneRequest -> stage.sample_structures -> decoder.decode -> placed_object (each)
-                 -> fit_layout, or the layout as it is and a fitted camera -> scene_on_floor -> settle -> Scene
+                 -> fit_layout and out of each other, or the layout as it is and a fitted camera
+                 -> scene_on_floor -> settle -> Scene
 
 Re-rolling runs the same path with another attempt for the wanted objects and takes all others from the scene before,
 which therefore stay as they are to the last bit.
@@ -23,7 +24,7 @@ from scenewright.systems.assembly.camera_fit import fit_camera
 from scenewright.systems.assembly.decoding import ObjectDecoder
 from scenewright.systems.assembly.layout_fit import fit_layout, fit_newcomers
 from scenewright.systems.assembly.placing import moved_object, placed_object, scene_on_floor, transformed_camera
-from scenewright.systems.assembly.settle import SettleReport, settle_scene
+from scenewright.systems.assembly.settle import SettleOptions, SettleReport, settle_scene
 from scenewright.systems.assembly.simulated_settle import SimulatedSettleReport, can_simulate, simulate_settle
 from scenewright.systems.assembly.structures import LayoutErrors, PlacedStructures, SceneRequest, StructureStage
 from scenewright.systems.options import DEFAULT, GenerateOptions
@@ -34,6 +35,11 @@ from scenewright.weights.hub import sha256_of
 __all__ = ["SceneGenerator", "settled"]
 
 logger = logging.getLogger(__name__)
+
+# Small pushes, a third as dear along the line of sight, where places are least sure; nothing is let down. On 30 made
+# scenes Col-O fell from 0.30 to 0.15 and F-S stayed (+0.08, standard error 0.06); twice as long pushes leave no
+# collision and cost 0.01 of IoU-B.
+_APART = SettleOptions(tolerance=0.004, max_push=0.05, max_drop=0.0, sideways=3.0)
 
 
 class SceneGenerator:
@@ -76,7 +82,7 @@ class SceneGenerator:
             notes=structures.notes,
             provenance=self._provenance(request, structures, world_from_system),
         )
-        return settled(scene) if options.settle else scene
+        return _finished(scene, structures, options)
 
     def reroll(
         self,
@@ -123,7 +129,7 @@ class SceneGenerator:
             notes=structures.notes,
             provenance=self._provenance(request, structures, scene.world_from_system),
         )
-        return settled(changed, set(attempts)) if options.settle else changed
+        return _finished(changed, structures, options, set(attempts))
 
     def _views(self, views: Views) -> tuple[View, ...]:
         return masked_views(views, self.name, max_views=self.stage.max_views)
@@ -231,6 +237,17 @@ def _in_world(
     lens = None if known is None else known.intrinsics_px
     size = (request.image.height, request.image.width)
     return objects, fit_camera(objects, size, intrinsics_px=lens), world_from_system
+
+
+def _finished(
+    scene: Scene, structures: PlacedStructures, options: GenerateOptions, movable: Collection[str] | None = None
+) -> Scene:
+    """The scene at rest if asked for; else, where the layout is fitted, its objects out of each other."""
+    if options.settle:
+        return settled(scene, movable)
+    if _layout_errors(structures, options) is None:
+        return scene
+    return settle_scene(scene, movable=movable, options=_APART)[0]
 
 
 def _layout_errors(structures: PlacedStructures, options: GenerateOptions) -> LayoutErrors | None:

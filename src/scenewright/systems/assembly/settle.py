@@ -21,20 +21,25 @@ import torch
 from jaxtyping import Float
 
 from scenewright.compiled import njit
+from scenewright.geometry.camera.projection import camera_center
 from scenewright.metrics.collisions import CollisionConfig, inside_grid, scene_collisions
-from scenewright.types import Scene, SceneObject, merged_mesh
+from scenewright.types import Camera, PanoramaCamera, Scene, SceneObject, merged_mesh
 
 __all__ = ["SettleOptions", "SettleReport", "settle_scene"]
 
 
 @dataclass(frozen=True)
 class SettleOptions:
-    """Shares of the scene's longest side: what counts as contact, and how far an object may be pushed or let down."""
+    """Shares of the scene's longest side: what counts as contact, and how far an object may be pushed or let down.
+
+    `sideways` is what a push across the camera's line of sight costs, in pushes along it, which the picture hides.
+    """
 
     tolerance: float = 0.002
     max_push: float = 0.2
     max_drop: float = 0.1
     rounds: int = 8
+    sideways: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,7 @@ def settle_scene(
     if not solid:
         return scene, SettleReport({}, {}, {}, {}, {})
     low, high = np.min([body.low for body in solid], 0), np.max([body.high for body in solid], 0)
-    room = _Room(solid, floor_z, float((high - low).max()) or 1.0, options)
+    room = _Room(solid, floor_z, float((high - low).max()) or 1.0, options, _eye(scene.camera))
     depths_before, gap_before = room.depths(), room.gaps()
     for body in solid:
         if body.is_movable and body.low[2] < floor_z:
@@ -157,8 +162,10 @@ class _Body:
 
 
 class _Room:
-    def __init__(self, bodies: list[_Body], floor_z: float, side: float, options: SettleOptions) -> None:
-        self.bodies, self.floor_z, self.options = bodies, floor_z, options
+    def __init__(
+        self, bodies: list[_Body], floor_z: float, side: float, options: SettleOptions, eye: np.ndarray | None
+    ) -> None:
+        self.bodies, self.floor_z, self.options, self.eye = bodies, floor_z, options, eye
         self.tolerance = options.tolerance * side
         self.max_push, self.max_drop = options.max_push * side, options.max_drop * side
         self.cell = side / _CELLS
@@ -198,13 +205,17 @@ class _Room:
         """Moves one of the two the shortest way that frees the pair; whether there was one."""
         smaller, larger = (first, second) if first.size < second.size else (second, first)
         best: tuple[float, _Body, _Body, np.ndarray, int] | None = None
-        for mover, other, cost in ((smaller, larger, 1.0), (larger, smaller, 1.5)):
+        for mover, other, factor in ((smaller, larger, 1.0), (larger, smaller, 1.5)):
             if not mover.is_movable:
                 continue
+            sight = self._sight(mover)
             rest = [body for body in self.bodies if body is not mover and body is not other]
             harm_before = sum(self._common_cells(mover, body) for body in rest)
-            for direction in _directions(mover, other):
-                limit = int(self.max_push / self.cell) if best is None else math.ceil(best[0] / cost / self.cell) - 1
+            for direction in _directions(mover, other, sight):
+                cost = factor if sight is None else factor * self._dearness(direction, sight)
+                limit = int(self.max_push / self.cell)
+                if best is not None:
+                    limit = min(limit, math.ceil(best[0] / cost / self.cell) - 1)
                 steps = self._steps_free(mover, other, direction, limit)
                 if steps is None or (best is not None and steps * cost * self.cell >= best[0]):
                     continue
@@ -216,6 +227,18 @@ class _Room:
         _, mover, other, direction, steps = best
         mover.shift(self._exact_distance(mover, other, direction, steps) * direction)
         return True
+
+    def _sight(self, body: _Body) -> np.ndarray | None:
+        """The horizontal direction from the camera to the body; None without a camera, or right above the body."""
+        if self.eye is None:
+            return None
+        sight = ((body.low + body.high) / 2 - self.eye) * [1, 1, 0]
+        length = float(np.linalg.norm(sight))
+        return None if length < 1e-9 else sight / length
+
+    def _dearness(self, direction: np.ndarray, sight: np.ndarray) -> float:
+        along = float(direction @ sight)
+        return math.hypot(along, self.options.sideways * math.sqrt(max(0.0, 1 - along * along)))
 
     def _steps_free(self, mover: _Body, other: _Body, direction: np.ndarray, limit: int) -> int | None:
         """Number of cells along `direction` until the pair shares none, at least one; None beyond `limit`."""
@@ -294,6 +317,10 @@ _CELLS, _OVERLAP_CELLS, _COLUMNS = 128, 41, 96
 _EXACT_STEPS = 12
 
 
+def _eye(camera: Camera | PanoramaCamera | None) -> np.ndarray | None:
+    return None if camera is None else camera_center(camera).double().numpy()
+
+
 def _cells(vector: np.ndarray) -> np.ndarray:
     return np.rint(vector).astype(int)
 
@@ -302,10 +329,12 @@ def _triple(vector: np.ndarray) -> tuple[float, float, float]:
     return float(vector[0]), float(vector[1]), float(vector[2])
 
 
-def _directions(mover: _Body, other: _Body) -> list[np.ndarray]:
-    """Up, away from the other's middle, and eight compass directions."""
+def _directions(mover: _Body, other: _Body, sight: np.ndarray | None) -> list[np.ndarray]:
+    """Up, away from the other's middle, eight compass directions, and to and from the camera."""
     angles = np.arange(8) * math.pi / 4
     directions = [np.array([0.0, 0.0, 1.0]), *(np.array([math.cos(a), math.sin(a), 0.0]) for a in angles)]
+    if sight is not None:
+        directions += [sight, -sight]
     away = ((mover.low + mover.high) - (other.low + other.high)) / 2
     away[2] = 0
     length = float(np.linalg.norm(away))
