@@ -41,7 +41,7 @@ def steps(device: str, packs: list[Path], out: Path, minutes: float) -> list[Ste
     )
     export = ("export", data, "--out", str(weights), *flows)
     return [
-        Step("unpack", prepare, unpack, unpack, 60),
+        Step("unpack", prepare, unpack, unpack, 300),
         Step(
             "make",
             prepare,
@@ -52,7 +52,7 @@ def steps(device: str, packs: list[Path], out: Path, minutes: float) -> list[Ste
         Step("encode", prepare, encode, encode, 0.1 * minutes * 60),
         train("scenegen", 0.35),
         train("iscene", 0.17),
-        Step("export", prepare, export, export, 60),
+        Step("export", prepare, export, export, 300),
     ]
 
 
