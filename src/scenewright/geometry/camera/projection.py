@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from scenewright.types import Camera
+from scenewright.types import Camera, PanoramaCamera
 
 __all__ = [
     "camera_center",
@@ -22,6 +22,6 @@ def scale_camera(camera: Camera, factor: float) -> Camera:
     return Camera(camera.intrinsics_px * ratio[:, None], camera.cam_from_world, width, height)
 
 
-def camera_center(camera: Camera) -> Float[Tensor, " 3"]:
+def camera_center(camera: Camera | PanoramaCamera) -> Float[Tensor, " 3"]:
     """The camera's position in the world frame."""
     return -camera.cam_from_world[:3, :3].T @ camera.cam_from_world[:3, 3]
