@@ -1,4 +1,4 @@
-"""How far a camera looks down, by the lines in its picture that are upright in the world: walls' edges, legs, doors.
+"""The pitch of a camera by the lines in its picture that are upright in the world: edges of walls, legs, doors.
 
 Without roll, the vertical lines of the world meet in the picture at one point, which only the pitch moves. Every line
 segment (cv2's line segment detector) votes for the pitches whose point it aims at, by its length. Where the best pitch
