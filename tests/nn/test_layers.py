@@ -17,7 +17,9 @@ from scenewright.nn.modulation import gated_add, modulate
 from scenewright.nn.norm import LayerNorm32, MultiHeadRMSNorm, SparseGroupNorm32
 from scenewright.nn.precision import cast_torso, torso_dtype
 from scenewright.nn.rope import rotary_phases, rotate
+from scenewright.nn.sparse_conv import SparseConv3d
 from scenewright.sparse.attention import Sequences
+from scenewright.sparse.tensor import SparseTensor, VoxelSet
 
 
 def test_timestep_frequencies_put_cosines_first() -> None:
@@ -165,3 +167,16 @@ def test_half_precision_layer_norm_rounds_once(affine: bool) -> None:
     x = (100 + torch.randn(4, 16)).bfloat16()
     expected = F.layer_norm(x.float(), (16,), norm.weight, norm.bias).bfloat16()
     assert torch.equal(norm(x), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_taps_that_are_laid_out_when_they_are_filled_give_the_same_bits(dtype: torch.dtype) -> None:
+    layer, filled = SparseConv3d(6, 5).to(dtype), SparseConv3d(6, 5).to(dtype)
+    filled.load_state_dict(layer.state_dict())
+    filled.after_fill("weight")
+    assert filled.taps.is_contiguous()
+    assert not layer.taps.is_contiguous()
+    cells = torch.cartesian_prod(torch.tensor([0]), *[torch.arange(3)] * 3).int()
+    x = SparseTensor(torch.randn(27, 6, dtype=dtype), VoxelSet(cells))
+    assert torch.equal(filled(x).feats, layer(x).feats)
+    assert torch.equal(filled.weight, layer.weight)

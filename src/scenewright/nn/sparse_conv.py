@@ -34,6 +34,12 @@ class SparseConv3d(nn.Module):
         nn.init.uniform_(self.weight, -bound, bound)
         nn.init.uniform_(self.bias, -bound, bound)
 
+    def after_fill(self, attribute: str) -> None:
+        """Lays each tap out in one piece, as `sparse_conv` would at every call; see `weights.load`."""
+        if attribute == "weight" and self.kernel_size > 1:
+            taps = self.taps.contiguous().unflatten(0, (self.kernel_size,) * 3)
+            self.weight = nn.Parameter(taps.permute(4, 0, 1, 2, 3), requires_grad=self.weight.requires_grad)
+
     @property
     def taps(self) -> Tensor:
         """The weight as `[kernel^3, in, out]`."""
