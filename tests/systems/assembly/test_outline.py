@@ -8,12 +8,13 @@ import torch
 
 from scenewright.systems.assembly.outline import (
     ends_above,
+    is_cut,
     is_framed,
     level_axes,
     open_sides,
     outline_points,
 )
-from scenewright.types import Mesh, SceneObject
+from scenewright.types import Mask, Mesh, SceneObject
 
 
 def test_the_outline_reaches_as_far_as_the_object() -> None:
@@ -68,3 +69,12 @@ def test_at_the_pictures_border_nothing_is_framed() -> None:
     vase[10:32, :10] = True
     table[20:50, :70] = True
     assert not is_framed(vase, table & ~vase)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "expected"), [((4, 9), (4, 12), False), ((4, 16), (4, 12), True), ((4, 9), (0, 12), True)]
+)
+def test_what_reaches_the_border_is_cut(rows: tuple[int, int], columns: tuple[int, int], expected: bool) -> None:
+    pixels = torch.zeros(16, 20, dtype=torch.bool)
+    pixels[slice(*rows), slice(*columns)] = True
+    assert is_cut(Mask.of(pixels)) == expected

@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from scenewright.types import SceneObject
+from scenewright.types import Mask, SceneObject
 
-__all__ = ["ends_above", "has_geometry", "is_framed", "level_axes", "open_sides", "outline_points"]
+__all__ = ["ends_above", "has_geometry", "is_cut", "is_framed", "level_axes", "open_sides", "outline_points"]
 
 _NEIGHBOURHOOD_PX, _BORDER_PX = 3, 2
 # By how much another mask must begin above an object's lowest row to frame it, in widths of the picture.
@@ -64,6 +64,12 @@ def open_sides(mask: Bool[Tensor, "H W"], others: Bool[Tensor, "H W"]) -> tuple[
         for side, other in zip(_from_each_side(own), _from_each_side(blocked), strict=True)
     )
     return left, top, right, bottom
+
+
+def is_cut(mask: Mask) -> bool:
+    """Whether the mask reaches the picture's border: the object may go on beyond it."""
+    left, top, right, bottom = mask.box
+    return min(left, top, mask.width - right, mask.height - bottom) < _BORDER_PX
 
 
 def ends_above(mask: Bool[Tensor, "H W"], other: Bool[Tensor, "H W"]) -> bool:

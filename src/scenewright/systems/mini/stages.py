@@ -24,6 +24,7 @@ from torch import Tensor
 from scenewright.geometry.rotation import compose_similarity
 from scenewright.io.images import image_of
 from scenewright.progress import SILENT, Advance, Progress
+from scenewright.systems.assembly.outline import is_cut
 from scenewright.systems.assembly.structures import (
     LayoutErrors,
     PlacedStructures,
@@ -72,14 +73,19 @@ class _MiniStage:
         return self.networks.conditioner(pictures.to(self.device))
 
     def _notes(self, request: SceneRequest, own: Float[Tensor, "W 4 P P"]) -> tuple[str, ...]:
-        """A sentence for every wanted object that looks unlike anything in training."""
+        """Sentences on wanted objects that look unlike anything in training, and on those cut by the picture's edge."""
         scores = self.networks.conditioner.strangeness(own.to(self.device)).tolist()
-        return tuple(
+        strange = tuple(
             f"Object '{request.names[index]}' looks unlike the pictures mini was trained on "
             f"(out-of-domain score {score:.1f}, usual are up to 1); its shape is a guess."
             for index, score in zip(request.wanted_indices, scores, strict=True)
             if score > _STRANGE
         )
+        cut = [index for index in request.wanted_indices if is_cut(request.objects.regions[index])]
+        if not cut:
+            return strange
+        names = ", ".join(f"'{request.names[index]}'" for index in cut)
+        return (*strange, f"The picture's edge cuts {names}; what lies beyond it is a guess.")
 
     def _chosen(
         self,
