@@ -23,8 +23,9 @@ __all__ = ["sparse_conv"]
 # threads wait for each other between calls, so that there are fewer; on an accelerator blocks only bound memory.
 _CPU_BLOCK_BYTES, _CPU_BLOCK_BYTES_THREADED = 1 << 20, 1 << 22
 _ACCELERATOR_BLOCK_BYTES = 1 << 28
-# Fewer rows than this are not worth a thread of their own.
-_FEWEST_ROWS = 256
+# Fewer rows than this are not worth a thread of their own. Blocks of fewer than that lose more in their products, where
+# rows are wide, than the cache brings.
+_FEWEST_ROWS, _FEWEST_ROWS_OF_A_BLOCK = 256, 1024
 
 
 def sparse_conv(
@@ -49,7 +50,7 @@ def _block_starts(num_targets: int, row_bytes: int, device: torch.device) -> tup
     is_cpu = device.type == "cpu"
     num_threads = torch.get_num_threads() if is_cpu and num_targets >= 2 * _FEWEST_ROWS else 1
     budget = _CPU_BLOCK_BYTES if num_threads == 1 else _CPU_BLOCK_BYTES_THREADED
-    most = max(_FEWEST_ROWS, (budget if is_cpu else _ACCELERATOR_BLOCK_BYTES) // max(row_bytes, 1))
+    most = max(_FEWEST_ROWS_OF_A_BLOCK, (budget if is_cpu else _ACCELERATOR_BLOCK_BYTES) // max(row_bytes, 1))
     count = num_threads * max(1, math.ceil(num_targets / (most * num_threads)))
     return tuple(round(block * num_targets / count) for block in range(count + 1))
 
