@@ -9,10 +9,12 @@ that exist are left alone.
 Legend: T tokens per face, R grid side.
 """
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from scenewright.backbones.structure_vae import StructureEncoder
@@ -28,7 +30,7 @@ from scenewright.systems.mini.panorama_system import face_pictures
 from scenewright.systems.mini.sizes import ROOM_FACE_SIZE
 from scripts.mini_training.room_details import relit_faces
 
-__all__ = ["encode_rooms"]
+__all__ = ["encode_rooms", "folded"]
 
 _VALIDATION_EVERY = 10
 
@@ -47,8 +49,11 @@ def encode_rooms(
             boxes.mkdir(parents=True, exist_ok=True)
             rooms = read_rooms(path)
             samples = [sample for room in rooms for sample in _structure_samples(room, conditioner, encoder, generator)]
-            write_tensor_shard(structures, number, [(f"{k:05d}", sample) for k, sample in enumerate(samples)])
-            write_tensor_shard(boxes, number, [(f"{k:05d}", _box_sample(room)) for k, room in enumerate(rooms)])
+            # Keys differ from shard to shard: a set knows its samples by them.
+            named = [(f"{number:05d}-{k:03d}", sample) for k, sample in enumerate(samples)]
+            write_tensor_shard(structures, number, named)
+            named = [(f"{number:05d}-{k:03d}", _box_sample(room)) for k, room in enumerate(rooms)]
+            write_tensor_shard(boxes, number, named)
         progress(number + 1, len(files))
 
 
@@ -80,5 +85,16 @@ def _box_sample(room: MadeRoom) -> dict[str, Tensor]:
     return {
         "occupancy": coarsened(torch.from_numpy(room.room)),
         "seen": coarsened(torch.from_numpy(room.seen)),
-        "boxes": torch.from_numpy(room.boxes),
+        "boxes": folded(torch.from_numpy(room.boxes)),
     }
+
+
+def folded(boxes: Float[Tensor, "N 7"]) -> Float[Tensor, "N 7"]:
+    """The same boxes with a yaw within 45 degrees of 0.
+
+    Coarse cells do not show which side of a piece of furniture is its front; a network that guesses it confuses width
+    and depth, too.
+    """
+    quarters = (boxes[:, 6] / (math.pi / 2)).round()
+    size = torch.where((quarters % 2 == 1)[:, None], boxes[:, [4, 3, 5]], boxes[:, 3:6])
+    return torch.cat([boxes[:, :3], size, (boxes[:, 6] - quarters * math.pi / 2)[:, None]], 1)

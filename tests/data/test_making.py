@@ -109,6 +109,11 @@ def test_shards_are_reproducible_and_random_access(tmp_path: Path) -> None:
     reader = ShardReader(tmp_path)
     assert [dict(reader[s.key].files) for s in samples] == [dict(s.files) for s in samples]
     assert is_whole(tmp_path, 0)
+    (tmp_path / "twice").mkdir()
+    write_shard(tmp_path / "twice", 0, samples)
+    write_shard(tmp_path / "twice", 1, samples[4:])
+    with pytest.raises(InputError, match=r"both hold a sample '004', so one would never be read"):
+        ShardReader(tmp_path / "twice")
     tar = tmp_path / "shard-00000.tar"
     damaged = bytearray(tar.read_bytes())
     damaged[600] ^= 1

@@ -113,7 +113,8 @@ class ShardReader:
     """Random access to the samples of a folder of shards, without unpacking.
 
     Raises:
-        InputError: there is no shard, or one lacks its index or has another length than its index says.
+        InputError: there is no shard, one lacks its index or has another length than its index says, or two hold a
+            sample of the same key.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -130,7 +131,13 @@ class ShardReader:
                     f"Shard '{tar_path}' has {tar_path.stat().st_size:,} bytes instead of {expected:,}: it was cut "
                     "off. Run the same command again to finish it."
                 )
-            self._offsets.update({key: (tar_path, offsets) for key, offsets in index.samples.items()})
+            for key, offsets in index.samples.items():
+                if key in self._offsets:
+                    raise InputError(
+                        f"Shards '{self._offsets[key][0]}' and '{tar_path.name}' both hold a sample '{key}', so one "
+                        "would never be read; make them again under different keys."
+                    )
+                self._offsets[key] = (tar_path, offsets)
         self.keys = tuple(sorted(self._offsets))
 
     def __len__(self) -> int:
