@@ -139,7 +139,7 @@ ROOM_SHAPE_FLOW = dataclasses.replace(SHAPE_FLOW, resolution=ROOM_RESOLUTION, pe
 ROOM_TEXTURE_FLOW = dataclasses.replace(ROOM_SHAPE_FLOW, in_channels=32)
 
 ROOM_SHAPE_SAMPLER = SamplerConfig(steps=8, guidance_strength=0.0, rescale_t=1.0)
-ROOM_SHAPE_START = 0.85
+ROOM_SHAPE_START = 0.7
 """As `SHAPE_START`, from the surfaces of the coarse cells of all parts."""
 
 ROOM_TEXTURE_SAMPLER = SamplerConfig(steps=4, guidance_strength=0.0, rescale_t=1.0)
