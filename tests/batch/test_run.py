@@ -129,7 +129,7 @@ def test_assets_are_prepared_shard_by_shard(tmp_path: Path) -> None:
 
 def test_a_capture_in_a_store_becomes_the_scene_of_a_plain_run(tmp_path: Path) -> None:
     capture, store = write_capture(tmp_path / "hall", count=4), f"memory://{uuid.uuid4().hex}"
-    tiny = {"weights": "mini", "steps": 1, "texture_size": 16, "max_faces": 50}
+    tiny = {"weights": "mini", "texture_size": 16, "max_faces": 50}
     plain = run_job(CaptureJob(CaptureSettings(capture, device="cpu", **tiny)), tmp_path / "plain")
     names = [path.relative_to(capture).as_posix() for path in capture.rglob("*") if path.is_file()]
     open_place(store).put(capture, names, "in/hall")

@@ -274,14 +274,14 @@ def test_panoramas_captures_and_manifests_are_opened_and_their_scenes_seen(made:
             list(panorama.read_bytes()),
         )
         page.get_by_text("Drop a photograph").dispatch_event("drop", {"dataTransfer": dropped})
-        page.get_by_text("A panorama").wait_for()
+        page.get_by_text("A panorama", exact=True).wait_for()
         press(page, "Generate")
         page.get_by_text("Click one to move it").wait_for()
         until(page, lambda: shows_a_scene(server))
         with page.expect_file_chooser() as chooser:
             press(page, "Choose a file")
         chooser.value.set_files(str(capture))
-        page.get_by_text("A capture").wait_for()
+        page.get_by_text("A capture", exact=True).wait_for()
         press(page, "Generate")
         page.get_by_text("Click one to move it").wait_for()
         until(page, lambda: shows_a_scene(server))
