@@ -11,11 +11,12 @@ from PIL import Image, ImageDraw
 
 from scenewright.geometry.camera.projection import scale_camera
 from scenewright.geometry.rotation import compose_similarity
+from scenewright.systems.assembly import structures
 from scenewright.systems.assembly.layout_fit import fit_layout, fit_newcomers
 from scenewright.systems.assembly.layout_problem import camera_pose
 from scenewright.systems.assembly.placing import moved_object, transformed_camera
-from scenewright.systems.assembly.structures import LayoutErrors
-from scenewright.types import SceneObject
+from scenewright.systems.assembly.structures import LayoutErrors, SceneRequest
+from scenewright.types import Camera, ObjectMasks, SceneObject, View
 from tests.systems.assembly.room import BOXES, boxes_seen, level_camera
 
 ALONG_Y = LayoutErrors(heading=math.pi / 2)
@@ -135,7 +136,9 @@ def test_of_a_camera_that_is_not_above_the_floor_only_the_lens_counts() -> None:
     assert torch.allclose(found.camera.intrinsics_px, camera.intrinsics_px)
 
 
-def test_upright_lines_say_how_far_a_camera_of_which_only_the_lens_is_known_looks_down() -> None:
+def test_upright_lines_say_how_far_a_camera_of_which_only_the_lens_is_known_looks_down(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     camera = level_camera(pitch=0.05)
     posts = torch.tensor([[x, y, 0.1] for x in (-1.0, -0.6, -0.2, 0.5, 0.9) for y in (2.5, 3.5)])
     ends = torch.stack([posts, posts + torch.tensor([0, 0, 1.3])], 1)
@@ -150,12 +153,21 @@ def test_upright_lines_say_how_far_a_camera_of_which_only_the_lens_is_known_look
     # Objects farther and lower than they are make the camera look farther down.
     places = [_moved(item, (0.0, 0.4 * row, -0.1 * row), 1.2) for row, item in enumerate(boxes_seen(camera))]
 
-    def pitch_off(picture: Image.Image | None) -> float:
-        found = fit_layout(places, ALONG_Y, known=lens, picture=picture)
+    def pitch_off(upright_pitch: float | None) -> float:
+        found = fit_layout(places, ALONG_Y, known=lens, upright_pitch=upright_pitch)
         assert found is not None
         return abs(camera_pose(found.camera).pitch - 0.05)
 
-    assert pitch_off(picture) < 0.02 < pitch_off(None)
+    def asked(camera: Camera) -> SceneRequest:
+        masks = ObjectMasks(torch.ones(1, picture.height, picture.width, dtype=torch.bool))
+        return SceneRequest((View(picture, masks, camera),))
+
+    request = asked(lens)
+    assert pitch_off(request.upright_pitch) < 0.02 < pitch_off(None)
+    # They are looked for once, and never where the camera's place is known.
+    monkeypatch.setattr(structures, "pitch_of_upright_lines", None)
+    assert request.upright_pitch is not None
+    assert asked(scale_camera(camera, 4.0)).upright_pitch is None
 
 
 def test_nothing_comes_to_lie_below_the_floor() -> None:

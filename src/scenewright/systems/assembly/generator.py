@@ -224,7 +224,8 @@ def _in_world(
     """
     known, camera = request.camera, structures.camera
     objects, errors = list(items), _layout_errors(structures, request.options)
-    if errors is not None and (fitted := fit_layout(items, errors, known=known, picture=request.image)) is not None:
+    fitted = None if errors is None else fit_layout(items, errors, known=known, upright_pitch=request.upright_pitch)
+    if fitted is not None:
         objects, camera = fitted.objects, fitted.camera
         if fitted.known_world_from_world is not None:
             moved = [moved_object(item, fitted.known_world_from_world) for item in objects]

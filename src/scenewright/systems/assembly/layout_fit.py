@@ -26,7 +26,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor
 
 from scenewright.systems.assembly.camera_fit import fit_camera
@@ -59,7 +58,7 @@ def fit_layout(
     errors: LayoutErrors,
     *,
     known: Camera | None = None,
-    picture: Image.Image | None = None,
+    upright_pitch: float | None = None,
 ) -> FittedLayout | None:
     """The objects at better places.
 
@@ -67,7 +66,7 @@ def fit_layout(
         objects: with their predicted places; only those with geometry and a mask move.
         known: the picture's camera in a world of its own with z up, whose floor is z = 0. Of a camera that is not above
             that floor only the lens counts.
-        picture: its upright lines say the pitch of a camera of which only the lens is known.
+        upright_pitch: what upright lines say of a camera of which only the lens is known (`SceneRequest`).
 
     Returns:
         None where no object has both geometry and a mask.
@@ -83,7 +82,7 @@ def fit_layout(
         camera = fit_camera(seen, (height, width), intrinsics_px=None if known is None else known.intrinsics_px)
         assert camera is not None
         heading = camera_pose(camera).yaw
-    problem = LayoutProblem(seen, errors, heading, known, picture)
+    problem = LayoutProblem(seen, errors, heading, known, upright_pitch)
     is_camera = np.arange(problem.num_unknowns) < problem.num_camera
     firsts = [problem.start(pitch) for pitch in problem.first_pitches]
     unknowns, _ = min((problem.solve(first, is_camera) for first in firsts), key=lambda found: found[1])

@@ -12,10 +12,8 @@ import numpy as np
 import scipy
 import torch
 from jaxtyping import Bool, Float
-from PIL import Image
 from torch import Tensor
 
-from scenewright.geometry.camera.upright_lines import pitch_of_upright_lines
 from scenewright.geometry.rotation import compose_similarity
 from scenewright.systems.assembly.outline import (
     ends_above,
@@ -84,7 +82,7 @@ class LayoutProblem:
         errors: LayoutErrors,
         heading: float,
         known: Camera | None,
-        picture: Image.Image | None = None,
+        upright_pitch: float | None = None,
     ) -> None:
         self.objects, self.errors, self.heading = objects, errors, heading
         self.known_lens: Float[np.ndarray, "3 3"] | None = None
@@ -93,9 +91,7 @@ class LayoutProblem:
             self.known_lens[2, 2] = 1
         pose = None if known is None else camera_pose(known)
         self.known_pose = pose if pose is not None and pose.eye[2] > 0 else None
-        self.upright_pitch: float | None = None
-        if known is not None and picture is not None and self.known_pose is None:
-            self.upright_pitch = pitch_of_upright_lines(picture, known.intrinsics_px.double().numpy())
+        self.upright_pitch = upright_pitch
         self.roll = np.eye(3) if self.known_pose is None else self.known_pose.roll
         regions = [item.mask for item in objects if item.mask is not None]
         self.height, self.width = regions[0].shape

@@ -12,6 +12,7 @@ Frames: objects in [-0.5, 0.5]^3 of their own frame, world z up (docs/convention
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -20,6 +21,8 @@ from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor
 
+from scenewright.geometry.camera.projection import camera_center
+from scenewright.geometry.camera.upright_lines import pitch_of_upright_lines
 from scenewright.progress import SILENT, Progress
 from scenewright.systems.options import DEFAULT, GenerateOptions
 from scenewright.types import Camera, ObjectMasks, View
@@ -72,6 +75,13 @@ class SceneRequest:
         """The first view's camera, where it is known; most systems need none."""
         camera = self.views[0].camera
         return camera if isinstance(camera, Camera) else None
+
+    @cached_property
+    def upright_pitch(self) -> float | None:
+        """The pitch by `pitch_of_upright_lines`; None also where the camera's place (above z = 0) says it better."""
+        if self.camera is None or float(camera_center(self.camera)[2]) > 0:
+            return None
+        return pitch_of_upright_lines(self.image, self.camera.intrinsics_px.double().numpy())
 
     @property
     def wanted_indices(self) -> tuple[int, ...]:

@@ -75,7 +75,7 @@ def chosen_by_outline(
         )
         for (row, surface), index in zip(surfaces.items(), wanted, strict=True)
     ]
-    fitted = fit_layout(objects, structures.layout_errors, known=request.camera, picture=request.image)
+    fitted = fit_layout(objects, structures.layout_errors, known=request.camera, upright_pitch=request.upright_pitch)
     assert fitted is not None  # all have a surface and a mask
     pixels_from_world = fitted.camera.intrinsics_px.double() @ fitted.camera.cam_from_world[:3].double()
     rows, device = list(surfaces), network.place.device
