@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from scenewright.metrics.collisions import CollisionConfig, SceneCollisions, scene_collisions
+from scenewright.systems.assembly import settle
 from scenewright.systems.assembly.settle import SettleOptions, settle_scene
 from scenewright.systems.baselines.cuboid.system import box_mesh
 from scenewright.types import Scene, SceneObject
@@ -123,3 +125,16 @@ def test_where_the_camera_sees_a_push_it_costs_more() -> None:
     assert abs(right) < 0.08
     assert up == 0
     assert report.depths_after == {}
+
+
+def test_no_pair_is_measured_twice_at_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[bytes] = []
+
+    def noted(meshes: list, config: CollisionConfig) -> SceneCollisions:
+        measured.append(b"".join(vertices.tobytes() for vertices, _ in meshes))
+        return scene_collisions(meshes, config)
+
+    monkeypatch.setattr(settle, "scene_collisions", noted)
+    boxes = [_box(str(number), (1, 1, 1), (0.7 * number, 0, 0.5)) for number in range(4)]
+    assert len(settle_scene(Scene(tuple(boxes)))[1].depths_before) == 3
+    assert len(measured) == len(set(measured)) > 3

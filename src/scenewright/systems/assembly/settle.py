@@ -149,6 +149,11 @@ class _Body:
     def size(self) -> float:
         return float(np.prod(self._high - self._low))
 
+    @property
+    def place(self) -> tuple[object, ...]:
+        """Name and move, by which what was found out about it is kept."""
+        return (self.name, *self.moved.tolist())
+
     def shift(self, by: np.ndarray) -> None:
         self.moved = self.moved + by
 
@@ -170,6 +175,7 @@ class _Room:
         self.max_push, self.max_drop = options.max_push * side, options.max_drop * side
         self.cell = side / _CELLS
         self._cells_of: dict[tuple[object, ...], tuple[np.ndarray, np.ndarray]] = {}
+        self._depth_of: dict[tuple[object, ...], float] = {}
         self._collisions = CollisionConfig(
             depth=self.tolerance, depth_is_absolute=True, volume_share=None, max_cells_per_axis=_OVERLAP_CELLS
         )
@@ -187,8 +193,11 @@ class _Room:
     def depth(self, first: _Body, second: _Body) -> float:
         if (np.minimum(first.high, second.high) - np.maximum(first.low, second.low)).min() <= 0:
             return 0.0
-        meshes = [(first.vertices, first.faces), (second.vertices, second.faces)]
-        return float(scene_collisions(meshes, self._collisions).depth[0, 1])
+        key = (*first.place, *second.place)
+        if key not in self._depth_of:
+            meshes = [(first.vertices, first.faces), (second.vertices, second.faces)]
+            self._depth_of[key] = float(scene_collisions(meshes, self._collisions).depth[0, 1])
+        return self._depth_of[key]
 
     def push_apart(self) -> None:
         """Deepest pair first, until none is left or nothing helps."""
@@ -261,7 +270,7 @@ class _Room:
 
     def _solid(self, body: _Body) -> tuple[np.ndarray, np.ndarray]:
         """Cells whose centre is inside the body where it is now, and the index of the first cell."""
-        key = (body.name, *body.moved.tolist())
+        key = body.place
         if key not in self._cells_of:
             low, high = np.floor(body.low / self.cell).astype(int), np.ceil(body.high / self.cell).astype(int)
             x, y, z = (int(count) for count in np.maximum(high - low, 1))
