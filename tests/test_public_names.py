@@ -33,7 +33,3 @@ def test_the_package_and_the_command_line_load_no_heavy_library() -> None:
     heavy = {"torch", "numpy", "PIL", "scipy", "numba", "transformers", "trimesh"}
     assert not loaded_by("import scenewright") & heavy
     assert not loaded_by("import scenewright.cli.app") & heavy
-
-
-def test_jobs_load_no_library_that_only_some_networks_need() -> None:
-    assert "transformers" not in loaded_by("import scenewright.runs.job")

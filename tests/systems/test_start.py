@@ -1,4 +1,4 @@
-"""What opening a system imports: nothing that a first scene would wait for and not need before it samples."""
+"""What a job imports that opens a system: nothing that a first scene would wait for and not need before it samples."""
 
 import subprocess
 import sys
@@ -16,10 +16,11 @@ for name in systems - {"genrecon"}:
 found = imported("numba", "scipy.optimize", "scipy.spatial")
 for name in systems & {"genrecon"}:
     load(name, "mini")
-print(found + imported("torch._dynamo", "sympy", "mujoco", "transformers"))
+import scenewright.runs.job
+print(found + imported("torch._dynamo", "sympy", "mujoco", "transformers", "scipy.stats"))
 """
 
 
-def test_opening_mini_imports_no_compiler_and_no_simulator():
+def test_a_job_that_opens_mini_imports_no_compiler_no_simulator_and_no_library_of_other_networks():
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
 from PIL import Image
-from scipy.stats import bootstrap
 from torch import Tensor
 
 from scenewright.backbones.trellis2.decoding import decode_shape, object_surface
@@ -183,7 +183,7 @@ def summary(reconstructions: Sequence[Reconstruction]) -> dict[str, dict[str, fl
             continue
         low = high = float(values.mean())
         if len(values) > 1:
-            interval = bootstrap((values,), np.mean, method="percentile", rng=np.random.default_rng(0))
+            interval = scipy.stats.bootstrap((values,), np.mean, method="percentile", rng=np.random.default_rng(0))
             low, high = (float(bound) for bound in interval.confidence_interval)
         worst = values.max() if name == "cd" or name.endswith("_error") else values.min()
         table[name] = {

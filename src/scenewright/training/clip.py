@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
+
+from scenewright.training.parallel import unsharded
 
 __all__ = ["AdaptiveGradClipper"]
 
@@ -32,9 +33,7 @@ class AdaptiveGradClipper:
     def clip(self, parameters: Iterable[nn.Parameter]) -> float:
         """Clips the gradients in place to the current limit, then updates it; returns the norm before clipping."""
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        norm = nn.utils.get_total_norm(gradients)
-        if isinstance(norm, DTensor):  # sharded gradients: every process gets the norm of the whole
-            norm = norm.full_tensor()
+        norm = unsharded(nn.utils.get_total_norm(gradients))
         value = float(norm)
         if math.isfinite(value):
             _scale(gradients, norm, self.limit)

@@ -1,7 +1,8 @@
 """One process or many: where the work runs, what the processes agree on, and whole tensors from their shards.
 
 Accelerate decides from the launch (plain python, torchrun, `accelerate launch`) how many processes there are; the code
-above this file does not ask.
+above this file does not ask. Sharded tensors are imported where they may be met: that takes two seconds, sympy among
+them, and whoever only reads a run or opens a job meets none.
 """
 
 from collections.abc import Mapping
@@ -11,12 +12,11 @@ from typing import Any
 import torch
 import torch.distributed
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from scenewright.errors import InputError, MissingExtraError
 from scenewright.machine import choose_device
 
-__all__ = ["Processes", "like_parameter", "to_device", "whole"]
+__all__ = ["Processes", "like_parameter", "to_device", "unsharded", "whole"]
 
 
 class Processes:
@@ -91,15 +91,21 @@ class Processes:
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """The tensor on the host, put together if it is sharded (then every process must call this)."""
-    tensor = tensor.detach()
-    if isinstance(tensor, DTensor):
-        tensor = tensor.full_tensor()
-    return tensor.cpu().contiguous()
+    """`unsharded` on the host."""
+    return unsharded(tensor.detach()).cpu().contiguous()
+
+
+def unsharded(tensor: Tensor) -> Tensor:
+    """The tensor, put together if it is sharded (then every process must call this)."""
+    from torch.distributed.tensor import DTensor
+
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def like_parameter(value: Tensor, parameter: Tensor) -> Tensor:
     """A whole tensor, sharded and placed as `parameter` is."""
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
     if isinstance(parameter, DTensor):
         return distribute_tensor(value.to(parameter.device), parameter.device_mesh, parameter.placements)
     return value.to(parameter.device)
