@@ -1,12 +1,13 @@
 """The run-time type checker of the test suite: beartype, with an int accepted where a float is asked for (PEP 484).
 
 A function's first calls in each test are checked. Loops that call one function thousands of times would spend most of
-the suite's time on checking the same shapes again.
+the suite's time on checking the same shapes again. Its checks are compiled when it is called: every process of the
+suite imports thousands of functions and calls a part of them.
 """
 
 from collections import Counter
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
 from typing import Any
 
 from beartype import BeartypeConf, beartype
@@ -24,11 +25,11 @@ def new_test() -> None:
 
 def checked(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, whose first calls in a test raise where an argument or result is not of its type."""
-    strict, name = _strict(function), (function.__module__, function.__qualname__)
+    name, strict = (function.__module__, function.__qualname__), cache(lambda: _strict(function))
 
     @wraps(function)
     def first_calls(*arguments: Any, **keywords: Any) -> Any:
         _calls[name] += 1
-        return strict(*arguments, **keywords) if _calls[name] <= _CALLS_PER_TEST else None
+        return strict()(*arguments, **keywords) if _calls[name] <= _CALLS_PER_TEST else None
 
     return first_calls
