@@ -10,9 +10,8 @@ import resource
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from io import StringIO
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,6 @@ import typer
 from safetensors.torch import save_file
 from transformers import Sam2Config, Sam2Model
 
-from scenewright import cli
 from scenewright.cli.app import app
 from scenewright.encoders.dinov2 import Dinov2, Dinov2Config
 from scenewright.encoders.records import DINOV3_VITL16
@@ -31,6 +29,7 @@ from tests.encoders.masks.test_sam import TINY
 from tests.encoders.test_depth import write_tiny_depth
 from tests.faults.commands import COMMANDS, CUBOID, FURTHER, Command, make_inputs
 from tests.faults.kills import finished_files, generation_of, problems
+from tests.support.command_line import run_here
 from tests.support.write_steps import write_steps
 from tests.systems.genrecon.test_networks import write_networks
 from tests.systems.genrecon.tiny_capture import write_capture
@@ -46,19 +45,6 @@ FAULTS: dict[str, Callable[[], BaseException]] = {
     "not allowed": lambda: PermissionError(errno.EACCES, os.strerror(errno.EACCES)),
     "memory": lambda: RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
 }
-
-
-def run_here(words: Sequence[str]) -> tuple[int, str]:
-    """Exit code and output of a command line in this process."""
-    printed, before = StringIO(), sys.argv
-    sys.argv = ["scenewright", *words]
-    try:
-        with redirect_stdout(printed), redirect_stderr(printed), pytest.raises(SystemExit) as end:
-            cli.main()
-    finally:
-        sys.argv = before
-    assert isinstance(end.value.code, int)
-    return end.value.code, printed.getvalue()
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import io
 import json
 import re
 import struct
-import subprocess
 import sys
 import time
 import zipfile
@@ -31,6 +30,7 @@ from scenewright.serve.requests import (
     StepRequest,
 )
 from tests.serve.server import TOKENS, Server
+from tests.support.command_line import run_here
 from tests.systems.genrecon.tiny_capture import TALL, WIDTH, write_capture
 
 PICTURES = Path(__file__).parents[1] / "data" / "replay"
@@ -492,25 +492,12 @@ def test_jobs_survive_kills_of_worker_and_server(tmp_path: Path) -> None:
     ],
 )
 def test_what_would_be_unsafe_is_not_started(tmp_path: Path, options: list[str], message: str) -> None:
-    command = [sys.executable, "-c", "from scenewright.cli import main; main()", "serve", "--device", "cpu"]
-    ended = subprocess.run(
-        [*command, "--data", str(tmp_path / "data"), "--port", "0", *options], capture_output=True, text=True
-    )
-    assert ended.returncode == 2
-    assert message in ended.stderr
+    code, printed = run_here(["serve", "--device", "cpu", "--data", str(tmp_path / "data"), "--port", "0", *options])
+    assert code == 2
+    assert message in printed
 
 
 def test_two_servers_never_have_one_folder(server: Server) -> None:
-    command = [
-        sys.executable,
-        "-c",
-        "from scenewright.cli import main; main()",
-        "serve",
-        "--device",
-        "cpu",
-        "--port",
-        "0",
-    ]
-    ended = subprocess.run([*command, "--data", str(server.folders.data)], capture_output=True, text=True)
-    assert ended.returncode == 2
-    assert "Another process of this service holds" in ended.stderr
+    code, printed = run_here(["serve", "--device", "cpu", "--port", "0", "--data", str(server.folders.data)])
+    assert code == 2
+    assert "Another process of this service holds" in printed
