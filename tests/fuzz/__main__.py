@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from tests.fuzz.driver import Outcome, fuzz
+from tests.fuzz.known import outcomes as outcomes_of_known
 from tests.fuzz.targets import TARGETS
 
 
@@ -18,6 +19,7 @@ def main() -> int:
     parser.add_argument("--target", action="append", choices=sorted(TARGETS), help="one target; repeat it for more")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="a folder for inputs that broke something")
+    parser.add_argument("--known", type=Path, help="a folder of files that once broke something, to be read, too")
     options = parser.parse_args()
     torch.set_num_threads(1)
     logging.disable()
@@ -31,6 +33,13 @@ def main() -> int:
         f"{sum(o.refused for o in outcomes):,} refused in one sentence, {faults} distinct faults; most memory "
         f"{max(o.most_mib for o in outcomes):.0f} MiB, longest {max(o.most_seconds for o in outcomes):.1f} s"
     )
+    if options.known is not None:
+        known = dict(outcomes_of_known(options.known))
+        broken = {name: fault for name, fault in known.items() if fault is not None}
+        for name, fault in broken.items():
+            print(f"    FAULT {name}: {fault}")
+        print(f"{len(known)} files that once broke something, {len(broken)} still do")
+        faults += len(broken)
     return int(faults > 0)
 
 

@@ -1,8 +1,5 @@
-"""`python -m tests.fuzz.known FOLDER`: the files of a folder of known faults through their readers, as JSON."""
+"""The files of a folder of known faults through their readers."""
 
-import json
-import os
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +9,8 @@ from scenewright.io.scene_file import load_scene
 from scenewright.io.voxel_file import load_ovoxel
 from tests.fuzz.driver import Outcome, read_once, within_budget
 from tests.fuzz.targets import TARGETS
+
+__all__ = ["outcomes"]
 
 _LOOSE: dict[str, Callable[[Path], object]] = {
     "b.vxz": load_ovoxel,
@@ -52,8 +51,3 @@ def _places(folder: Path, name: str, files: tuple[str, ...]) -> Iterator[Path]:
 def _tried(read: Callable[[Path], object], path: Path) -> str | None:
     fault, _, grown = read_once(read, path, Outcome(path.name))
     return fault or within_budget(grown, path)
-
-
-if __name__ == "__main__":
-    found = dict(outcomes(Path(sys.argv[1])))
-    os.write(1, json.dumps(found).encode())
