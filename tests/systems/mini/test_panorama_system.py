@@ -18,14 +18,14 @@ from scenewright.systems.costs import stage_seconds
 from scenewright.systems.inspace import stage_pictures
 from scenewright.systems.inspace.panorama import Panorama, room_input
 from scenewright.systems.inspace.room_frame import RoomFrame, depth_rays
+from scenewright.systems.inspace.stage_files import StageFiles
 from scenewright.systems.mini import panorama_furniture
-from scenewright.systems.mini.networks import LatentNetworks
 from scenewright.systems.mini.panorama_boxes import pieces
 from scenewright.systems.mini.panorama_cells import distance_of_cells, fine_cells
 from scenewright.systems.mini.panorama_details import MiniPartDecoder, guessed_parts
 from scenewright.systems.mini.panorama_furniture import FurnitureSettings
 from scenewright.systems.mini.panorama_objects import object_crop, shape_of
-from scenewright.systems.mini.panorama_system import MiniRoomSettings, mini_rooms
+from scenewright.systems.mini.panorama_system import MiniInSpace, MiniRoomSettings, mini_rooms
 from scenewright.systems.options import GenerateOptions, RoomOverride
 from scenewright.types import PanoramaCamera, View
 from tests.support.write_steps import killed_after_every_result
@@ -99,22 +99,28 @@ def test_distances_of_cells_end_at_the_first_one() -> None:
 
 
 @pytest.fixture(scope="module")
-def quick() -> MiniRoomSettings:
+def quick() -> MiniInSpace:
     """One step of every flow, coarse meshes."""
     settings = MiniRoomSettings(furniture=FurnitureSettings(samples=1))
     one = replace(settings.coarse.sampler, steps=1)
     detail = replace(settings.detail, sampler=replace(settings.detail.sampler, steps=1), texture_sampler=one)
     finish = FinishOptions(max_faces=500, texture_size=32)
-    return replace(settings, coarse=replace(settings.coarse, sampler=one), detail=detail, finish=finish)
+    coarse = replace(settings.coarse, sampler=one)
+    return mini_rooms(settings=replace(settings, coarse=coarse, detail=detail, finish=finish))
+
+
+def keeping(system: MiniInSpace, work: Path) -> MiniInSpace:
+    """The same networks with a folder of their own for results."""
+    stages = StageFiles(work)
+    return MiniInSpace(system.rooms, system.objects, system.decoder, system.details, system.settings, stages=stages)
 
 
 def test_a_room_with_distances_comes_out_furnished_and_one_without_is_a_cuboid(
-    quick: MiniRoomSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    quick: MiniInSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_mesh_pictures(monkeypatch)
-    system = mini_rooms(settings=quick)
-    scene = system.scene_of(room_panorama())
-    kept = mini_rooms(settings=quick, work=tmp_path)
+    scene = quick.scene_of(room_panorama())
+    kept = keeping(quick, tmp_path)
     assert killed_after_every_result(tmp_path, lambda: kept.scene_of(room_panorama())) == 5
     assert data_fingerprint(kept.scene_of(room_panorama())) == data_fingerprint(scene)
     furniture = [item for item in scene.objects if item.role == "furniture"]
@@ -129,15 +135,15 @@ def test_a_room_with_distances_comes_out_furnished_and_one_without_is_a_cuboid(
         assert item.box is not None
         assert float((high - low).max()) < 1.3 * max(item.box.size)
         assert math.isfinite(float(low.sum()))
-    assumed = system.scene_of(Panorama(room_panorama().rgb))
+    assumed = quick.scene_of(Panorama(room_panorama().rgb))
     assert not assumed.is_metric
     assert "no distances" in assumed.notes[0]
     assert assumed.room is not None
     size = assumed.room.floor_polygon.amax(0) - assumed.room.floor_polygon.amin(0)
-    assert size.tolist() == pytest.approx(list(quick.assumed_m[:2]), abs=0.1)
+    assert size.tolist() == pytest.approx(list(quick.settings.assumed_m[:2]), abs=0.1)
     assert set(assumed.provenance["room"]["origins"].values()) == {"assumed"}
     known = RoomOverride(floor_m=1.2, extent_m=(3.0, 1.5, 2.0, 4.0))
-    told = system.generate(View(view_of(room_panorama()).image), options=GenerateOptions(room=known))
+    told = quick.generate(View(view_of(room_panorama()).image), options=GenerateOptions(room=known))
     assert told.room is not None
     size = told.room.floor_polygon.amax(0) - told.room.floor_polygon.amin(0)
     assert size.tolist() == pytest.approx([5.0, 5.5], abs=0.1)
@@ -169,15 +175,15 @@ def expected_stages(preset: str) -> list[str]:
 
 
 def test_the_published_way_generates_layout_and_assets_and_goes_on_where_it_stopped(
-    quick: MiniRoomSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    quick: MiniInSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_mesh_pictures(monkeypatch)
-    system = mini_rooms(settings=quick, work=tmp_path)
+    system = keeping(quick, tmp_path)
     view, told, published = view_of(room_panorama()), Stages(), GenerateOptions(preset="published")
     scene = system.generate(view, options=published, progress=told)
     assert told.names == expected_stages("published")
     killed = tmp_path / "killed"
-    again = mini_rooms(settings=quick, work=killed)
+    again = keeping(quick, killed)
     results = [path.name for path in tmp_path.iterdir() if path.suffix != ".png"]
     assert killed_after_every_result(killed, lambda: again.generate(view, options=published)) == len(results)
     assert data_fingerprint(again.generate(view, options=published)) == data_fingerprint(scene)
@@ -208,7 +214,7 @@ def test_the_published_way_generates_layout_and_assets_and_goes_on_where_it_stop
         system.generate(view, options=GenerateOptions(preset="best"))
 
 
-def test_parts_start_from_the_surfaces_of_their_cells() -> None:
+def test_parts_start_from_the_surfaces_of_their_cells(quick: MiniInSpace) -> None:
     box = torch.tensor([[0.2, 0.1, -0.2, 0.2, 0.3, 0.25, 0.0]])
     axis = torch.arange(64)
     grid = torch.zeros(64, 64, 64, dtype=torch.bool)
@@ -217,7 +223,7 @@ def test_parts_start_from_the_surfaces_of_their_cells() -> None:
     inside = ((points - box[0, :3]).abs() <= box[0, 3:6] / 2).all(1).view(64, 64, 64)
     grid |= inside
     occupied = grid.nonzero().int()
-    networks = LatentNetworks.load()
+    networks = quick.decoder.networks
     guess = guessed_parts(networks, occupied, box)
     assert [part.kind for part in guess.parts.parts] == ["room", "layout", "asset"]
     assert not len(guess.parts.parts[0].coords)
