@@ -1,6 +1,5 @@
 """Runs of a capture that are killed at any moment end, resumed, in the same bytes."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from scenewright.runs.captures import CaptureSettings, run_capture, stage_folder
@@ -24,7 +23,7 @@ MOMENTS = (
 def test_killed_runs_end_in_the_same_bytes(tmp_path: Path) -> None:
     folder = write_capture(tmp_path / "capture", count=3)
     settings = CaptureSettings(folder, metres_per_unit=2.0)
-    system = GenReconSystem(TinyNetworks(), replace(OPTIONS, finish=replace(OPTIONS.finish, texture_size=128)))
+    system = GenReconSystem(TinyNetworks(), OPTIONS)
     whole, again = tmp_path / "whole" / "room.glb", tmp_path / "again" / "room.glb"
     for path in (whole, again):
         path.parent.mkdir()

@@ -30,7 +30,7 @@ OPTIONS = ReconstructOptions(
     image_size=32,
     max_cells=500,
     margin_cells=4,
-    finish=FinishOptions(max_faces=300, texture_size=256, orient=True, double_sided=True, unwrap_method="boxes"),
+    finish=FinishOptions(max_faces=300, texture_size=128, orient=True, double_sided=True, unwrap_method="boxes"),
 )
 
 
