@@ -32,7 +32,10 @@ def test_published_schedule_guides_nineteen_of_twenty_five_steps() -> None:
 
 @pytest.mark.parametrize(
     ("usual", "quality", "expected"),
-    [(25, "draft", 12), (25, "standard", 25), (25, "best", 50), (12, "draft", 6), (3, "draft", 3), (3, "best", 3)],
+    [
+        *((25, "draft", 12), (25, "standard", 25), (25, "best", 50)),
+        *((12, "draft", 6), (8, "draft", 4), (8, "best", 8), (3, "draft", 3), (3, "best", 3)),
+    ],
 )
 def test_a_quality_halves_or_doubles_steps_but_few_stay_few(usual: int, quality: Quality, expected: int) -> None:
     published = SamplerConfig(steps=usual, guidance_strength=2.0)

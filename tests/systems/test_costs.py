@@ -30,13 +30,23 @@ def test_published_networks_cost_their_operations(monkeypatch):
     assert more["structure"] > single["structure"] > 60
 
 
-@pytest.mark.parametrize("weights", ["mini", "published"])
-def test_a_draft_costs_less_where_something_is_sampled(weights):
+@pytest.mark.parametrize("system", ["scenegen", "iscene"])
+def test_published_samplers_cost_half_in_a_draft_and_twice_at_best(system):
     draft, usual, best = (
-        stage_seconds("iscene", weights, objects=2, quality=quality) for quality in ("draft", "standard", "best")
+        stage_seconds(system, "published", objects=2, quality=quality) for quality in ("draft", "standard", "best")
     )
     assert 2 * draft["structure"] == pytest.approx(usual["structure"]) == pytest.approx(best["structure"] / 2)
     assert draft["finish"] == usual["finish"] == best["finish"]
+
+
+@pytest.mark.parametrize("system", ["scenegen", "iscene"])
+def test_minis_draft_costs_less_where_places_are_fitted_and_surfaces_sampled_and_its_best_no_more(system):
+    draft, usual, best = (
+        stage_seconds(system, "mini", objects=3, quality=quality) for quality in ("draft", "standard", "best")
+    )
+    assert best == usual
+    assert {stage for stage in usual if draft[stage] < usual[stage]} == {"outline", "shape", "place"}
+    assert sum(draft.values()) < 0.95 * sum(usual.values())
 
 
 def test_unknown_costs_are_said_to_be_unknown():

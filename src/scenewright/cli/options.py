@@ -90,7 +90,8 @@ Steps = Annotated[
 Quality = Annotated[
     str | None,
     typer.Option(
-        "--quality", help="Sample as a draft, as standard (the default), or best: half the steps, or twice as many."
+        "--quality",
+        help="Work as a draft, as standard (the default), or best: half the steps, or twice as many where that helps.",
     ),
 ]
 Guidance = Annotated[

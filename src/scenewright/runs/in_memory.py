@@ -62,7 +62,8 @@ def generate(
             colours or file names) say which object is which.
         system, weights, decoder: see `load`.
         steps, guidance: of the samplers; None is what is published with the weights.
-        quality: "draft" halves the steps (with the mini weights the samples), "best" doubles them.
+        quality: "draft" halves the steps, "best" doubles them; with the mini weights a draft also fits places less
+            closely, and the best scene of masks is the standard one.
         settle: rest the objects on the floor and out of each other.
         fit_layout: move objects into their masks and onto the floor; None does so for mini only.
         depth: of a panorama: distances along its rays in metres, a file of them, "auto" (a network estimates them) or

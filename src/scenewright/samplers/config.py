@@ -16,7 +16,7 @@ from scenewright.samplers.schedule import rescaled_times
 __all__ = ["QUALITY_RATIO", "Quality", "SamplerConfig", "SamplingOverride", "quality_named"]
 
 Quality = Literal["draft", "standard", "best"]
-"""Pains that samplers take: half as many as are usual, as many, or twice as many."""
+"""Pains that are taken: half as many as are usual, as many, or twice as many where more are of use."""
 
 QUALITY_RATIO: dict[Quality, float] = {"draft": 0.5, "standard": 1.0, "best": 2.0}
 
@@ -33,7 +33,7 @@ def quality_named(name: str) -> Quality:
     raise InputError(f"Expected --quality {', '.join(QUALITY_RATIO)}; got '{name}'.")
 
 
-# A sampler of fewer steps was made for few, and keeps them.
+# A sampler of fewer steps was made for few, and keeps them; one of so many gains nothing by more.
 _FEW_STEPS = 8
 
 
@@ -42,7 +42,7 @@ class SamplingOverride:
     """Changes of a user to published sampling; None keeps what the weights were published with.
 
     `guidance_strength` is the s of (1 + s) v_cond - s v_uncond; 0 is no guidance. `quality` halves or doubles the
-    steps that are not given, guided in the same interval of flow time, and the samples that are agreed on.
+    steps that are not given, guided in the same interval of flow time.
     """
 
     steps: int | None = None
@@ -110,5 +110,6 @@ class SamplerConfig:
         """This configuration with what the user has set."""
         steps, strength = override.steps, override.guidance_strength
         if steps is None:
-            steps = self.steps if self.steps < _FEW_STEPS else override.samples(self.steps)
+            fewest = _FEW_STEPS + 1 if override.quality == "best" else _FEW_STEPS
+            steps = self.steps if self.steps < fewest else override.samples(self.steps)
         return replace(self, steps=steps, guidance_strength=self.guidance_strength if strength is None else strength)

@@ -59,4 +59,5 @@ def stage_seconds(
         pace = 1e12 * block.of(precision) / BLOCK_OPERATIONS / cores
     costs = spec.mini_costs if is_mini else spec.costs
     more = QUALITY_RATIO[quality] - 1
-    return {cost.stage: pace * (cost.fixed + objects * cost.per_object) * (1 + more * cost.sampled) for cost in costs}
+    shares = {cost.stage: 1 + more * cost.sampled * (cost.doubles or more < 0) for cost in costs}
+    return {cost.stage: pace * (cost.fixed + objects * cost.per_object) * shares[cost.stage] for cost in costs}

@@ -81,13 +81,14 @@ class StageCost:
     """The cost of one stage of a run, whatever the scene holds and for every object.
 
     The unit is 10^12 operations for published networks, and for mini's processor seconds where they were measured.
-    `sampled` is the share that goes with the number of steps or samples.
+    `sampled` is the share that `--quality draft` halves, and that `best` doubles where it `doubles` it.
     """
 
     stage: str
     fixed: float
     per_object: float = 0.0
     sampled: float = 0.0
+    doubles: bool = True
 
 
 @dataclass(frozen=True)
@@ -115,10 +116,10 @@ TRELLIS1_COSTS = (
 """A scene after its structures, by TRELLIS's published decoder on some 8,000 voxels. Estimated, never timed."""
 
 MINI_OBJECT_COSTS = (
-    StageCost("shape", 0, 0.27),
+    StageCost("shape", 0, 0.27, 0.5, doubles=False),
     StageCost("texture", 0, 0.2),
     StageCost("finish", 0, 0.38),
-    StageCost("place", 0.1, 0.4),
+    StageCost("place", 0.1, 0.4, 0.6, doubles=False),
     StageCost("draw", 0.95, 0.08),
 )
 """A scene after its structures, with mini's latent stages. An EPYC core, scenes of 2, 4 and 6 objects."""

@@ -65,8 +65,8 @@ def picture_with_masks() -> tuple[Image.Image, torch.Tensor]:
     return Image.fromarray(pixels), masks
 
 
-@pytest.mark.parametrize(("system", "quality", "samples"), [("scenegen", "draft", 4), ("iscene", "standard", 8)])
-def test_a_picture_becomes_a_scene(system: str, quality: Quality, samples: int, folder: Path) -> None:
+@pytest.mark.parametrize(("system", "quality"), [("scenegen", "draft"), ("iscene", "standard")])
+def test_a_picture_becomes_a_scene(system: str, quality: Quality, folder: Path) -> None:
     assert has_weights(system, folder)
     generator = mini_system(system, folder)  # type: ignore[arg-type]
     image, masks = picture_with_masks()
@@ -74,7 +74,8 @@ def test_a_picture_becomes_a_scene(system: str, quality: Quality, samples: int, 
     options = GenerateOptions(sampling, finish=FinishOverride(max_faces=400, texture_size=32))
     view = View(image, ObjectMasks(masks))
     scene = generator.generate(view, seed=3, options=options, progress=counted)
-    assert {total for name, _, total in counted.events if name == "structure"} == {samples}
+    # As many samples in a draft: with fewer, places come out otherwise (docs/mini.md).
+    assert {total for name, _, total in counted.events if name == "structure"} == {8}
     assert scene.provenance["parameters"].get("quality", "standard") == quality
     assert [item.name for item in scene.objects] == ["obj_01", "obj_02"]
     assert scene.provenance["system"] == system

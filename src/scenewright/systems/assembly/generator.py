@@ -224,7 +224,9 @@ def _in_world(
     """
     known, camera = request.camera, structures.camera
     objects, errors = list(items), _layout_errors(structures, request.options)
-    fitted = None if errors is None else fit_layout(items, errors, known=known, upright_pitch=request.upright_pitch)
+    fitted, quality = None, request.options.sampling.quality
+    if errors is not None:
+        fitted = fit_layout(items, errors, known=known, upright_pitch=request.upright_pitch, quality=quality)
     if fitted is not None:
         objects, camera = fitted.objects, fitted.camera
         if fitted.known_world_from_world is not None:

@@ -16,7 +16,7 @@ _MINI_STRUCTURE = (
     StageCost("boxes", 0.2),
     StageCost("objects", 5.6),
 )
-_MINI_DETAIL = (StageCost("shape", 6, 0, 1), StageCost("texture", 3.7))
+_MINI_DETAIL = (StageCost("shape", 6, 0, 1, doubles=False), StageCost("texture", 3.7))
 _MINI_PUBLISHED = PresetNeeds(
     # The whole process held 1.1 to 1.3 GB at its peak, in rooms with 5 and 14 pieces of furniture (CPU).
     mini_working=WorkingMemory(500 * 2**20),

@@ -34,9 +34,9 @@ SPEC = SystemSpec(
     mini_costs=(
         StageCost("load", 0.4),
         StageCost("encode", 0.1, 0.01),
-        StageCost("structure", 1.4, 0.52, 1),
-        StageCost("voxels", 0, 0.8, 1),
-        StageCost("outline", 0.1, 0.52),
+        StageCost("structure", 1.4, 0.52),
+        StageCost("voxels", 0, 0.8),
+        StageCost("outline", 0.1, 0.52, 0.6, doubles=False),
         *MINI_OBJECT_COSTS,
     ),
     tasks={

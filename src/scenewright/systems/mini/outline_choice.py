@@ -75,7 +75,13 @@ def chosen_by_outline(
         )
         for (row, surface), index in zip(surfaces.items(), wanted, strict=True)
     ]
-    fitted = fit_layout(objects, structures.layout_errors, known=request.camera, upright_pitch=request.upright_pitch)
+    fitted = fit_layout(
+        objects,
+        structures.layout_errors,
+        known=request.camera,
+        upright_pitch=request.upright_pitch,
+        quality=request.options.sampling.quality,
+    )
     assert fitted is not None  # all have a surface and a mask
     pixels_from_world = fitted.camera.intrinsics_px.double() @ fitted.camera.cam_from_world[:3].double()
     rows, device = list(surfaces), network.place.device

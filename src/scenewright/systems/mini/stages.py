@@ -126,8 +126,7 @@ class MiniSceneGenStage(_MiniStage):
         generators = [request.generator(index, "structure") for index in range(len(request.objects))]
         shape = (flow.config.in_channels, *[flow.config.resolution] * 3)
         latents, layouts = [], []
-        count = request.options.sampling.samples(NUM_SAMPLES)
-        for number in range(count):
+        for number in range(NUM_SAMPLES):
             # Every object is the query in turn: each tells the others' places in its own way.
             query = by_size[number % len(by_size)]
             order = [query, *(index for index in by_size if index != query)]
@@ -137,7 +136,7 @@ class MiniSceneGenStage(_MiniStage):
                 [SceneCondition(condition.own[order], condition.shared)],
                 noise[order].to(self.device),
                 sampler,
-                progress=partial(_tell_step, advance, number, count),
+                progress=partial(_tell_step, advance, number),
             )
             rows = torch.tensor(order).argsort()
             latents.append(sampled.latents[rows])
@@ -174,15 +173,15 @@ class MiniISceneStage(_MiniStage):
         advance = progress.stage("structure")
         sampler = SAMPLER.overridden(request.options.sampling)
         conditions = SlotConditions(self._tokens(pictures.scene[None])[0], torch.stack([placed, own], 1))
-        samples, count = [], request.options.sampling.samples(NUM_SAMPLES)
-        for number, (noise, object_noise) in enumerate(_noises(flow, request, count)):
+        samples = []
+        for number, (noise, object_noise) in enumerate(_noises(flow, request)):
             sampled = sample_structure(
                 flow,
                 conditions,
                 noise,
                 sampler,
                 object_noise=object_noise,
-                on_step=lambda step, t, x, v, done=number: _tell_step(advance, done, count, step + 1, sampler.steps),  # type: ignore[misc]
+                on_step=lambda step, t, x, v, done=number: _tell_step(advance, done, step + 1, sampler.steps),  # type: ignore[misc]
             )
             samples.append(sampled.objects)
         progress.stage("voxels")
@@ -218,12 +217,12 @@ def box_of_voxels(occupied: Bool[Tensor, "R R R"]) -> tuple[Float[Tensor, " 3"],
 
 
 def _noises(
-    flow: SceneContextFlow, request: SceneRequest, count: int
+    flow: SceneContextFlow, request: SceneRequest
 ) -> Iterator[tuple[Float[Tensor, "S C r r r"], Float[Tensor, "W S_less_1 C r r r"] | None]]:
     """Noise of every sample: all objects share it, but for those that are rolled again."""
     own = {index: request.generator(index, "structure") for index in request.wanted_indices if request.attempt(index)}
     generator = object_generator(request.seed, "", "structure")
-    for _ in range(count):
+    for _ in range(NUM_SAMPLES):
         noise = structure_noise(flow.scene_config, generator)
         shared = torch.cat([noise[:1], noise[2:]])
         rows = [
@@ -233,8 +232,8 @@ def _noises(
         yield noise, torch.stack(rows) if own else None
 
 
-def _tell_step(advance: Advance, sample: int, samples: int, step: int, steps: int) -> None:
-    advance(sample * steps + step, samples * steps)
+def _tell_step(advance: Advance, sample: int, step: int, steps: int) -> None:
+    advance(sample * steps + step, NUM_SAMPLES * steps)
 
 
 def _image(picture: Float[Tensor, "4 P P"]) -> Image.Image:

@@ -37,9 +37,9 @@ SPEC = SystemSpec(
     mini_costs=(
         StageCost("load", 0.4),
         StageCost("encode", 0.1, 0.01),
-        StageCost("structure", 0.45, 0.6, 1),
-        StageCost("voxels", 0, 0.45, 1),
-        StageCost("outline", 0.1, 0.52),
+        StageCost("structure", 0.45, 0.6),
+        StageCost("voxels", 0, 0.45),
+        StageCost("outline", 0.1, 0.52, 0.6, doubles=False),
         *MINI_OBJECT_COSTS,
     ),
     tasks={
