@@ -8,6 +8,8 @@ The rooms are those that no detail flow was trained on (the first of `mini_data.
 their boxes found as in use. Scores are those of `scenewright-room-1`; "layout" is its room without furniture, on both
 sides. Told are means, standard errors, and differences to the first way over the same rooms.
 
+    ... --estimated                                  distances as the small network that ships says them
+
     python -m scripts.measure_mini_details PACK.zip [PACK2.zip] --rooms 8 --forms published --start 0.5 0.7 0.85 1
         --texture-steps 1
 
@@ -23,11 +25,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from scenewright.encoders.records import SMALL_DISTANCE
 from scenewright.evaluation.room_scoring import ROOM_PROTOCOLS, RoomTruth, score_room
 from scenewright.geometry.mesh.sample import sample_surface, triangle_areas
 from scenewright.samplers.config import SamplerConfig
 from scenewright.systems.inspace.made_rooms import RoomModel
 from scenewright.systems.inspace.panorama import Panorama
+from scenewright.systems.inspace.panorama_depth import DepthModel
 from scenewright.systems.mini.panorama_system import MiniRoomSettings, mini_rooms
 from scenewright.types import merged_mesh
 from scripts.mini_data import SEED, selector
@@ -47,6 +51,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--guidance", type=float)
     parser.add_argument("--texture-steps", type=int)
+    parser.add_argument("--estimated", action="store_true")
     parser.add_argument("--work", type=Path, help="keep stages here, so that another sampler costs its own stage only")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
@@ -58,9 +63,10 @@ def main() -> None:
             for start in given.start if given.start and form != "distances" else [None]:
                 settings = settings_of(form, start, given.steps, given.guidance, given.texture_steps)
                 work = None if given.work is None else given.work / f"{number}"
-                system = mini_rooms(given.weights, settings, work=work)
+                depth = DepthModel(SMALL_DISTANCE) if given.estimated else None
+                system = mini_rooms(given.weights, settings, work=work, depth=depth)
                 started = time.process_time()
-                scene = system.scene_of(Panorama(truth.rgb, truth.distance_m))
+                scene = system.scene_of(Panorama(truth.rgb, None if given.estimated else truth.distance_m))
                 name = form if start is None else f"{form} from {start:g}"
                 found = dict(score_room(scene, truth, PROTOCOL).metrics)
                 shell = replace(scene, objects=tuple(item for item in scene.objects if item.role == "shell"))

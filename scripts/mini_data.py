@@ -16,10 +16,13 @@ as soon as FOLDER/structure_vae.safetensors is there (the autoencoder's weights,
     python -m scripts.mini_data export-latents FOLDER --shape RUN --texture RUN --shape-flow RUN --texture-flow RUN
     python -m scripts.mini_data rooms FOLDER PACK.zip [PACK2.zip] --count 1000 --workers 2    FOLDER/rooms
     python -m scripts.mini_data encode-rooms FOLDER  FOLDER/structure and FOLDER/boxes, with the shipped encoders
+    python -m scripts.mini_data panoramas FOLDER PACK.zip [PACK2.zip] --chunks 40 --workers 2
+                                                     FOLDER/panoramas, for mini_panorama_distance
     python -m scripts.mini_data details FOLDER PACK.zip [PACK2.zip] --chunks 16 --workers 2
                                                      FOLDER/details/{shape,texture}, with the shipped encoders
     python -m scripts.mini_data export-rooms [RUN] [--shape-flow RUN] [--texture-flow RUN]
                                                      of mini_inspace_{structure,shape_flow,texture_flow}
+    python -m scripts.mini_data export-distance RUN  of mini_panorama_distance
     python -m scripts.mini_data unpack FOLDER        the shipped encoder and autoencoders, to train flows for them
                                                      (FOLDER/shape and FOLDER/texture are runs for `latents`)
 """
@@ -41,6 +44,7 @@ from scenewright.data.importing import attribution_csv
 from scenewright.data.library import TrainingLibrary
 from scenewright.data.parametric.families import OWN_CREDIT
 from scenewright.data.selection import Selector
+from scenewright.encoders.panorama_distance import SHIPPED_WEIGHTS
 from scenewright.jobs import run
 from scenewright.systems.inspace.made_rooms import write_rooms
 from scenewright.systems.mini.conditioner import PictureConditioner
@@ -52,6 +56,7 @@ from scripts.mini_training.examples import write_examples
 from scripts.mini_training.latent_examples import LatentEncoders, write_latent_examples
 from scripts.mini_training.lite0 import folded_weights
 from scripts.mini_training.panorama_examples import encode_rooms
+from scripts.mini_training.panoramas import write_panoramas
 from scripts.mini_training.priors import write_priors
 from scripts.mini_training.room_details import write_details
 
@@ -248,6 +253,16 @@ def details(folder: Path, packs: Sequence[Path], chunks: int, workers: int) -> N
     run(detail_chunk, [(tuple(packs), folder, chunk) for chunk in range(chunks)], workers=workers, progress=show)
 
 
+def panorama_chunk(job: tuple[tuple[Path, ...], Path, int]) -> None:
+    packs, folder, chunk = job
+    write_panoramas(selector(packs), folder / "panoramas", seed=SEED + 4, chunk=chunk, num_rooms=ROOMS)
+
+
+def panoramas(folder: Path, packs: Sequence[Path], chunks: int, workers: int) -> None:
+    write_attribution(folder, packs)
+    run(panorama_chunk, [(tuple(packs), folder, chunk) for chunk in range(chunks)], workers=workers, progress=show)
+
+
 def unpack(folder: Path) -> None:
     """Files that `encode` and `latents` need, from the shipped ones: tokens and latents then fit the shipped flows."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -295,6 +310,11 @@ def main() -> None:
     command.add_argument("--workers", type=int, default=1)
     command = commands.add_parser("encode-rooms")
     command.add_argument("folder", type=Path)
+    command = commands.add_parser("panoramas")
+    command.add_argument("folder", type=Path)
+    command.add_argument("packs", type=Path, nargs="+")
+    command.add_argument("--chunks", type=int, default=40)
+    command.add_argument("--workers", type=int, default=1)
     command = commands.add_parser("details")
     command.add_argument("folder", type=Path)
     command.add_argument("packs", type=Path, nargs="+")
@@ -305,6 +325,8 @@ def main() -> None:
     command.add_argument("--shape-flow", type=Path)
     command.add_argument("--texture-flow", type=Path)
     command.add_argument("--out", type=Path, default=mini_folder())
+    command = commands.add_parser("export-distance")
+    command.add_argument("run", type=Path)
     command = commands.add_parser("scale")
     command.add_argument("run", type=Path)
     command.add_argument("folder", type=Path)
@@ -335,6 +357,8 @@ def main() -> None:
         rooms(given.folder, given.packs, given.count, given.workers)
     elif given.command == "encode-rooms":
         encode_made_rooms(given.folder)
+    elif given.command == "panoramas":
+        panoramas(given.folder, given.packs, given.chunks, given.workers)
     elif given.command == "details":
         details(given.folder, given.packs, given.chunks, given.workers)
     elif given.command == "export-rooms":
@@ -342,6 +366,8 @@ def main() -> None:
         for name, folder in runs.items():
             if folder is not None:
                 write_half(folder / "network.safetensors", given.out / f"{name}.safetensors")
+    elif given.command == "export-distance":
+        write_half(given.run / "network.safetensors", SHIPPED_WEIGHTS)
     elif given.command == "scale":
         scale(given.run, given.folder)
     elif given.command == "export-latents":

@@ -47,7 +47,17 @@ def test_what_the_system_sees(room: Path, tmp_path: Path) -> None:
     facts = json.loads(run(*arguments, "--json", "-"))
     assert facts["ceiling_m"] == pytest.approx(2.6, abs=0.03)
     with pytest.raises(InputError, match="add --depth"):
-        run("panorama", room / "room.png", "--plan", tmp_path / "plan.png")
+        run("panorama", room / "room.png", "--depth", "none", "--plan", tmp_path / "plan.png")
+
+
+def test_without_distances_the_small_network_that_ships_estimates_them(room: Path, tmp_path: Path) -> None:
+    facts = json.loads(
+        run("panorama", room / "room.png", "--size", 32, "--distances", tmp_path / "d.png", "--json", "-")
+    )
+    assert "small network that ships" in facts["notes"][0]
+    assert Image.open(tmp_path / "d.png").size == (1024, 512)
+    named = ("panorama", room / "room.png", "--size", 32, "--depth-model", "small", "--json", "-")
+    assert json.loads(run(*named)) == facts
 
 
 def test_a_panorama_is_recognised_generated_and_replayed(

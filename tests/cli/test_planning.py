@@ -47,6 +47,16 @@ def test_memory_and_downloads_of_a_command(folder: Path, words: str, label: str,
     assert bool(facts["downloads"]) == ("published" in words)
 
 
+def test_distances_of_a_panorama_cost_furniture_and_perhaps_a_download(folder: Path) -> None:
+    words = "generate panorama.png --weights mini --device cpu"
+    usual, none, auto = (
+        json.loads(doctor(f"{words} {depth}", "--json", "-")) for depth in ("", "--depth none", "--depth auto")
+    )
+    assert sum(usual["seconds"].values()) > sum(none["seconds"].values())
+    assert (usual["downloads"], none["downloads"]) == ([], [])
+    assert [item["name"] for item in auto["downloads"]] == ["depth-anything-v2-metric-indoor-small"]
+
+
 def test_a_draft_is_planned_as_one(folder: Path) -> None:
     words = "generate room.png -m masks.png --weights mini --device cpu"
     usual, draft = (json.loads(doctor(line, "--json", "-"))["seconds"] for line in (words, f"{words} --quality draft"))

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from scenewright.cli.options import Commercial, Device, Offline, Quality, Seed
+from scenewright.cli.options import Commercial, DepthModel, Device, Offline, Quality, Seed
 
 __all__ = ["evaluate"]
 
@@ -50,6 +50,7 @@ def evaluate(
     ] = None,
     pictures: Annotated[bool, typer.Option(help="Draw pictures for the report.")] = True,
     depth: Annotated[bool, typer.Option(help="Hand true distances to a system that reads panoramas.")] = True,
+    depth_model: DepthModel = None,
     preset: Annotated[str | None, typer.Option(help="Preset of a system that reads panoramas.")] = None,
     quality: Quality = None,
     offline: Offline = False,
@@ -68,6 +69,7 @@ def evaluate(
     from scenewright.io.atomic import check_writable, make_folder, write_bytes
     from scenewright.jobs import to_json
     from scenewright.machine import choose_device
+    from scenewright.runs.inputs import choose_depth
     from scenewright.samplers.config import quality_named
     from scenewright.systems.loading import refuse_uncleared_choice
 
@@ -76,10 +78,11 @@ def evaluate(
         return
     if (predictions is not None and ground_truth is not None) == (scenes is not None and system is not None):
         raise InputError("Give either --predictions and --ground-truth, or --scenes and --system.")
+    distances = choose_depth(model=depth_model).model if depth_model else None
     if commercial:
         if system is None:
             raise InputError("--commercial checks the weights of --system; scenes that are only scored need none.")
-        refuse_uncleared_choice(system, weights)
+        refuse_uncleared_choice(system, weights, places=(distances,))
     for path in (json, report):
         if path is not None:
             make_folder(path.parent)
@@ -101,6 +104,7 @@ def evaluate(
             pictures=pictures,
             workers=workers,
             with_depth=depth,
+            depth_model=distances,
             preset=preset,
             quality=quality_named(quality or "standard"),
             progress=progress,

@@ -114,12 +114,15 @@ Depth = Annotated[
     typer.Option(
         "--depth",
         help="Distances of a panorama: .npy or .exr in metres, .png in millimetres, auto (a network estimates them) "
-        "or none; by default auto where the network is on this machine already.",
+        "or none; by default a network that is on this machine already, or else the small one that ships.",
     ),
 ]
 DepthModel = Annotated[
     str | None,
-    typer.Option(help="Estimate distances with this network: metric (the default), relative, a folder or repository."),
+    typer.Option(
+        help="Estimate distances with this network: metric (the default), relative, small (it ships), a folder or "
+        "repository."
+    ),
 ]
 Heading = Annotated[
     float | None,

@@ -50,7 +50,6 @@ def panorama(
 ) -> None:
     """Look at a panorama as InSpace does: turned to its walls, cut into faces, its room put to scale."""
     import math
-    from dataclasses import replace
 
     from PIL import Image
 
@@ -85,10 +84,9 @@ def panorama(
     depth_m = None if chosen.file is None else load_depth(chosen.file)
     given = panorama_of(View(load_image(picture), name=picture.name, depth_m=depth_m))
     if chosen.model is not None:
-        network = panorama_depth.DepthModel(chosen.model, choose_device(device), offline).load()
+        model = panorama_depth.DepthModel(chosen.model, choose_device(device), offline)
         with progress_bar() as progress:
-            found = panorama_depth.estimated_distance(network, given.rgb, advance=progress.stage("depth"))
-        given = replace(given, distance_m=found.distance_m, has_scale=found.is_metric)
+            given = model.estimated(given.rgb, advance=progress.stage("depth")).added_to(given)
     known = RoomOverride(None if heading is None else math.radians(heading), camera_height, floor, extent)
     room = room_input(given, PanoramaSettings(known, face_size=size))
     written = []

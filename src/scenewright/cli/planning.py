@@ -7,9 +7,11 @@ from typing import Any
 import torch
 import typer
 
+from scenewright.encoders.records import RECORDS
 from scenewright.errors import InputError, OutOfMemoryBudgetError
 from scenewright.machine import choose_device, choose_dtype
 from scenewright.runs.choices import panorama_system, reads_capture, wants_panorama
+from scenewright.runs.inputs import ChosenDepth, choose_depth
 from scenewright.samplers.config import quality_named
 from scenewright.systems.assembly.memory import parse_bytes, readable_bytes
 from scenewright.systems.calibration import measured
@@ -61,13 +63,15 @@ def plan_command(line: str) -> dict[str, Any]:
     except OutOfMemoryBudgetError as error:
         refusal = str(error)
     block = measured(device)
-    counted = USUAL_FURNITURE * bool(given["depth"] or given["depth_model"]) if system == "inspace" else objects
+    distances = choose_depth(given["depth"], given["depth_model"]) if system == "inspace" else ChosenDepth()
+    counted = USUAL_FURNITURE * (distances != ChosenDepth()) if system == "inspace" else objects
     quality = quality_named(given["quality"] or "standard")
     spent = stage_seconds(system, weights, block, device, objects=counted, dtype=dtype, preset=preset, quality=quality)
     if spent:
         spent = {"start": START_S * block.float32 / REFERENCE.float32} | spent
     is_local = weights != "published" and is_local_source(weights)
-    missing = [] if is_mini or is_local else _missing(needed_records(system, given["decoder"], preset))
+    needed = [] if is_mini or is_local else needed_records(system, given["decoder"], preset)
+    missing = _missing([*needed, *(record for record in RECORDS if record.repository == distances.model)])
     return {
         "system": plan.label,
         "device": str(device),

@@ -12,6 +12,7 @@ __all__ = [
     "RECORDS",
     "SAM2_LARGE",
     "SAM3",
+    "SMALL_DISTANCE",
     "VGGT_1B",
 ]
 
@@ -55,6 +56,8 @@ VGGT_1B = WeightsRecord(
 )
 CUT_OUT = "cut-out"
 """Name of the segmenter that ships (`masks.cut_out.CutOutSegmenter`), free for any use."""
+SMALL_DISTANCE = "small"
+"""Name of the network that ships for distances of panoramas (`panorama_distance`), free for any use."""
 SAM2_LARGE = WeightsRecord(
     name="sam2.1-hiera-large",
     repository="facebook/sam2.1-hiera-large",

@@ -49,6 +49,7 @@ def evaluate(
     pictures: bool = True,
     workers: int = 0,
     with_depth: bool = True,
+    depth_model: str | None = None,
     preset: str | None = None,
     quality: Quality = "standard",
     progress: Progress = SILENT,
@@ -65,6 +66,7 @@ def evaluate(
         pictures: draws pictures for a report.
         workers: processes that score; 0 chooses. The numbers do not depend on it.
         with_depth: hand true distances to a system that reads panoramas.
+        depth_model: let it estimate them with this network instead.
         preset: of a system that reads panoramas.
         quality: of the system's samplers.
 
@@ -85,7 +87,7 @@ def evaluate(
             raise InputError("Protocols of rooms and of single views cannot be mixed; run evaluate once for each kind.")
         truths = ground_truth if scenes is None else scenes
         assert truths is not None
-        maker = _room_maker(predictions, system, weights, str(device), Path(truths), progress)
+        maker = _room_maker(predictions, system, weights, str(device), Path(truths), depth_model, progress)
         made: dict[str, MadeScene] = {}
         return [
             evaluate_rooms(
@@ -95,7 +97,8 @@ def evaluate(
                 work=base,
                 seed=seed,
                 weights=weights,
-                with_depth=with_depth,
+                with_depth=with_depth and depth_model is None,
+                depth_model=depth_model,
                 preset=preset,
                 quality=quality,
                 pictures=pictures,
@@ -182,6 +185,7 @@ def _room_maker(
     weights: str | None,
     device: str,
     scenes: Path,
+    depth_model: str | None,
     progress: Progress,
 ) -> System | Path | str:
     """Whatever makes the rooms: a folder, the baseline, or a system that reads panoramas."""
@@ -189,5 +193,13 @@ def _room_maker(
         return Path(predictions)
     assert system is not None
     if isinstance(system, str) and system != TRUE_BOXES:
-        return open_for_evaluation(system, weights, reads="panorama", device=device, scenes=scenes, progress=progress)
+        return open_for_evaluation(
+            system,
+            weights,
+            reads="panorama",
+            device=device,
+            scenes=scenes,
+            depth_model=depth_model,
+            progress=progress,
+        )
     return system

@@ -63,6 +63,7 @@ def evaluate_rooms(
     seed: int = 0,
     weights: str | None = None,
     with_depth: bool = True,
+    depth_model: str | None = None,
     preset: str | None = None,
     quality: Quality = "standard",
     pictures: bool = True,
@@ -75,6 +76,7 @@ def evaluate_rooms(
         maker: a system that reads panoramas, a folder of `NAME.glb`, or `TRUE_BOXES`.
         work: folder for records and generated rooms (`generated/NAME.glb`); reused to resume.
         with_depth: hand the true distances to the system.
+        depth_model: with which the system estimates them otherwise, for the title.
         preset: of the system.
         quality: of its samplers.
         pictures: draws the panorama again, and keeps both in the protocol's folder.
@@ -113,7 +115,7 @@ def evaluate_rooms(
     mean, interval = _summary(records, protocol)
     title = name if weights is None else f"{name} ({', '.join(filter(None, (weights, preset, facts.get('quality'))))})"
     return Evaluation(
-        title if with_depth or isinstance(maker, str | Path) else f"{title}, without depth",
+        title if with_depth or isinstance(maker, str | Path) else f"{title}, depth {depth_model or 'none'}",
         protocol,
         tuple(records),
         mean,

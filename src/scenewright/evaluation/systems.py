@@ -47,6 +47,7 @@ def open_for_evaluation(
     device: str = "cpu",
     scenes: Path | None = None,
     work: Path | None = None,
+    depth_model: str | None = None,
     progress: Progress = SILENT,
 ) -> System:
     """The system of that name, ready to generate test scenes.
@@ -56,6 +57,7 @@ def open_for_evaluation(
         reads: the kind of pictures that the scenes hold.
         scenes: the test scenes' folder.
         work: a folder to keep things in.
+        depth_model: estimates distances of panoramas that come without.
 
     Raises:
         InputError: there is no such system, or it reads another kind of pictures.
@@ -65,4 +67,4 @@ def open_for_evaluation(
     if spec.reads != reads:
         wanted = {"panorama": "panoramas", "posed": "captures"}.get(reads, "pictures with masks")
         raise InputError(f"'{name}' reads {spec.reads} pictures, but the protocol is for {wanted}.")
-    return load(name, weights, device=device, scenes=scenes, work=work, progress=progress)
+    return load(name, weights, device=device, scenes=scenes, work=work, depth_model=depth_model, progress=progress)

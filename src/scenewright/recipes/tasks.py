@@ -17,6 +17,7 @@ _SHARED = {
     **{name: f"{_BACKBONES}:{name}" for name in ("shape_flow", "texture_flow")},
     **{f"mini_{name}": f"{_MINI}:{name}" for name in ("structure_vae", "structure_flow", "pixel_aligned")},
     "mini_genrecon_rooms": f"{_MINI}:genrecon_rooms",
+    "mini_panorama_distance": f"{_MINI}:panorama_distance",
 }
 
 

@@ -67,8 +67,8 @@ def generate(
         settle: rest the objects on the floor and out of each other.
         fit_layout: move objects into their masks and onto the floor; None does so for mini only.
         depth: of a panorama: distances along its rays in metres, a file of them, "auto" (a network estimates them) or
-            "none"; None is "auto" where that network is on this machine already.
-        depth_model: "metric", "relative", a folder or a repository.
+            "none"; None is a network that is on this machine already, or else the small one that ships.
+        depth_model: "metric", "relative", "small", a folder or a repository.
         room: what is known of a panorama's room.
         preset: a named set of the system's options (InSpace: published, published_fixed or refined).
         commercial: refuse weights that are not cleared for commercial use.

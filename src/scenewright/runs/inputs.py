@@ -11,7 +11,7 @@ from PIL import Image
 from scenewright.data.probe_scenes import read_test_scene
 from scenewright.encoders.masks import find_masks
 from scenewright.encoders.masks.object_masks import name_of
-from scenewright.encoders.records import DEPTH_ANYTHING_METRIC, DEPTH_ANYTHING_RELATIVE
+from scenewright.encoders.records import DEPTH_ANYTHING_METRIC, DEPTH_ANYTHING_RELATIVE, SMALL_DISTANCE
 from scenewright.errors import InputError
 from scenewright.files import read_json, reading
 from scenewright.geometry.camera.checks import check_camera
@@ -29,7 +29,11 @@ from scenewright.weights.hub import cached_file, sha256_of
 __all__ = ["ChosenDepth", "Inputs", "check_same_inputs", "choose_depth", "read_inputs"]
 
 
-_DEPTH_MODELS = {"metric": DEPTH_ANYTHING_METRIC.repository, "relative": DEPTH_ANYTHING_RELATIVE.repository}
+_DEPTH_MODELS = {
+    "metric": DEPTH_ANYTHING_METRIC.repository,
+    "relative": DEPTH_ANYTHING_RELATIVE.repository,
+    "small": SMALL_DISTANCE,
+}
 
 
 @dataclass(frozen=True)
@@ -91,16 +95,16 @@ def choose_depth(depth: str | Path | None = None, model: str | None = None) -> C
     """The source of distances that the words of a user mean.
 
     Args:
-        depth: a file, "auto" (a network, downloaded if need be) or "none"; None is "auto" where a model is named or the
-            default one is on this machine already, else "none".
-        model: "metric", "relative", a folder or a repository; None is "metric".
+        depth: a file, "auto" (a network, downloaded if need be) or "none"; None is "auto" with the small network
+            that ships where no model is named and the usual one is not on this machine.
+        model: "metric", "relative", "small", a folder or a repository; None is "metric".
 
     Raises:
         InputError: a network is named that would not be used.
     """
     place = _DEPTH_MODELS.get(model or "metric", model)
     if depth is None and model is None and cached_file(str(place), DEPTH_ANYTHING_METRIC.file) is None:
-        return ChosenDepth()
+        return ChosenDepth(model=SMALL_DISTANCE)
     if depth is None or str(depth) == "auto":
         return ChosenDepth(model=place)
     if model is not None:

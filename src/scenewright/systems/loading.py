@@ -16,7 +16,7 @@ import torch
 
 from scenewright.backbones.registry import backbone
 from scenewright.backbones.spec import imported
-from scenewright.encoders.records import CUT_OUT
+from scenewright.encoders.records import CUT_OUT, SMALL_DISTANCE
 from scenewright.errors import InputError, WeightsError
 from scenewright.progress import SILENT, Progress
 from scenewright.systems import registry
@@ -194,7 +194,7 @@ def refuse_uncleared_choice(
         InputError: some are not cleared; all are named, with their licences.
     """
     spec, chosen = registry.find_system(system), choose_weights(system, weights).weights
-    given = [place for place in places if place and place != CUT_OUT]
+    given = [place for place in places if place and place not in (CUT_OUT, SMALL_DISTANCE)]
     if spec.published is None or (spec.mini and chosen == "mini"):
         # Systems without networks, and what was trained here on material that is free for any use.
         refuse_uncleared((), given)

@@ -115,7 +115,7 @@ def floor_polygon(room: RoomInput, cells: Int[Tensor, "N 3"]) -> Float[np.ndarra
     if room.panorama.distance_m is not None:
         # Above most furniture and below the ceiling nothing but walls is left.
         high = (room.ceiling_m or room.camera_height_m + 0.8) - room.camera_height_m - 0.1
-        points = wall_points(room.panorama, high - 0.5, high)
+        points = wall_points(room.panorama.distance_m, high - 0.5, high)
         if len(points):
             inner = np.argwhere(ndimage.binary_erosion(ndimage.binary_fill_holes(plan))) + 0.5
             return snapped_to_walls(seen_polygon(points, _metres(room, inner), side), points, 0.15)

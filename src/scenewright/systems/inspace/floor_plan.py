@@ -231,8 +231,7 @@ def _looked_up(
     return color, seen_at >= _HIDDEN_SHARE * texels.norm(dim=-1)
 
 
-def wall_points(panorama: Panorama, lowest_m: float, highest_m: float) -> Float[np.ndarray, "N 2"]:
+def wall_points(distance_m: Float[Tensor, "h w"], lowest_m: float, highest_m: float) -> Float[np.ndarray, "N 2"]:
     """Where the distances lie between two heights over the camera, seen from above."""
-    assert panorama.distance_m is not None
-    points = depth_points(panorama.distance_m)[torch.isfinite(panorama.distance_m) & (panorama.distance_m > 0)]
+    points = depth_points(distance_m)[torch.isfinite(distance_m) & (distance_m > 0)]
     return points[(points[:, 2] > lowest_m) & (points[:, 2] < highest_m), :2].numpy()

@@ -38,6 +38,7 @@ __all__ = [
     "rolled",
     "room_input",
     "wall_heading",
+    "wall_squareness",
 ]
 
 _VERTICAL = 0.35
@@ -56,6 +57,7 @@ class Panorama:
 
     Attributes:
         has_scale: distances are metres; else they are right up to a common factor.
+        notes: where the distances come from, for people.
 
     Raises:
         InputError: picture or distances are not twice as wide as high, or too small.
@@ -64,6 +66,7 @@ class Panorama:
     rgb: UInt8[Tensor, "H W 3"]
     distance_m: Float[Tensor, "h w"] | None = None
     has_scale: bool = True
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, pixels in (("panorama", self.rgb), ("depth panorama", self.distance_m)):
@@ -155,7 +158,7 @@ def room_input(panorama: Panorama, settings: PanoramaSettings = PanoramaSettings
     Raises:
         InputError: the distances show no room, or what is said to be known of it cannot be.
     """
-    known, notes = settings.known, []
+    known, notes = settings.known, list(panorama.notes)
     _check_known(known)
     panorama, reduced = _reduced(panorama, settings)
     notes += [*reduced, *_picture_notes(panorama.rgb, settings.face_size)]
@@ -288,14 +291,21 @@ def wall_heading(distance_m: Float[Tensor, "h w"]) -> float:
 
     The mean of exp(4 i azimuth) over the normals of upright surfaces, weighted by area, has that heading times four.
     """
+    return float(_wall_direction(distance_m).angle()) / 4
+
+
+def wall_squareness(distance_m: Float[Tensor, "h w"]) -> float:
+    """1 where all walls are parallel or square to each other, 0 where they look everywhere, or there are none."""
+    return float(_wall_direction(distance_m).abs())
+
+
+def _wall_direction(distance_m: Float[Tensor, "h w"]) -> Tensor:
+    """The mean of exp(4 i azimuth) over the normals of walls, weighted by area."""
     normals, areas = _normals(distance_m)
     is_wall = (normals[..., 2].abs() < _VERTICAL) & (areas > 0)
-    azimuth = torch.atan2(normals[..., 1], normals[..., 0])[is_wall]
-    if not len(azimuth):
-        return 0.0
-    weights = areas[is_wall]
+    azimuth, weights = torch.atan2(normals[..., 1], normals[..., 0])[is_wall], areas[is_wall]
     mean = torch.complex((weights * (4 * azimuth).cos()).sum(), (weights * (4 * azimuth).sin()).sum())
-    return float(mean.angle()) / 4
+    return mean / weights.sum().clamp(min=1e-9)
 
 
 def camera_height(distance_m: Float[Tensor, "h w"]) -> float | None:

@@ -11,7 +11,8 @@ Legend: V views, S side of a view in pixels, N rays, h, w size of the distance m
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -20,10 +21,15 @@ from scipy.linalg import eigh
 from torch import Tensor
 
 from scenewright.encoders.depth import DepthNetwork, load_depth_network
-from scenewright.encoders.records import DEPTH_ANYTHING_METRIC
+from scenewright.encoders.panorama_distance import SHIPPED_WEIGHTS, PanoramaDistance
+from scenewright.encoders.records import DEPTH_ANYTHING_METRIC, SMALL_DISTANCE
 from scenewright.geometry.camera.cubemap import sample_equirect
 from scenewright.progress import Advance, ignore
+from scenewright.systems.inspace.panorama import Panorama
+from scenewright.systems.inspace.room_distance import room_distance
 from scenewright.systems.inspace.room_frame import depth_rays
+from scenewright.weights.source import WeightsSource
+from scenewright.weights.transformers_format import WEIGHTS_FILE
 
 __all__ = [
     "DepthModel",
@@ -48,19 +54,42 @@ _TRUSTED = 0.95
 _USUAL_MEDIAN_M = 2.0
 _FARTHEST = 20.0
 """Distances end at so many times the median."""
+_SMALL_NOTE = (
+    "The distances were estimated by the small network that ships, which knows made rooms only; "
+    "--depth auto estimates them better in photographs."
+)
 
 
 @dataclass(frozen=True)
 class DepthModel:
-    """Where a depth network comes from, and where it runs."""
+    """Where a depth network comes from (`SMALL_DISTANCE`: it ships), and where it runs."""
 
     source: str = DEPTH_ANYTHING_METRIC.repository
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     offline: bool = False
 
-    def load(self) -> DepthNetwork:
-        """The network; see `load_depth_network` for errors."""
-        return load_depth_network(self.source, device=self.device, offline=self.offline)
+    @property
+    def weights_file(self) -> Path:
+        """Its weights on this machine.
+
+        Raises:
+            WeightsError: they are not there, and cannot be downloaded.
+        """
+        if self.source == SMALL_DISTANCE:
+            return SHIPPED_WEIGHTS
+        return WeightsSource(self.source, self.offline).find(WEIGHTS_FILE)
+
+    def estimated(self, rgb: UInt8[Tensor, "H W 3"], *, advance: Advance = ignore) -> "EstimatedDistance":
+        """Distances of a panorama; `advance` counts views.
+
+        Raises:
+            WeightsError: see `load_depth_network`.
+        """
+        if self.source == SMALL_DISTANCE:
+            distance = room_distance(PanoramaDistance.shipped().to(self.device), rgb)
+            return EstimatedDistance(distance, is_metric=True, note=_SMALL_NOTE)
+        network = load_depth_network(self.source, device=self.device, offline=self.offline)
+        return estimated_distance(network, rgb, advance=advance)
 
 
 @dataclass(frozen=True)
@@ -69,6 +98,11 @@ class EstimatedDistance:
 
     distance_m: Float[Tensor, "h w"]
     is_metric: bool
+    note: str = "The distances were estimated by a network."
+
+    def added_to(self, panorama: Panorama) -> Panorama:
+        """The panorama with these distances."""
+        return replace(panorama, distance_m=self.distance_m, has_scale=self.is_metric, notes=(self.note,))
 
 
 def view_rays(size: int) -> Float[Tensor, "V size size 3"]:

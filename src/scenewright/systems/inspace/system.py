@@ -46,7 +46,7 @@ from scenewright.systems.inspace.composition import LayoutForm, RoomMesh, compos
 from scenewright.systems.inspace.detail import DetailSettings, decode_part
 from scenewright.systems.inspace.detail_stage import DetailRoom, DetailStage, DrawnPart
 from scenewright.systems.inspace.panorama import Panorama, PanoramaSettings, RoomInput, room_input
-from scenewright.systems.inspace.panorama_depth import DepthModel, EstimatedDistance, estimated_distance
+from scenewright.systems.inspace.panorama_depth import DepthModel, EstimatedDistance
 from scenewright.systems.inspace.partial_geometry import COARSE_RESOLUTION
 from scenewright.systems.inspace.parts import Part, RoomParts, room_parts
 from scenewright.systems.inspace.pretrained import InSpaceWeights
@@ -63,8 +63,6 @@ from scenewright.systems.options import DEFAULT, GenerateOptions
 from scenewright.systems.system import Views
 from scenewright.types import Camera, Mesh, Scene, View
 from scenewright.weights.hub import sha256_of
-from scenewright.weights.source import WeightsSource
-from scenewright.weights.transformers_format import WEIGHTS_FILE
 
 __all__ = ["InSpace", "InSpaceSettings", "panorama_of", "with_distances"]
 
@@ -203,7 +201,7 @@ class InSpace:
         files = {f"inspace/{name}": self.weights.file(name) for name in FOLDERS}
         files |= {f"base/{key.name}": self.base.weights_file(key) for key in self._base_keys}
         if self.depth is not None:
-            files["depth"] = WeightsSource(self.depth.source, self.depth.offline).find(WEIGHTS_FILE)
+            files["depth"] = self.depth.weights_file
         for path in files.values():
             if path not in self._hashes:
                 self._hashes[path] = sha256_of(path)
@@ -368,7 +366,7 @@ def with_distances(panorama: Panorama, model: DepthModel | None, stages: StageFi
         return panorama
 
     def make() -> EstimatedDistance:
-        return estimated_distance(model.load(), panorama.rgb, advance=progress.stage("depth"))
+        return model.estimated(panorama.rgb, advance=progress.stage("depth"))
 
     found = stages.kept(
         "distances",
@@ -377,7 +375,7 @@ def with_distances(panorama: Panorama, model: DepthModel | None, stages: StageFi
         make,
         lambda found: stage_pictures.distance_picture(found.distance_m),
     )
-    return replace(panorama, distance_m=found.distance_m, has_scale=found.is_metric)
+    return found.added_to(panorama)
 
 
 def panorama_of(view: View) -> Panorama:

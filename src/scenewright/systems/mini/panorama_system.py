@@ -205,6 +205,8 @@ class MiniInSpace:
     def weights_sha256(self) -> dict[str, str]:
         """Hash of every weight file by its name."""
         files = {**self.rooms.files, **self.objects.files, **self.decoder.weights, **self.details.files}
+        if self.depth is not None:
+            files["depth"] = self.depth.weights_file
         return {name: sha256_of(path) for name, path in sorted(files.items())}
 
     @one_torch_thread()

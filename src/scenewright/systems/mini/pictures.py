@@ -68,7 +68,7 @@ def crop_from_pixels(mask: Mask) -> Float[Tensor, "3 3"]:
     return torch.tensor(rows, dtype=torch.float64)
 
 
-def relit(pictures: Float[Tensor, "B 4 P P"], generator: torch.Generator) -> Float[Tensor, "B 4 P P"]:
+def relit(pictures: Float[Tensor, "B 4 H W"], generator: torch.Generator) -> Float[Tensor, "B 4 H W"]:
     """Gains per picture and per channel in linear light, taken through the display's gamma."""
     count = len(pictures)
     exposure = 0.8 * (torch.rand(count, 1, generator=generator) - 0.5)

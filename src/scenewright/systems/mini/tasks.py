@@ -3,6 +3,7 @@
 from typing import Any
 
 from scenewright.systems.iscene.training import build_iscene
+from scenewright.systems.mini.distance_training import DistanceTask, DistanceTaskConfig, open_panoramas
 from scenewright.systems.mini.pixel_aligned_training import (
     PixelAlignedTask,
     PixelAlignedTaskConfig,
@@ -18,7 +19,15 @@ from scenewright.systems.task_kind import TaskKind
 from scenewright.training.task import Task
 from scenewright.weights.config import config_from_json
 
-__all__ = ["genrecon_rooms", "iscene", "pixel_aligned", "scenegen", "structure_flow", "structure_vae"]
+__all__ = [
+    "genrecon_rooms",
+    "iscene",
+    "panorama_distance",
+    "pixel_aligned",
+    "scenegen",
+    "structure_flow",
+    "structure_vae",
+]
 
 
 def structure_vae() -> TaskKind:
@@ -42,6 +51,13 @@ def pixel_aligned() -> TaskKind:
         return PixelAlignedTask(config_from_json(PixelAlignedTaskConfig, model))
 
     return TaskKind(build, open_pixel_aligned)
+
+
+def panorama_distance() -> TaskKind:
+    def build(**model: Any) -> Task:
+        return DistanceTask(config_from_json(DistanceTaskConfig, model))
+
+    return TaskKind(build, open_panoramas)
 
 
 def genrecon_rooms() -> TaskKind:
