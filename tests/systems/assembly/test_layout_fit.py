@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from scenewright.geometry.camera.projection import scale_camera
 from scenewright.geometry.rotation import compose_similarity
 from scenewright.samplers.config import QUALITY_RATIO
-from scenewright.systems.assembly import structures
+from scenewright.systems.assembly import layout_problem, structures
 from scenewright.systems.assembly.layout_fit import fit_layout, fit_newcomers
 from scenewright.systems.assembly.layout_problem import LayoutProblem, camera_pose
 from scenewright.systems.assembly.placing import moved_object, transformed_camera
@@ -75,6 +75,25 @@ def test_a_draft_finds_the_same_places_by_fewer_looks(monkeypatch: pytest.Monkey
     assert looks.count("draft") < 0.9 * looks.count("standard")
     assert looks.count("standard") == looks.count("best")
     assert max(_errors(found["draft"], found["standard"])) < 0.01
+
+
+@pytest.mark.parametrize("frees_camera", [True, False])
+def test_differences_are_those_that_scipy_takes_one_by_one(frees_camera: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    objects = boxes_seen(level_camera(), [*BOXES, ((0.3, 0.3, 0.3), (0.5, 3.0, 0.65))])
+    problem = LayoutProblem(objects, ALONG_Y, math.pi / 2, None)
+    monkeypatch.setattr(layout_problem, "_MOST_PAIRS", 5 * len(objects) ** 2)  # more than one part
+    unknowns = problem.start(0.3)
+    unknowns[problem.num_camera :] += np.random.default_rng(0).normal(0, 0.02, 4 * len(objects))
+    is_free = np.ones(len(unknowns), dtype=bool)
+    is_free[: problem.num_camera] = frees_camera
+    is_free[[problem.num_camera + 5, problem.num_camera + 8]] = False
+    now, columns = problem._residuals(unknowns), []
+    for column in np.flatnonzero(is_free):
+        step = np.sqrt(np.finfo(float).eps) * (1 if unknowns[column] >= 0 else -1) * max(1, abs(unknowns[column]))
+        moved = unknowns.copy()
+        moved[column] += step
+        columns.append((problem._residuals(moved) - now) / (moved[column] - unknowns[column]))
+    assert np.array_equal(problem._jacobian(unknowns, is_free), np.stack(columns, 1))
 
 
 def test_an_object_on_another_stays_on_it() -> None:

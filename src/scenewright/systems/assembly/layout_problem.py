@@ -51,6 +51,8 @@ _CLOSENESS = (10.0, 3.0, 1.0)
 # 34 such pairs in held-out and test scenes, 30 were.
 _ON_WHAT_IS_BELOW, _ON_ANYTHING = 0.1, 0.02
 _ON_FLOOR_NONETHELESS = 1e-3
+# Pairs of objects that are looked at together: some ten megabytes.
+_MOST_PAIRS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -155,17 +157,20 @@ class LayoutProblem:
             [[0.1, 0.1, 0.3, 0.3, 0.3, 0.2, 0.05], np.tile([0.05, 0.05, 0.05, 0.1], len(self.objects))]
         )
 
-        def residuals(free: Float[np.ndarray, " F"]) -> Float[np.ndarray, " R"]:
+        def whole(free: Float[np.ndarray, " F"]) -> Float[np.ndarray, " U"]:
             result = unknowns.copy()
             result[is_free] = free
-            return self._residuals(result)
+            return result
 
         found = scipy.optimize.least_squares(
-            residuals, unknowns[is_free], ftol=self.tolerance, max_nfev=60, x_scale=steps[is_free]
+            lambda free: self._residuals(whole(free)),
+            unknowns[is_free],
+            jac=lambda free: self._jacobian(whole(free), is_free),
+            ftol=self.tolerance,
+            max_nfev=60,
+            x_scale=steps[is_free],
         )
-        best = unknowns.copy()
-        best[is_free] = found.x
-        return best, float(found.cost)
+        return whole(found.x), float(found.cost)
 
     def solve_closer(
         self, unknowns: Float[np.ndarray, " U"], is_free: Bool[np.ndarray, " U"]
@@ -289,6 +294,45 @@ class LayoutProblem:
             ]
         )
 
+    def _jacobian(self, unknowns: Float[np.ndarray, " U"], is_free: Bool[np.ndarray, " U"]) -> Float[np.ndarray, "R F"]:
+        """Differences of `_residuals` over small steps of each free unknown, to the bit what SciPy's "2-point" takes.
+
+        Only `_floating` of an object knows other objects. So all objects move at once for everything else, and the cost
+        of a scene grows with its objects instead of with their square.
+        """
+        count, first = len(self.objects), self.num_camera
+        small = np.sqrt(np.finfo(float).eps) * np.where(unknowns >= 0, 1, -1) * np.maximum(1, np.abs(unknowns))
+        stepped = np.where(is_free, unknowns + small, unknowns)
+        width = stepped - unknowns
+        now = self._residuals(unknowns)
+        # Rows as `_residuals` joins them: 4, 1, 3, 1, 1 and 1 of every object, and the camera's.
+        owners = np.concatenate([np.repeat(np.arange(count), rows) for rows in (4, 1, 3, 1, 1, 1)])
+        floating = slice(9 * count, 10 * count)
+        jacobian = np.zeros((len(now), len(unknowns)))
+        for column in np.flatnonzero(is_free[:first]):
+            moved = unknowns.copy()
+            moved[column] = stepped[column]
+            jacobian[:, column] = (self._residuals(moved) - now) / width[column]
+        columns = first + np.flatnonzero(is_free[first:])
+        for kind in range(4):
+            own = columns[(columns - first) % 4 == kind]
+            if not len(own):
+                continue
+            moved = unknowns.copy()
+            moved[own] = stepped[own]
+            change = (self._residuals(moved) - now)[: len(owners)]
+            rows = np.flatnonzero(np.isin(owners, (own - first) // 4))
+            at = first + 4 * owners[rows] + kind
+            jacobian[rows, at] = change[rows] / width[at]
+        for part in np.array_split(columns, max(1, len(columns) * count**2 // _MOST_PAIRS)):
+            several = np.repeat(unknowns[None], len(part), 0)
+            several[np.arange(len(part)), part] = stepped[part]
+            moves = several[:, first:].reshape(-1, count, 4)
+            scales = np.exp(np.clip(moves[..., 3], -3, 3))
+            change = self._floating(self.centres + moves[..., :3], scales, unknowns[6]) - now[floating]
+            jacobian[floating, part] = (change / width[part, None]).T
+        return jacobian[:, is_free]
+
     def _rectangles_off(
         self, unknowns: Float[np.ndarray, " U"], centres: Float[np.ndarray, "O 3"], scales: Float[np.ndarray, " O"]
     ) -> Float[np.ndarray, "O 4"]:
@@ -305,13 +349,13 @@ class LayoutProblem:
         return np.concatenate([low, high], 1)
 
     def _floating(
-        self, centres: Float[np.ndarray, "O 3"], scales: Float[np.ndarray, " O"], floor: float
-    ) -> Float[np.ndarray, " O"]:
+        self, centres: Float[np.ndarray, "*B O 3"], scales: Float[np.ndarray, "*B O"], floor: float
+    ) -> Float[np.ndarray, "*B O"]:
         """Root of minus twice the log of: stands on the floor, or on another object, or anywhere."""
         base, gap = self._bases(centres, scales)
         sigma = self.errors.contact * self.contact_margin
         on_floor = self.floor_weight * np.exp(-np.minimum(((base - floor) / sigma) ** 2 / 2, 700))
-        on_other = (self.support_weight * np.exp(-np.minimum((gap / sigma) ** 2 / 2, 700))).max(1)
+        on_other = (self.support_weight * np.exp(-np.minimum((gap / sigma) ** 2 / 2, 700))).max(-1)
         anywhere = self.floor_weight * self.errors.wrong_share * sigma
         best = 1 + max(_ON_WHAT_IS_BELOW, _ON_FLOOR_NONETHELESS) + anywhere
         return np.sqrt(2 * np.log(best / (on_floor + on_other + anywhere)))
@@ -324,17 +368,19 @@ class LayoutProblem:
         return np.maximum(floor - base, 0) / (_SUNK * self.errors.contact)
 
     def _bases(
-        self, centres: Float[np.ndarray, "O 3"], scales: Float[np.ndarray, " O"]
-    ) -> tuple[Float[np.ndarray, " O"], Float[np.ndarray, "O O"]]:
+        self, centres: Float[np.ndarray, "*B O 3"], scales: Float[np.ndarray, "*B O"]
+    ) -> tuple[Float[np.ndarray, "*B O"], Float[np.ndarray, "*B O O"]]:
         """Height of each object's base, and how far it is from standing on each other one's top.
 
         That is the difference in height, and twice how far its middle is beside that top.
         """
-        half = self.half * scales[:, None]
-        base, top = centres[:, 2] - half[:, 2], centres[:, 2] + half[:, 2]
-        beside = np.maximum(np.abs(centres[:, None, :2] - centres[None, :, :2]) - half[None, :, :2], 0).max(2)
-        gap = np.abs(base[:, None] - top[None]) + 2 * beside
-        np.fill_diagonal(gap, np.inf)
+        half = self.half * scales[..., None]
+        base, top = centres[..., 2] - half[..., 2], centres[..., 2] + half[..., 2]
+        between = np.abs(centres[..., :, None, :2] - centres[..., None, :, :2])
+        gap = np.abs(base[..., :, None] - top[..., None, :])
+        gap += 2 * np.maximum(between - half[..., None, :, :2], 0).max(-1)
+        own = np.arange(len(self.half))
+        gap[..., own, own] = np.inf
         return base, gap
 
     def _camera_off(self, unknowns: Float[np.ndarray, " U"]) -> Float[np.ndarray, " 3"]:
