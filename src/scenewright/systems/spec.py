@@ -116,7 +116,7 @@ TRELLIS1_COSTS = (
 """A scene after its structures, by TRELLIS's published decoder on some 8,000 voxels. Estimated, never timed."""
 
 MINI_OBJECT_COSTS = (
-    StageCost("shape", 0, 0.27, 0.5, doubles=False),
+    StageCost("shape", 0, 0.27, 0.7, doubles=False),
     StageCost("texture", 0, 0.2),
     StageCost("finish", 0, 0.38),
     StageCost("place", 0.1, 0.4, 0.6, doubles=False),

@@ -36,7 +36,7 @@ SPEC = SystemSpec(
         StageCost("encode", 0.1, 0.01),
         StageCost("structure", 1.4, 0.52),
         StageCost("voxels", 0, 0.8),
-        StageCost("outline", 0.1, 0.52, 0.6, doubles=False),
+        StageCost("outline", 0.1, 0.52, 0.4, doubles=False),
         *MINI_OBJECT_COSTS,
     ),
     tasks={

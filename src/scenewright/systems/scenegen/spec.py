@@ -39,7 +39,7 @@ SPEC = SystemSpec(
         StageCost("encode", 0.1, 0.01),
         StageCost("structure", 0.45, 0.6),
         StageCost("voxels", 0, 0.45),
-        StageCost("outline", 0.1, 0.52, 0.6, doubles=False),
+        StageCost("outline", 0.1, 0.52, 0.4, doubles=False),
         *MINI_OBJECT_COSTS,
     ),
     tasks={
