@@ -43,7 +43,7 @@ def replay(config: StructureFlowConfig, device: torch.device, dtype: torch.dtype
     return run
 
 
-QUICK = {"blocks": 1, "width": 64, "tokens_aside": 4, "repeats": 1}
+QUICK = {"blocks": 1, "width": 64, "tokens_aside": 4, "repeats": 1, "peak_size": 256}
 
 
 @torch.no_grad()
@@ -55,8 +55,9 @@ def section(
     width: int = 1024,
     tokens_aside: int = 16,
     repeats: int = 3,
+    peak_size: int = 2048,
 ) -> None:
-    """Prints a row for each precision: the forward, the replay, and what part of the peak the forward uses."""
+    """Prints a row for each precision: forward, replay, part of the peak (a product `peak_size` wide)."""
     config = StructureFlowConfig(
         resolution=tokens_aside, model_channels=width, num_heads=width // 64, num_blocks=blocks
     )
@@ -70,7 +71,7 @@ def section(
         forward, bare = alternate(calls, repeats)
         tokens = tokens_aside**3
         per_block = 2 * tokens * 14 * width**2 + 4 * tokens * (tokens + CONTEXT_TOKENS) * width
-        used = per_block * blocks / forward / matmul_peak(device, dtype)
+        used = per_block * blocks / forward / matmul_peak(device, dtype, peak_size)
         name = str(dtype).removeprefix("torch.")
         report.row(name, f"{forward:.2f}", f"{bare:.2f}", f"**{forward / bare:.3f}**", f"{used:.0%}")
         report.ratio(f"{name}: forward / replay", forward / bare)
