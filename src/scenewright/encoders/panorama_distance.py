@@ -11,7 +11,7 @@ a panorama that is turned gives distances that are turned.
 
 Source of the idea: U-Net (arXiv 1505.04597) with a circular seam as in HorizonNet (arXiv 1901.03861 section 3); the
 network is our own. Legend: B panoramas, C channels, H, W = 2 H picture size (multiples of 32). Frame: world axes around
-the camera; pixels as `room_frame.depth_rays`.
+the camera, at pixel centres.
 """
 
 import math

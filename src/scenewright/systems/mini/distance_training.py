@@ -20,7 +20,7 @@ from torch import Tensor
 from scenewright.encoders.panorama_distance import HEIGHT, PanoramaDistance, PanoramaDistanceConfig
 from scenewright.io.archives import read_npz_arrays
 from scenewright.systems.mini.pictures import relit
-from scenewright.systems.mini.training_sets import split_stems
+from scenewright.systems.mini.training_sets import split_files
 from scenewright.training.loading import TrainingSet
 from scenewright.training.task import Task
 
@@ -136,11 +136,6 @@ def open_panoramas(
     Raises:
         InputError: there are none.
     """
-    stems = sorted(path.stem for path in folder.glob("panoramas-*.npz"))
-    train, held_out = split_stems(stems, folder, num_validation_files)
-
-    def files(chosen: Sequence[str]) -> list[Path]:
-        return [folder / f"{stem}.npz" for stem in chosen]
-
-    validation = RoomPanoramas(files(held_out), height, is_fixed=True) if held_out else None
-    return RoomPanoramas(files(train), height), validation
+    train, held_out = split_files(folder, "panoramas-*.npz", num_validation_files)
+    validation = RoomPanoramas(held_out, height, is_fixed=True) if held_out else None
+    return RoomPanoramas(train, height), validation

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from scenewright.io.archives import read_npz_arrays
 from scenewright.systems.mini.room_network import FAR_CELLS, RoomNetwork, RoomNetworkConfig
-from scenewright.systems.mini.training_sets import split_stems
+from scenewright.systems.mini.training_sets import split_files
 from scenewright.systems.single_object.structure_training import silhouettes
 from scenewright.training.loading import TrainingSet
 from scenewright.training.task import Task
@@ -108,11 +108,6 @@ def open_rooms(
     Raises:
         InputError: there are none.
     """
-    stems = sorted(path.stem for path in folder.glob("room-*.npz"))
-    train, held_out = split_stems(stems, folder, num_validation_files)
-
-    def files(chosen: Sequence[str]) -> list[Path]:
-        return [folder / f"{stem}.npz" for stem in chosen]
-
-    validation = RoomWindows(files(held_out), side, height, is_fixed=True) if held_out else None
-    return RoomWindows(files(train), side, height), validation
+    train, held_out = split_files(folder, "room-*.npz", num_validation_files)
+    validation = RoomWindows(held_out, side, height, is_fixed=True) if held_out else None
+    return RoomWindows(train, side, height), validation

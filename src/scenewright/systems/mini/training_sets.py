@@ -26,6 +26,7 @@ __all__ = [
     "open_objects",
     "open_scenegen",
     "open_shapes",
+    "split_files",
     "split_stems",
 ]
 
@@ -244,3 +245,14 @@ def split_stems(stems: Sequence[str], folder: Path, num_validation_files: int) -
     # The first files, so that a set that grows keeps them.
     held_out = num_validation_files if len(stems) > num_validation_files else 0
     return list(stems[held_out:]), list(stems[:held_out])
+
+
+def split_files(folder: Path, pattern: str, num_validation_files: int) -> tuple[list[Path], list[Path]]:
+    """The files of a folder that match, for training and for validation.
+
+    Raises:
+        InputError: there are none.
+    """
+    parts = split_stems(sorted(path.name for path in folder.glob(pattern)), folder, num_validation_files)
+    train, held_out = ([folder / name for name in names] for names in parts)
+    return train, held_out
