@@ -84,9 +84,9 @@ def make_chunk(job: tuple[tuple[Path, ...], Path, int]) -> None:
     write_examples(selector(packs), folder / "examples", seed=SEED, start=chunk * CHUNK, count=CHUNK)
 
 
-def make(folder: Path, packs: Sequence[Path], chunks: int, workers: int) -> None:
+def make(folder: Path, packs: Sequence[Path], first: int, chunks: int, workers: int) -> None:
     write_attribution(folder, packs)
-    jobs = [(tuple(packs), folder, chunk) for chunk in range(chunks)]
+    jobs = [(tuple(packs), folder, first + chunk) for chunk in range(chunks)]
     run(make_chunk, jobs, workers=workers, progress=show)
 
 
@@ -287,6 +287,7 @@ def main() -> None:
     command = commands.add_parser("make")
     command.add_argument("folder", type=Path)
     command.add_argument("packs", type=Path, nargs="+")
+    command.add_argument("--first", type=int, default=0, help="chunk to begin with; the flows that ship saw 0 to 99")
     command.add_argument("--chunks", type=int, default=100)
     command.add_argument("--workers", type=int, default=1)
     command = commands.add_parser("encode")
@@ -345,7 +346,7 @@ def main() -> None:
         command.add_argument(f"--{name.replace('_', '-')}", type=Path, required=True, help=f"run of {recipe}")
     given = parser.parse_args()
     if given.command == "make":
-        make(given.folder, given.packs, given.chunks, given.workers)
+        make(given.folder, given.packs, given.first, given.chunks, given.workers)
     elif given.command == "encode":
         encode(given.folder, given.lite0, given.device)
     elif given.command == "priors":

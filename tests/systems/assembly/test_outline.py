@@ -71,6 +71,13 @@ def test_at_the_pictures_border_nothing_is_framed() -> None:
     assert not is_framed(vase, table & ~vase)
 
 
+def test_a_mask_of_the_pictures_first_row_has_a_foot() -> None:
+    strip, table = torch.zeros(60, 80, dtype=torch.bool), torch.zeros(60, 80, dtype=torch.bool)
+    strip[0, 30:40] = True
+    table[1:, 10:70] = True
+    assert not is_framed(strip, table)
+
+
 @pytest.mark.parametrize(
     ("rows", "columns", "expected"), [((4, 9), (4, 12), False), ((4, 16), (4, 12), True), ((4, 9), (0, 12), True)]
 )

@@ -271,27 +271,28 @@ class LayoutProblem:
         lens[2, 2] = 1
         return Camera(torch.from_numpy(lens).float(), torch.from_numpy(cam_from_world).float(), self.width, self.height)
 
-    def _residuals(self, unknowns: Float[np.ndarray, " U"]) -> Float[np.ndarray, " R"]:
-        moves = unknowns[self.num_camera :].reshape(-1, 4)
-        centres, scales = self.centres + moves[:, :3], np.exp(np.clip(moves[:, 3], -3, 3))
-        rays = self.centres - unknowns[2:5]
-        distances = np.maximum(np.linalg.norm(rays, axis=1), 1e-6)
-        rays /= distances[:, None]
-        along = (moves[:, :3] * rays).sum(1)
-        across = moves[:, :3] - along[:, None] * rays
+    def _residuals(self, unknowns: Float[np.ndarray, "*B U"]) -> Float[np.ndarray, "*B R"]:
+        moves = unknowns[..., self.num_camera :].reshape(*unknowns.shape[:-1], len(self.objects), 4)
+        centres, scales = self._placed(unknowns)
+        rays = self.centres - unknowns[..., None, 2:5]
+        distances = np.maximum(np.linalg.norm(rays, axis=-1), 1e-6)
+        rays /= distances[..., None]
+        along = (moves[..., :3] * rays).sum(-1)
+        across = moves[..., :3] - along[..., None] * rays
         off = self._rectangles_off(unknowns, centres, scales) / self.errors.rectangle
         limit = _MASK_LIMIT * self.rectangle_margin
         return np.concatenate(
             [
-                (off / np.sqrt(1 + (off / limit) ** 2)).ravel(),
+                _joined(off / np.sqrt(1 + (off / limit) ** 2)),
                 _heavy_tailed(along / self.errors.along),
-                (across / self.errors.across).ravel(),
+                _joined(across / self.errors.across),
                 # Put too far away, an object is too large as well: what it looks like is known better than its size.
-                _heavy_tailed((moves[:, 3] - np.log(np.maximum(1 + along / distances, 0.05))) / self.errors.log_size),
-                self._floating(centres, scales, unknowns[6]),
-                self._sunk(centres, scales, unknowns[6]),
+                _heavy_tailed((moves[..., 3] - np.log(np.maximum(1 + along / distances, 0.05))) / self.errors.log_size),
+                self._floating(centres, scales, unknowns[..., 6:7]),
+                self._sunk(centres, scales, unknowns[..., 6:7]),
                 self._camera_off(unknowns),
-            ]
+            ],
+            -1,
         )
 
     def _jacobian(self, unknowns: Float[np.ndarray, " U"], is_free: Bool[np.ndarray, " U"]) -> Float[np.ndarray, "R F"]:
@@ -304,52 +305,61 @@ class LayoutProblem:
         small = np.sqrt(np.finfo(float).eps) * np.where(unknowns >= 0, 1, -1) * np.maximum(1, np.abs(unknowns))
         stepped = np.where(is_free, unknowns + small, unknowns)
         width = stepped - unknowns
-        now = self._residuals(unknowns)
-        # Rows as `_residuals` joins them: 4, 1, 3, 1, 1 and 1 of every object, and the camera's.
-        owners = np.concatenate([np.repeat(np.arange(count), rows) for rows in (4, 1, 3, 1, 1, 1)])
-        floating = slice(9 * count, 10 * count)
+        cameras, columns = np.flatnonzero(is_free[:first]), first + np.flatnonzero(is_free[first:])
+        # One row as it is, one for each unknown of the camera, and one for each kind of unknown of all objects.
+        rows = np.repeat(unknowns[None], 1 + len(cameras) + 4, 0)
+        rows[1 + np.arange(len(cameras)), cameras] = stepped[cameras]
+        rows[-4 + (columns - first) % 4, columns] = stepped[columns]
+        now, *moved = self._residuals(rows)
+        changes = np.stack(moved) - now
         jacobian = np.zeros((len(now), len(unknowns)))
-        for column in np.flatnonzero(is_free[:first]):
-            moved = unknowns.copy()
-            moved[column] = stepped[column]
-            jacobian[:, column] = (self._residuals(moved) - now) / width[column]
-        columns = first + np.flatnonzero(is_free[first:])
-        for kind in range(4):
-            own = columns[(columns - first) % 4 == kind]
-            if not len(own):
-                continue
-            moved = unknowns.copy()
-            moved[own] = stepped[own]
-            change = (self._residuals(moved) - now)[: len(owners)]
-            rows = np.flatnonzero(np.isin(owners, (own - first) // 4))
-            at = first + 4 * owners[rows] + kind
-            jacobian[rows, at] = change[rows] / width[at]
+        jacobian[:, cameras] = (changes[: len(cameras)] / width[cameras, None]).T
+        # Rows as `_residuals` joins them: 4, 1, 3, 1, 1 and 1 of every object, and the camera's.
+        owners = np.concatenate([np.repeat(np.arange(count), per_object) for per_object in (4, 1, 3, 1, 1, 1)])
+        at = first + 4 * owners[:, None] + np.arange(4)
+        own = changes[-4:, : len(owners)].T
+        jacobian[np.arange(len(owners))[:, None], at] = np.divide(
+            own, width[at], out=np.zeros_like(own), where=width[at] != 0
+        )
+        floating = slice(9 * count, 10 * count)
         for part in np.array_split(columns, max(1, len(columns) * count**2 // _MOST_PAIRS)):
             several = np.repeat(unknowns[None], len(part), 0)
             several[np.arange(len(part)), part] = stepped[part]
-            moves = several[:, first:].reshape(-1, count, 4)
-            scales = np.exp(np.clip(moves[..., 3], -3, 3))
-            change = self._floating(self.centres + moves[..., :3], scales, unknowns[6]) - now[floating]
+            change = self._floating(*self._placed(several), unknowns[6]) - now[floating]
             jacobian[floating, part] = (change / width[part, None]).T
         return jacobian[:, is_free]
 
+    def _placed(
+        self, unknowns: Float[np.ndarray, "*B U"]
+    ) -> tuple[Float[np.ndarray, "*B O 3"], Float[np.ndarray, "*B O"]]:
+        """Centres of the objects' boxes, and the factors of their sizes."""
+        moves = unknowns[..., self.num_camera :].reshape(*unknowns.shape[:-1], len(self.objects), 4)
+        return self.centres + moves[..., :3], np.exp(np.clip(moves[..., 3], -3, 3))
+
     def _rectangles_off(
-        self, unknowns: Float[np.ndarray, " U"], centres: Float[np.ndarray, "O 3"], scales: Float[np.ndarray, " O"]
-    ) -> Float[np.ndarray, "O 4"]:
+        self,
+        unknowns: Float[np.ndarray, "*B U"],
+        centres: Float[np.ndarray, "*B O 3"],
+        scales: Float[np.ndarray, "*B O"],
+    ) -> Float[np.ndarray, "*B O 4"]:
         """Projected minus wanted rectangle (left, top, right, bottom), in picture widths."""
-        points = self.local * scales[self.rows, None] + centres[self.rows]
-        seen = (points - unknowns[2:5]) @ self._axes(unknowns).T
+        points = self.local * scales[..., self.rows, None] + centres[..., self.rows, :]
+        seen = (points - unknowns[..., None, 2:5]) @ np.swapaxes(self._axes(unknowns), -1, -2)
         lens = self._lens(unknowns)
-        pixels = seen[:, :2] / np.maximum(seen[:, 2:], 0.05) * lens[[0, 1], [0, 1]] + lens[:2, 2]
+        focal = np.diagonal(lens, axis1=-2, axis2=-1)[..., None, :2]
+        pixels = seen[..., :2] / np.maximum(seen[..., 2:], 0.05) * focal + lens[..., None, :2, 2]
         pixels = np.clip(pixels, -3, 4)
-        low = np.minimum.reduceat(pixels, self.starts) - self.rectangles[:, :2]
-        high = np.maximum.reduceat(pixels, self.starts) - self.rectangles[:, 2:]
+        low = np.minimum.reduceat(pixels, self.starts, axis=-2) - self.rectangles[:, :2]
+        high = np.maximum.reduceat(pixels, self.starts, axis=-2) - self.rectangles[:, 2:]
         low = np.where(self.is_open[:, :2], np.maximum(low, 0), low)
         high = np.where(self.is_open[:, 2:], np.minimum(high, 0), high)
-        return np.concatenate([low, high], 1)
+        return np.concatenate([low, high], -1)
 
     def _floating(
-        self, centres: Float[np.ndarray, "*B O 3"], scales: Float[np.ndarray, "*B O"], floor: float
+        self,
+        centres: Float[np.ndarray, "*B O 3"],
+        scales: Float[np.ndarray, "*B O"],
+        floor: float | Float[np.ndarray, "*B 1"],
     ) -> Float[np.ndarray, "*B O"]:
         """Root of minus twice the log of: stands on the floor, or on another object, or anywhere."""
         base, gap = self._bases(centres, scales)
@@ -361,10 +371,10 @@ class LayoutProblem:
         return np.sqrt(2 * np.log(best / (on_floor + on_other + anywhere)))
 
     def _sunk(
-        self, centres: Float[np.ndarray, "O 3"], scales: Float[np.ndarray, " O"], floor: float
-    ) -> Float[np.ndarray, " O"]:
+        self, centres: Float[np.ndarray, "*B O 3"], scales: Float[np.ndarray, "*B O"], floor: Float[np.ndarray, "*B 1"]
+    ) -> Float[np.ndarray, "*B O"]:
         """Depth of each base below the floor, where nothing can be."""
-        base = centres[:, 2] - self.half[:, 2] * scales
+        base = centres[..., 2] - self.half[:, 2] * scales
         return np.maximum(floor - base, 0) / (_SUNK * self.errors.contact)
 
     def _bases(
@@ -383,37 +393,44 @@ class LayoutProblem:
         gap[..., own, own] = np.inf
         return base, gap
 
-    def _camera_off(self, unknowns: Float[np.ndarray, " U"]) -> Float[np.ndarray, " 3"]:
+    def _camera_off(self, unknowns: Float[np.ndarray, "*B U"]) -> Float[np.ndarray, "*B 3"]:
         (fov, fov_sigma), (pitch, pitch_sigma) = np.radians(_FOV_DEG), np.radians(_PITCH_DEG)
         if self.known_pose is not None:
             pitch, pitch_sigma = self.known_pose.pitch, math.radians(_KNOWN_PITCH_SIGMA_DEG)
         log_focal = math.log(0.5 / math.tan(fov / 2))
         # d log f / d fov = 1 / sin(fov)
-        lens = (unknowns[5] - log_focal) * math.sin(fov) / fov_sigma
-        pitch_off = (unknowns[1] - pitch) / pitch_sigma
+        lens = (unknowns[..., 5] - log_focal) * math.sin(fov) / fov_sigma
+        pitch_off = (unknowns[..., 1] - pitch) / pitch_sigma
         if self.upright_pitch is not None:
             sigma = math.radians(_UPRIGHT_SIGMA_DEG)
-            said = _UPRIGHT_SHARE / sigma * math.exp(-min(((unknowns[1] - self.upright_pitch) / sigma) ** 2 / 2, 700))
-            usual = (1 - _UPRIGHT_SHARE) / pitch_sigma * math.exp(-min(pitch_off**2 / 2, 700))
+            said_off = (unknowns[..., 1] - self.upright_pitch) / sigma
+            said = _UPRIGHT_SHARE / sigma * np.exp(-np.minimum(said_off**2 / 2, 700))
+            usual = (1 - _UPRIGHT_SHARE) / pitch_sigma * np.exp(-np.minimum(pitch_off**2 / 2, 700))
             best = _UPRIGHT_SHARE / sigma + (1 - _UPRIGHT_SHARE) / pitch_sigma
-            pitch_off = math.sqrt(2 * math.log(best / (said + usual)))
-        return np.array([unknowns[0] / _YAW_SIGMA, pitch_off, lens])
+            pitch_off = np.sqrt(2 * np.log(best / (said + usual)))
+        return np.stack([unknowns[..., 0] / _YAW_SIGMA, pitch_off, lens], -1)
 
-    def _axes(self, unknowns: Float[np.ndarray, " U"]) -> Float[np.ndarray, "3 3"]:
+    def _axes(self, unknowns: Float[np.ndarray, "*B U"]) -> Float[np.ndarray, "*B 3 3"]:
         """cam_from_world rotation."""
-        return self.roll @ level_axes(self.heading + unknowns[0], unknowns[1])
+        return self.roll @ level_axes(self.heading + unknowns[..., 0], unknowns[..., 1])
 
-    def _lens(self, unknowns: Float[np.ndarray, " U"]) -> Float[np.ndarray, "3 3"]:
+    def _lens(self, unknowns: Float[np.ndarray, "*B U"]) -> Float[np.ndarray, "*B 3 3"]:
         """Intrinsics in picture widths."""
         if self.known_lens is not None:
-            return self.known_lens.copy()
-        focal = math.exp(float(np.clip(unknowns[5], -1.5, 2.5)))
-        return np.array([[focal, 0, 0.5], [0, focal, 0.5 * self.height / self.width], [0, 0, 1]])
+            return np.broadcast_to(self.known_lens, (*unknowns.shape[:-1], 3, 3))
+        lens = np.zeros((*unknowns.shape[:-1], 3, 3))
+        lens[...] = [[0, 0, 0.5], [0, 0, 0.5 * self.height / self.width], [0, 0, 1]]
+        lens[..., 0, 0] = lens[..., 1, 1] = np.exp(np.clip(unknowns[..., 5], -1.5, 2.5))
+        return lens
 
     def _inside(self, points: Float[np.ndarray, "*B 3"]) -> Float[np.ndarray, "*B 3"]:
         return (points - self.middle) / self.length
 
 
-def _heavy_tailed(off: Float[np.ndarray, " O"]) -> Float[np.ndarray, " O"]:
+def _heavy_tailed(off: Float[np.ndarray, "*B O"]) -> Float[np.ndarray, "*B O"]:
     """Roots of twice Student's negative log likelihood: as `off` where that is small, far less where it is large."""
     return np.sign(off) * np.sqrt((_TAIL + 1) * np.log1p(off**2 / _TAIL))
+
+
+def _joined(values: Float[np.ndarray, "*B O K"]) -> Float[np.ndarray, "*B OK"]:
+    return values.reshape(*values.shape[:-2], -1)

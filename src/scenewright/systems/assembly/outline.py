@@ -44,16 +44,21 @@ def outline_points(item: SceneObject, limit: int) -> Float[np.ndarray, "S 3"]:
     return points
 
 
-def level_axes(yaw: float, pitch: float) -> Float[np.ndarray, "3 3"]:
+def level_axes(
+    yaw: float | Float[np.ndarray, "*B"], pitch: float | Float[np.ndarray, "*B"]
+) -> Float[np.ndarray, "*B 3 3"]:
     """cam_from_world rotation of a camera without roll: its right, down and forward axes in rows.
 
     Args:
         yaw: of the forward direction in the ground plane, from +x to +y, in radians.
         pitch: down from level.
     """
-    forward = np.array([math.cos(pitch) * math.cos(yaw), math.cos(pitch) * math.sin(yaw), -math.sin(pitch)])
-    across = np.array([math.sin(yaw), -math.cos(yaw), 0.0])
-    return np.stack([across, np.cross(forward, across), forward])
+    (right_y, right_x), (down, ahead) = (-np.cos(yaw), np.sin(yaw)), (np.sin(pitch), np.cos(pitch))
+    axes = np.zeros((*np.shape(yaw), 3, 3))
+    axes[..., 0, 0], axes[..., 0, 1] = right_x, right_y
+    axes[..., 1, 0], axes[..., 1, 1], axes[..., 1, 2] = down * right_y, -down * right_x, -ahead
+    axes[..., 2, 0], axes[..., 2, 1], axes[..., 2, 2] = -ahead * right_y, ahead * right_x, -down
+    return axes
 
 
 def open_sides(mask: Bool[Tensor, "H W"], others: Bool[Tensor, "H W"]) -> tuple[bool, bool, bool, bool]:
@@ -86,7 +91,7 @@ def is_framed(mask: Bool[Tensor, "H W"], other: Bool[Tensor, "H W"]) -> bool:
     rows = np.flatnonzero(own.any(1))
     top, bottom = int(rows[0]), int(rows[-1])
     height, width = bottom - top + 1, int(own.any(0).sum())
-    foot = np.flatnonzero(own[bottom - max(2, height // 6) + 1 :].any(0))
+    foot = np.flatnonzero(own[max(0, bottom - max(2, height // 6) + 1) :].any(0))
     reach = max(3, width // 4)
     least = max(2, round(_FRAME * mask.shape[1]))
     for columns in (
