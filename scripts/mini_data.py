@@ -339,6 +339,7 @@ def main() -> None:
     command.add_argument("--scenegen", type=Path)
     command.add_argument("--iscene", type=Path)
     command.add_argument("--pixel-aligned", type=Path)
+    command.add_argument("--object-boxes", type=Path)
     command = commands.add_parser("export-latents")
     command.add_argument("folder", type=Path)
     command.add_argument("--out", type=Path, default=mini_folder())
@@ -376,7 +377,7 @@ def main() -> None:
     elif given.command == "unpack":
         unpack(given.folder)
     else:
-        names = ("scenegen", "iscene", "pixel_aligned")
+        names = ("scenegen", "iscene", "pixel_aligned", "object_boxes")
         export(given.folder, given.out, {name: getattr(given, name) for name in names})
 
 
