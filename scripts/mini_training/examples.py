@@ -63,8 +63,7 @@ class SceneExample:
 
     `own_occluders` are other objects' shares of the own pictures' pixels, `crop_from_world` takes homogeneous points of
     the turned world to homogeneous places in the own pictures (axes from -1 to 1), the third of which is the depth in
-    metres. `own_solid` is occupied inside too, `own_occupancy` only where it can be seen from outside. `sides` are the
-    longest of the boxes' `extents`; the floor is at z = 0.
+    metres. `own_solid` is occupied inside too, `own_occupancy` only where it can be seen from outside.
     """
 
     own_pictures: UInt8[np.ndarray, "N P P 4"]
@@ -77,7 +76,6 @@ class SceneExample:
     placed_occupancy: Bool[np.ndarray, "N R R R"]
     centres: Float[np.ndarray, "N 3"]
     sides: Float[np.ndarray, " N"]
-    extents: Float[np.ndarray, "N 3"]
     scene_centre: Float[np.ndarray, " 3"]
     scene_side: float
 
@@ -177,7 +175,6 @@ def example_of(scene: ComposedScene, rng: np.random.Generator, *, supersample: i
         ),
         centres=centres.astype(np.float32),
         sides=sides.astype(np.float32),
-        extents=(high - low).astype(np.float32),
         scene_centre=scene_centre.astype(np.float32),
         scene_side=scene_side,
     )
@@ -204,7 +201,7 @@ def write_examples(
         if progress is not None:
             progress(number - start + 1, count)
     arrays: dict[str, np.ndarray] = {"counts": np.array([len(item.sides) for item in examples])}
-    for name in ("own_pictures", "own_occluders", "placed_pictures", "crop_from_world", "centres", "sides", "extents"):
+    for name in ("own_pictures", "own_occluders", "placed_pictures", "crop_from_world", "centres", "sides"):
         arrays[name] = np.concatenate([getattr(item, name) for item in examples])
     for name in _GRIDS:
         arrays[name] = np.packbits(
@@ -236,7 +233,6 @@ def read_examples(path: Path) -> Iterator[SceneExample]:
             placed_occupancy=grids["placed_occupancy"][rows],
             centres=content["centres"][rows],
             sides=content["sides"][rows],
-            extents=content["extents"][rows],
             scene_centre=content["scene_centre"][scene],
             scene_side=float(content["scene_side"][scene]),
         )
