@@ -13,7 +13,7 @@ from scenewright.geometry.mesh.components import remove_floaters
 from scenewright.geometry.mesh.edges import boundary_loops, edge_table, face_components
 from scenewright.geometry.mesh.holes import fill_holes
 from scenewright.geometry.mesh.invisible_faces import invisible_faces, remove_invisible_faces
-from scenewright.geometry.mesh.manifold import orient_faces, split_non_manifold
+from scenewright.geometry.mesh.manifold import orient_faces, part_touching, split_non_manifold
 from scenewright.geometry.mesh.parts import (
     check_mesh,
     face_areas,
@@ -229,6 +229,15 @@ class TestManifold:
         assert (edge_table(split.faces).count == 2).all()
         assert to_trimesh(split).body_count == 2
         torch.testing.assert_close(split.vertices[split.faces], joined.vertices[joined.faces])
+
+    def test_boxes_that_touch_are_closed_for_who_welds_by_position(self):
+        boxes = [trimesh.creation.box((1, 1, 1)), trimesh.creation.box((1, 1, 1)).apply_translation((1, 1, 0))]
+        split = split_non_manifold(weld_vertices(from_trimesh(trimesh.util.concatenate(boxes))))
+        assert not mesh_quality(split).is_watertight
+        parted = part_touching(split)
+        assert mesh_quality(parted).is_watertight
+        assert 0 < float((parted.vertices - split.vertices).norm(dim=1).max()) < 3e-4
+        assert part_touching(parted) is parted
 
     def test_manifold_mesh_is_returned_as_it_is(self):
         sphere = icosphere(2)

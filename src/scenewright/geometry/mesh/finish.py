@@ -22,7 +22,7 @@ from scenewright.geometry.mesh.components import remove_floaters
 from scenewright.geometry.mesh.finish_options import FinishOptions
 from scenewright.geometry.mesh.holes import fill_holes
 from scenewright.geometry.mesh.invisible_faces import remove_invisible_faces
-from scenewright.geometry.mesh.manifold import orient_faces, split_non_manifold
+from scenewright.geometry.mesh.manifold import orient_faces, part_touching, split_non_manifold
 from scenewright.geometry.mesh.material_bake import material_from_bake
 from scenewright.geometry.mesh.normal_map import bake_normal_map, smooth_vertex_normals
 from scenewright.geometry.mesh.parts import check_mesh, remove_degenerate_faces, remove_duplicate_faces, weld_vertices
@@ -96,11 +96,14 @@ def clean_surface(mesh: Mesh, options: FinishOptions) -> Mesh:
 
 
 def reduce_surface(mesh: Mesh, options: FinishOptions) -> Mesh:
-    """Rebuilt and smoothed if asked for, within the face budget, holes that simplification tore closed again."""
+    """Rebuilt and smoothed if asked for, within the face budget.
+
+    Holes that simplification tore are closed again, and sheets that it made touch are parted.
+    """
     if options.remesh_resolution is not None:
         mesh = remesh_narrow_band(mesh, resolution=options.remesh_resolution, project_back=options.remesh_project)
     mesh = simplify(smooth(mesh, steps=options.smooth_steps), options.max_faces)
-    mesh = fill_holes(split_non_manifold(mesh), max_perimeter=options.max_hole_perimeter)
+    mesh = part_touching(fill_holes(split_non_manifold(mesh), max_perimeter=options.max_hole_perimeter))
     if len(mesh.faces) > options.max_faces:
         logger.warning("The mesh keeps %d faces: its topology allows no fewer.", len(mesh.faces))
     return mesh

@@ -1,4 +1,4 @@
-"""Making a triangle soup behave: splitting non-manifold vertices and edges, and winding all faces one way.
+"""Making a triangle soup behave: splitting non-manifold vertices and edges, parting what still touches, winding faces.
 
 Source: the clean-up of TRELLIS.2's export; the outward test is ours. Legend: F faces, V vertices.
 """
@@ -13,7 +13,9 @@ from scenewright.geometry.mesh.edges import edge_table
 from scenewright.geometry.mesh.parts import select_vertices
 from scenewright.types import Mesh
 
-__all__ = ["orient_faces", "split_non_manifold"]
+__all__ = ["orient_faces", "part_touching", "split_non_manifold"]
+
+_GAP = 1e-4
 
 
 def split_non_manifold(mesh: Mesh) -> Mesh:
@@ -47,6 +49,30 @@ def split_non_manifold(mesh: Mesh) -> Mesh:
     rank[by_row] = np.arange(number)
     new_faces = torch.from_numpy(rank[label].reshape(-1, 3)).to(mesh.faces)
     return select_vertices(mesh, torch.from_numpy(rows[by_row]).to(mesh.faces.device), new_faces)
+
+
+def part_touching(mesh: Mesh) -> Mesh:
+    """Vertices of different sheets at one place are drawn in along their own normals, by 1e-4 of the longest side.
+
+    Whoever welds by position, as simulators and checks of closed meshes do, would join the sheets there, and the mesh
+    would be open or have edges of four faces.
+    """
+    if len(mesh.faces) == 0:
+        return mesh
+    positions = mesh.vertices.detach().cpu().double().numpy()
+    place, count = np.unique(positions, axis=0, return_inverse=True, return_counts=True)[1:]
+    touches = count[place.reshape(-1)] > 1
+    if not touches.any():
+        return mesh
+    faces = mesh.faces.cpu().numpy()
+    a, b, c = positions[faces].transpose(1, 0, 2)
+    normals = np.zeros_like(positions)
+    for corner in range(3):
+        np.add.at(normals, faces[:, corner], np.cross(b - a, c - a))
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
+    reach = _GAP * (positions.max(0) - positions.min(0)).max()
+    moved = np.where(touches[:, None], positions - reach * normals, positions)
+    return replace(mesh, vertices=torch.from_numpy(moved).to(mesh.vertices))
 
 
 def orient_faces(mesh: Mesh) -> Mesh:
