@@ -339,7 +339,6 @@ def main() -> None:
     command.add_argument("--scenegen", type=Path)
     command.add_argument("--iscene", type=Path)
     command.add_argument("--pixel-aligned", type=Path)
-    command.add_argument("--object-boxes", type=Path)
     command = commands.add_parser("export-latents")
     command.add_argument("folder", type=Path)
     command.add_argument("--out", type=Path, default=mini_folder())
@@ -377,7 +376,7 @@ def main() -> None:
     elif given.command == "unpack":
         unpack(given.folder)
     else:
-        names = ("scenegen", "iscene", "pixel_aligned", "object_boxes")
+        names = ("scenegen", "iscene", "pixel_aligned")
         export(given.folder, given.out, {name: getattr(given, name) for name in names})
 
 
