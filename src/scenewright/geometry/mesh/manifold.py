@@ -10,7 +10,7 @@ import scipy
 import torch
 
 from scenewright.geometry.mesh.edges import edge_table
-from scenewright.geometry.mesh.parts import select_vertices
+from scenewright.geometry.mesh.parts import select_vertices, vertex_normals
 from scenewright.types import Mesh
 
 __all__ = ["orient_faces", "part_touching", "split_non_manifold"]
@@ -57,22 +57,13 @@ def part_touching(mesh: Mesh) -> Mesh:
     Whoever welds by position, as simulators and checks of closed meshes do, would join the sheets there, and the mesh
     would be open or have edges of four faces.
     """
-    if len(mesh.faces) == 0:
-        return mesh
-    positions = mesh.vertices.detach().cpu().double().numpy()
-    place, count = np.unique(positions, axis=0, return_inverse=True, return_counts=True)[1:]
-    touches = count[place.reshape(-1)] > 1
+    _, place, count = torch.unique(mesh.vertices, dim=0, return_inverse=True, return_counts=True)
+    touches = count[place] > 1
     if not touches.any():
         return mesh
-    faces = mesh.faces.cpu().numpy()
-    a, b, c = positions[faces].transpose(1, 0, 2)
-    normals = np.zeros_like(positions)
-    for corner in range(3):
-        np.add.at(normals, faces[:, corner], np.cross(b - a, c - a))
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
-    reach = _GAP * (positions.max(0) - positions.min(0)).max()
-    moved = np.where(touches[:, None], positions - reach * normals, positions)
-    return replace(mesh, vertices=torch.from_numpy(moved).to(mesh.vertices))
+    reach = _GAP * (mesh.vertices.amax(0) - mesh.vertices.amin(0)).max()
+    drawn_in = mesh.vertices - reach * vertex_normals(mesh)
+    return replace(mesh, vertices=torch.where(touches[:, None], drawn_in, mesh.vertices))
 
 
 def orient_faces(mesh: Mesh) -> Mesh:

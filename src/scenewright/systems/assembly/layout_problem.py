@@ -204,7 +204,7 @@ class LayoutProblem:
 
         It is scaled about the eye, so that it looks as before. None where it stands there, or the eye is too low.
         """
-        moves = unknowns[self.num_camera :].reshape(-1, 4)
+        moves = self._moves(unknowns)
         centres, scales = self.centres + moves[:, :3], np.exp(moves[:, 3])
         base, gap = self._bases(centres, scales)
         level = unknowns[6] if support is None else centres[support, 2] + scales[support] * self.half[support, 2]
@@ -239,7 +239,7 @@ class LayoutProblem:
 
     def moved(self, unknowns: Float[np.ndarray, " U"]) -> list[SceneObject]:
         """The objects where the unknowns put them."""
-        moves = unknowns[self.num_camera :].reshape(-1, 4)
+        moves = self._moves(unknowns)
         result = []
         for item, centre, move in zip(self.objects, self.centres * self.length + self.middle, moves, strict=True):
             scale, shift = math.exp(move[3]), move[:3] * self.length
@@ -272,7 +272,7 @@ class LayoutProblem:
         return Camera(torch.from_numpy(lens).float(), torch.from_numpy(cam_from_world).float(), self.width, self.height)
 
     def _residuals(self, unknowns: Float[np.ndarray, "*B U"]) -> Float[np.ndarray, "*B R"]:
-        moves = unknowns[..., self.num_camera :].reshape(*unknowns.shape[:-1], len(self.objects), 4)
+        moves = self._moves(unknowns)
         centres, scales = self._placed(unknowns)
         rays = self.centres - unknowns[..., None, 2:5]
         distances = np.maximum(np.linalg.norm(rays, axis=-1), 1e-6)
@@ -318,9 +318,8 @@ class LayoutProblem:
         owners = np.concatenate([np.repeat(np.arange(count), per_object) for per_object in (4, 1, 3, 1, 1, 1)])
         at = first + 4 * owners[:, None] + np.arange(4)
         own = changes[-4:, : len(owners)].T
-        jacobian[np.arange(len(owners))[:, None], at] = np.divide(
-            own, width[at], out=np.zeros_like(own), where=width[at] != 0
-        )
+        # What is not free has not moved: its change is 0, and so is the width.
+        jacobian[np.arange(len(owners))[:, None], at] = own / np.where(is_free[at], width[at], 1)
         floating = slice(9 * count, 10 * count)
         for part in np.array_split(columns, max(1, len(columns) * count**2 // _MOST_PAIRS)):
             several = np.repeat(unknowns[None], len(part), 0)
@@ -329,11 +328,14 @@ class LayoutProblem:
             jacobian[floating, part] = (change / width[part, None]).T
         return jacobian[:, is_free]
 
+    def _moves(self, unknowns: Float[np.ndarray, "*B U"]) -> Float[np.ndarray, "*B O 4"]:
+        return unknowns[..., self.num_camera :].reshape(*unknowns.shape[:-1], len(self.objects), 4)
+
     def _placed(
         self, unknowns: Float[np.ndarray, "*B U"]
     ) -> tuple[Float[np.ndarray, "*B O 3"], Float[np.ndarray, "*B O"]]:
         """Centres of the objects' boxes, and the factors of their sizes."""
-        moves = unknowns[..., self.num_camera :].reshape(*unknowns.shape[:-1], len(self.objects), 4)
+        moves = self._moves(unknowns)
         return self.centres + moves[..., :3], np.exp(np.clip(moves[..., 3], -3, 3))
 
     def _rectangles_off(

@@ -53,12 +53,13 @@ def level_axes(
         yaw: of the forward direction in the ground plane, from +x to +y, in radians.
         pitch: down from level.
     """
-    (right_y, right_x), (down, ahead) = (-np.cos(yaw), np.sin(yaw)), (np.sin(pitch), np.cos(pitch))
-    axes = np.zeros((*np.shape(yaw), 3, 3))
-    axes[..., 0, 0], axes[..., 0, 1] = right_x, right_y
-    axes[..., 1, 0], axes[..., 1, 1], axes[..., 1, 2] = down * right_y, -down * right_x, -ahead
-    axes[..., 2, 0], axes[..., 2, 1], axes[..., 2, 2] = -ahead * right_y, ahead * right_x, -down
-    return axes
+    sin_yaw, cos_yaw, sin_pitch, cos_pitch = np.sin(yaw), np.cos(yaw), np.sin(pitch), np.cos(pitch)
+    rows = (
+        (sin_yaw, -cos_yaw, np.zeros_like(yaw)),
+        (-sin_pitch * cos_yaw, -sin_pitch * sin_yaw, -cos_pitch),
+        (cos_pitch * cos_yaw, cos_pitch * sin_yaw, -sin_pitch),
+    )
+    return np.stack([np.stack(row, -1) for row in rows], -2)
 
 
 def open_sides(mask: Bool[Tensor, "H W"], others: Bool[Tensor, "H W"]) -> tuple[bool, bool, bool, bool]:
