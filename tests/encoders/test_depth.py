@@ -7,7 +7,9 @@ import torch
 from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config, ViTConfig
 
 from scenewright.encoders.depth import load_depth_network
+from scenewright.encoders.records import DEPTH_ANYTHING_METRIC, DEPTH_ANYTHING_RELATIVE
 from scenewright.errors import WeightsError
+from scenewright.weights.record import WeightsRecord
 
 
 def write_tiny_depth(folder: Path, kind: str = "metric") -> Path:
@@ -64,3 +66,14 @@ def test_other_networks_and_missing_ones_are_refused(tmp_path: Path) -> None:
     model.save_pretrained(folder, state_dict=state)
     with pytest.raises(WeightsError, match=r"lacks 1 tensors .*head\.conv3\.weight"):
         load_depth_network(folder, offline=True)
+
+
+@pytest.mark.parametrize("record", [DEPTH_ANYTHING_METRIC, DEPTH_ANYTHING_RELATIVE], ids=lambda record: record.name)
+def test_the_stated_size_is_that_of_the_published_small_network(record: WeightsRecord) -> None:
+    # ViT-S of DINOv2 and the neck of Depth Anything V2's small network (arXiv 2406.09414, section 5).
+    stages = ["stage3", "stage6", "stage9", "stage12"]
+    backbone = Dinov2Config(hidden_size=384, num_attention_heads=6, image_size=518, patch_size=14, out_features=stages)
+    widths = {"reassemble_hidden_size": 384, "neck_hidden_sizes": [48, 96, 192, 384], "fusion_hidden_size": 64}
+    with torch.device("meta"):
+        network = DepthAnythingForDepthEstimation(DepthAnythingConfig(backbone_config=backbone, patch_size=14, **widths))
+    assert sum(values.numel() for values in network.parameters()) == record.num_parameters

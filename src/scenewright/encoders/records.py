@@ -87,6 +87,7 @@ DEPTH_ANYTHING_RELATIVE = WeightsRecord(
     architecture="DepthAnythingForDepthEstimation",
     licence="Apache-2.0",
     paper="arXiv:2406.09414",
+    num_parameters=24_785_089,
     stored_dtype="float32",
     image=imagenet_statistics(518),
 )
@@ -97,6 +98,7 @@ DEPTH_ANYTHING_METRIC = WeightsRecord(
     architecture="DepthAnythingForDepthEstimation",
     licence="Apache-2.0",
     paper="arXiv:2406.09414",
+    num_parameters=24_785_089,
     stored_dtype="float32",
     image=imagenet_statistics(518),
 )
