@@ -202,6 +202,6 @@ def _missing(records: list[WeightsRecord]) -> list[dict[str, Any]]:
 
 
 def _stored_bytes(record: WeightsRecord) -> int | None:
-    if record.num_parameters is None:
+    if record.num_parameters is None or not record.stored_dtype:
         return None
     return record.num_parameters * (4 if record.stored_dtype.startswith(("float32", "fp32")) else 2)

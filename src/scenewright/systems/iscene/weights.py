@@ -19,6 +19,7 @@ _FLOW = WeightsRecord(
     licence="MIT",
     paper="I-Scene (CVPR 2026)",
     arguments={"scene_context_attn_num": 5},
+    num_parameters=555_543_560,
 )
 _CONDITIONER = WeightsRecord(
     name="iscene/image_conditioner",
@@ -27,6 +28,7 @@ _CONDITIONER = WeightsRecord(
     architecture="Dinov2WithRegistersModel",
     licence="MIT",
     paper="I-Scene (CVPR 2026)",
+    num_parameters=304_372_736,
     image=imagenet_statistics(518),
 )
 RECORDS: dict[str, WeightsRecord] = {record.name: record for record in (_FLOW, _CONDITIONER)}
