@@ -17,34 +17,55 @@ import tempfile
 from pathlib import Path
 
 import pytest
-import torch
-from hypothesis import settings
 
-from scenewright.machine import machine_key
-from tests.type_checker import new_test
-
-# Single precision is as fast as half precision on the machine of the tests, whatever that machine is: their results
-# hold everywhere, and nothing is measured or kept among the user's files.
 os.environ["SCENEWRIGHT_CACHE"] = _cache = tempfile.mkdtemp(prefix="scenewright-tests-")
 atexit.register(shutil.rmtree, _cache, ignore_errors=True)
-_SAME = {"float32": 0.5, "bfloat16": 0.5}
-(Path(_cache) / "machine.json").write_text(json.dumps({machine_key(torch.device("cpu")): _SAME}))
+# Names of tests of half a minute.
+_FIRST = ("test_tool_is_satisfied[types]",)
 
-# Examples are few so that the suite stays in minutes on two cores; no deadline, because machines share their cores.
-settings.register_profile("scenewright", max_examples=25, deadline=None)
-settings.load_profile("scenewright")
-torch.manual_seed(0)
-torch.set_num_threads(1)
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The process that only hands tests out to others starts these three seconds earlier, as it needs no torch."""
+    if config.getoption("dist", "no") == "no":
+        _prepare_tests()
+
+
+def _prepare_tests() -> None:
+    import torch
+    from hypothesis import settings
+
+    from scenewright.machine import machine_key
+
+    # Single precision is as fast as half precision on the machine of the tests, whatever that machine is: their results
+    # hold everywhere, and nothing is measured or kept among the user's files.
+    same = {"float32": 0.5, "bfloat16": 0.5}
+    (Path(_cache) / "machine.json").write_text(json.dumps({machine_key(torch.device("cpu")): same}))
+    # Examples are few so that the suite stays in minutes on two cores; no deadline, because machines share their cores.
+    settings.register_profile("scenewright", max_examples=25, deadline=None)
+    settings.load_profile("scenewright")
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests that cannot be divided come first: the last one of all leaves a core idle for half a minute."""
+    items.sort(key=lambda item: not item.name.startswith(_FIRST))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_fixture_setup() -> None:
     """Fixtures draw the same numbers whatever ran before them in their process."""
+    import torch
+
     torch.manual_seed(0)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_call() -> None:
     """So do tests."""
+    import torch
+
+    from tests.type_checker import new_test
+
     torch.manual_seed(0)
     new_test()
