@@ -69,7 +69,7 @@ def write_tiny_trellis1(folder: Path, seed: int = 0) -> Path:
                 parameter.data = 0.3 * torch.randn(parameter.shape, generator=generator)
         # Few voxels and a surface near their border: noise everywhere would take minutes to simplify and unwrap.
         if class_name == "SparseStructureDecoder":
-            network.out_layer[2].bias.data.fill_(-2.2)
+            network.out_layer[2].bias.data.fill_(-2.7)
         if class_name == "SLatMeshDecoder":
             network.out_layer.weight.data *= 0.02
         save_weights(network, folder / f"ckpts/{key}.safetensors", keymap=published_keymap(class_name))
