@@ -66,9 +66,9 @@ def decoded(decoder: LatentDecoder, *coords: torch.Tensor, first: int = 0):
 
 def test_objects_do_not_depend_on_each_other_and_empty_ones_are_left_out(decoder: LatentDecoder) -> None:
     nothing = torch.zeros(0, 3, dtype=torch.int32)
-    large, none, small = decoded(decoder, ball(0.45), nothing, ball(0.3))
+    large, none, small = decoded(decoder, ball(0.3), nothing, ball(0.2))
     assert none is None
-    (alone,) = decoded(decoder, ball(0.3), first=2)
+    (alone,) = decoded(decoder, ball(0.2), first=2)
     assert large is not None
     assert small is not None
     assert alone is not None
@@ -80,8 +80,8 @@ def test_objects_do_not_depend_on_each_other_and_empty_ones_are_left_out(decoder
 
 
 def test_a_seed_gives_the_same_object_and_another_seed_another(decoder: LatentDecoder) -> None:
-    (one,), (same,) = decoded(decoder, ball(0.4)), decoded(decoder, ball(0.4))
-    (other,) = decoded(decoder, ball(0.4), first=1)
+    (one,), (same,) = decoded(decoder, ball(0.25)), decoded(decoder, ball(0.25))
+    (other,) = decoded(decoder, ball(0.25), first=1)
     assert one is not None
     assert same is not None
     assert other is not None
