@@ -110,13 +110,20 @@ def check_divided(line_of_job: dict, plain: Path, batch, num_jobs: int) -> None:
     assert done(batch).kept == num_jobs
 
 
-@pytest.mark.parametrize("kind", ["local", "store"])
-def test_data_is_made_shard_by_shard(kind: str, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def plain_data(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, Path]:
+    """A job of data, and the folder that the command makes of it."""
     recipe = DataRecipe("floor", count=2, size=32, parametric_share=1.0, scenes_per_shard=1)
-    make_data(recipe, tmp_path / "plain")
-    given = {"name": "data", "kind": "data", "recipe": json.loads(recipe.to_json())}
+    out = tmp_path_factory.mktemp("data") / "plain"
+    make_data(recipe, out)
+    return {"name": "data", "kind": "data", "recipe": json.loads(recipe.to_json())}, out
+
+
+@pytest.mark.parametrize("kind", ["local", "store"])
+def test_data_is_made_shard_by_shard(kind: str, plain_data: tuple[dict, Path], tmp_path: Path) -> None:
+    given, plain = plain_data
     out = tmp_path / "out" if kind == "local" else f"memory://{uuid.uuid4().hex}"
-    check_divided(given, tmp_path / "plain", batch_of(write_manifest(tmp_path / "in", [given]), out), 2 + 1)
+    check_divided(given, plain, batch_of(write_manifest(tmp_path / "in", [given]), out), 2 + 1)
 
 
 def test_assets_are_prepared_shard_by_shard(tmp_path: Path) -> None:
