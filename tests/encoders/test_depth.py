@@ -75,5 +75,7 @@ def test_the_stated_size_is_that_of_the_published_small_network(record: WeightsR
     backbone = Dinov2Config(hidden_size=384, num_attention_heads=6, image_size=518, patch_size=14, out_features=stages)
     widths = {"reassemble_hidden_size": 384, "neck_hidden_sizes": [48, 96, 192, 384], "fusion_hidden_size": 64}
     with torch.device("meta"):
-        network = DepthAnythingForDepthEstimation(DepthAnythingConfig(backbone_config=backbone, patch_size=14, **widths))
+        network = DepthAnythingForDepthEstimation(
+            DepthAnythingConfig(backbone_config=backbone, patch_size=14, **widths)
+        )
     assert sum(values.numel() for values in network.parameters()) == record.num_parameters
