@@ -9,6 +9,7 @@ surfaces are known. Objects come from the packs' training splits and our familie
 import argparse
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from scenewright.geometry.frames import ZUP_FROM_YUP, yup_from_zup
 from scenewright.geometry.mesh.sample import sample_surface
 from scenewright.io.glb import save_glb
 from scenewright.types import Scene, SceneObject, merged_mesh
+from scripts.mini_training.examples import Painter
 
 POINTS = 4096
 
@@ -33,20 +35,27 @@ def main() -> None:
     parser.add_argument("packs", nargs="+")
     parser.add_argument("--scenes", type=int, default=36)
     parser.add_argument("--seed", type=int, default=31)
+    parser.add_argument("--path-traced", action="store_true", help="pictures by Mitsuba, which must be installed")
     given = parser.parse_args()
+    painter = None
+    if given.path_traced:
+        from scripts.mini_training.path_traced import path_traced
+
+        painter = partial(path_traced, samples=16)
     stream = SceneStream(DataRecipe("floor", given.scenes, given.seed, tuple(given.packs)))
     for number in range(given.scenes):
         scene = stream.scene(number)
         if scene is not None:
-            write(scene, given.folder / f"{number:03d}", np.random.default_rng([given.seed, number]))
+            write(scene, given.folder / f"{number:03d}", np.random.default_rng([given.seed, number]), painter)
 
 
-def write(scene: ComposedScene, folder: Path, rng: np.random.Generator) -> None:
-    """One scene's folder."""
+def write(scene: ComposedScene, folder: Path, rng: np.random.Generator, painter: Painter | None = None) -> None:
+    """One scene's folder; `painter` draws the picture in place of our own renderer."""
     folder.mkdir(parents=True, exist_ok=True)
     camera = scene.cameras[0]
     picture = prepare_scene(scene).pictures((camera,))[0]
-    Image.fromarray(picture.rgb.numpy()).save(folder / "rgb.jpg", quality=92)
+    rgb = picture.rgb if painter is None else painter(scene, rng)
+    Image.fromarray(rgb.numpy()).save(folder / "rgb.jpg", quality=92)
     Image.fromarray(picture.instance.numpy().astype(np.uint8)).save(folder / "instances.png")
     items = [named(item, number) for number, item in enumerate(scene.scene().objects[: len(scene.objects)], 1)]
     save_glb(Scene(tuple(items), is_metric=True), folder / "gt.glb")

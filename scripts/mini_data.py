@@ -1,9 +1,10 @@
 """Makes and encodes mini's training data; may be stopped and started again at any time.
 
-    python -m scripts.mini_data make FOLDER PACK.zip [PACK2.zip] --chunks 100 --workers 4
+    python -m scripts.mini_data make FOLDER PACK.zip [PACK2.zip] --chunks 100 --workers 4 [--path-traced 0.3]
     python -m scripts.mini_data encode FOLDER --lite0 efficientnet-lite0-57934424.pth [--device cuda]
 
-`make` writes chunks of 50 scenes with four views each (about 900 objects) to FOLDER/examples. `encode` converts and
+`make` writes chunks of 50 scenes with four views each (about 700 objects) to FOLDER/examples; a share of the pictures
+may be drawn by another renderer (`mini_training/path_traced.py`). `encode` converts and
 fits the picture conditioner once (FOLDER/conditioner.safetensors), then writes condition tokens, and structure latents
 as soon as FOLDER/structure_vae.safetensors is there (the autoencoder's weights, see `scale`).
 
@@ -12,7 +13,8 @@ as soon as FOLDER/structure_vae.safetensors is there (the autoencoder's weights,
     python -m scripts.mini_data scale RUN FOLDER     latents of unit size per channel: RUN's autoencoder -> FOLDER
     python -m scripts.mini_data latents FOLDER PACK.zip [PACK2.zip] --shape RUN --texture RUN --chunks 20 --workers 2
                                                      samples of the latent flows: FOLDER/latents/{shape,texture}
-    python -m scripts.mini_data export FOLDER [--scenegen W] [--iscene W] [--pixel-aligned W] [--out FOLDER]
+    python -m scripts.mini_data export FOLDER [--scenegen W] [--iscene W] [--pixel-aligned W] [--proportions W]
+                                                     [--out FOLDER]
     python -m scripts.mini_data export-latents FOLDER --shape RUN --texture RUN --shape-flow RUN --texture-flow RUN
     python -m scripts.mini_data rooms FOLDER PACK.zip [PACK2.zip] --count 1000 --workers 2    FOLDER/rooms
     python -m scripts.mini_data encode-rooms FOLDER  FOLDER/structure and FOLDER/boxes, with the shipped encoders
@@ -30,7 +32,7 @@ as soon as FOLDER/structure_vae.safetensors is there (the autoencoder's weights,
 import argparse
 import shutil
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +65,7 @@ from scripts.mini_training.room_details import write_details
 SEED = 20261121
 CHUNK = 50
 ROOMS = 20
+SHARPNESS = 0.65
 PARAMETRIC_SHARE = 0.25
 ATTRIBUTION = "ATTRIBUTION.csv"
 LATENT_RUNS = {
@@ -79,14 +82,27 @@ def selector(packs: tuple[Path, ...]) -> Selector:
     return Selector(TrainingLibrary(packs), PARAMETRIC_SHARE)
 
 
-def make_chunk(job: tuple[tuple[Path, ...], Path, int]) -> None:
-    packs, folder, chunk = job
-    write_examples(selector(packs), folder / "examples", seed=SEED, start=chunk * CHUNK, count=CHUNK)
+def make_chunk(job: tuple[tuple[Path, ...], Path, float, int]) -> None:
+    packs, folder, share, chunk = job
+    painter = None
+    if share:
+        from scripts.mini_training.path_traced import path_traced  # needs Mitsuba
+
+        painter = partial(path_traced, sharpness=SHARPNESS)
+    write_examples(
+        selector(packs),
+        folder / "examples",
+        seed=SEED,
+        start=chunk * CHUNK,
+        count=CHUNK,
+        painter=painter,
+        painted_share=share,
+    )
 
 
-def make(folder: Path, packs: Sequence[Path], first: int, chunks: int, workers: int) -> None:
+def make(folder: Path, packs: Sequence[Path], first: int, chunks: int, share: float, workers: int) -> None:
     write_attribution(folder, packs)
-    jobs = [(tuple(packs), folder, first + chunk) for chunk in range(chunks)]
+    jobs = [(tuple(packs), folder, share, first + chunk) for chunk in range(chunks)]
     run(make_chunk, jobs, workers=workers, progress=show)
 
 
@@ -289,6 +305,7 @@ def main() -> None:
     command.add_argument("packs", type=Path, nargs="+")
     command.add_argument("--first", type=int, default=0, help="chunk to begin with; the flows that ship saw 0 to 99")
     command.add_argument("--chunks", type=int, default=100)
+    command.add_argument("--path-traced", type=float, default=0.0, help="share of pictures drawn by Mitsuba")
     command.add_argument("--workers", type=int, default=1)
     command = commands.add_parser("encode")
     command.add_argument("folder", type=Path)
@@ -339,6 +356,7 @@ def main() -> None:
     command.add_argument("--scenegen", type=Path)
     command.add_argument("--iscene", type=Path)
     command.add_argument("--pixel-aligned", type=Path)
+    command.add_argument("--proportions", type=Path)
     command = commands.add_parser("export-latents")
     command.add_argument("folder", type=Path)
     command.add_argument("--out", type=Path, default=mini_folder())
@@ -346,7 +364,7 @@ def main() -> None:
         command.add_argument(f"--{name.replace('_', '-')}", type=Path, required=True, help=f"run of {recipe}")
     given = parser.parse_args()
     if given.command == "make":
-        make(given.folder, given.packs, given.first, given.chunks, given.workers)
+        make(given.folder, given.packs, given.first, given.chunks, given.path_traced, given.workers)
     elif given.command == "encode":
         encode(given.folder, given.lite0, given.device)
     elif given.command == "priors":
@@ -376,7 +394,7 @@ def main() -> None:
     elif given.command == "unpack":
         unpack(given.folder)
     else:
-        names = ("scenegen", "iscene", "pixel_aligned")
+        names = ("scenegen", "iscene", "pixel_aligned", "proportions")
         export(given.folder, given.out, {name: getattr(given, name) for name in names})
 
 

@@ -34,6 +34,7 @@ from scenewright.systems.mini.sizes import RESOLUTION
 from scenewright.types import Camera, Mask, ObjectMasks
 
 __all__ = [
+    "Painter",
     "SceneExample",
     "SeenObjects",
     "compose_views",
@@ -54,6 +55,7 @@ _RANGES = SingleViewRanges(pitch_down_deg=(9.0, 36.0), yaw_deg=(-110.0, 110.0))
 _MIN_VISIBLE_FRACTION = 0.2
 _MIN_VISIBLE_PIXELS = 160
 _FILL = 0.9999
+Painter = Callable[[ComposedScene, np.random.Generator], UInt8[torch.Tensor, "H W 3"]]
 _GRIDS = ("own_solid", "own_occupancy", "placed_occupancy")
 
 
@@ -81,9 +83,10 @@ class SceneExample:
 
 
 def compose_views(selector: Selector, seed: int, number: int) -> list[ComposedScene]:
-    """Scene `number` without its room (pictures are cut out), once for each of its cameras."""
+    """Scene `number` without walls and ceiling (pictures are cut out), once for each of its cameras."""
     rng = np.random.default_rng([seed, number])
-    scene = replace(compose_floor_scene(selector, rng, size=PICTURE_SIDE), fixtures=())
+    scene = compose_floor_scene(selector, rng, size=PICTURE_SIDE)
+    scene = replace(scene, fixtures=tuple(item for item in scene.fixtures if item[0] == "floor"))
     corners = object_corners(scene.objects)
     cameras = [sample_single_view(corners, rng, size=PICTURE_SIDE, ranges=_RANGES) for _ in range(_VIEWS)]
     return [replace(scene, cameras=(camera,)) for camera in cameras]
@@ -138,15 +141,20 @@ def seen_objects(scene: ComposedScene, *, supersample: int = 1) -> SeenObjects |
     )
 
 
-def example_of(scene: ComposedScene, rng: np.random.Generator, *, supersample: int = 1) -> SceneExample | None:
+def example_of(
+    scene: ComposedScene, rng: np.random.Generator, *, supersample: int = 1, painter: Painter | None = None
+) -> SceneExample | None:
     """Pictures and shapes of a scene with one camera; None where fewer than two objects can be seen well.
 
     Args:
         rng: draws the surface points.
+        painter: draws the picture in place of our own renderer.
     """
     seen = seen_objects(scene, supersample=supersample)
     if seen is None:
         return None
+    if painter is not None:
+        seen = replace(seen, rgb=painter(scene, rng))
     clouds, boxes = [], []
     for asset, matrix in zip(seen.assets, seen.turned_from_object, strict=True):
         points, vertices = _surface(asset, rng)
@@ -187,16 +195,24 @@ def write_examples(
     seed: int,
     start: int = 0,
     count: int = 50,
+    painter: Painter | None = None,
+    painted_share: float = 0.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Scenes `start` to `start + count` of a seed as one file, which is left alone if it exists."""
+    """Scenes `start` to `start + count` of a seed as one file, which is left alone if it exists.
+
+    `painter` draws about `painted_share` of the pictures, our own renderer the others.
+    """
     path = folder / f"scenes-{start:07d}.npz"
     if path.exists():
         return path
     examples = []
     for number in range(start, start + count):
         rng = np.random.default_rng([seed, number, 1])
-        made = [example_of(view, rng) for view in compose_views(selector, seed, number)]
+        made = [
+            example_of(view, rng, painter=painter if rng.uniform() < painted_share else None)
+            for view in compose_views(selector, seed, number)
+        ]
         examples += [example for example in made if example is not None]
         if progress is not None:
             progress(number - start + 1, count)

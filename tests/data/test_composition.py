@@ -94,6 +94,23 @@ def test_floor_scenes(selector: Selector, seed: int) -> None:
     assert polygon_contains(room.floor_polygon.numpy(), corners[:, :2].numpy()).all()
 
 
+def test_a_fifth_of_the_objects_of_floor_scenes_stand_on_others_although_few_have_a_top() -> None:
+    families = ("chair", "sofa", "office_chair", "bed", "floor_lamp", "plant", "table", "books", "bottle")
+    few_tables = Selector(TrainingLibrary(families=families))
+    placed = [
+        item.placement
+        for seed in range(16)
+        for item in compose_floor_scene(few_tables, np.random.default_rng(seed), size=64).objects
+    ]
+    assert 0.18 < placed.count("on") / len(placed) < 0.3
+
+
+def test_without_anything_small_all_stands_on_the_floor() -> None:
+    tables = Selector(TrainingLibrary(families=("table",)))
+    objects = compose_floor_scene(tables, np.random.default_rng(0), size=64).objects
+    assert {item.placement for item in objects} == {"floor"}
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_random_scenes(selector: Selector, seed: int) -> None:
     scene = compose_random_scene(selector, np.random.default_rng(seed), size=64, views=3)

@@ -8,15 +8,19 @@ import math
 import numpy as np
 import torch
 
+from scenewright.data.asset import merged_geometry
 from scenewright.data.composition import ComposedScene, Composer, PlacedAsset
 from scenewright.data.held_out import TrainingAsset
 from scenewright.data.room_shell import RoomShell, build_shell
 from scenewright.data.selection import Selector
+from scenewright.data.support_surface import Support, find_support
 from scenewright.data.viewpoints import sample_single_view
 from scenewright.types import Camera
 
 __all__ = ["compose_floor_scene", "object_corners"]
 
+_ROOM_TO_STAND_M = 0.1
+_MAX_TOP_M = 1.2
 Lamp = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 
@@ -24,18 +28,18 @@ def compose_floor_scene(selector: Selector, rng: np.random.Generator, *, size: i
     """A scene with one square camera of `size` pixels; all randomness comes from `rng`."""
     composer = Composer()
     total = int(rng.integers(2, 7))
-    stacked = min(int(rng.choice([0, 1, 2], p=[0.4, 0.3, 0.3])), total - 1)
+    stacked = min(int(rng.choice([0, 1, 2], p=[0.4, 0.3, 0.3])), total - 1) if selector.has_small else 0
     aligned = rng.uniform() < 0.6
     spread = float(rng.uniform(0.03, 0.5))
     for number in range(total - stacked):
         for _ in range(6):
-            source = selector.floor(rng)
+            source = _carrier(selector, rng) if number < bool(stacked) else selector.floor(rng)
             yaw = float(rng.normal(0, 0.2)) if aligned else float(rng.uniform(-math.pi, math.pi))
             if _place_near(composer, source, yaw, spread if number else 0.0, rng):
                 break
     for _ in range(stacked):
         carriers = [index for index in range(len(composer.objects)) if composer.support(index) is not None]
-        tries = 6 if carriers else 0
+        tries = 12 if carriers else 0
         if not any(composer.place_on(selector.small(rng), int(rng.choice(carriers)), rng) for _ in range(tries)):
             _place_near(composer, selector.floor(rng), float(rng.uniform(-math.pi, math.pi)), spread, rng)
     corners = object_corners(composer.objects)
@@ -60,6 +64,22 @@ def object_corners(objects: list[PlacedAsset] | tuple[PlacedAsset, ...]) -> np.n
         for level in (box.low, box.high):
             corners.append(np.column_stack([box.corners(), np.full(4, level)]))
     return np.concatenate(corners)
+
+
+def _carrier(selector: Selector, rng: np.random.Generator) -> TrainingAsset:
+    """A piece with a top that things can stand on; few have one, so that chance alone would leave most scenes flat."""
+    source = selector.floor(rng)
+    for _ in range(11):
+        if _can_carry(find_support(*merged_geometry(source.asset.parts))):
+            break
+        source = selector.floor(rng)
+    return source
+
+
+def _can_carry(top: Support | None) -> bool:
+    if top is None or not top.is_usable():
+        return False
+    return top.height < _MAX_TOP_M and top.distance_to_edge > _ROOM_TO_STAND_M
 
 
 def _place_near(composer: Composer, source: TrainingAsset, yaw: float, spread: float, rng: np.random.Generator) -> bool:

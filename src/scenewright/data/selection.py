@@ -93,6 +93,12 @@ class Selector:
         families = [name for name, family in FAMILIES.items() if family.stands == "on"]
         return self._draw(rng, self._by_stand.get("on", []), families)
 
+    @property
+    def has_small(self) -> bool:
+        """Whether anything stands on furniture; our own families count where a share of assets is theirs."""
+        own = any(FAMILIES[name].stands == "on" for name in self.library.families)
+        return bool(self._by_stand.get("on")) or (own and self.parametric_share > 0)
+
     def anything(self, rng: np.random.Generator) -> TrainingAsset:
         """Any model of the library, indoor or not, and any family."""
         return self._draw(rng, sorted(self.library.rows), list(FAMILIES))

@@ -15,7 +15,10 @@ _MINI = "scenewright.systems.mini.tasks"
 _SHARED = {
     **{name: f"{_BACKBONES}:{name}" for name in ("structure_vae", "structure_flow", "shape_vae", "texture_vae")},
     **{name: f"{_BACKBONES}:{name}" for name in ("shape_flow", "texture_flow")},
-    **{f"mini_{name}": f"{_MINI}:{name}" for name in ("structure_vae", "structure_flow", "pixel_aligned")},
+    **{
+        f"mini_{name}": f"{_MINI}:{name}"
+        for name in ("structure_vae", "structure_flow", "pixel_aligned", "proportions")
+    },
     "mini_genrecon_rooms": f"{_MINI}:genrecon_rooms",
     "mini_panorama_distance": f"{_MINI}:panorama_distance",
 }

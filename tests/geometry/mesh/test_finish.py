@@ -3,15 +3,21 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
+import scipy
 import torch
 
 from scenewright.errors import InputError
 from scenewright.geometry.isosurface.mesh_extraction import extract_mesh
 from scenewright.geometry.mesh.bake import texel_surface
 from scenewright.geometry.mesh.edges import edge_table
-from scenewright.geometry.mesh.finish import finish_mesh
+from scenewright.geometry.mesh.finish import clean_surface, finish_mesh, reduce_surface
 from scenewright.geometry.mesh.finish_options import FinishOptions
+from scenewright.geometry.mesh.holes import fill_holes
+from scenewright.geometry.mesh.manifold import split_non_manifold
+from scenewright.geometry.mesh.simplify import simplify
+from scenewright.systems.mini.surface import voxel_surface
 from scenewright.types import Mesh
 from tests.geometry.shapes import all_voxels, corner_positions, empty_mesh, features_of_distance, icosphere, to_trimesh
 from tests.support.color_fields import VertexColorField
@@ -104,6 +110,19 @@ def test_faces_wound_both_ways_are_unified_before_they_are_simplified() -> None:
     assert result.is_watertight
     assert result.is_winding_consistent
     assert result.volume == pytest.approx(4 / 3 * torch.pi * 0.4**3, rel=0.03)
+
+
+@pytest.mark.parametrize(("seed", "faces"), [(1, 1200), (16, 2500)])
+def test_a_closed_surface_that_simplification_tears_is_closed_again(seed: int, faces: int) -> None:
+    noise = np.random.default_rng(seed).normal(size=(24, 24, 24))
+    winding = voxel_surface(scipy.ndimage.gaussian_filter(noise, 2.2) > 0.03)
+    fine = clean_surface(winding, FinishOptions())
+    assert to_trimesh(fine).is_watertight
+    torn = simplify(fine, faces)
+    assert (edge_table(fill_holes(split_non_manifold(torn)).faces).count != 2).any()
+    coarse = reduce_surface(fine, FinishOptions(max_faces=faces, smooth_steps=2))
+    assert to_trimesh(coarse).is_watertight
+    assert len(coarse.faces) < 1.01 * faces
 
 
 def test_seams_are_filled_without_dark_chips() -> None:

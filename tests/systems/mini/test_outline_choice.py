@@ -14,6 +14,7 @@ from scenewright.systems.mini.occupancy import outer_shell
 from scenewright.systems.mini.outline_choice import agreed_solidity, chosen_by_outline, outline_fit
 from scenewright.systems.mini.pictures import cut_out_pictures
 from scenewright.systems.mini.pixel_aligned import PixelAlignedOccupancy
+from scenewright.systems.mini.proportions import ProportionsNetwork
 from scenewright.types import ObjectMasks, View
 
 # Looks along +y: x of the cube is to the right in the crop, z up.
@@ -114,8 +115,35 @@ def test_the_shape_follows_the_masks_where_places_are_fitted(fitted: bool) -> No
     network = PixelAlignedOccupancy()
     torch.nn.init.zeros_(network.out.weight)
     torch.nn.init.zeros_(network.out.bias)  # unsure of every cell
-    made = chosen_by_outline(agreed, SceneRequest((view,)), pictures, logits, network)
+    made = chosen_by_outline(agreed, SceneRequest((view,)), pictures, logits, network, ProportionsNetwork())
     assert len(made.coords[1]) == 0
     assert torch.equal(made.world_from_object, places)
     width = int((made.coords[0][:, 0].max() - made.coords[0][:, 0].min()) + 1)
     assert width == (32 if fitted else 8)
+
+
+@pytest.mark.parametrize("eye_above_floor", [True, False])
+def test_shapes_are_stretched_where_the_cameras_place_is_known(eye_above_floor: bool) -> None:
+    masks = torch.zeros(1, 96, 96, dtype=torch.bool)
+    masks[0, 38:70, 32:64] = True
+    agreed = PlacedStructures(
+        coords=(WHOLE.nonzero().int(),),
+        resolution=32,
+        world_from_object=compose_similarity(torch.eye(3), torch.tensor([0.0, 0.0, 0.25]), torch.tensor(0.5))[None],
+        tokens=torch.zeros(1, 1, 64, 192),
+        pictures=(Image.new("RGB", (8, 8)),),
+        layout_errors=LayoutErrors(heading=math.pi / 2),
+    )
+    pitch = 20.0 if eye_above_floor else -20.0  # a camera below the floor: only its lens counts
+    camera = orbit_camera(torch.zeros(3), 2.5, yaw_deg=0.0, pitch_deg=pitch, width=96, height=96)
+    view = View(Image.new("RGB", (96, 96), "gray"), objects=ObjectMasks(masks, ("a",)), camera=camera)
+    proportions = ProportionsNetwork()
+    with torch.no_grad():  # a tenth less deep than wide, surely
+        proportions.out.bias.copy_(torch.tensor([0.0, -0.1, 0.0, 0.0, -6.0, -6.0, -6.0, -6.0]))
+    pictures = cut_out_pictures(view.image, ObjectMasks(masks))
+    made = chosen_by_outline(
+        agreed, SceneRequest((view,)), pictures, logits_of(WHOLE)[:, None], PixelAlignedOccupancy(), proportions
+    )
+    assert made.stretches is not None
+    width, depth, _ = made.stretches[0].tolist()
+    assert depth / width == pytest.approx(math.exp(-0.1) if eye_above_floor else 1.0, abs=0.01)

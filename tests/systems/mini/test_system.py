@@ -19,6 +19,7 @@ from scenewright.systems.mini.conditioner import PictureConditioner
 from scenewright.systems.mini.networks import LATENT_NETWORKS, MiniNetworks, has_weights
 from scenewright.systems.mini.picture_colors import picture_field, with_picture
 from scenewright.systems.mini.pixel_aligned import PixelAlignedOccupancy
+from scenewright.systems.mini.proportions import ProportionsNetwork
 from scenewright.systems.mini.sizes import ISCENE, SCENEGEN, STRUCTURE_VAE
 from scenewright.systems.mini.stages import box_of_voxels
 from scenewright.systems.mini.surface import solid_surface, voxel_surface
@@ -48,6 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         flow.initialize_weights()
         save_weights(flow.half(), place / f"{name}.safetensors")
     save_weights(PixelAlignedOccupancy().half(), place / "pixel_aligned.safetensors")
+    save_weights(ProportionsNetwork().half(), place / "proportions.safetensors")
     for name, build in LATENT_NETWORKS.items():
         save_weights(build().half(), place / f"{name}.safetensors")
     unit = LatentStatistics((0.0,) * 16, (1.0,) * 16)

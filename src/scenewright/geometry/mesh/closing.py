@@ -10,7 +10,7 @@ Frame: any. Legend: V vertices, F faces.
 import numpy as np
 import torch
 
-from scenewright.geometry.mesh.edges import edge_table
+from scenewright.geometry.mesh.edges import edge_table, is_closed
 from scenewright.geometry.mesh.holes import fill_holes
 from scenewright.geometry.mesh.parts import remove_degenerate_faces, remove_duplicate_faces, select_faces
 from scenewright.geometry.mesh.triangle_tree import closest_points
@@ -39,11 +39,11 @@ def close_surface(mesh: Mesh) -> Mesh | None:
         closed = fill_holes(closed, max_perimeter=_MAX_PERIMETER * side)
         if len(closed.faces) == 0:
             return None
-        table = edge_table(closed.faces)
-        if (table.count == 2).all():
+        if is_closed(closed):
             there, back = closest_points(closed, whole.vertices), closest_points(whole, closed.vertices)
             move = max(float(there.distance.max()), float(back.distance.max()))
             return closed if move <= _MAX_MOVE * side else None
+        table = edge_table(closed.faces)
         cut = (table.count[table.edge_of_side] > 2).any(1)
         if number % 2 or not cut.any():
             is_bad = np.zeros(len(closed.vertices), dtype=bool)

@@ -11,7 +11,9 @@ import scipy
 from jaxtyping import Int
 from torch import Tensor
 
-__all__ = ["EdgeTable", "boundary_loops", "edge_table", "face_components"]
+from scenewright.types import Mesh
+
+__all__ = ["EdgeTable", "boundary_loops", "edge_table", "face_components", "is_closed"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,11 @@ def edge_table(faces: Int[Tensor, "F 3"]) -> EdgeTable:
     size = int(corners.max()) + 1 if len(corners) else 1
     key, inverse, count = np.unique(low * size + high, return_inverse=True, return_counts=True)
     return EdgeTable(np.stack([key // size, key % size], 1), inverse.reshape(-1, 3), count)
+
+
+def is_closed(mesh: Mesh) -> bool:
+    """Whether there are faces and every edge has two of them."""
+    return len(mesh.faces) > 0 and bool((edge_table(mesh.faces).count == 2).all())
 
 
 def face_components(faces: Int[Tensor, "F 3"]) -> tuple[int, Int[np.ndarray, " F"]]:

@@ -18,7 +18,9 @@ import torch
 
 from scenewright.errors import InputError
 from scenewright.geometry.mesh.bake import bake, texel_surface
+from scenewright.geometry.mesh.closing import close_surface
 from scenewright.geometry.mesh.components import remove_floaters
+from scenewright.geometry.mesh.edges import is_closed
 from scenewright.geometry.mesh.finish_options import FinishOptions
 from scenewright.geometry.mesh.holes import fill_holes
 from scenewright.geometry.mesh.invisible_faces import remove_invisible_faces
@@ -98,12 +100,16 @@ def clean_surface(mesh: Mesh, options: FinishOptions) -> Mesh:
 def reduce_surface(mesh: Mesh, options: FinishOptions) -> Mesh:
     """Rebuilt and smoothed if asked for, within the face budget.
 
-    Holes that simplification tore are closed again, and sheets that it made touch are parted.
+    Holes that simplification tore are closed again, and sheets that it made touch are parted. A surface that was closed
+    before stays closed where small mends do that (`close_surface`).
     """
     if options.remesh_resolution is not None:
         mesh = remesh_narrow_band(mesh, resolution=options.remesh_resolution, project_back=options.remesh_project)
-    mesh = simplify(smooth(mesh, steps=options.smooth_steps), options.max_faces)
-    mesh = part_touching(fill_holes(split_non_manifold(mesh), max_perimeter=options.max_hole_perimeter))
+    reduced = simplify(smooth(mesh, steps=options.smooth_steps), options.max_faces)
+    reduced = fill_holes(split_non_manifold(reduced), max_perimeter=options.max_hole_perimeter)
+    if is_closed(mesh) and not is_closed(reduced) and reduced.vertex_colors is None:
+        reduced = close_surface(reduced) or reduced
+    mesh = part_touching(reduced)
     if len(mesh.faces) > options.max_faces:
         logger.warning("The mesh keeps %d faces: its topology allows no fewer.", len(mesh.faces))
     return mesh

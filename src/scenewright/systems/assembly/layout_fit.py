@@ -51,10 +51,12 @@ class FittedLayout:
     Attributes:
         known_world_from_world: similarity from their world to that of the camera which was known, where the floor is
             z = 0; None where there was none with a place above that floor.
+        floor_z: height of the floor in their world.
     """
 
     objects: list[SceneObject]
     camera: Camera
+    floor_z: float
     known_world_from_world: Float[Tensor, "4 4"] | None = None
 
 
@@ -97,7 +99,7 @@ def fit_layout(
     result = list(objects)
     for index, item in zip(places, problem.moved(unknowns), strict=True):
         result[index] = item
-    return FittedLayout(result, problem.camera(unknowns), problem.known_world(unknowns))
+    return FittedLayout(result, problem.camera(unknowns), problem.floor_z(unknowns), problem.known_world(unknowns))
 
 
 def fit_newcomers(

@@ -262,6 +262,9 @@ class LayoutProblem:
         shift = self.known_pose.eye - scale * rotation @ eye
         return compose_similarity(torch.from_numpy(rotation), torch.from_numpy(shift), torch.tensor(scale)).float()
 
+    def floor_z(self, unknowns: Float[np.ndarray, " U"]) -> float:
+        return float(unknowns[6] * self.length + self.middle[2])
+
     def camera(self, unknowns: Float[np.ndarray, " U"]) -> Camera:
         rotation = self._axes(unknowns)
         cam_from_world = np.eye(4)

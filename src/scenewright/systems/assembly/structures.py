@@ -76,10 +76,15 @@ class SceneRequest:
         camera = self.views[0].camera
         return camera if isinstance(camera, Camera) else None
 
+    @property
+    def knows_place(self) -> bool:
+        """Whether the camera's place above the floor of its world (z = 0) is known."""
+        return self.camera is not None and float(camera_center(self.camera)[2]) > 0
+
     @cached_property
     def upright_pitch(self) -> float | None:
-        """The pitch by `pitch_of_upright_lines`; None also where the camera's place (above z = 0) says it better."""
-        if self.camera is None or float(camera_center(self.camera)[2]) > 0:
+        """The pitch by `pitch_of_upright_lines`; None also where the camera's place says it better."""
+        if self.camera is None or self.knows_place:
             return None
         return pitch_of_upright_lines(self.image, self.camera.intrinsics_px.double().numpy())
 
@@ -137,6 +142,7 @@ class PlacedStructures:
         layout_errors: of `world_from_object`, where places are better fitted to the masks; None where they are to stay.
         solidity: how surely each cell of the grid is solid, where a stage knows more than its `coords`; the surface
             lies where this is 0, the object where it is more.
+        stretches: of each object along the axes of its cube, where a stage knows better proportions than its grid's.
     """
 
     coords: tuple[Int[Tensor, "_ 3"], ...]
@@ -149,6 +155,7 @@ class PlacedStructures:
     notes: tuple[str, ...] = ()
     layout_errors: LayoutErrors | None = None
     solidity: tuple[Float[Tensor, "R R R"], ...] | None = None
+    stretches: Float[Tensor, "W 3"] | None = None
 
 
 @runtime_checkable

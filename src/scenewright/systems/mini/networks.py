@@ -31,6 +31,7 @@ from scenewright.systems.inspace.detail_flow import DetailFlow
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
 from scenewright.systems.mini.conditioner import PictureConditioner
 from scenewright.systems.mini.pixel_aligned import PixelAlignedOccupancy
+from scenewright.systems.mini.proportions import ProportionsNetwork
 from scenewright.systems.mini.sizes import (
     ISCENE,
     ROOM_FLOW,
@@ -122,6 +123,7 @@ class MiniNetworks:
     structure_decoder: StructureDecoder
     flow: nn.Module
     pixel_aligned: PixelAlignedOccupancy
+    proportions: ProportionsNetwork
     source: str
     files: dict[str, Path]
 
@@ -146,6 +148,7 @@ class MiniNetworks:
             structure_decoder=loaded("structure_decoder", partial(StructureDecoder, STRUCTURE_VAE)),
             flow=loaded("structure_flow", _FLOWS[system]),
             pixel_aligned=loaded("pixel_aligned", PixelAlignedOccupancy),
+            proportions=loaded("proportions", ProportionsNetwork),
             source=f"mini ({place})" if folder else "mini",
             files=files,
         )
@@ -254,4 +257,5 @@ def _files(system: str, folder: Path) -> dict[str, Path]:
         "structure_decoder": folder / "structure_decoder.safetensors",
         "structure_flow": folder / f"{system}.safetensors",
         "pixel_aligned": folder / "pixel_aligned.safetensors",
+        "proportions": folder / "proportions.safetensors",
     }

@@ -5,14 +5,18 @@ sample of every object is projected where the object stands and compared with it
 weights that fall quickly with what does not fit. Two means are joined: of what is occupied, which keeps thin parts on
 which samples differ by a voxel, and of what is enclosed, which has no holes to look through. What a network reads in
 the picture where each cell projects to (`pixel_aligned`) weighs the samples, too, and rules out what is not there. How
-sure all of them are of a cell says where between it and its neighbours the surface lies.
+sure all of them are of a cell says where between it and its neighbours the surface lies. Under a camera whose place is
+known, shapes are stretched to likelier proportions (`proportions`) before they are compared with the picture.
 
 Legend: K samples, W objects wanted, R voxels a side, S side of the outlines' grid, M = R^3.
 Frame: the stage's world, z up.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
@@ -20,14 +24,15 @@ from torch import Tensor
 
 from scenewright.geometry.camera.cube_projection import cell_centres, projected
 from scenewright.progress import Advance, ignore
-from scenewright.systems.assembly.layout_fit import fit_layout
+from scenewright.systems.assembly.layout_fit import FittedLayout, fit_layout
 from scenewright.systems.assembly.structures import PlacedStructures, SceneRequest
 from scenewright.systems.mini.occupancy import filled, outer_shell
 from scenewright.systems.mini.pictures import ScenePictures, crop_from_pixels, occluder_pictures
 from scenewright.systems.mini.pixel_aligned import ObjectView, PixelAlignedOccupancy
+from scenewright.systems.mini.proportions import Outlines, ProportionsNetwork, outlines_of, stretched_to
 from scenewright.systems.mini.sizes import AGREEMENT
 from scenewright.systems.mini.surface import SURELY_EMPTY, solid_surface, surfaces_of
-from scenewright.types import SceneObject
+from scenewright.types import Mask, SceneObject
 
 __all__ = ["agreed_solidity", "chosen_by_outline", "outline_fit"]
 
@@ -52,10 +57,13 @@ def chosen_by_outline(
     pictures: ScenePictures,
     logits: Float[Tensor, "K W R R R"],
     network: PixelAlignedOccupancy,
+    proportions: ProportionsNetwork,
     *,
     advance: Advance = ignore,
 ) -> PlacedStructures:
     """The structures with the solids of the samples that fit the masks and of the network; places stay as predicted.
+
+    Where the camera's place is known, shapes are stretched (`PlacedStructures.stretches`).
 
     Objects of which no surface would be left keep their voxels, and so do all of a stage whose places are not fitted.
 
@@ -64,34 +72,40 @@ def chosen_by_outline(
         pictures: of all objects of the request.
         logits: of every sample's occupancy.
         network: reads the picture where cells project to.
+        proportions: says how long the objects' sides are, where the camera's place is known.
     """
     surfaces = surfaces_of(structures)
     if not surfaces or structures.layout_errors is None:
         return structures
     wanted = [request.wanted_indices[row] for row in surfaces]
-    objects = [
-        SceneObject(
-            "", (surface,), world_from_object=structures.world_from_object[row], mask=request.objects.regions[index]
-        )
-        for (row, surface), index in zip(surfaces.items(), wanted, strict=True)
-    ]
-    fitted = fit_layout(
-        objects,
-        structures.layout_errors,
-        known=request.camera,
-        upright_pitch=request.upright_pitch,
-        quality=request.options.sampling.quality,
-    )
-    assert fitted is not None  # all have a surface and a mask
-    pixels_from_world = fitted.camera.intrinsics_px.double() @ fitted.camera.cam_from_world[:3].double()
     rows, device = list(surfaces), network.place.device
+    seen = torch.cat([pictures.own[wanted], occluder_pictures(request.objects)[wanted][:, None]], 1)
+    regions = [request.objects.regions[index] for index in wanted]
+    objects = [
+        SceneObject("", (surface,), world_from_object=structures.world_from_object[row], mask=region)
+        for (row, surface), region in zip(surfaces.items(), regions, strict=True)
+    ]
+    fitted = _fitted(objects, structures, request)
+    stretches_of: Stretching = _unstretched
+    if request.knows_place:
+        outlines = _outlines(fitted, regions, seen)
+        stretches_of = _stretching(proportions, structures.tokens[0, rows], outlines, structures.resolution)
+    stretches = stretches_of([_shell(structures.coords[row], structures.resolution) for row in rows])
+    if bool((stretches != 1).any()):
+        objects = [
+            replace(item, parts=(replace(item.parts[0], vertices=item.parts[0].vertices * stretch),))
+            for item, stretch in zip(objects, stretches, strict=True)
+        ]
+        fitted = _fitted(objects, structures, request)
     crops_from_cubes = torch.stack(
         [
-            crop_from_pixels(request.objects.regions[index]) @ pixels_from_world @ item.world_from_object.double()
-            for index, item in zip(wanted, fitted.objects, strict=True)
+            crop_from_pixels(region)
+            @ _pixels_from_world(fitted)
+            @ item.world_from_object.double()
+            @ torch.cat([stretch, torch.ones(1)]).double().diag()
+            for region, item, stretch in zip(regions, fitted.objects, stretches, strict=True)
         ]
     ).float()
-    seen = torch.cat([pictures.own[wanted], occluder_pictures(request.objects)[wanted][:, None]], 1)
     prior = logits[:, rows].sigmoid().mean(0)
     view = ObjectView(seen, structures.tokens[0, rows], crops_from_cubes, prior)
     shown = network(view.to(device)).sigmoid().cpu()
@@ -104,9 +118,60 @@ def chosen_by_outline(
         held = agreed_solidity(own, fit, shown[number])
         if len(solid_surface(held.numpy()).faces):
             solidity[row] = held
-            coords[row] = torch.from_numpy(outer_shell((held > 0).numpy())).nonzero().int()
+            coords[row] = _shell((held > 0).nonzero(), structures.resolution).int()
         advance(len(rows) + number + 1, 2 * len(rows))
-    return replace(structures, coords=tuple(coords), solidity=tuple(solidity))
+    of_all = torch.ones(len(coords), 3)
+    of_all[rows] = stretches_of([coords[row] for row in rows])
+    return replace(structures, coords=tuple(coords), solidity=tuple(solidity), stretches=of_all)
+
+
+def _fitted(objects: list[SceneObject], structures: PlacedStructures, request: SceneRequest) -> FittedLayout:
+    assert structures.layout_errors is not None
+    fitted = fit_layout(
+        objects,
+        structures.layout_errors,
+        known=request.camera,
+        upright_pitch=request.upright_pitch,
+        quality=request.options.sampling.quality,
+    )
+    assert fitted is not None  # all have a surface and a mask
+    return fitted
+
+
+Stretching = Callable[[Sequence[Int[Tensor, "_ 3"]]], Float[Tensor, "B 3"]]
+"""The factors that shapes of given surface voxels are to be stretched by."""
+
+
+def _unstretched(shells: Sequence[Int[Tensor, "_ 3"]]) -> Float[Tensor, "B 3"]:
+    return torch.ones(len(shells), 3)
+
+
+def _stretching(
+    network: ProportionsNetwork, tokens: Float[Tensor, "B T C"], outlines: Outlines, resolution: int
+) -> Stretching:
+    device = network.place.device
+    said, log_spread = network(tokens.to(device), outlines.clues.to(device))
+    return partial(stretched_to, resolution=resolution, outlines=outlines, said=said.cpu(), log_spread=log_spread.cpu())
+
+
+def _shell(coords: Int[Tensor, "n 3"], resolution: int) -> Int[Tensor, "m 3"]:
+    """The voxels of the outer surface."""
+    occupied = np.zeros((resolution,) * 3, dtype=bool)
+    occupied[tuple(coords.long().numpy().T)] = True
+    return torch.from_numpy(outer_shell(occupied)).nonzero()
+
+
+def _pixels_from_world(fitted: FittedLayout) -> Float[Tensor, "3 4"]:
+    return fitted.camera.intrinsics_px.double() @ fitted.camera.cam_from_world[:3].double()
+
+
+def _outlines(fitted: FittedLayout, regions: Sequence[Mask], seen: Float[Tensor, "W 5 P P"]) -> Outlines:
+    """The outlines of objects that stand where they were fitted."""
+    above_floor = torch.eye(4).double()
+    above_floor[2, 3] = fitted.floor_z
+    crops = [crop_from_pixels(region) @ _pixels_from_world(fitted) @ above_floor for region in regions]
+    bases = [float(item.placed_parts()[0].vertices[:, 2].min()) - fitted.floor_z for item in fitted.objects]
+    return outlines_of(seen[:, 3], seen[:, 4], torch.stack(crops).float(), torch.tensor(bases))
 
 
 def _of_voxels(coords: Int[Tensor, "n 3"], resolution: int) -> Float[Tensor, "R R R"]:

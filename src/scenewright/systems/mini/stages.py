@@ -95,8 +95,9 @@ class _MiniStage:
         logits: Float[Tensor, "K W R R R"],
         progress: Progress,
     ) -> PlacedStructures:
-        network, advance = self.networks.pixel_aligned, progress.stage("outline")
-        return chosen_by_outline(agreed, request, pictures, logits, network, advance=advance)
+        networks, advance = self.networks, progress.stage("outline")
+        readers = networks.pixel_aligned, networks.proportions
+        return chosen_by_outline(agreed, request, pictures, logits, *readers, advance=advance)
 
     @torch.no_grad()
     def _decoded(self, latents: Float[Tensor, "K W C r r r"]) -> Float[Tensor, "K W R R R"]:

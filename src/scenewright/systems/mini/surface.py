@@ -3,6 +3,8 @@
 Legend: R resolution. Frame: the object's cube [-0.5, 0.5]^3, z up.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import scipy
 import torch
@@ -38,6 +40,8 @@ def surfaces_of(structures: PlacedStructures) -> dict[int, Mesh]:
         else:
             surface = surface_of_voxels(coords, structures.resolution)
         if surface is not None and len(surface.faces):
+            if structures.stretches is not None:
+                surface = replace(surface, vertices=surface.vertices * structures.stretches[index])
             made[index] = surface
     return made
 

@@ -9,6 +9,7 @@ from scenewright.systems.mini.pixel_aligned_training import (
     PixelAlignedTaskConfig,
     open_pixel_aligned,
 )
+from scenewright.systems.mini.proportions_training import ProportionsTask, ProportionsTaskConfig, open_proportions
 from scenewright.systems.mini.room_network import RoomNetworkConfig
 from scenewright.systems.mini.room_training import RoomTask, open_rooms
 from scenewright.systems.mini.training_sets import open_iscene, open_objects, open_scenegen, open_shapes
@@ -24,6 +25,7 @@ __all__ = [
     "iscene",
     "panorama_distance",
     "pixel_aligned",
+    "proportions",
     "scenegen",
     "structure_flow",
     "structure_vae",
@@ -51,6 +53,13 @@ def pixel_aligned() -> TaskKind:
         return PixelAlignedTask(config_from_json(PixelAlignedTaskConfig, model))
 
     return TaskKind(build, open_pixel_aligned)
+
+
+def proportions() -> TaskKind:
+    def build(**model: Any) -> Task:
+        return ProportionsTask(config_from_json(ProportionsTaskConfig, model))
+
+    return TaskKind(build, open_proportions)
 
 
 def panorama_distance() -> TaskKind:
