@@ -57,6 +57,17 @@ def test_the_unit_of_the_scene_changes_nothing() -> None:
     torch.testing.assert_close(here.log_sides, there.log_sides, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("target", [(0.0, 1e-3, 0.0), (0.0, 1.0, 3.0), (1.0, -1.0, 1.0)])
+def test_views_unlike_those_of_training_give_numbers(target: tuple[float, float, float]) -> None:
+    """Straight down, up at something above the eye, and back over the shoulder."""
+    mask, _ = sign(0.8, 0.6, 2.5, 0.0)
+    camera = look_at(torch.tensor([0.0, 0.0, 1.6]), torch.tensor(target))
+    pixels_from_world = intrinsics_from_fov(60.0, SIDE, SIDE).double() @ camera[:3].double()
+    found = outlines(mask, pixels_from_world[None], 0.0)
+    assert found.clues.isfinite().all()
+    assert found.log_sides.isfinite().all()
+
+
 def box_of(*cells: int) -> torch.Tensor:
     """Cells of a box of so many cells a side, in the middle of a grid of 32."""
     axes = [torch.arange(16 - count // 2, 16 + count // 2) for count in cells]

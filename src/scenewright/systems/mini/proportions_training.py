@@ -43,7 +43,7 @@ class ProportionsTaskConfig:
     floor_share: float = 0.1
     lost_share: float = 0.12
     lost: float = 0.08
-    token_noise: float = 0.15
+    token_noise: float = 0.25
 
 
 class ProportionsTask(Task[Mapping[str, Tensor]]):
