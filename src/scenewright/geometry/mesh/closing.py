@@ -16,7 +16,7 @@ from scenewright.geometry.mesh.parts import remove_degenerate_faces, remove_dupl
 from scenewright.geometry.mesh.triangle_tree import closest_points
 from scenewright.types import Mesh
 
-__all__ = ["close_surface"]
+__all__ = ["close_surface", "is_watertight"]
 
 # Shares of the mesh's longest side: vertices nearer than that are one (as metrics.mesh_quality counts them), the
 # longest loop that is closed, and how far the surface may move (a hull so near to its mesh is its collider, too).
@@ -26,6 +26,11 @@ _MAX_MOVE = 0.02
 _ROUNDS = 12
 
 
+def is_watertight(mesh: Mesh) -> bool:
+    """Whether every edge has two faces once vertices of one place are one, as `close_surface` sees the mesh."""
+    return len(mesh.faces) > 0 and is_closed(_joined(mesh))
+
+
 def close_surface(mesh: Mesh) -> Mesh | None:
     """The surface with every edge shared by two faces, without attributes; None where small mends do not do.
 
@@ -33,8 +38,8 @@ def close_surface(mesh: Mesh) -> Mesh | None:
     """
     if len(mesh.faces) == 0:
         return None
-    side = float((mesh.vertices.amax(0) - mesh.vertices.amin(0)).max())
-    whole = closed = remove_duplicate_faces(remove_degenerate_faces(_welded(mesh, side), relative_area=0.0))
+    side = _side(mesh)
+    whole = closed = _joined(mesh)
     for number in range(_ROUNDS):
         closed = fill_holes(closed, max_perimeter=_MAX_PERIMETER * side)
         if len(closed.faces) == 0:
@@ -53,11 +58,16 @@ def close_surface(mesh: Mesh) -> Mesh | None:
     return None
 
 
-def _welded(mesh: Mesh, side: float) -> Mesh:
-    """Positions alone, those of one place joined; the first one's stays."""
-    keys = torch.round((mesh.vertices.double() - mesh.vertices.amin(0)) / max(_SAME * side, 1e-30))
+def _side(mesh: Mesh) -> float:
+    return float((mesh.vertices.amax(0) - mesh.vertices.amin(0)).max())
+
+
+def _joined(mesh: Mesh) -> Mesh:
+    """Positions alone, those of one place joined (the first one's stays), without faces that have no area then."""
+    keys = torch.round((mesh.vertices.double() - mesh.vertices.amin(0)) / max(_SAME * _side(mesh), 1e-30))
     _, inverse = torch.unique(keys, dim=0, return_inverse=True)
     row = torch.arange(len(inverse), device=inverse.device)
     first = torch.full_like(inverse, len(inverse)).scatter_reduce(0, inverse, row, "amin")
     used, faces = torch.unique(first[inverse[mesh.faces.long()]], return_inverse=True)
-    return Mesh(mesh.vertices[used], faces.reshape(-1, 3))
+    welded = Mesh(mesh.vertices[used], faces.reshape(-1, 3))
+    return remove_duplicate_faces(remove_degenerate_faces(welded, relative_area=0.0))

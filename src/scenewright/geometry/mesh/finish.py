@@ -18,7 +18,7 @@ import torch
 
 from scenewright.errors import InputError
 from scenewright.geometry.mesh.bake import bake, texel_surface
-from scenewright.geometry.mesh.closing import close_surface
+from scenewright.geometry.mesh.closing import close_surface, is_watertight
 from scenewright.geometry.mesh.components import remove_floaters
 from scenewright.geometry.mesh.edges import is_closed
 from scenewright.geometry.mesh.finish_options import FinishOptions
@@ -106,13 +106,12 @@ def reduce_surface(mesh: Mesh, options: FinishOptions) -> Mesh:
     if options.remesh_resolution is not None:
         mesh = remesh_narrow_band(mesh, resolution=options.remesh_resolution, project_back=options.remesh_project)
     reduced = simplify(smooth(mesh, steps=options.smooth_steps), options.max_faces)
-    reduced = fill_holes(split_non_manifold(reduced), max_perimeter=options.max_hole_perimeter)
-    if is_closed(mesh) and not is_closed(reduced) and reduced.vertex_colors is None:
+    reduced = part_touching(fill_holes(split_non_manifold(reduced), max_perimeter=options.max_hole_perimeter))
+    if reduced.vertex_colors is None and is_closed(mesh) and not is_watertight(reduced):
         reduced = close_surface(reduced) or reduced
-    mesh = part_touching(reduced)
-    if len(mesh.faces) > options.max_faces:
-        logger.warning("The mesh keeps %d faces: its topology allows no fewer.", len(mesh.faces))
-    return mesh
+    if len(reduced.faces) > options.max_faces:
+        logger.warning("The mesh keeps %d faces: its topology allows no fewer.", len(reduced.faces))
+    return reduced
 
 
 def bake_material(
