@@ -33,7 +33,7 @@ def compose_floor_scene(selector: Selector, rng: np.random.Generator, *, size: i
     spread = float(rng.uniform(0.03, 0.5))
     for number in range(total - stacked):
         for _ in range(6):
-            source = _carrier(selector, rng) if number < bool(stacked) else selector.floor(rng)
+            source = _carrier(selector, rng) if stacked and number == 0 else selector.floor(rng)
             yaw = float(rng.normal(0, 0.2)) if aligned else float(rng.uniform(-math.pi, math.pi))
             if _place_near(composer, source, yaw, spread if number else 0.0, rng):
                 break

@@ -14,6 +14,7 @@ Legend: T packed rows, B sequences, L context rows per sequence, H heads, D widt
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -21,7 +22,7 @@ from scenewright.nn.norm import MultiHeadRMSNorm
 from scenewright.nn.rope import RotaryPhases, rotate
 from scenewright.sparse.attention import Sequences, attention
 
-__all__ = ["ContextKeyValues", "CrossAttention", "CrossContext", "SelfAttention", "SelfContext"]
+__all__ = ["ContextKeyValues", "CrossAttention", "CrossContext", "SelfAttention", "SelfContext", "plain_attention"]
 
 
 @runtime_checkable
@@ -121,3 +122,15 @@ class CrossAttention(nn.Module):
         if self.q_rms_norm is not None:
             q = self.q_rms_norm(q)
         return self.to_out(context.attend(q, tokens).flatten(1))
+
+
+def plain_attention(q: Float[Tensor, "B N C"], kv: Float[Tensor, "B T C2"], num_heads: int) -> Float[Tensor, "B N C"]:
+    """Attention of a padded batch by plain products, for short contexts: the CPU's fused one is slow backwards in bf16.
+
+    Args:
+        kv: keys, then values, along the channels.
+    """
+    q = rearrange(q, "b n (h d) -> b h n d", h=num_heads)
+    k, v = rearrange(kv, "b t (s h d) -> s b h t d", s=2, h=num_heads)
+    weights = (q @ k.mT * q.shape[-1] ** -0.5).softmax(-1)
+    return rearrange(weights.to(v.dtype) @ v, "b h n d -> b n (h d)")

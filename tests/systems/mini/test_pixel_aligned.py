@@ -24,6 +24,7 @@ from scenewright.systems.mini.pixel_aligned_training import (
     thin_parts,
     view_of,
 )
+from tests.support.learning import losses_on
 
 EXACT = PixelAlignedTaskConfig(along=0.0, across=0.0, log_side=0.0, pitch=0.0)
 
@@ -107,15 +108,7 @@ def test_thin_parts_are_what_no_cube_of_three_cells_covers() -> None:
 def test_a_few_steps_of_the_recipes_task_fit_a_batch(objects: PlacedObjects) -> None:
     task = build_task(find_recipe("mini_pixel_aligned"))
     batch = objects.batch([0, 1], [torch.Generator().manual_seed(0)])
-    optimizer = torch.optim.AdamW(task.network.parameters(), lr=1e-3)
-    losses = []
-    for _ in range(8):
-        torch.manual_seed(0)
-        loss = task.loss(batch)["loss"]
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(float(loss.detach()))
+    losses = losses_on(task, batch, steps=8, lr=1e-3)
     assert losses[-1] < 0.9 * losses[0]
 
 

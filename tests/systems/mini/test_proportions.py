@@ -17,6 +17,7 @@ from scenewright.systems.mini.conditioner import PictureConditioner
 from scenewright.systems.mini.proportions import Outlines, outlines_of, stretched_to
 from scenewright.systems.mini.proportions_training import SizedObjects, open_proportions, outlines_in, target_of
 from scenewright.systems.mini.surface import surfaces_of
+from tests.support.learning import losses_on
 
 SIDE = 128
 SURE, UNSURE = torch.full((1, 4), -6.0), torch.full((1, 4), 6.0)
@@ -125,13 +126,5 @@ def test_a_few_steps_of_the_recipes_task_fit_a_batch(objects: SizedObjects) -> N
     torch.manual_seed(0)
     task = build_task(find_recipe("mini_proportions"))
     batch = objects.batch([0, 1, 2], [])
-    optimizer = torch.optim.AdamW(task.network.parameters(), lr=2e-3)
-    losses = []
-    for _ in range(20):
-        torch.manual_seed(0)
-        loss = task.loss(batch)["loss"]
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(float(loss.detach()))
+    losses = losses_on(task, batch, steps=20, lr=2e-3)
     assert losses[-1] < losses[0] - 0.3

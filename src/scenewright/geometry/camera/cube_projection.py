@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["cell_centres", "projected", "sampled"]
+__all__ = ["cell_centres", "eye_of", "projected", "sampled"]
 
 
 def cell_centres(resolution: int) -> Float[Tensor, "M 3"]:
@@ -31,6 +31,12 @@ def projected(
     homogeneous = points @ picture_from_world[:, :, :3].mT + picture_from_world[:, None, :, 3]
     depth = homogeneous[..., 2].clamp(min=1e-6)
     return homogeneous[..., :2] / depth[..., None], depth
+
+
+def eye_of(picture_from_world: Float[Tensor, "B 3 4"]) -> Float[Tensor, "B 3"]:
+    """Where the cameras of pictures stand, in double precision: the points without a place in them."""
+    matrix = picture_from_world.double()
+    return -torch.linalg.solve(matrix[:, :, :3], matrix[:, :, 3])
 
 
 def sampled(pictures: Float[Tensor, "B C H W"], places: Float[Tensor, "B M 2"]) -> Float[Tensor, "B C M"]:

@@ -107,7 +107,7 @@ def reduce_surface(mesh: Mesh, options: FinishOptions) -> Mesh:
         mesh = remesh_narrow_band(mesh, resolution=options.remesh_resolution, project_back=options.remesh_project)
     reduced = simplify(smooth(mesh, steps=options.smooth_steps), options.max_faces)
     reduced = part_touching(fill_holes(split_non_manifold(reduced), max_perimeter=options.max_hole_perimeter))
-    if reduced.vertex_colors is None and is_closed(mesh) and not is_watertight(reduced):
+    if reduced.vertex_colors is None and not is_watertight(reduced) and is_closed(mesh):
         reduced = close_surface(reduced) or reduced
     if len(reduced.faces) > options.max_faces:
         logger.warning("The mesh keeps %d faces: its topology allows no fewer.", len(reduced.faces))

@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
@@ -32,7 +31,7 @@ from scenewright.systems.mini.pixel_aligned import ObjectView, PixelAlignedOccup
 from scenewright.systems.mini.proportions import Outlines, ProportionsNetwork, outlines_of, stretched_to
 from scenewright.systems.mini.sizes import AGREEMENT
 from scenewright.systems.mini.surface import SURELY_EMPTY, solid_surface, surfaces_of
-from scenewright.types import Mask, SceneObject
+from scenewright.types import SceneObject
 
 __all__ = ["agreed_solidity", "chosen_by_outline", "outline_fit"]
 
@@ -86,26 +85,21 @@ def chosen_by_outline(
         for (row, surface), region in zip(surfaces.items(), regions, strict=True)
     ]
     fitted = _fitted(objects, structures, request)
+    crops_from_pixels = torch.stack([crop_from_pixels(region) for region in regions])
     stretches_of: Stretching = _unstretched
     if request.knows_place:
-        outlines = _outlines(fitted, regions, seen)
+        outlines = _outlines(fitted, crops_from_pixels, seen)
         stretches_of = _stretching(proportions, structures.tokens[0, rows], outlines, structures.resolution)
-    stretches = stretches_of([_shell(structures.coords[row], structures.resolution) for row in rows])
+    stretches = stretches_of([structures.coords[row] for row in rows])
     if bool((stretches != 1).any()):
         objects = [
             replace(item, parts=(replace(item.parts[0], vertices=item.parts[0].vertices * stretch),))
             for item, stretch in zip(objects, stretches, strict=True)
         ]
         fitted = _fitted(objects, structures, request)
-    crops_from_cubes = torch.stack(
-        [
-            crop_from_pixels(region)
-            @ _pixels_from_world(fitted)
-            @ item.world_from_object.double()
-            @ torch.cat([stretch, torch.ones(1)]).double().diag()
-            for region, item, stretch in zip(regions, fitted.objects, stretches, strict=True)
-        ]
-    ).float()
+    cubes = torch.stack([item.world_from_object.double() for item in fitted.objects])
+    stretched = torch.cat([stretches, torch.ones(len(rows), 1)], 1).double().diag_embed()
+    crops_from_cubes = (crops_from_pixels @ _pixels_from_world(fitted) @ cubes @ stretched).float()
     prior = logits[:, rows].sigmoid().mean(0)
     view = ObjectView(seen, structures.tokens[0, rows], crops_from_cubes, prior)
     shown = network(view.to(device)).sigmoid().cpu()
@@ -118,7 +112,7 @@ def chosen_by_outline(
         held = agreed_solidity(own, fit, shown[number])
         if len(solid_surface(held.numpy()).faces):
             solidity[row] = held
-            coords[row] = _shell((held > 0).nonzero(), structures.resolution).int()
+            coords[row] = torch.from_numpy(outer_shell((held > 0).numpy())).nonzero().int()
         advance(len(rows) + number + 1, 2 * len(rows))
     of_all = torch.ones(len(coords), 3)
     of_all[rows] = stretches_of([coords[row] for row in rows])
@@ -139,11 +133,11 @@ def _fitted(objects: list[SceneObject], structures: PlacedStructures, request: S
 
 
 Stretching = Callable[[Sequence[Int[Tensor, "_ 3"]]], Float[Tensor, "B 3"]]
-"""The factors that shapes of given surface voxels are to be stretched by."""
+"""The factors that shapes of given voxels are to be stretched by."""
 
 
-def _unstretched(shells: Sequence[Int[Tensor, "_ 3"]]) -> Float[Tensor, "B 3"]:
-    return torch.ones(len(shells), 3)
+def _unstretched(shapes: Sequence[Int[Tensor, "_ 3"]]) -> Float[Tensor, "B 3"]:
+    return torch.ones(len(shapes), 3)
 
 
 def _stretching(
@@ -154,24 +148,19 @@ def _stretching(
     return partial(stretched_to, resolution=resolution, outlines=outlines, said=said.cpu(), log_spread=log_spread.cpu())
 
 
-def _shell(coords: Int[Tensor, "n 3"], resolution: int) -> Int[Tensor, "m 3"]:
-    """The voxels of the outer surface."""
-    occupied = np.zeros((resolution,) * 3, dtype=bool)
-    occupied[tuple(coords.long().numpy().T)] = True
-    return torch.from_numpy(outer_shell(occupied)).nonzero()
-
-
 def _pixels_from_world(fitted: FittedLayout) -> Float[Tensor, "3 4"]:
     return fitted.camera.intrinsics_px.double() @ fitted.camera.cam_from_world[:3].double()
 
 
-def _outlines(fitted: FittedLayout, regions: Sequence[Mask], seen: Float[Tensor, "W 5 P P"]) -> Outlines:
+def _outlines(
+    fitted: FittedLayout, crops_from_pixels: Float[Tensor, "W 3 3"], seen: Float[Tensor, "W 5 P P"]
+) -> Outlines:
     """The outlines of objects that stand where they were fitted."""
     above_floor = torch.eye(4).double()
     above_floor[2, 3] = fitted.floor_z
-    crops = [crop_from_pixels(region) @ _pixels_from_world(fitted) @ above_floor for region in regions]
+    crops_from_floor = crops_from_pixels @ _pixels_from_world(fitted) @ above_floor
     bases = [float(item.placed_parts()[0].vertices[:, 2].min()) - fitted.floor_z for item in fitted.objects]
-    return outlines_of(seen[:, 3], seen[:, 4], torch.stack(crops).float(), torch.tensor(bases))
+    return outlines_of(seen[:, 3], seen[:, 4], crops_from_floor.float(), torch.tensor(bases))
 
 
 def _of_voxels(coords: Int[Tensor, "n 3"], resolution: int) -> Float[Tensor, "R R R"]:

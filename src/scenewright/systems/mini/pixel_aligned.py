@@ -23,6 +23,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scenewright.geometry.camera.cube_projection import cell_centres, projected, sampled
+from scenewright.nn.attention import plain_attention
 from scenewright.nn.conv3d import Downsample3d, pixel_shuffle_3d
 
 __all__ = ["ObjectView", "PixelAlignedConfig", "PixelAlignedOccupancy"]
@@ -95,11 +96,7 @@ class _TokenBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C r r r"], tokens: Float[Tensor, "B T Cc"]) -> Float[Tensor, "B C r r r"]:
         rows = rearrange(x, "b c x y z -> b (x y z) c")
-        q = rearrange(self.to_q(self.norm(rows)), "b n (h d) -> b h n d", h=self.heads)
-        k, v = rearrange(self.to_kv(tokens), "b t (s h d) -> s b h t d", s=2, h=self.heads)
-        # Plain products: sequences are short, and the CPU's fused attention is slow backwards in bf16.
-        weights = (q @ k.mT * q.shape[-1] ** -0.5).softmax(-1)
-        found = self.to_out(rearrange(weights.to(v.dtype) @ v, "b h n d -> b n (h d)"))
+        found = self.to_out(plain_attention(self.to_q(self.norm(rows)), self.to_kv(tokens), self.heads))
         return self.res(x + rearrange(found, "b (x y z) c -> b c x y z", x=x.shape[2], y=x.shape[3]))
 
 

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from scenewright.geometry.camera.cube_projection import eye_of
 from scenewright.io.archives import read_npz_arrays
 from scenewright.systems.mini.pictures import relit
 from scenewright.systems.mini.pixel_aligned import ObjectView, PixelAlignedConfig, PixelAlignedOccupancy
@@ -125,7 +126,7 @@ def moved(
     """
     count, device = len(sides), sides.device
     linear, shift = crop_from_world[:, :, :3], crop_from_world[:, :, 3]
-    eye = -torch.linalg.solve(linear.double(), shift.double()).to(shift.dtype)
+    eye = eye_of(crop_from_world).to(shift.dtype)
     tail = torch.randn(count, _TAIL, device=device).square().mean(1).sqrt()
     farther = (errors.along * torch.randn(count, device=device) / tail).clamp(-0.5, 1).exp()
     centres = eye + farther[:, None] * (centres - eye)

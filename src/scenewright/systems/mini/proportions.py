@@ -17,9 +17,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+from scenewright.nn.attention import plain_attention
 
 __all__ = ["Outlines", "ProportionsConfig", "ProportionsNetwork", "outlines_of", "sides_of", "stretched_to"]
 
@@ -149,10 +150,8 @@ class _Block(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Float[Tensor, "B Q C"], tokens: Float[Tensor, "B T C"]) -> Float[Tensor, "B Q C"]:
-        q = rearrange(self.to_q(self.norm1(x)), "b n (h d) -> b h n d", h=self.heads)
-        k, v = rearrange(self.to_kv(tokens), "b t (s h d) -> s b h t d", s=2, h=self.heads)
-        weights = (q @ k.mT * q.shape[-1] ** -0.5).softmax(-1)
-        x = x + self.dropout(self.to_out(rearrange(weights @ v, "b h n d -> b n (h d)")))
+        found = plain_attention(self.to_q(self.norm1(x)), self.to_kv(tokens), self.heads)
+        x = x + self.dropout(self.to_out(found))
         return x + self.dropout(self.mlp(self.norm2(x)))
 
 
@@ -191,7 +190,7 @@ def sides_of(coords: Int[Tensor, "n 3"], resolution: int) -> Float[Tensor, " 3"]
 
 
 def stretched_to(
-    shells: Sequence[Int[Tensor, "_ 3"]],
+    shapes: Sequence[Int[Tensor, "_ 3"]],
     resolution: int,
     outlines: Outlines,
     said: Float[Tensor, "B 4"],
@@ -202,10 +201,10 @@ def stretched_to(
     The shapes' own proportions count, too, as far as they are usually off.
 
     Args:
-        shells: surface voxels of each shape, which does not leave its cube.
+        shapes: voxels of each, which does not leave its cube.
         said, log_spread: see `ProportionsNetwork`.
     """
-    sides = torch.stack([sides_of(shell, resolution) for shell in shells])
+    sides = torch.stack([sides_of(shape, resolution) for shape in shapes])
     own = sides.log()
     wanted = (said + outlines.log_sides)[:, :3]
     weight = (_TRUST * log_spread[:, :3].exp()).pow(-2)
@@ -216,5 +215,5 @@ def stretched_to(
     factors = (weight * (wanted - own - scale) / (weight + prior)).clamp(-_MOST, _MOST).exp()
     factors = factors * (sides.amax(1) / (factors * sides).amax(1))[:, None]
     # The surface ends somewhere between the outermost cell and the middle of the next.
-    reach = torch.stack([(2 * shell + 1 - resolution).abs().amax(0) + 2 for shell in shells])
+    reach = torch.stack([(2 * shape + 1 - resolution).abs().amax(0) + 2 for shape in shapes])
     return factors.minimum((resolution / reach).clamp(min=1))

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from scenewright.geometry.camera.cube_projection import eye_of
 from scenewright.io.archives import read_npz_arrays
 from scenewright.systems.mini.proportions import Outlines, ProportionsConfig, ProportionsNetwork, outlines_of, sides_of
 from scenewright.systems.mini.sizes import RESOLUTION
@@ -85,8 +86,7 @@ def outlines_in(batch: Mapping[str, Tensor], ground: Float[Tensor, " B"]) -> Out
 
 def target_of(batch: Mapping[str, Tensor], outlines: Outlines, ground: Float[Tensor, " B"]) -> Float[Tensor, "B 4"]:
     """Logarithms of the true sides and distance, relative to the outlines'."""
-    linear, shift = batch["crop_from_world"].double()[:, :, :3], batch["crop_from_world"].double()[:, :, 3]
-    eye = -torch.linalg.solve(linear, shift)
+    eye = eye_of(batch["crop_from_world"])
     above = (eye[:, 2] - ground).clamp(min=1e-3)
     away = (batch["centres"][:, 1] - eye[:, 1]).clamp(min=1e-3)
     lengths = torch.cat([batch["sizes"], away[:, None]], 1)
