@@ -93,6 +93,25 @@ def test_blocks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> Non
     )
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_sums_have_the_bits_of_adding_one_tap_after_another(dtype: torch.dtype) -> None:
+    axis = torch.arange(9)
+    voxels = VoxelSet(torch.cartesian_prod(torch.arange(2), axis, axis, axis).int())
+    kernel_map = submanifold_map(voxels)
+    # Powers of two make every product exact, whatever way it is made, and every sum in half precision rounded.
+    feats = torch.randint(-8, 8, (len(voxels), 1)).to(dtype) / 7
+    weight = 2.0 ** torch.randint(-4, 4, (27, 1, 33)).to(dtype)
+    weight[3, 0, 0], feats[0, 0] = torch.inf, torch.nan
+    out = sparse_conv(feats, weight, None, kernel_map)
+    identity = kernel_map.identity_tap
+    assert identity is not None
+    expected = feats @ weight[identity]
+    for tap, (sources, targets) in enumerate(zip(kernel_map.sources, kernel_map.targets, strict=True)):
+        if tap != identity:
+            expected.index_add_(0, targets, feats[sources] @ weight[tap])
+    torch.testing.assert_close(out, expected, rtol=0, atol=0, equal_nan=True)
+
+
 def test_neighbours_never_cross_batch_items() -> None:
     coords = torch.tensor([[0, 3, 3, 3], [1, 3, 3, 4]], dtype=torch.int32)
     out = sparse_conv(torch.ones(2, 1), torch.ones(27, 1, 1), None, submanifold_map(VoxelSet(coords)))

@@ -26,6 +26,14 @@ def test_every_voxel_finds_itself_and_nothing_else(voxels: VoxelSet) -> None:
     assert bool((table.rows(voxels.keys + key_offset(0, 0, 100)) == -1).all())
 
 
+@given(st.lists(st.integers(0, 40), max_size=40), st.lists(st.integers(-3, 60), max_size=60), st.booleans())
+def test_queries_in_any_order_are_found_like_in_a_dictionary(keys: list[int], queries: list[int], ascend: bool) -> None:
+    keys, queries = list(dict.fromkeys(keys)), sorted(queries) if ascend else queries
+    known = {key: row for row, key in enumerate(keys)}
+    found = CoordTable(torch.tensor(keys, dtype=torch.int64)).rows(torch.tensor(queries, dtype=torch.int64))
+    assert found.tolist() == [known.get(query, -1) for query in queries]
+
+
 def test_a_step_over_the_border_finds_nothing() -> None:
     # Voxel (0, 0, 0, 0) minus one in z must not meet the largest voxel of the row before it.
     table = CoordTable(coord_keys(torch.tensor([[0, 0, 0, MAX_COORDINATE], [0, 0, 1, 0]], dtype=torch.int32)))

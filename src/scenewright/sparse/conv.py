@@ -1,28 +1,31 @@
 """Sparse convolution as gather, matrix product, scatter-add, one kernel tap at a time.
 
 `sparse_conv` works on any device and for any `KernelMap`. Only existing neighbours cost arithmetic. Target rows are
-walked in blocks so that the gathered rows stay in cache and extra memory stays bounded whatever the voxel count.
+walked in blocks so that the gathered rows stay in cache and extra memory stays bounded whatever the voxel count. On a
+CPU a compiled loop adds the products: the bits of torch's `index_add_`, which takes up to half of a convolution.
 Tests hold it together with the same sum written as one line per tap, gradients included.
 
 Legend: N input rows, M output rows, K taps, C input and D output channels.
 """
 
 import math
+from typing import no_type_check
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
+from scenewright.compiled import njit
 from scenewright.sparse.kernel_map import KernelMap
 from scenewright.sparse.side_by_side import run_side_by_side
 
 __all__ = ["sparse_conv"]
 
-# Bytes of gathered rows alive at once in each thread. On a CPU what a core keeps in its own cache, and more where
-# threads wait for each other between calls, so that there are fewer; on an accelerator blocks only bound memory.
-_CPU_BLOCK_BYTES, _CPU_BLOCK_BYTES_THREADED = 1 << 20, 1 << 22
-_ACCELERATOR_BLOCK_BYTES = 1 << 28
+# Bytes of gathered rows and their products alive at once in each thread. On a CPU about what the caches keep (smaller
+# blocks mean more calls, which cost narrow rows a fifth of their time); on an accelerator blocks only bound memory.
+_CPU_BLOCK_BYTES, _ACCELERATOR_BLOCK_BYTES = 1 << 22, 1 << 28
 # Fewer rows than this are not worth a thread of their own. Blocks of fewer than that lose more in their products, where
 # rows are wide, than the cache brings.
 _FEWEST_ROWS, _FEWEST_ROWS_OF_A_BLOCK = 256, 1024
@@ -49,8 +52,8 @@ def _block_starts(num_targets: int, row_bytes: int, device: torch.device) -> tup
     """First rows of blocks of about equal size, and the end of the last; every thread gets as many blocks."""
     is_cpu = device.type == "cpu"
     num_threads = torch.get_num_threads() if is_cpu and num_targets >= 2 * _FEWEST_ROWS else 1
-    budget = _CPU_BLOCK_BYTES if num_threads == 1 else _CPU_BLOCK_BYTES_THREADED
-    most = max(_FEWEST_ROWS_OF_A_BLOCK, (budget if is_cpu else _ACCELERATOR_BLOCK_BYTES) // max(row_bytes, 1))
+    budget = _CPU_BLOCK_BYTES if is_cpu else _ACCELERATOR_BLOCK_BYTES
+    most = max(_FEWEST_ROWS_OF_A_BLOCK, budget // max(row_bytes, 1))
     count = num_threads * max(1, math.ceil(num_targets / (most * num_threads)))
     return tuple(round(block * num_targets / count) for block in range(count + 1))
 
@@ -67,8 +70,8 @@ def _gather_gemm_scatter(feats: Tensor, weight: Tensor, kernel_map: KernelMap) -
     by_tap = weight.unbind(0)
 
     def add_block(number: int) -> None:
-        # A view of its rows alone: in half precision index_add_ rewrites every row of the tensor it is given, which
-        # would undo what other threads write meanwhile.
+        # A view of its rows alone: in float16 index_add_ rewrites every row of the tensor it is given, which would undo
+        # what other threads write meanwhile.
         own = slice(starts[number], starts[number + 1])
         block = out[own]
         if identity is not None:
@@ -79,12 +82,47 @@ def _gather_gemm_scatter(feats: Tensor, weight: Tensor, kernel_map: KernelMap) -
             rows, product = gathered[: len(sources)], products[: len(sources)]
             torch.index_select(feats, 0, sources, out=rows)
             torch.mm(rows, by_tap[tap], out=product)
-            block.index_add_(0, targets, product)
+            _add_rows(block, targets, product)
 
     # Blocks write different rows of `out`, each in the order of taps, so the sums do not depend on the threads.
     num_threads = torch.get_num_threads() if feats.device.type == "cpu" else 1
     run_side_by_side(add_block, range(len(blocks)), num_threads=num_threads)
     return out
+
+
+def _add_rows(out: Float[Tensor, "M D"], targets: Int[Tensor, " P"], rows: Float[Tensor, "P D"]) -> None:
+    """Adds every row to its target; no target repeats."""
+    if out.device.type != "cpu" or out.dtype == torch.float16:
+        out.index_add_(0, targets, rows)
+    elif out.dtype == torch.bfloat16:
+        _add_bfloat16(out.view(torch.uint16).numpy(), targets.numpy(), rows.view(torch.uint16).numpy())
+    else:
+        _add(out.numpy(), targets.numpy(), rows.numpy())
+
+
+@njit(cache=True, nogil=True)
+@no_type_check
+def _add(out, targets, rows):
+    """`out[targets] += rows` of floats; no target repeats."""
+    for row in range(len(targets)):
+        target = targets[row]
+        for channel in range(rows.shape[1]):
+            out[target, channel] += rows[row, channel]
+
+
+@njit(cache=True, nogil=True)
+@no_type_check
+def _add_bfloat16(out, targets, rows):
+    """The same on bits of bfloat16, the upper half of a float32: sums are made in float32 and rounded to even."""
+    half = np.uint32(16)
+    for row in range(len(targets)):
+        target = targets[row]
+        for channel in range(rows.shape[1]):
+            # numba widens what it computes with: every value is made 32 bits wide again before it is looked at anew.
+            kept = np.uint32(np.uint32(out[target, channel]) << half).view(np.float32)
+            added = np.uint32(np.uint32(rows[row, channel]) << half).view(np.float32)
+            bits = np.float32(kept + added).view(np.uint32)
+            out[target, channel] = (bits + np.uint32(0x7FFF) + (bits >> half & np.uint32(1))) >> half
 
 
 def _weight_gradient(feats: Tensor, grad_out: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:

@@ -6,9 +6,14 @@ a step over the border of the grid lands on a key that no voxel has.
 Legend: N voxels, M queries.
 """
 
+from typing import no_type_check
+
+import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
+
+from scenewright.compiled import njit
 
 __all__ = ["MAX_COORDINATE", "CoordTable", "coord_keys", "key_offset", "keys_to_coords"]
 
@@ -43,11 +48,15 @@ def key_offset(dx: int, dy: int, dz: int) -> int:
 
 
 class CoordTable:
-    """Exact look-up of rows by key: sort once, then binary search."""
+    """Exact look-up of rows by key: sort once, then binary search.
+
+    Attributes:
+        is_sorted: whether keys ascend with their rows.
+    """
 
     def __init__(self, keys: Int[Tensor, " N"]) -> None:
-        is_sorted = bool((keys[1:] >= keys[:-1]).all())
-        self._order = None if is_sorted else keys.argsort()
+        self.is_sorted = bool((keys[1:] >= keys[:-1]).all())
+        self._order = None if self.is_sorted else keys.argsort()
         self._sorted_keys = keys if self._order is None else keys[self._order]
 
     def find(self, queries: Int[Tensor, " M"]) -> tuple[Int[Tensor, " H"], Int[Tensor, " H"]]:
@@ -55,9 +64,12 @@ class CoordTable:
         if not len(self._sorted_keys):
             empty = queries.new_empty(0)
             return empty, empty
-        position = torch.searchsorted(self._sorted_keys, queries).clamp_(max=len(self._sorted_keys) - 1)
-        hit = (self._sorted_keys[position] == queries).nonzero().squeeze(1)
-        row = position[hit]
+        if queries.device.type == "cpu":
+            hit, row = map(torch.from_numpy, _find(self._sorted_keys.numpy(), queries.numpy()))
+        else:
+            position = torch.searchsorted(self._sorted_keys, queries).clamp_(max=len(self._sorted_keys) - 1)
+            hit = (self._sorted_keys[position] == queries).nonzero().squeeze(1)
+            row = position[hit]
         return hit, row if self._order is None else self._order[row]
 
     def rows(self, queries: Int[Tensor, " M"]) -> Int[Tensor, " M"]:
@@ -66,3 +78,25 @@ class CoordTable:
         hit, row = self.find(queries)
         found[hit] = row
         return found
+
+
+@njit(cache=True, nogil=True)
+@no_type_check
+def _find(keys, queries):
+    """Queries that are among the ascending `keys`, and where; a step or two each where queries ascend as well."""
+    hits, rows = np.empty(len(queries), np.int64), np.empty(len(queries), np.int64)
+    count = position = 0
+    for index in range(len(queries)):
+        query = queries[index]
+        steps = 0
+        while position < len(keys) and keys[position] < query and steps < 8:
+            position += 1
+            steps += 1
+        # Far away: the position holds where every key before it is smaller, and this one is not.
+        is_beyond = position < len(keys) and keys[position] < query
+        if is_beyond or (position > 0 and keys[position - 1] >= query):
+            position = np.searchsorted(keys, query)
+        if position < len(keys) and keys[position] == query:
+            hits[count], rows[count] = index, position
+            count += 1
+    return hits[:count].copy(), rows[:count].copy()

@@ -94,8 +94,9 @@ def submanifold_map(voxels: VoxelSet, kernel_size: int = 3, dilation: int = 1) -
             elif pairs[index] is None:
                 target, source = voxels.table.find(voxels.keys + key_offset(*(step * dilation for step in tap)))
                 pairs[index] = (source, target)
-                # q is the neighbour of p at +d exactly where p is the neighbour of q at -d.
-                order = source.argsort()
+                # q is the neighbour of p at +d exactly where p is the neighbour of q at -d. Where rows are in the order
+                # of their keys, so are their neighbours.
+                order = slice(None) if voxels.table.is_sorted else source.argsort()
                 pairs[mirror] = (target[order], source[order])
         sources, targets = zip(*[pair for pair in pairs if pair is not None], strict=True)
         return KernelMap(sources, targets, len(voxels), len(voxels), identity_tap=len(taps) // 2)
