@@ -84,10 +84,13 @@ def alternate(
     repeats: int = 5,
     warmup: int = 1,
     clock: Callable[[], float] | None = None,
+    pause: float = 0,
 ) -> list[float]:
     """Fastest call of each function, calls interleaved A B A B so that a drifting machine treats all alike.
 
     Args:
+        pause: seconds before each call. Threads of one library spin for some milliseconds after their work, and would
+            take a core from the next call of another.
         clock: by default the processors' seconds, which other work on the machine stretches least, or the clock's where
             there is a GPU.
     """
@@ -99,6 +102,7 @@ def alternate(
     for _ in range(repeats):
         for index, function in enumerate(functions):
             _synchronize()
+            time.sleep(pause)
             begin = clock()
             function()
             _synchronize()

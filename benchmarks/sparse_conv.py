@@ -31,6 +31,8 @@ def sphere_voxels(count: int) -> torch.Tensor:
     return torch.cat([torch.zeros_like(shell[:, :1]), shell], 1).int()
 
 
+# Seconds for the threads of the other side to come to rest.
+PAUSE = 0.02
 QUICK = {"voxels": (500,), "widths": (16,), "repeats": 1}
 
 
@@ -62,7 +64,7 @@ def section(
         torch.set_num_threads(num_threads)
         peak = matmul_peak(clock=clock)
         makers = [lambda: submanifold_map(VoxelSet(coords)), lambda: spconv_map(spconv, coords, shape)]
-        maps = alternate(makers, repeats, clock=clock)
+        maps = alternate(makers, repeats, clock=clock, pause=PAUSE)
         where = f"{num_threads} thread{'s'[: num_threads - 1]}, {count:,}"
         for channels in widths:
             feats = torch.randn(len(coords), channels)
@@ -72,7 +74,7 @@ def section(
             torch.set_num_threads(num_threads)
             weight, x = layer.weight.flatten(1, 3).permute(1, 2, 0).contiguous(), expected.replace_feature(feats)
             calls = [lambda: sparse_conv(feats, weight, None, kernel_map), lambda: layer(x).features]
-            ours, theirs = alternate(calls, repeats, clock=clock)
+            ours, theirs = alternate(calls, repeats, clock=clock, pause=PAUSE)
             differences = [f"{(call() - expected.features).abs().max():.1e}" for call in calls]
             used = 2 * pairs * channels**2 / ours / peak
             times = f"{1e3 * ours:.1f}", f"{1e3 * theirs:.1f}", f"**{ours / theirs:.2f}**"
