@@ -71,14 +71,14 @@ def timestep_embedder(case: Case) -> Outputs:
 def rope_dense(case: Case) -> Outputs:
     x = case.inputs["x"]
     phases = rotary_phases(case.inputs["coords"], case.config["head_dim"], tuple(case.config["rope_freq"]))
-    rows = RotaryPhases(phases.cos.repeat(len(x), 1), phases.sin.repeat(len(x), 1))
-    return {"cos": phases.cos, "sin": phases.sin, "y": rotate(x.flatten(0, 1), rows).view_as(x)}
+    rows = RotaryPhases(phases.turns.repeat(len(x), 1))
+    return {"cos": phases.turns.real, "sin": phases.turns.imag, "y": rotate(x.flatten(0, 1), rows).view_as(x)}
 
 
 def rope_sparse(case: Case) -> Outputs:
     phases = rotary_phases(case.inputs["coords"][:, 1:], case.config["head_dim"], tuple(case.config["rope_freq"]))
     rotated = {name: rotate(case.inputs[name], phases) for name in ("q", "k")}
-    return rotated | {"cos": phases.cos, "sin": phases.sin}
+    return rotated | {"cos": phases.turns.real, "sin": phases.turns.imag}
 
 
 def cross_block(case: Case) -> ModulatedCrossBlock:

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from scenewright.nn.activations import activated, gelu_tanh
+
 __all__ = ["FeedForward"]
 
 _HIDDEN_BYTES = 16 << 20
@@ -23,5 +25,9 @@ class FeedForward(nn.Module):
         rows = x.flatten(0, -2)
         block = max(1, _HIDDEN_BYTES // (self.hidden_channels * x.element_size()))
         if torch.is_grad_enabled() or x.device.type != "cpu" or len(rows) <= block:
-            return self.mlp(x)
-        return torch.cat([self.mlp(part) for part in rows.split(block)]).view_as(x)
+            return self._rows(x)
+        return torch.cat([self._rows(part) for part in rows.split(block)]).view_as(x)
+
+    def _rows(self, x: Float[Tensor, "*rows C"]) -> Float[Tensor, "*rows C"]:
+        expand, _, contract = self.mlp
+        return contract(activated(expand(x), gelu_tanh))

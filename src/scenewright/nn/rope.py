@@ -6,7 +6,7 @@ Legend: T rows, H heads, D width of a head.
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Complex64, Float, Shaped
 from torch import Tensor
 
 __all__ = ["RotaryPhases", "rotary_phases", "rotate"]
@@ -14,10 +14,9 @@ __all__ = ["RotaryPhases", "rotary_phases", "rotate"]
 
 @dataclass(frozen=True)
 class RotaryPhases:
-    """Cosines and sines of every row's D / 2 angles, fp32; one table serves all heads, blocks and steps."""
+    """Every row's D / 2 angles as cos + i sin; one table serves all heads, blocks and steps."""
 
-    cos: Float[Tensor, "T half"]
-    sin: Float[Tensor, "T half"]
+    turns: Complex64[Tensor, "T half"]
 
 
 def rotary_phases(
@@ -33,11 +32,10 @@ def rotary_phases(
     frequencies = frequency_range[0] / frequency_range[1] ** exponents
     angles = (coords.float()[..., None] * frequencies).flatten(1)
     angles = torch.nn.functional.pad(angles, (0, half - angles.shape[1]))
-    return RotaryPhases(angles.cos(), angles.sin())
+    return RotaryPhases(torch.complex(angles.cos(), angles.sin()))
 
 
 def rotate(x: Float[Tensor, "T H D"], phases: RotaryPhases) -> Float[Tensor, "T H D"]:
     """Rotates each pair of adjacent channels (2i, 2i + 1) by angle i, in fp32; returns the dtype of `x`."""
-    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
-    cos, sin = phases.cos[:, None], phases.sin[:, None]
-    return torch.stack([even * cos - odd * sin, even * sin + odd * cos], -1).flatten(-2).to(x.dtype)
+    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * phases.turns[:, None]).flatten(-2).to(x.dtype)

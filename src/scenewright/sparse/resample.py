@@ -52,7 +52,7 @@ def upsample(x: SparseTensor, fine: VoxelSet, factor: int = 2) -> SparseTensor:
     pool = pooling(fine, factor)
     if len(pool.parents) != len(x.voxels) or not torch.equal(pool.parents.coords, x.coords):
         raise ValueError("The voxels to upsample to were not downsampled to these coarse voxels.")
-    return SparseTensor(x.feats[pool.parent_of], fine)
+    return SparseTensor(x.feats.index_select(0, pool.parent_of), fine)
 
 
 # Children of a voxel in the order of their offsets (0,0,0), (0,0,1), (0,1,0), ... (1,1,1).

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from scenewright.backbones.trellis1.config import SLatFlowConfig
 from scenewright.backbones.trellis1.structure_flow import flow_block
+from scenewright.nn.activations import activated
 from scenewright.nn.embed import TimestepEmbedder, absolute_position_embedding
 from scenewright.nn.flow_context import FlowContext, apply_blocks, project_context
 from scenewright.nn.init import initialize_flow_vanilla
@@ -28,7 +29,7 @@ __all__ = ["SLatFlow", "SLatResBlock"]
 
 
 class SLatResBlock(nn.Module):
-    """Modulated residual block of two sparse convolutions, optionally changing resolution first.
+    """Modulated residual block of two sparse convolutions, optionally at twice the resolution of its input.
 
     The time embedding gives (scale, shift): the opposite order of the transformer blocks.
     """
@@ -44,11 +45,17 @@ class SLatResBlock(nn.Module):
         nn.init.zeros_(self.conv2.weight)
         nn.init.zeros_(self.conv2.bias)
 
-    def forward(self, x: SparseTensor, time: Float[Tensor, "B Ct"]) -> SparseTensor:
-        scale, shift = self.emb_layers(time)[x.voxels.batch_index].chunk(2, 1)
-        h = self.conv1(x.replace(F.silu(self.norm1(x.feats))))
-        h = h.replace(F.silu(torch.addcmul(shift, self.norm2(h.feats), 1 + scale)))
-        return x.replace(self.conv2(h).feats + self.skip_connection(x.feats))
+    def forward(self, x: SparseTensor, time: Float[Tensor, "B Ct"], fine: VoxelSet | None = None) -> SparseTensor:
+        """The block's output on `fine`, of which the voxels of `x` are the halves, or on the voxels of `x`."""
+        skip = x.replace(self.skip_connection(x.feats))
+        h = x.replace(activated(self.norm1(x.feats), F.silu))
+        if fine is not None:
+            # After what treats rows alone, which are an eighth to a quarter as many before.
+            skip, h = upsample(skip, fine), upsample(h, fine)
+        scale, shift = self.emb_layers(time)[h.voxels.batch_index].chunk(2, 1)
+        h = self.conv1(h)
+        h = h.replace(activated(torch.addcmul(shift, self.norm2(h.feats), 1 + scale), F.silu))
+        return h.replace(self.conv2(h).feats + skip.feats)
 
 
 class SLatFlow(nn.Module):
@@ -126,8 +133,6 @@ class SLatFlow(nn.Module):
         for block, doubles in zip(self.out_blocks, self._doubles, strict=True):
             if self.config.use_skip_connection:
                 h = h.replace(torch.cat([h.feats, skips.pop()], 1))
-            if doubles:
-                h = upsample(h, finer.pop())
-            h = block(h, time.to(dtype))
+            h = block(h, time.to(dtype), finer.pop() if doubles else None)
         # Normalised in the torso's dtype and cast afterwards, as published (the structure flow casts first).
         return h.replace(self.out_layer(F.layer_norm(h.feats, h.feats.shape[1:]).to(x.feats.dtype)))

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from scenewright.nn.activations import activated
 from scenewright.nn.norm import LayerNorm32
 from scenewright.nn.sparse_conv import SparseConv3d
 from scenewright.sparse.resample import downsample
@@ -45,9 +46,11 @@ class ConvNeXtBlock(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(channels, hidden), nn.SiLU(), nn.Linear(hidden, channels))
 
     def forward(self, x: SparseTensor) -> SparseTensor:
-        return x.replace(
-            _conv_then(self.conv, x, self.row_values, lambda h, rows: x.feats[rows] + self.mlp(self.norm(h)))
-        )
+        return x.replace(_conv_then(self.conv, x, self.row_values, lambda h, rows: x.feats[rows] + self._by_row(h)))
+
+    def _by_row(self, h: Float[Tensor, "rows C"]) -> Float[Tensor, "rows C"]:
+        expand, _, contract = self.mlp
+        return contract(activated(expand(self.norm(h)), F.silu))
 
 
 class DownBlock(nn.Module):
@@ -62,8 +65,8 @@ class DownBlock(nn.Module):
         self.conv2 = SparseConv3d(out_channels, out_channels)
 
     def forward(self, x: SparseTensor) -> SparseTensor:
-        h = space_to_channel(self.conv1(x.replace(F.silu(self.norm1(x.feats)))))
-        h = h.replace(F.silu(self.norm2(h.feats)))
+        h = space_to_channel(self.conv1(x.replace(activated(self.norm1(x.feats), F.silu))))
+        h = h.replace(activated(self.norm2(h.feats), F.silu))
         skip = self._skip(x)
         return h.replace(_conv_then(self.conv2, h, 2 * self.out_channels, lambda y, rows: y + skip[rows]))
 
@@ -113,11 +116,11 @@ class UpBlock(_Subdividing):
 
     def _children(self, x: SparseTensor, division: Subdivision) -> Iterator[tuple[slice | Tensor, Tensor]]:
         """First half of the block: of all 8 C channels that the convolution makes, only existing children are kept."""
-        activated = x.replace(F.silu(self.norm1(x.feats)))
-        for parents, wide in self.conv1.by_rows(activated, _rows_per_block(x, 2 * self.conv1.weight.shape[0])):
+        h = x.replace(activated(self.norm1(x.feats), F.silu))
+        for parents, wide in self.conv1.by_rows(h, _rows_per_block(x, 2 * self.conv1.weight.shape[0])):
             children = division.children_of(parents)
             kept = wide.view(-1, self.out_channels)[division.slots[children] - parents.start * NUM_CHILDREN]
-            yield children, F.silu(self.norm2(kept))
+            yield children, activated(self.norm2(kept), F.silu)
 
 
 class NearestDownBlock(nn.Module):
@@ -132,8 +135,8 @@ class NearestDownBlock(nn.Module):
         self.skip_connection = _linear_skip(channels, out_channels)
 
     def forward(self, x: SparseTensor) -> SparseTensor:
-        h = self.conv1(downsample(x.replace(F.silu(self.norm1(x.feats)))))
-        h = self.conv2(h.replace(F.silu(self.norm2(h.feats))))
+        h = self.conv1(downsample(x.replace(activated(self.norm1(x.feats), F.silu))))
+        h = self.conv2(h.replace(activated(self.norm2(h.feats), F.silu)))
         return h.replace(h.feats + self.skip_connection(downsample(x).feats))
 
 
@@ -150,8 +153,8 @@ class NearestUpBlock(_Subdividing):
         self.to_subdiv = nn.Linear(channels, NUM_CHILDREN) if predicts else None
 
     def forward(self, x: SparseTensor, division: Subdivision) -> SparseTensor:
-        h = self.conv1(copy_to_children(x.replace(F.silu(self.norm1(x.feats))), division))
-        h = self.conv2(h.replace(F.silu(self.norm2(h.feats))))
+        h = self.conv1(copy_to_children(x.replace(activated(self.norm1(x.feats), F.silu)), division))
+        h = self.conv2(h.replace(activated(self.norm2(h.feats), F.silu)))
         return h.replace(h.feats + self.skip_connection(copy_to_children(x, division).feats))
 
 
