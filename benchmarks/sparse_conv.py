@@ -41,7 +41,7 @@ def section(
     report: Report,
     *,
     voxels: tuple[int, ...] = (20_000, 100_000),
-    widths: tuple[int, ...] = (64, 128, 256, 512),
+    widths: tuple[int, ...] = (64, 128, 256),
     threads: tuple[int, ...] = (1, 2),
     repeats: int = 5,
 ) -> None:

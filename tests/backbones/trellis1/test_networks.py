@@ -7,11 +7,12 @@ from torch import nn
 from scenewright.backbones.trellis1.config import SLatFlowConfig, SLatTrunkConfig, StructureFlowConfig
 from scenewright.backbones.trellis1.published import build_network, published_keymap
 from scenewright.backbones.trellis1.slat_decoders import SLatMeshDecoder
-from scenewright.backbones.trellis1.slat_flow import SLatFlow
+from scenewright.backbones.trellis1.slat_flow import SLatFlow, SLatResBlock
 from scenewright.backbones.trellis1.structure_flow import StructureFlow
 from scenewright.backbones.trellis1.weights import RECORDS
 from scenewright.errors import InputError
 from scenewright.nn.precision import cast_torso
+from scenewright.sparse.resample import downsample, upsample
 from scenewright.sparse.tensor import SparseTensor
 
 TINY_STRUCTURE = StructureFlowConfig(resolution=4, model_channels=32, cond_channels=16, num_blocks=2, num_heads=2)
@@ -90,6 +91,15 @@ def test_batch_items_do_not_influence_each_other() -> None:
     together = flow(SparseTensor(feats, coords), t, cond).feats
     alone = flow(SparseTensor(feats[:20], coords[:20]), t[:1], cond[:1]).feats
     torch.testing.assert_close(together[:20], alone, atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_a_block_on_finer_voxels_is_the_block_of_rows_copied_to_them() -> None:
+    block = randomized(SLatResBlock(16, 32, 24))
+    fine = SparseTensor(torch.randn(53, 16), voxels((20, 33)))
+    coarse, time = downsample(fine), torch.randn(2, 32)
+    expected = block(upsample(coarse, fine.voxels), time).feats
+    torch.testing.assert_close(block(coarse, time, fine.voxels).feats, expected)
 
 
 @torch.no_grad()
