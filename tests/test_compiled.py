@@ -1,6 +1,18 @@
 """Kernels that numba compiles when they are first called."""
 
+import errno
+import fcntl
+import importlib.util
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import TextIO
+
+import numba
 import numpy as np
+import pytest
 
 from scenewright.compiled import njit, prange
 
@@ -26,3 +38,55 @@ def test_a_kernel_compiles_with_those_that_it_calls_and_runs_in_parallel():
     assert sum_of_halves.signatures
     assert halved.signatures
     assert sum_of_halves(np.ones(4)) == 2
+
+
+@pytest.fixture
+def doubled(tmp_path: Path) -> ModuleType:
+    """A new module with a kernel that numba keeps on disk."""
+    source = tmp_path / "doubled.py"
+    source.write_text(
+        "from scenewright.compiled import njit\n\n\n@njit(cache=True)\ndef kernel(value):\n    return 2 * value\n"
+    )
+    spec = importlib.util.spec_from_file_location("doubled", source)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@contextmanager
+def another_process_compiles(module: ModuleType) -> Iterator[TextIO]:
+    """As far as file locks tell: a file that is opened twice is locked as by two processes."""
+    with open(module.__file__) as source:
+        fcntl.flock(source, fcntl.LOCK_EX)
+        yield source
+
+
+def test_what_another_process_compiles_is_waited_for_and_loaded(doubled, monkeypatch):
+    with another_process_compiles(doubled) as source:
+
+        def other_one_ends(seconds: float) -> None:
+            numba.njit(cache=True)(doubled.kernel.__wrapped__)(1)
+            fcntl.flock(source, fcntl.LOCK_UN)
+
+        monkeypatch.setattr(time, "sleep", other_one_ends)
+        assert doubled.kernel(2) == 4
+    stats = doubled.kernel.stats
+    assert (sum(stats.cache_hits.values()), sum(stats.cache_misses.values())) == (1, 0)
+
+
+def test_a_process_that_is_stopped_does_not_stop_others(doubled, monkeypatch):
+    monkeypatch.setattr("scenewright.compiled._PATIENCE", 0.05)
+    with another_process_compiles(doubled):
+        assert doubled.kernel(2) == 4
+    assert sum(doubled.kernel.stats.cache_misses.values()) == 1
+    assert doubled.kernel(2.5) == 5
+
+
+def test_kernels_compile_where_files_cannot_be_locked(doubled, monkeypatch):
+    def refuse(*arguments: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert doubled.kernel(2) == 4
+    monkeypatch.setattr("scenewright.compiled.fcntl", None)
+    assert doubled.kernel(2.5) == 5

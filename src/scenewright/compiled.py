@@ -9,11 +9,19 @@ numba takes half a second of a processor to import, and most commands sample a n
 kernel. A module that needs more of numba than this imports numba itself.
 """
 
+import os
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import update_wrapper
 from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar, cast
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["kept_in", "njit", "num_threads", "prange"]
 
@@ -22,6 +30,10 @@ Result = TypeVar("Result")
 
 # Two threads that call kernels of one module at once would both compile them.
 _LOCK = threading.RLock()
+# Source files whose kernels this process compiles at the moment.
+_LOCKED: set[str] = set()
+# Seconds after which a process compiles although another one is at it, which may be stopped.
+_PATIENCE = 60.0
 
 
 class _Kernel(Generic[Arguments, Result]):
@@ -42,13 +54,71 @@ class _Kernel(Generic[Arguments, Result]):
         with _LOCK:
             if self._compiled is None:
                 names = self._function.__globals__
-                self._compiled = cast(Callable[Arguments, Result], numba.njit(**self._options)(self._function))
+                form = numba.njit(**self._options)(self._function)
+                if self._options.get("cache"):
+                    form.compile = _in_turn(form)
+                self._compiled = cast(Callable[Arguments, Result], form)
                 for name, value in list(names.items()):
                     if isinstance(value, _Kernel):
                         names[name] = value.compiled()
                     elif value is prange:
                         names[name] = numba.prange
         return self._compiled
+
+
+def _in_turn(kernel: Any) -> Callable[[Any], Any]:
+    """`compile` of a kernel that numba keeps on disk, by one process at a time: those that waited load what it kept.
+
+    Processes that start together would all compile for half a minute. And when two add forms of one kernel at the same
+    time, numba's index may lead to the wrong one.
+    """
+    from numba.core.compiler_lock import global_compiler_lock
+
+    compile_now, source = kernel.compile, kernel.py_func.__code__.co_filename
+
+    def compile_in_turn(signature: Any) -> Any:
+        if signature in kernel.overloads:
+            return compile_now(signature)
+        # numba's own lock first: a thread that compiles has both, and kernels that it calls need the file's lock, too.
+        with global_compiler_lock, _locked(source):
+            return compile_now(signature)
+
+    return compile_in_turn
+
+
+@contextmanager
+def _locked(source: str) -> Iterator[None]:
+    """No other process is in such a block for the same file; nobody waits where files cannot be locked."""
+    if fcntl is None or source in _LOCKED:
+        yield
+        return
+    try:
+        handle = os.open(source, os.O_RDONLY)
+    except OSError:
+        yield
+        return
+    _LOCKED.add(source)
+    try:
+        _lock(handle)
+        yield
+    finally:
+        _LOCKED.remove(source)
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_UN)  # closing is not enough if a process forked meanwhile has it open, too
+        os.close(handle)
+
+
+def _lock(handle: int) -> None:
+    patience_ends = time.monotonic() + _PATIENCE
+    while time.monotonic() < patience_ends:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.02)
+        except OSError:  # a file system without locks
+            return
+        else:
+            return
 
 
 def njit(**options: Any) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
