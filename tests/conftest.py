@@ -14,6 +14,7 @@ import atexit
 import json
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,20 @@ def pytest_runtest_call() -> None:
 
     torch.manual_seed(0)
     new_test()
+
+
+@pytest.fixture(scope="module")
+def few_views() -> Iterator[None]:
+    """What hides in a surface is looked for from 20 sides, not 200: those take two thirds of a scene of tiny networks.
+
+    For modules whose tests are not about finishing, as `pytestmark`.
+    """
+    from scenewright.geometry.mesh import finish, invisible_faces
+    from scenewright.types import Mesh
+
+    def remove_invisible_faces(mesh: Mesh, *, num_views: int, size: int) -> Mesh:
+        return invisible_faces.remove_invisible_faces(mesh, num_views=num_views // 10, size=size)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finish, "remove_invisible_faces", remove_invisible_faces)
+        yield

@@ -15,6 +15,7 @@ from scenewright.runs.manifest import read_manifest
 from tests.tiny_iscene import write_tiny_iscene
 from tests.tiny_scenegen import write_tiny_scenegen
 
+pytestmark = pytest.mark.usefixtures("few_views")
 QUICK = ("--steps", "1", "--faces", "100", "--texture-size", "64", "--device", "cpu")
 
 

@@ -14,6 +14,7 @@ from scenewright.runs.folder import pair_photographs
 from scenewright.runs.manifest import read_manifest
 from tests.tiny_iscene import write_tiny_iscene
 
+pytestmark = pytest.mark.usefixtures("few_views")
 PHOTOGRAPHS = Path(__file__).parents[1] / "data" / "photographs"
 QUICK = ("--steps", "1", "--faces", "100", "--texture-size", "64", "--device", "cpu")
 

@@ -32,6 +32,7 @@ from tests.tiny_scenegen import write_tiny_scenegen
 from tests.tiny_trellis1 import write_tiny_trellis1
 from tests.tiny_trellis2 import write_tiny_trellis2
 
+pytestmark = pytest.mark.usefixtures("few_views")
 QUICK = GenerateOptions(finish=FinishOverride(max_faces=100, texture_size=64, unwrap_method="boxes"))
 
 

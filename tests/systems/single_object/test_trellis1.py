@@ -20,6 +20,7 @@ from scenewright.systems.single_object.trellis1 import Trellis1Objects
 from scenewright.weights.source import WeightsSource
 from tests.tiny_trellis1 import write_tiny_trellis1
 
+pytestmark = pytest.mark.usefixtures("few_views")
 SMALL = GenerateOptions(finish=FinishOverride(max_faces=500, texture_size=64))
 
 
