@@ -1,19 +1,17 @@
 """The pixel-aligned network: places that are off, what it reads, that it learns, and its recipe."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from scripts.mini_training.encoding import encode_pictures
-from scripts.mini_training.examples import read_examples, solid, write_examples
+from scripts.mini_training.examples import solid
 from scripts.mini_training.priors import write_priors
 
-from scenewright.data.library import TrainingLibrary
-from scenewright.data.selection import Selector
 from scenewright.geometry.camera.cube_projection import projected
 from scenewright.recipes.running import build_task, find_recipe
-from scenewright.systems.mini.conditioner import PictureConditioner
 from scenewright.systems.mini.networks import MiniNetworks
 from scenewright.systems.mini.pixel_aligned import PixelAlignedOccupancy
 from scenewright.systems.mini.pixel_aligned_training import (
@@ -30,16 +28,8 @@ EXACT = PixelAlignedTaskConfig(along=0.0, across=0.0, log_side=0.0, pitch=0.0)
 
 
 @pytest.fixture(scope="module")
-def objects(tmp_path_factory: pytest.TempPathFactory) -> PlacedObjects:
-    folder = tmp_path_factory.mktemp("mini")
-    selector = Selector(TrainingLibrary(families=("box", "stool", "pot")))
-    for start in range(6):
-        write_examples(selector, folder / "examples", seed=5, start=start, count=1)
-        if sum(len(item.sides) for path in (folder / "examples").iterdir() for item in read_examples(path)) > 3:
-            break
-    torch.manual_seed(0)
-    for kind in ("own", "placed", "scene"):
-        encode_pictures(PictureConditioner(), folder, kind)  # type: ignore[arg-type]
+def objects(encoded: Path, tmp_path_factory: pytest.TempPathFactory) -> PlacedObjects:
+    folder = Path(shutil.copytree(encoded, tmp_path_factory.mktemp("mini") / "encoded"))
     write_priors(MiniNetworks.load("scenegen"), folder, torch.float32)
     return open_pixel_aligned(folder, num_validation_files=0)[0]
 

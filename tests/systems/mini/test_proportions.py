@@ -2,18 +2,14 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
-from scripts.mini_training.encoding import encode_pictures
-from scripts.mini_training.examples import write_examples
 
-from scenewright.data.library import TrainingLibrary
-from scenewright.data.selection import Selector
 from scenewright.geometry.camera.cameras import intrinsics_from_fov, look_at
 from scenewright.recipes.running import build_task, find_recipe
 from scenewright.systems.assembly.structures import PlacedStructures
-from scenewright.systems.mini.conditioner import PictureConditioner
 from scenewright.systems.mini.proportions import Outlines, outlines_of, stretched_to
 from scenewright.systems.mini.proportions_training import SizedObjects, open_proportions, outlines_in, target_of
 from scenewright.systems.mini.surface import surfaces_of
@@ -106,13 +102,8 @@ def test_surfaces_take_the_stretches() -> None:
 
 
 @pytest.fixture(scope="module")
-def objects(tmp_path_factory: pytest.TempPathFactory) -> SizedObjects:
-    folder = tmp_path_factory.mktemp("mini")
-    selector = Selector(TrainingLibrary(families=("box", "stool", "pot")))
-    write_examples(selector, folder / "examples", seed=5, start=0, count=2)
-    torch.manual_seed(0)
-    encode_pictures(PictureConditioner(), folder, "own")
-    return open_proportions(folder, num_validation_files=0)[0]
+def objects(encoded: Path) -> SizedObjects:
+    return open_proportions(encoded, num_validation_files=0)[0]
 
 
 def test_the_outlines_of_made_objects_are_near_their_sizes(objects: SizedObjects) -> None:

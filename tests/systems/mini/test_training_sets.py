@@ -1,16 +1,15 @@
 """Encoding examples, and what both systems' training tasks get from them."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from scripts.mini_training.encoding import encode_pictures, encode_shapes, fit_conditioner
-from scripts.mini_training.examples import read_examples, write_examples
+from scripts.mini_training.examples import read_examples
 
 from scenewright.backbones.structure_vae import StructureEncoder
-from scenewright.data.library import TrainingLibrary
-from scenewright.data.selection import Selector
 from scenewright.recipes.running import build_task, find_recipe
 from scenewright.systems.mini.conditioner import PictureConditioner
 from scenewright.systems.mini.sizes import ISCENE, OBJECT_FLOW, SCENEGEN, STRUCTURE_VAE
@@ -19,12 +18,10 @@ from scenewright.systems.scenegen.poses import world_from_objects
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two files of encoded scenes."""
     place = tmp_path_factory.mktemp("mini")
-    selector = Selector(TrainingLibrary(families=("box", "stool", "pot")))
-    for start in (0, 1):
-        write_examples(selector, place / "examples", seed=5, start=start, count=1)
+    shutil.copytree(examples, place / "examples")
     torch.manual_seed(0)
     conditioner, encoder = PictureConditioner(), StructureEncoder(STRUCTURE_VAE)
     fit_conditioner(conditioner, place)
