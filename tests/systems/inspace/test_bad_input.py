@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from scenewright.errors import InputError, WeightsError
+from scenewright.systems.inspace import stage_pictures
 from scenewright.systems.inspace.weights import FOLDERS
 from scenewright.types import View
 from tests.systems.inspace.test_system import folder, system, view  # noqa: F401
@@ -18,7 +20,9 @@ from tests.tiny_inspace import SIZES, write_tiny_inspace
 def stages(folder: Path, view: View, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: F811
     """Stages of a run without boxes: quick to continue."""
     kept = tmp_path_factory.mktemp("stages")
-    system(folder, kept).generate(view, seed=1)
+    with pytest.MonkeyPatch.context() as patch:  # drawing takes longer than the meshes
+        patch.setattr(stage_pictures, "mesh_picture", lambda mesh: Image.new("RGB", (8, 8)))
+        system(folder, kept).generate(view, seed=1)
     return kept
 
 

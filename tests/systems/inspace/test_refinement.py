@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from scenewright.errors import InputError
 from scenewright.geometry.mesh.finish_options import FinishOverride
 from scenewright.io.data_file import data_fingerprint
+from scenewright.systems.inspace import stage_pictures
 from scenewright.systems.inspace.asset_views import box_corners
 from scenewright.systems.inspace.panorama import Panorama, PanoramaSettings, room_input
 from scenewright.systems.inspace.parts import Part
@@ -103,7 +105,15 @@ def test_agreement_is_whole_for_the_same_cells_and_nothing_elsewhere() -> None:
 
 
 @pytest.mark.parametrize("flows", ["base", "scene"])
-def test_a_refined_room_on_the_same_weights(folder: Path, view: View, flows: str, tmp_path: Path) -> None:  # noqa: F811
+def test_a_refined_room_on_the_same_weights(
+    folder: Path,  # noqa: F811
+    view: View,  # noqa: F811
+    flows: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A quarter of this test; `test_system` draws them.
+    monkeypatch.setattr(stage_pictures, "mesh_picture", lambda mesh: Image.new("RGB", (8, 8)))
     inspace = system(folder, tmp_path)
     refine = RefineSettings(flows, margin=2.5, least_agreement=0.0)  # type: ignore[arg-type]
     inspace.settings = replace(inspace.settings, refine=refine, layout="generated")
