@@ -1,20 +1,19 @@
 """Kernels that numba compiles when they are first called."""
 
 import errno
-import fcntl
 import importlib.util
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import TextIO
 
 import numba
 import numpy as np
 import pytest
+from filelock import FileLock
 
-from scenewright.compiled import njit, prange
+from scenewright.compiled import kept_in, njit, prange
 
 
 @njit(nogil=True)
@@ -54,19 +53,18 @@ def doubled(tmp_path: Path) -> ModuleType:
 
 
 @contextmanager
-def another_process_compiles(module: ModuleType) -> Iterator[TextIO]:
-    """As far as file locks tell: a file that is opened twice is locked as by two processes."""
-    with open(module.__file__) as source:
-        fcntl.flock(source, fcntl.LOCK_EX)
-        yield source
+def another_process_compiles(module: ModuleType) -> Iterator[FileLock]:
+    """As far as file locks tell: one of another object is that of another process."""
+    with FileLock(kept_in(module.kernel) / "doubled.lock") as lock:
+        yield lock
 
 
 def test_what_another_process_compiles_is_waited_for_and_loaded(doubled, monkeypatch):
-    with another_process_compiles(doubled) as source:
+    with another_process_compiles(doubled) as lock:
 
         def other_one_ends(seconds: float) -> None:
             numba.njit(cache=True)(doubled.kernel.__wrapped__)(1)
-            fcntl.flock(source, fcntl.LOCK_UN)
+            lock.release()
 
         monkeypatch.setattr(time, "sleep", other_one_ends)
         assert doubled.kernel(2) == 4
@@ -83,10 +81,8 @@ def test_a_process_that_is_stopped_does_not_stop_others(doubled, monkeypatch):
 
 
 def test_kernels_compile_where_files_cannot_be_locked(doubled, monkeypatch):
-    def refuse(*arguments: int) -> None:
+    def refuse(lock: FileLock) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr(FileLock, "acquire", refuse)
     assert doubled.kernel(2) == 4
-    monkeypatch.setattr("scenewright.compiled.fcntl", None)
-    assert doubled.kernel(2.5) == 5

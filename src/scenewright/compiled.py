@@ -9,19 +9,15 @@ numba takes half a second of a processor to import, and most commands sample a n
 kernel. A module that needs more of numba than this imports numba itself.
 """
 
-import os
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import update_wrapper
 from pathlib import Path
-from typing import Any, Generic, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 __all__ = ["kept_in", "njit", "num_threads", "prange"]
 
@@ -30,8 +26,6 @@ Result = TypeVar("Result")
 
 # Two threads that call kernels of one module at once would both compile them.
 _LOCK = threading.RLock()
-# Source files whose kernels this process compiles at the moment.
-_LOCKED: set[str] = set()
 # Seconds after which a process compiles although another one is at it, which may be stopped.
 _PATIENCE = 60.0
 
@@ -72,53 +66,37 @@ def _in_turn(kernel: Any) -> Callable[[Any], Any]:
     Processes that start together would all compile for half a minute. And when two add forms of one kernel at the same
     time, numba's index may lead to the wrong one.
     """
+    from filelock import FileLock
     from numba.core.compiler_lock import global_compiler_lock
 
-    compile_now, source = kernel.compile, kernel.py_func.__code__.co_filename
+    compile_now, module = kernel.compile, Path(kernel.py_func.__code__.co_filename).stem
+    # One object per file and process: a kernel that is compiled compiles those that it calls.
+    lock = FileLock(Path(kernel.stats.cache_path) / f"{module}.lock", timeout=_PATIENCE, is_singleton=True)
 
     def compile_in_turn(signature: Any) -> Any:
         if signature in kernel.overloads:
             return compile_now(signature)
-        # numba's own lock first: a thread that compiles has both, and kernels that it calls need the file's lock, too.
-        with global_compiler_lock, _locked(source):
+        # numba's own lock first: a thread that compiles has both.
+        with global_compiler_lock, _held_if_possible(lock):
             return compile_now(signature)
 
     return compile_in_turn
 
 
 @contextmanager
-def _locked(source: str) -> Iterator[None]:
-    """No other process is in such a block for the same file; nobody waits where files cannot be locked."""
-    if fcntl is None or source in _LOCKED:
+def _held_if_possible(lock: "FileLock") -> Iterator[None]:
+    """Nobody waits for ever, nor where files cannot be locked."""
+    from filelock import Timeout
+
+    try:
+        lock.acquire()
+    except (Timeout, OSError, NotImplementedError):
         yield
         return
     try:
-        handle = os.open(source, os.O_RDONLY)
-    except OSError:
-        yield
-        return
-    _LOCKED.add(source)
-    try:
-        _lock(handle)
         yield
     finally:
-        _LOCKED.remove(source)
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_UN)  # closing is not enough if a process forked meanwhile has it open, too
-        os.close(handle)
-
-
-def _lock(handle: int) -> None:
-    patience_ends = time.monotonic() + _PATIENCE
-    while time.monotonic() < patience_ends:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(0.02)
-        except OSError:  # a file system without locks
-            return
-        else:
-            return
+        lock.release()
 
 
 def njit(**options: Any) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
