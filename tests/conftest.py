@@ -72,6 +72,17 @@ def pytest_runtest_call() -> None:
     new_test()
 
 
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """Two threads of torch, or as many as the test sets, for this one test."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def few_views() -> Iterator[None]:
     """What hides in a surface is looked for from 20 sides, not 200: those take two thirds of a scene of tiny networks.

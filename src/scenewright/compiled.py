@@ -1,4 +1,4 @@
-"""numba's `njit` and `prange` for kernels, imported when a kernel is first called.
+"""numba's `njit` for kernels, imported when a kernel is first called.
 
     from scenewright.compiled import njit
 
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 if TYPE_CHECKING:
     from filelock import FileLock
 
-__all__ = ["kept_in", "njit", "num_threads", "prange"]
+__all__ = ["kept_in", "njit"]
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -55,8 +55,6 @@ class _Kernel(Generic[Arguments, Result]):
                 for name, value in list(names.items()):
                     if isinstance(value, _Kernel):
                         names[name] = value.compiled()
-                    elif value is prange:
-                        names[name] = numba.prange
         return self._compiled
 
 
@@ -102,18 +100,6 @@ def _held_if_possible(lock: "FileLock") -> Iterator[None]:
 def njit(**options: Any) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
     """`numba.njit` with these options, for a function of a module."""
     return lambda function: _Kernel(function, options)
-
-
-def prange(*bounds: int) -> range:
-    """`numba.prange` in a kernel with `parallel`, else `range`."""
-    return range(*bounds)
-
-
-def num_threads() -> int:
-    """Threads of kernels with `parallel`."""
-    import numba
-
-    return int(numba.get_num_threads())
 
 
 def kept_in(kernel: Callable[..., Any]) -> Path:

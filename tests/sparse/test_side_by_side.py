@@ -1,7 +1,5 @@
 """Threads change how long it takes, and nothing else."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 
@@ -9,14 +7,6 @@ from scenewright.sparse.conv import sparse_conv
 from scenewright.sparse.kernel_map import submanifold_map
 from scenewright.sparse.side_by_side import run_side_by_side
 from scenewright.sparse.tensor import VoxelSet
-
-
-@pytest.fixture
-def two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("width", [8, 64])

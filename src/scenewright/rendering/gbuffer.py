@@ -7,11 +7,7 @@ wherever their float64 projections agree.
 Legend: H, W image size, F faces.
 """
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -19,13 +15,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from scenewright.machine import available_cores
+from scenewright.geometry.threads import run_bands
 from scenewright.rendering import raster_numba
 from scenewright.rendering.raster_torch import rasterize_torch
 from scenewright.rendering.triangles import TriangleScene
 from scenewright.rendering.view import View
 
-__all__ = ["Backend", "GBuffer", "choose_backend", "rasterize", "rasterize_depth", "run_bands"]
+__all__ = ["Backend", "GBuffer", "choose_backend", "rasterize", "rasterize_depth"]
 
 Backend = Literal["auto", "numba", "torch"]
 NO_ROWS = np.empty((0, 0))
@@ -170,23 +166,3 @@ def _limit_key(depth: Tensor, view: View, *, unlimited: float) -> np.ndarray:
     limited = values != 0
     key = -values if view.ortho else 1 / np.where(limited, values, 1.0)
     return np.where(limited, key, unlimited)
-
-
-def run_bands(work: Callable[[int, int], None], rows: int, threads: int | None) -> None:
-    """Call `work(first, last)` over bands of rows, on `threads` threads (default: all cores this process may use)."""
-    count = min(available_cores() if threads is None else max(threads, 1), rows)
-    if count <= 1:
-        work(0, rows)
-        return
-    pieces = min(4 * count, rows)  # more bands than threads: rows near the horizon cost more than the sky
-    edges = [rows * i // pieces for i in range(pieces + 1)]
-    list(_pool(count).map(work, edges[:-1], edges[1:]))
-
-
-@lru_cache(maxsize=4)
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="scenewright-render")
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.cache_clear)  # a fork has the pools, but none of their threads

@@ -17,9 +17,10 @@ from jaxtyping import Bool, Float, Int
 from PIL import Image
 from torch import Tensor
 
+from scenewright.geometry.threads import run_bands
 from scenewright.io.images import image_of
 from scenewright.rendering import raster_numba, shade_numba, shade_torch
-from scenewright.rendering.gbuffer import Backend, GBuffer, choose_backend, rasterize, rasterize_depth, run_bands
+from scenewright.rendering.gbuffer import Backend, GBuffer, choose_backend, rasterize, rasterize_depth
 from scenewright.rendering.lights import STUDIO, Lights, ShadowMaps, cast_shadows
 from scenewright.rendering.triangles import CATCHER, TriangleScene, pack_scene
 from scenewright.rendering.view import View, view_of_camera

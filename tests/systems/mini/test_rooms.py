@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from scenewright.geometry.threads import free_threads, one_torch_thread, torch_threads_kept
+from scenewright.geometry.threads import free_threads, one_torch_thread
 from scenewright.systems.genrecon.captures import Alignment, aligned, read_capture
 from scenewright.systems.genrecon.photographs import photograph_field
 from scenewright.systems.genrecon.seen_points import SeenPoints, oriented_normals, visible_points
@@ -99,7 +99,7 @@ def test_blended_chunks_give_the_surface_back() -> None:
     assert float(surface.vertices[:, 0].max() - surface.vertices[:, 0].min()) > 1.4 * size
 
 
-def test_chunks_side_by_side_give_the_bits_of_one_after_the_other() -> None:
+def test_chunks_side_by_side_give_the_bits_of_one_after_the_other(two_threads: None) -> None:
     points, views = wall_seen_from_above()
     chunks = Chunks(torch.tensor([[0.0, 0.0, 1.28], [1.28, 0.0, 1.28]], dtype=torch.float64), 2.56)
     torch.manual_seed(0)
@@ -107,11 +107,10 @@ def test_chunks_side_by_side_give_the_bits_of_one_after_the_other() -> None:
     torch.nn.init.normal_(network.out.weight)
     fields = []
     for num_threads in (1, 2):
-        with torch_threads_kept():
-            torch.set_num_threads(num_threads)
-            with one_torch_thread():
-                assert (free_threads(), torch.get_num_threads()) == (num_threads, 1)
-                fields.append(predicted_field(network, chunks, points, views))
+        torch.set_num_threads(num_threads)
+        with one_torch_thread():
+            assert (free_threads(), torch.get_num_threads()) == (num_threads, 1)
+            fields.append(predicted_field(network, chunks, points, views))
     assert np.array_equal(fields[0].distance, fields[1].distance)
 
 

@@ -84,7 +84,9 @@ def test_a_picture_becomes_a_scene(system: str, quality: Quality, folder: Path) 
     assert all(len(item.parts[0].faces) for item in scene.objects)
 
 
-def test_it_computes_on_one_thread_whatever_torch_would_use(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_computes_on_one_thread_whatever_torch_would_use(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, two_threads: None
+) -> None:
     generator, (image, masks), seen = mini_system("scenegen", folder), picture_with_masks(), []
 
     def stopped(*arguments: object, **options: object) -> None:
@@ -92,14 +94,10 @@ def test_it_computes_on_one_thread_whatever_torch_would_use(folder: Path, monkey
         raise EmptyStructureError("Stopped.")
 
     monkeypatch.setattr(generator.stage, "sample_structures", stopped)
-    torch.set_num_threads(2)
-    try:
-        for call in (generator.generate, generator.generate):
-            with pytest.raises(EmptyStructureError):
-                call(View(image, ObjectMasks(masks)))
-        assert (seen, torch.get_num_threads()) == ([1, 1], 2)
-    finally:
-        torch.set_num_threads(1)
+    for call in (generator.generate, generator.generate):
+        with pytest.raises(EmptyStructureError):
+            call(View(image, ObjectMasks(masks)))
+    assert (seen, torch.get_num_threads()) == ([1, 1], 2)
 
 
 def test_a_ceiling_that_is_too_low_is_refused_before_work(folder: Path) -> None:

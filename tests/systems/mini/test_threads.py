@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from scenewright.geometry.threads import torch_threads_kept
 from scenewright.systems.loading import load, shipped_systems
 
 
@@ -24,11 +23,11 @@ class Views(tuple[()]):
 
 
 @pytest.mark.parametrize("name", shipped_systems())
-def test_every_system_with_mini_weights_computes_on_one_thread_and_gives_the_others_back(name: str) -> None:
+def test_every_system_with_mini_weights_computes_on_one_thread_and_gives_the_others_back(
+    name: str, two_threads: None
+) -> None:
     system, views = load(name, "mini"), Views()
-    with torch_threads_kept():
-        torch.set_num_threads(2)
-        with pytest.raises(Looked):
-            system.generate(views)
-        assert torch.get_num_threads() == 2
+    with pytest.raises(Looked):
+        system.generate(views)
+    assert torch.get_num_threads() == 2
     assert views.threads.pop() == 1

@@ -1,4 +1,4 @@
-"""Counts of views that see each face from outside: depth-buffered, from all round, on the CPU, in parallel over views.
+"""Counts of views that see each face from outside: depth-buffered, from all round, on the CPU, in bands of views.
 
 A face counts as seen in a view when it is the nearest one at some pixel's centre, or when its middle lies less than
 half a pixel's width behind the nearest one (so that faces smaller than a pixel are not missed). Both sides can be seen.
@@ -6,6 +6,7 @@ half a pixel's width behind the nearest one (so that faces smaller than a pixel 
 Legend: K views, F faces. Frame: the mesh is scaled to fit the views' sphere of radius 0.68, whatever its own unit.
 """
 
+from threading import Lock
 from typing import no_type_check
 
 import numpy as np
@@ -13,9 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from scenewright.compiled import njit, num_threads, prange
+from scenewright.compiled import njit
 from scenewright.geometry.camera.cameras import sphere_cameras
-from scenewright.geometry.threads import torch_threads_kept
+from scenewright.geometry.threads import run_bands
 from scenewright.types import Mesh
 
 __all__ = ["face_visibility"]
@@ -39,49 +40,55 @@ def face_visibility(mesh: Mesh, *, num_views: int = 1000, size: int = 1024) -> F
     cameras = sphere_cameras(num_views, size=size)
     poses = torch.stack([camera.cam_from_world for camera in cameras]).double().numpy()
     focal = float(cameras[0].intrinsics_px[0, 0])
-    with torch_threads_kept():
-        seen = _count_views(vertices, faces, poses, focal, size, min(num_threads(), num_views))
+    seen, lock = np.zeros(len(faces), np.int64), Lock()
+
+    def band(first: int, last: int) -> None:
+        counts = _count_views(vertices, faces, poses[first:last], focal, size)
+        with lock:
+            np.add(seen, counts, out=seen)
+
+    run_bands(band, num_views)
     return torch.from_numpy((seen / num_views).astype(np.float32)).to(mesh.faces.device)
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 @no_type_check
-def _count_views(vertices, faces, poses, focal, size, num_workers):
-    counts = np.zeros((num_workers, len(faces)), dtype=np.int64)
-    for worker in prange(num_workers):
-        inverse_depth = np.empty((size, size))
-        owner = np.empty((size, size), dtype=np.int32)
-        last_view = np.full(len(faces), -1, dtype=np.int32)
-        screen = np.empty((len(vertices), 3))
-        for view in range(worker, len(poses), num_workers):
-            pose = poses[view]
-            low_x, high_x, low_y, high_y = np.inf, -np.inf, np.inf, -np.inf
-            for i in range(len(vertices)):
-                x, y, z = vertices[i, 0], vertices[i, 1], vertices[i, 2]
-                depth = pose[2, 0] * x + pose[2, 1] * y + pose[2, 2] * z + pose[2, 3]
-                # 1 / depth is linear on the screen, so the nearest face is the one with the largest value.
-                screen[i, 0] = focal * (pose[0, 0] * x + pose[0, 1] * y + pose[0, 2] * z + pose[0, 3]) / depth
-                screen[i, 1] = focal * (pose[1, 0] * x + pose[1, 1] * y + pose[1, 2] * z + pose[1, 3]) / depth
-                screen[i, 2] = 1.0 / depth
-                low_x, high_x = min(low_x, screen[i, 0]), max(high_x, screen[i, 0])
-                low_y, high_y = min(low_y, screen[i, 1]), max(high_y, screen[i, 1])
-            # Only the mesh's own part of the picture is cleared and read: most of the time goes there.
-            first_row, end_row = max(int(low_y + size / 2) - 1, 0), min(int(high_y + size / 2) + 2, size)
-            first_column, end_column = max(int(low_x + size / 2) - 1, 0), min(int(high_x + size / 2) + 2, size)
-            inverse_depth[first_row:end_row, first_column:end_column] = 0.0
-            owner[first_row:end_row, first_column:end_column] = -1
-            for face in range(len(faces)):
-                _draw_face(screen, faces[face, 0], faces[face, 1], faces[face, 2], face, size, inverse_depth, owner)
-            for row in range(first_row, end_row):
-                for column in range(first_column, end_column):
-                    face = owner[row, column]
-                    if face >= 0 and last_view[face] != view:
-                        last_view[face] = view
-                        counts[worker, face] += 1
-            for face in range(len(faces)):
-                if last_view[face] != view and _middle_is_in_front(screen, faces[face], focal, size, inverse_depth):
-                    counts[worker, face] += 1
-    return counts.sum(0)
+def _count_views(vertices, faces, poses, focal, size):
+    """The number of views, of those from `poses` [K, 4, 4], that see each face [F]."""
+    counts = np.zeros(len(faces), dtype=np.int64)
+    inverse_depth = np.empty((size, size))
+    owner = np.empty((size, size), dtype=np.int32)
+    last_view = np.full(len(faces), -1, dtype=np.int32)
+    screen = np.empty((len(vertices), 3))
+    for view in range(len(poses)):
+        pose = poses[view]
+        low_x, high_x, low_y, high_y = np.inf, -np.inf, np.inf, -np.inf
+        for i in range(len(vertices)):
+            x, y, z = vertices[i, 0], vertices[i, 1], vertices[i, 2]
+            depth = pose[2, 0] * x + pose[2, 1] * y + pose[2, 2] * z + pose[2, 3]
+            # 1 / depth is linear on the screen, so the nearest face is the one with the largest value.
+            screen[i, 0] = focal * (pose[0, 0] * x + pose[0, 1] * y + pose[0, 2] * z + pose[0, 3]) / depth
+            screen[i, 1] = focal * (pose[1, 0] * x + pose[1, 1] * y + pose[1, 2] * z + pose[1, 3]) / depth
+            screen[i, 2] = 1.0 / depth
+            low_x, high_x = min(low_x, screen[i, 0]), max(high_x, screen[i, 0])
+            low_y, high_y = min(low_y, screen[i, 1]), max(high_y, screen[i, 1])
+        # Only the mesh's own part of the picture is cleared and read: most of the time goes there.
+        first_row, end_row = max(int(low_y + size / 2) - 1, 0), min(int(high_y + size / 2) + 2, size)
+        first_column, end_column = max(int(low_x + size / 2) - 1, 0), min(int(high_x + size / 2) + 2, size)
+        inverse_depth[first_row:end_row, first_column:end_column] = 0.0
+        owner[first_row:end_row, first_column:end_column] = -1
+        for face in range(len(faces)):
+            _draw_face(screen, faces[face, 0], faces[face, 1], faces[face, 2], face, size, inverse_depth, owner)
+        for row in range(first_row, end_row):
+            for column in range(first_column, end_column):
+                face = owner[row, column]
+                if face >= 0 and last_view[face] != view:
+                    last_view[face] = view
+                    counts[face] += 1
+        for face in range(len(faces)):
+            if last_view[face] != view and _middle_is_in_front(screen, faces[face], focal, size, inverse_depth):
+                counts[face] += 1
+    return counts
 
 
 @njit(cache=True)

@@ -16,11 +16,11 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from scenewright.compiled import njit, prange
+from scenewright.compiled import njit
 from scenewright.geometry.mesh.bake import fill_gutters, texel_surface
 from scenewright.geometry.mesh.material_bake import to_bytes
 from scenewright.geometry.mesh.triangle_tree import TriangleTree
-from scenewright.geometry.threads import torch_threads_kept
+from scenewright.geometry.threads import run_bands
 from scenewright.types import Mesh
 
 __all__ = ["bake_occlusion", "open_share"]
@@ -68,8 +68,13 @@ def open_share(
     dome = np.stack([radius * np.cos(angle), radius * np.sin(angle), np.sqrt(1 - radius**2)], 1)
     unit = torch.nn.functional.normalize(normals.double(), dim=1).numpy()
     origins = points.double().numpy() + _OFFSET * side * unit
-    with torch_threads_kept():
-        free = _free_rays(origins, unit, dome, tree.corners, tree.leaf_start, tree.low, tree.high, _REACH * side)
+    surface = (tree.corners, tree.leaf_start, tree.low, tree.high)
+    free = np.zeros(len(origins), np.int64)
+
+    def band(first: int, last: int) -> None:
+        _count_free_rays(origins, unit, dome, *surface, _REACH * side, first, last, free)
+
+    run_bands(band, len(origins))
     return torch.from_numpy((free / num_rays).astype(np.float32))
 
 
@@ -107,15 +112,14 @@ def _enters(origin, inverse, low, high, node, reach):
     return near <= far
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 @no_type_check
-def _free_rays(origins, normals, dome, corners, leaf_start, low, high, reach):
-    """The number of directions of the dome round each normal that meet no triangle within reach."""
+def _count_free_rays(origins, normals, dome, corners, leaf_start, low, high, reach, first, last, free):
+    """Adds to rows `first` to `last` of `free` [M] the directions of the dome [N, 3] that meet nothing within reach."""
     first_leaf = len(leaf_start) - 2
-    free = np.zeros(len(origins), dtype=np.int64)
-    for row in prange(len(origins)):
-        stack = np.empty(64, dtype=np.int64)
-        inverse, origin = np.empty(3), origins[row]
+    stack, inverse = np.empty(64, dtype=np.int64), np.empty(3)
+    for row in range(first, last):
+        origin = origins[row]
         # A frame round the normal (Duff et al. 2017), turned by the golden angle from row to row.
         nx, ny, nz = normals[row, 0], normals[row, 1], normals[row, 2]
         sign = 1.0 if nz >= 0 else -1.0
@@ -146,4 +150,3 @@ def _free_rays(origins, normals, dome, corners, leaf_start, low, high, reach):
                         is_free = False
                         break
             free[row] += is_free
-    return free

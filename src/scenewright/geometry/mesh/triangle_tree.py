@@ -1,4 +1,4 @@
-"""Closest points on a triangle mesh, through a bounding-volume tree; on the CPU, in parallel over the queries.
+"""Closest points on a triangle mesh, through a bounding-volume tree; on the CPU, in bands of queries.
 
 Triangles are sorted along a Morton curve and cut into equal blocks, which are the leaves of a complete binary tree
 stored as an implicit heap (children of node i are 2i + 1 and 2i + 2). A query starts from the triangle that answered
@@ -16,15 +16,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from scenewright.compiled import njit, prange
+from scenewright.compiled import njit
 from scenewright.errors import InputError
-from scenewright.geometry.threads import torch_threads_kept
+from scenewright.geometry.threads import run_bands
 from scenewright.types import Mesh
 
 __all__ = ["SurfacePoints", "TriangleTree", "closest_points"]
 
 _LEAF_SIZE = 4
-_CHUNK = 2048
+_CHUNK = 2048  # queries in a row that start from each other's answers
 
 
 @dataclass(frozen=True)
@@ -68,20 +68,15 @@ class TriangleTree:
             reach: the distance up to which facing faces are looked for.
         """
         queries = np.ascontiguousarray(points.detach().cpu().double().numpy())
-        with torch_threads_kept():
-            if facing is None:
-                directions, normals = np.zeros((0, 3)), np.zeros((0, 3))
-            else:
-                directions = np.ascontiguousarray(facing.detach().cpu().double().numpy())
-                normals = np.cross(self.corners[:, 1] - self.corners[:, 0], self.corners[:, 2] - self.corners[:, 0])
-            row, barycentric = _closest(
-                queries, self.corners, self.leaf_start, self.low, self.high, directions, normals, reach * reach
-            )
-            if (missed := row < 0).any():
-                none = np.zeros((0, 3))
-                row[missed], barycentric[missed] = _closest(
-                    queries[missed], self.corners, self.leaf_start, self.low, self.high, none, none, np.inf
-                )
+        if facing is None:
+            directions, normals = np.zeros((0, 3)), np.zeros((0, 3))
+        else:
+            directions = np.ascontiguousarray(facing.detach().cpu().double().numpy())
+            normals = np.cross(self.corners[:, 1] - self.corners[:, 0], self.corners[:, 2] - self.corners[:, 0])
+        row, barycentric = self._closest(queries, directions, normals, reach * reach)
+        if (missed := row < 0).any():
+            none = np.zeros((0, 3))
+            row[missed], barycentric[missed] = self._closest(queries[missed], none, none, np.inf)
         found = np.einsum("mk,mkd->md", barycentric, self.corners[row])
         distance = np.linalg.norm(queries - found, axis=1)
 
@@ -90,6 +85,19 @@ class TriangleTree:
 
         faces = torch.from_numpy(self.face_of_row[row]).to(points.device)
         return SurfacePoints(to_tensor(found), to_tensor(distance), faces, to_tensor(barycentric))
+
+    def _closest(
+        self, queries: np.ndarray, directions: np.ndarray, normals: np.ndarray, reach2: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Row of the closest face [M] (-1: none that faces the query's direction within reach), barycentrics [M, 3]."""
+        tree = (self.corners, self.leaf_start, self.low, self.high)
+        row, barycentric = np.empty(len(queries), np.int64), np.empty((len(queries), 3))
+
+        def band(first: int, last: int) -> None:
+            _search_chunks(queries, *tree, directions, normals, reach2, first, last, row, barycentric)
+
+        run_bands(band, math.ceil(len(queries) / _CHUNK))
+        return row, barycentric
 
 
 def closest_points(mesh: Mesh, points: Float[Tensor, "M 3"]) -> SurfacePoints:
@@ -179,19 +187,18 @@ def _on_triangle(px, py, pz, t):
     return best, a, b, c
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 @no_type_check
-def _closest(queries, corners, leaf_start, low, high, directions, normals, reach2):
-    """Row of the closest face (-1: none that faces the query's direction within reach) and barycentric coordinates."""
-    num_queries = len(queries)
+def _search_chunks(
+    queries, corners, leaf_start, low, high, directions, normals, reach2, first, last, found_row, found_bary
+):
+    """Fills the rows of `found_row` and `found_bary` that belong to the chunks of queries from `first` to `last`."""
     first_leaf = len(leaf_start) - 2
-    found_row = np.zeros(num_queries, dtype=np.int64)
-    found_bary = np.zeros((num_queries, 3))
-    for chunk in prange((num_queries + _CHUNK - 1) // _CHUNK):
-        stack = np.empty(64, dtype=np.int64)
-        stack_distance2 = np.empty(64)
+    stack = np.empty(64, dtype=np.int64)
+    stack_distance2 = np.empty(64)
+    for chunk in range(first, last):
         row_guess = 0
-        for query in range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, num_queries)):
+        for query in range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, len(queries))):
             x, y, z = queries[query, 0], queries[query, 1], queries[query, 2]
             best_row = row_guess
             best, a, b, c = _on_triangle(x, y, z, corners[best_row])
@@ -224,4 +231,3 @@ def _closest(queries, corners, leaf_start, low, high, directions, normals, reach
             row_guess = max(best_row, 0)
             found_row[query] = best_row
             found_bary[query, 0], found_bary[query, 1], found_bary[query, 2] = a, b, c
-    return found_row, found_bary
