@@ -1,12 +1,14 @@
 """Makes and encodes mini's training data; may be stopped and started again at any time.
 
     python -m scripts.mini_data make FOLDER PACK.zip [PACK2.zip] --chunks 100 --workers 4 [--path-traced 0.3]
+    python -m scripts.mini_data mirror FOLDER
     python -m scripts.mini_data encode FOLDER --lite0 efficientnet-lite0-57934424.pth [--device cuda]
 
 `make` writes chunks of 50 scenes with four views each (about 700 objects) to FOLDER/examples; a share of the pictures
-may be drawn by another renderer (`mini_training/path_traced.py`). `encode` converts and
-fits the picture conditioner once (FOLDER/conditioner.safetensors), then writes condition tokens, and structure latents
-as soon as FOLDER/structure_vae.safetensors is there (the autoencoder's weights, see `scale`).
+may be drawn by another renderer (`mini_training/path_traced.py`). `mirror` writes all of them once more, as a mirror
+shows them. `encode` converts and fits the picture conditioner once (FOLDER/conditioner.safetensors), then writes
+condition tokens, and structure latents as soon as FOLDER/structure_vae.safetensors is there (the autoencoder's weights,
+see `scale`).
 
     python -m scripts.mini_data priors FOLDER [--bf16]
                                                      what SceneGen-mini's samples hold for occupied, of encoded examples
@@ -54,7 +56,7 @@ from scenewright.systems.mini.networks import MiniNetworks, RoomNetworks, mini_f
 from scenewright.systems.mini.sizes import RESOLUTION, SHAPE_ENCODER, STRUCTURE_VAE, TEXTURE_ENCODER
 from scenewright.systems.single_object.latent_preparation import read_statistics, write_statistics
 from scripts.mini_training.encoding import encode_pictures, encode_shapes, fit_conditioner
-from scripts.mini_training.examples import write_examples
+from scripts.mini_training.examples import is_mirrored, mirror_examples, write_examples
 from scripts.mini_training.latent_examples import LatentEncoders, write_latent_examples
 from scripts.mini_training.lite0 import folded_weights
 from scripts.mini_training.panorama_examples import encode_rooms
@@ -104,6 +106,14 @@ def make(folder: Path, packs: Sequence[Path], first: int, chunks: int, share: fl
     write_attribution(folder, packs)
     jobs = [(tuple(packs), folder, share, first + chunk) for chunk in range(chunks)]
     run(make_chunk, jobs, workers=workers, progress=show)
+
+
+def mirror(folder: Path) -> None:
+    """All examples once more, as a mirror shows them."""
+    made = {path for path in (folder / "examples").glob("scenes-*.npz") if not is_mirrored(path)}
+    for done, path in enumerate(sorted(made), 1):
+        mirror_examples(path)
+        show(done, len(made))
 
 
 def show(done: int, total: int) -> None:
@@ -307,6 +317,8 @@ def main() -> None:
     command.add_argument("--chunks", type=int, default=100)
     command.add_argument("--path-traced", type=float, default=0.0, help="share of pictures drawn by Mitsuba")
     command.add_argument("--workers", type=int, default=1)
+    command = commands.add_parser("mirror")
+    command.add_argument("folder", type=Path)
     command = commands.add_parser("encode")
     command.add_argument("folder", type=Path)
     command.add_argument("--lite0", type=Path)
@@ -365,6 +377,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.command == "make":
         make(given.folder, given.packs, given.first, given.chunks, given.path_traced, given.workers)
+    elif given.command == "mirror":
+        mirror(given.folder)
     elif given.command == "encode":
         encode(given.folder, given.lite0, given.device)
     elif given.command == "priors":

@@ -8,7 +8,7 @@ own cube has its box's centre and longest side; the scene's cube those of all ob
 Legend: K scenes, N objects, R resolution, P side of pictures.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -39,6 +39,8 @@ __all__ = [
     "SeenObjects",
     "compose_views",
     "example_of",
+    "is_mirrored",
+    "mirror_examples",
     "picture_bytes",
     "points_occupancy",
     "read_examples",
@@ -56,6 +58,8 @@ _MIN_VISIBLE_FRACTION = 0.2
 _MIN_VISIBLE_PIXELS = 160
 _FILL = 0.9999
 Painter = Callable[[ComposedScene, np.random.Generator], UInt8[torch.Tensor, "H W 3"]]
+# Added to the number of a file's first scene; no set has so many.
+_MIRRORED = 5_000_000
 _GRIDS = ("own_solid", "own_occupancy", "placed_occupancy")
 
 
@@ -226,9 +230,44 @@ def write_examples(
     for name in ("scene_picture", "scene_centre", "scene_side"):
         arrays[name] = np.stack([np.asarray(getattr(item, name)) for item in examples])
     make_folder(folder)
+    _write(arrays, path)
+    return path
+
+
+def _write(arrays: Mapping[str, np.ndarray], path: Path) -> None:
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-    return path
+
+
+def mirror_examples(path: Path) -> Path:
+    """Writes the examples of a file once more, as a mirror shows them; twice the objects for the cost of encoding.
+
+    The world is mirrored at x = 0, which is a picture's left and right, as the camera looks along +y. The new file is
+    left alone if it exists.
+    """
+    mirrored = path.with_name(f"scenes-{_first_scene(path) + _MIRRORED:07d}.npz")
+    if mirrored.exists():
+        return mirrored
+    arrays = dict(read_npz_arrays(path))
+    for name in ("own_pictures", "own_occluders", "placed_pictures", "scene_picture"):
+        arrays[name] = arrays[name][:, :, ::-1]
+    for name in _GRIDS:
+        grids = np.unpackbits(arrays[name], axis=1).reshape(-1, *(RESOLUTION,) * 3)
+        arrays[name] = np.packbits(grids[:, ::-1].reshape(-1, RESOLUTION**3), 1)
+    arrays["crop_from_world"] = np.diag([-1, 1, 1]) @ arrays["crop_from_world"] @ np.diag([-1, 1, 1, 1])
+    for name in ("centres", "scene_centre"):
+        arrays[name] = arrays[name] * np.array([-1, 1, 1], dtype=np.float32)
+    _write(arrays, mirrored)
+    return mirrored
+
+
+def is_mirrored(path: Path) -> bool:
+    """Whether `mirror_examples` wrote a file."""
+    return _first_scene(path) >= _MIRRORED
+
+
+def _first_scene(path: Path) -> int:
+    return int(path.stem.split("-")[1])
 
 
 def read_examples(path: Path) -> Iterator[SceneExample]:

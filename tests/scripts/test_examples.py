@@ -9,6 +9,8 @@ from scripts.mini_training.examples import (
     SceneExample,
     compose_views,
     example_of,
+    is_mirrored,
+    mirror_examples,
     points_occupancy,
     read_examples,
     write_examples,
@@ -40,6 +42,11 @@ def example(selector: Selector) -> SceneExample:
     raise AssertionError("no scene shows two objects well")
 
 
+@pytest.fixture(scope="module")
+def example_file(selector: Selector, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_examples(selector, tmp_path_factory.mktemp("made") / "examples", seed=3, start=0, count=2)
+
+
 def test_an_objects_own_cube_fits_it_and_the_scenes_cube_holds_it(example: SceneExample) -> None:
     for own in example.own_occupancy:
         occupied = np.argwhere(own)
@@ -64,22 +71,43 @@ def test_pictures_show_objects_on_black_with_their_outline(example: SceneExample
     assert example.scene_picture[..., 3].astype(int).sum() >= example.placed_pictures[0, ..., 3].astype(int).sum()
 
 
-def test_files_hold_what_was_made_and_are_made_once(selector: Selector, tmp_path: Path) -> None:
-    path = write_examples(selector, tmp_path / "examples", seed=3, start=0, count=2)
-    before = path.stat().st_mtime_ns
-    assert write_examples(selector, tmp_path / "examples", seed=3, start=0, count=2) == path
-    assert path.stat().st_mtime_ns == before
-    read = list(read_examples(path))
+def test_files_hold_what_was_made_and_are_made_once(selector: Selector, example_file: Path) -> None:
+    before = example_file.stat().st_mtime_ns
+    assert write_examples(selector, example_file.parent, seed=3, start=0, count=2) == example_file
+    assert example_file.stat().st_mtime_ns == before
+    read = list(read_examples(example_file))
     views = [view for number in range(2) for view in compose_views(selector, 3, number)]
     assert 0 < len(read) <= len(views)
     for item in read:
         assert len(item.own_pictures) == len(item.own_occupancy) == len(item.sides) >= 2
         assert item.scene_side >= item.sides.max() * 0.999
-    shapes = EncodedShapes([path], crop=16)
+    shapes = EncodedShapes([example_file], crop=16)
     sample = shapes.sample(0, torch.Generator().manual_seed(0))["occupancy"]
     assert sample.shape == (1, 16, 16, 16)
     assert sample.any()
     assert torch.equal(sample, shapes.sample(0, torch.Generator().manual_seed(0))["occupancy"])
+
+
+def test_a_mirror_shows_every_object_where_its_picture_shows_it(example_file: Path) -> None:
+    mirrored = mirror_examples(example_file)
+    assert is_mirrored(mirrored)
+    assert not is_mirrored(example_file)
+    for item, other in zip(read_examples(example_file), read_examples(mirrored), strict=True):
+        assert np.array_equal(other.own_pictures[:, :, ::-1], item.own_pictures)
+        assert np.array_equal(other.scene_picture[:, ::-1], item.scene_picture)
+        for number, grid in enumerate(item.own_solid):
+            cells = np.argwhere(grid)
+            same = cells * [-1, 1, 1] + [len(grid) - 1, 0, 0]
+            assert other.own_solid[number].sum() == len(cells)
+            assert other.own_solid[number][tuple(same.T)].all()
+            assert np.allclose(in_crop(other, number, same), in_crop(item, number, cells) * [-1, 1], atol=1e-4)
+
+
+def in_crop(example: SceneExample, number: int, cells: np.ndarray) -> np.ndarray:
+    """Where the middles of an object's cells are in its own crop."""
+    points = ((cells + 0.5) / 32 - 0.5) * example.sides[number] + example.centres[number]
+    x, y, depth = example.crop_from_world[number] @ np.column_stack([points, np.ones(len(points))]).T
+    return np.column_stack([x / depth, y / depth])
 
 
 def test_a_folder_without_encoded_examples_is_refused(tmp_path: Path) -> None:
