@@ -109,9 +109,9 @@ def make(folder: Path, packs: Sequence[Path], first: int, chunks: int, share: fl
 
 
 def mirror(folder: Path) -> None:
-    """All examples once more, as a mirror shows them."""
-    made = {path for path in (folder / "examples").glob("scenes-*.npz") if not is_mirrored(path)}
-    for done, path in enumerate(sorted(made), 1):
+    """All examples once more, as a mirror shows them, but for the first file, which is kept for validation."""
+    made = sorted(path for path in (folder / "examples").glob("scenes-*.npz") if not is_mirrored(path))[1:]
+    for done, path in enumerate(made, 1):
         mirror_examples(path)
         show(done, len(made))
 
