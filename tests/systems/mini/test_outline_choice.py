@@ -11,7 +11,7 @@ from scenewright.geometry.camera.cameras import orbit_camera
 from scenewright.geometry.rotation import compose_similarity
 from scenewright.systems.assembly.structures import LayoutErrors, PlacedStructures, SceneRequest
 from scenewright.systems.mini.occupancy import outer_shell
-from scenewright.systems.mini.outline_choice import agreed_solidity, chosen_by_outline, outline_fit
+from scenewright.systems.mini.outline_choice import Outline, agreed_solidity, chosen_by_outline, with_uncovered
 from scenewright.systems.mini.pictures import cut_out_pictures
 from scenewright.systems.mini.pixel_aligned import PixelAlignedOccupancy
 from scenewright.systems.mini.proportions import ProportionsNetwork
@@ -41,8 +41,12 @@ def square_mask() -> torch.Tensor:
     return mask
 
 
+def outline_of(mask: torch.Tensor, occluder: torch.Tensor | None = None) -> Outline:
+    return Outline.of(mask, torch.zeros_like(mask) if occluder is None else occluder, FRONTAL, 32)
+
+
 def test_the_sample_with_the_masks_outline_fits_best() -> None:
-    fit = outline_fit(torch.stack([WHOLE, NARROW]), FRONTAL, square_mask(), torch.zeros(128, 128))
+    fit = outline_of(square_mask()).fit(torch.stack([WHOLE, NARROW]))
     assert float(fit[0]) > 0.9
     assert 0.2 < float(fit[1]) < 0.35
 
@@ -51,7 +55,7 @@ def test_what_another_object_hides_does_not_count() -> None:
     mask, occluder = square_mask(), torch.zeros(128, 128)
     occluder[:, :52] = 1
     occluder[:, 77:] = 1
-    fit = outline_fit(torch.stack([WHOLE, NARROW]), FRONTAL, mask * (1 - occluder), occluder)
+    fit = outline_of(mask * (1 - occluder), occluder).fit(torch.stack([WHOLE, NARROW]))
     torch.testing.assert_close(fit[0], fit[1], atol=0.05, rtol=0)
 
 
@@ -89,6 +93,33 @@ def test_thin_parts_on_which_samples_differ_stay() -> None:
     plates = [shell_of((0, 0, level), (32, 32, level + 1)) for level in (10, 11)]
     solid = agreed_solid(logits_of(*plates, plates[0], plates[1]), torch.tensor([0.7, 0.7, 0.7, 0.7]), UNKNOWN)
     assert solid[:, :, 10:12].all()
+
+
+def test_a_leg_that_the_mask_shows_is_added_where_it_is_likeliest() -> None:
+    top = torch.full((32, 32, 32), -0.5)
+    top[:, :, 28:] = 0.5
+    likelihood = torch.full((32, 32, 32), 0.02)
+    likelihood[:18, 10, :28] = 0.3  # not enough to be solid by itself
+    likelihood[:10, :, :28] = 0.3
+    mask = torch.zeros(128, 128)
+    mask[13:26, 13:115] = 1
+    mask[26:115, 58:70] = 1
+    made = with_uncovered(top, likelihood, outline_of(mask)) > 0
+    assert made[14:18, 10].all()
+    assert not (made & (top < 0))[:13].any()  # there is no mask
+    assert not (made & (top < 0))[14:18, 12:].any()  # nothing says that it is so deep
+    hidden = torch.zeros_like(mask)
+    hidden[26:] = 1
+    assert torch.equal(with_uncovered(top, likelihood, outline_of(mask * (1 - hidden), hidden)), top)
+
+
+def test_nothing_is_added_where_nothing_is_likely_or_the_outline_is_off_by_a_pixel() -> None:
+    solidity = torch.full((32, 32, 32), 0.5)
+    solidity[0] = solidity[:, :, 0] = -0.5
+    assert torch.equal(with_uncovered(solidity, torch.ones(32, 32, 32), outline_of(square_mask())), solidity)
+    solidity[:16] = -0.5
+    unlikely = torch.full((32, 32, 32), 0.05)
+    assert torch.equal(with_uncovered(solidity, unlikely, outline_of(square_mask())), solidity)
 
 
 @pytest.mark.parametrize("fitted", [True, False])

@@ -4,16 +4,17 @@ The mean of samples that disagree is blurred and has holes. So places are fitted
 sample of every object is projected where the object stands and compared with its mask, and the samples are averaged by
 weights that fall quickly with what does not fit. Two means are joined: of what is occupied, which keeps thin parts on
 which samples differ by a voxel, and of what is enclosed, which has no holes to look through. What a network reads in
-the picture where each cell projects to (`pixel_aligned`) weighs the samples, too, and rules out what is not there. How
+the picture where each cell projects to (`pixel_aligned`) weighs the samples, too, and rules out what is not there.
+Where nothing covers the mask, such as at legs on whose places the samples differ, the likeliest cells are added. How
 sure all of them are of a cell says where between it and its neighbours the surface lies. Under a camera whose place is
 known, shapes are stretched to likelier proportions (`proportions`) before they are compared with the picture.
 
-Legend: K samples, W objects wanted, R voxels a side, S side of the outlines' grid, M = R^3.
+Legend: K samples, W objects wanted, R voxels a side, M = R^3, P side of pictures, S pixels of an outline.
 Frame: the stage's world, z up.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -33,7 +34,7 @@ from scenewright.systems.mini.sizes import AGREEMENT
 from scenewright.systems.mini.surface import SURELY_EMPTY, solid_surface, surfaces_of
 from scenewright.types import SceneObject
 
-__all__ = ["agreed_solidity", "chosen_by_outline", "outline_fit"]
+__all__ = ["Outline", "agreed_solidity", "chosen_by_outline", "with_uncovered"]
 
 # A crop's cell is a little larger than the projection of a voxel of 32, so that outlines have no holes.
 _SIDE = 36
@@ -47,6 +48,11 @@ _RULED_OUT = 0.1
 _SUREST, _LEVEL = 1.7, 1.2
 _SHOWN_AT_MOST, _UNSURE = 0.8, 0.35
 _LEAST_SOLIDITY = 0.15
+# Of what covers no mask: the least likelihood that counts (of two, the samples' and the network's), how near to the
+# likeliest cell of a pixel others must be, and how solid they are.
+_LEAST_LIKELY, _NEARLY, _ADDED_SOLIDITY = 0.1, 0.9, 0.3
+# What is uncovered begins beyond the pixel in which an outline may err, and reaches back so far.
+_UNSURE_PIXELS = 2
 
 
 @torch.no_grad()
@@ -108,8 +114,9 @@ def chosen_by_outline(
     solidity = [_of_voxels(item, structures.resolution) for item in coords]
     for number, row in enumerate(rows):
         own = logits[:, row]
-        fit = outline_fit(own > 0, crops_from_cubes[number], seen[number, 3], seen[number, 4])
-        held = agreed_solidity(own, fit, shown[number])
+        outline = Outline.of(seen[number, 3], seen[number, 4], crops_from_cubes[number], structures.resolution)
+        held = agreed_solidity(own, outline.fit(own > 0), shown[number])
+        held = with_uncovered(held, own.sigmoid().mean(0) + shown[number], outline)
         if len(solid_surface(held.numpy()).faces):
             solidity[row] = held
             coords[row] = torch.from_numpy(outer_shell((held > 0).numpy())).nonzero().int()
@@ -169,30 +176,65 @@ def _of_voxels(coords: Int[Tensor, "n 3"], resolution: int) -> Float[Tensor, "R 
     return solidity
 
 
-def outline_fit(
-    samples: Bool[Tensor, "K R R R"],
-    crop_from_cube: Float[Tensor, "3 4"],
-    mask: Float[Tensor, "P P"],
-    occluders: Float[Tensor, "P P"],
-) -> Float[Tensor, " K"]:
-    """Intersection over union of each sample's outline and the mask, where no other object is in the picture.
+@dataclass(frozen=True)
+class Outline:
+    """One object's mask in a coarse grid of its own crop, and the pixels of it that its cube's cells project to.
 
-    Args:
-        crop_from_cube: takes homogeneous points of [-0.5, 0.5]^3 to homogeneous places in the crop (`cube_projection`).
-        mask, occluders: of the object's own crop, shares of each pixel.
+    Attributes:
+        is_mask, counts: pixels of the object, and those that no other object hides.
+        pixels, is_inside: the pixel of each cell, and whether that is in the crop.
     """
-    small = F.interpolate(torch.stack([mask, occluders])[:, None], (_SIDE, _SIDE), mode="area")[:, 0]
-    is_mask, counts = (small[0] > 0.5).flatten(), (small[1] < 0.5).flatten()
-    places = projected(cell_centres(samples.shape[-1])[None], crop_from_cube[None])[0][0]
-    pixels = ((places + 1) / 2 * _SIDE).floor().long()
-    is_inside = ((pixels >= 0) & (pixels < _SIDE)).all(1)
-    index = (pixels[:, 1] * _SIDE + pixels[:, 0])[is_inside]
-    occupied = samples.flatten(1)[:, is_inside].float()
-    outline = (
-        torch.zeros(len(samples), _SIDE**2).scatter_reduce(1, index.expand(len(samples), -1), occupied, "amax") > 0
-    )
-    both, either = (outline & is_mask & counts).sum(1), ((outline | is_mask) & counts).sum(1)
-    return both / either.clamp(min=1)
+
+    is_mask: Bool[Tensor, " S"]
+    counts: Bool[Tensor, " S"]
+    pixels: Int[Tensor, " M"]
+    is_inside: Bool[Tensor, " M"]
+
+    @classmethod
+    def of(
+        cls,
+        mask: Float[Tensor, "P P"],
+        occluders: Float[Tensor, "P P"],
+        crop_from_cube: Float[Tensor, "3 4"],
+        resolution: int,
+    ) -> "Outline":
+        """
+        Args:
+            mask, occluders: of the object's own crop, shares of each pixel.
+            crop_from_cube: takes homogeneous points of [-0.5, 0.5]^3 to homogeneous places in the crop
+                (`cube_projection`).
+        """
+        small = F.interpolate(torch.stack([mask, occluders])[:, None], (_SIDE, _SIDE), mode="area")[:, 0]
+        places = projected(cell_centres(resolution)[None], crop_from_cube[None])[0][0]
+        pixels = ((places + 1) / 2 * _SIDE).floor().long()
+        is_inside = ((pixels >= 0) & (pixels < _SIDE)).all(1)
+        x, y = pixels.clamp(0, _SIDE - 1).unbind(1)
+        return cls((small[0] > 0.5).flatten(), (small[1] < 0.5).flatten(), y * _SIDE + x, is_inside)
+
+    def most(self, values: Float[Tensor, "K M"]) -> Float[Tensor, "K S"]:
+        """The largest of the cells' values, which are not negative, at every pixel; 0 where there is no cell."""
+        index = self.pixels[self.is_inside].expand(len(values), -1)
+        empty = values.new_zeros(len(values), len(self.is_mask))
+        return empty.scatter_reduce(1, index, values[:, self.is_inside], "amax")
+
+    def fit(self, samples: Bool[Tensor, "K R R R"]) -> Float[Tensor, " K"]:
+        """Intersection over union of each sample's outline and the mask, where no other object is in the picture."""
+        outline = self.most(samples.flatten(1).float()) > 0
+        both, either = (outline & self.is_mask & self.counts).sum(1), ((outline | self.is_mask) & self.counts).sum(1)
+        return both / either.clamp(min=1)
+
+    def uncovered(self, solid: Bool[Tensor, "R R R"]) -> Bool[Tensor, " S"]:
+        """Pixels of the mask that no solid cell projects to, but for those where an outline usually errs."""
+        covered = self.most(solid.flatten()[None].float())[0] > 0
+        found = self.is_mask & ~_grown(covered)
+        for _ in range(_UNSURE_PIXELS):
+            found = _grown(found) & self.is_mask & ~covered
+        return found
+
+
+def _grown(pixels: Bool[Tensor, " S"]) -> Bool[Tensor, " S"]:
+    """Those pixels and the eight round each."""
+    return F.max_pool2d(pixels.view(1, 1, _SIDE, _SIDE).float(), 3, 1, 1).flatten() > 0
 
 
 def agreed_solidity(
@@ -203,7 +245,7 @@ def agreed_solidity(
     Solid is what the well fitting samples hold for occupied or for enclosed, less what the picture rules out.
 
     Args:
-        fit: of each sample, see `outline_fit`.
+        fit: of each sample, see `Outline.fit`.
         shown: what the picture-reading network holds for solid, in [0, 1]; samples of likely voxels weigh more.
     """
     samples = logits > 0
@@ -218,3 +260,14 @@ def agreed_solidity(
         is_solid = held >= 1
     solidity = held.clamp(max=_SUREST) - _LEVEL + shown.clamp(max=_SHOWN_AT_MOST) - _UNSURE
     return torch.where(is_solid, solidity.clamp(min=_LEAST_SOLIDITY), solidity.clamp(max=-_LEAST_SOLIDITY))
+
+
+def with_uncovered(
+    solidity: Float[Tensor, "R R R"], likelihood: Float[Tensor, "R R R"], outline: Outline
+) -> Float[Tensor, "R R R"]:
+    """Solidity, above 0 also for the likeliest cells of all that project to where the mask shows more than is solid."""
+    likeliest = outline.most(likelihood.flatten()[None])[0]
+    wanting = outline.uncovered(solidity > 0) & (likeliest > _LEAST_LIKELY)
+    is_likely = likelihood.flatten() >= _NEARLY * likeliest[outline.pixels]
+    is_added = outline.is_inside & wanting[outline.pixels] & is_likely
+    return torch.where(is_added.view_as(solidity), solidity.clamp(min=_ADDED_SOLIDITY), solidity)
