@@ -11,7 +11,13 @@ from scenewright.geometry.camera.cameras import orbit_camera
 from scenewright.geometry.rotation import compose_similarity
 from scenewright.systems.assembly.structures import LayoutErrors, PlacedStructures, SceneRequest
 from scenewright.systems.mini.occupancy import outer_shell
-from scenewright.systems.mini.outline_choice import Outline, agreed_solidity, chosen_by_outline, with_uncovered
+from scenewright.systems.mini.outline_choice import (
+    Outline,
+    agreed_solidity,
+    chosen_by_outline,
+    with_front,
+    with_uncovered,
+)
 from scenewright.systems.mini.pictures import cut_out_pictures
 from scenewright.systems.mini.pixel_aligned import PixelAlignedOccupancy
 from scenewright.systems.mini.proportions import ProportionsNetwork
@@ -41,8 +47,10 @@ def square_mask() -> torch.Tensor:
     return mask
 
 
-def outline_of(mask: torch.Tensor, occluder: torch.Tensor | None = None) -> Outline:
-    return Outline.of(mask, torch.zeros_like(mask) if occluder is None else occluder, FRONTAL, 32)
+def outline_of(
+    mask: torch.Tensor, occluder: torch.Tensor | None = None, crop_from_cube: torch.Tensor = FRONTAL
+) -> Outline:
+    return Outline.of(mask, torch.zeros_like(mask) if occluder is None else occluder, crop_from_cube, 32)
 
 
 def test_the_sample_with_the_masks_outline_fits_best() -> None:
@@ -111,6 +119,23 @@ def test_a_leg_that_the_mask_shows_is_added_where_it_is_likeliest() -> None:
     hidden = torch.zeros_like(mask)
     hidden[26:] = 1
     assert torch.equal(with_uncovered(top, likelihood, outline_of(mask * (1 - hidden), hidden)), top)
+
+
+def test_a_pot_that_the_picture_shows_as_a_box_gets_its_front() -> None:
+    near = torch.tensor([[4.8, 0.0, 0.0, 0.0], [0.0, 0.0, -4.8, 0.0], [0.0, 1.0, 0.0, 3.0]])
+    outline = outline_of(torch.ones(128, 128), crop_from_cube=near)
+    pot = torch.where(WHOLE, 0.5, -0.5)
+    pot[2:30, 0:2, 2:30] = -0.5  # open towards the camera
+    box = torch.full((32, 32, 32), 0.9)
+    assert (with_front(pot, box, outline) > 0)[:, 0].all()
+    # What the network is unsure of, and what another object hides, changes nothing.
+    assert torch.equal(with_front(pot, 0.6 * box, outline), pot)
+    hidden = outline_of(torch.zeros(128, 128), torch.ones(128, 128), near)
+    assert torch.equal(with_front(pot, box, hidden), pot)
+    # Neither does what lies a little before the surface; only at its edges nothing lies behind.
+    shallow = torch.full((32, 32, 32), 0.5)
+    shallow[:, :3] = -0.5
+    assert torch.equal(with_front(shallow, box, outline)[4:28, :, 4:28], shallow[4:28, :, 4:28])
 
 
 def test_nothing_is_added_where_nothing_is_likely_or_the_outline_is_off_by_a_pixel() -> None:

@@ -5,9 +5,10 @@ sample of every object is projected where the object stands and compared with it
 weights that fall quickly with what does not fit. Two means are joined: of what is occupied, which keeps thin parts on
 which samples differ by a voxel, and of what is enclosed, which has no holes to look through. What a network reads in
 the picture where each cell projects to (`pixel_aligned`) weighs the samples, too, and rules out what is not there.
-Where nothing covers the mask, such as at legs on whose places the samples differ, the likeliest cells are added. How
-sure all of them are of a cell says where between it and its neighbours the surface lies. Under a camera whose place is
-known, shapes are stretched to likelier proportions (`proportions`) before they are compared with the picture.
+Where nothing covers the mask, such as at legs on whose places the samples differ, the likeliest cells are added, and
+where the surface lies far behind what the network sees, as in a pot that is a box, what it sees. How sure all of them
+are of a cell says where between it and its neighbours the surface lies. Under a camera whose place is known, shapes
+are stretched to likelier proportions (`proportions`) before they are compared with the picture.
 
 Legend: K samples, W objects wanted, R voxels a side, M = R^3, P side of pictures, S pixels of an outline.
 Frame: the stage's world, z up.
@@ -34,7 +35,7 @@ from scenewright.systems.mini.sizes import AGREEMENT
 from scenewright.systems.mini.surface import SURELY_EMPTY, solid_surface, surfaces_of
 from scenewright.types import SceneObject
 
-__all__ = ["Outline", "agreed_solidity", "chosen_by_outline", "with_uncovered"]
+__all__ = ["Outline", "agreed_solidity", "chosen_by_outline", "with_front", "with_uncovered"]
 
 # A crop's cell is a little larger than the projection of a voxel of 32, so that outlines have no holes.
 _SIDE = 36
@@ -48,9 +49,11 @@ _RULED_OUT = 0.1
 _SUREST, _LEVEL = 1.7, 1.2
 _SHOWN_AT_MOST, _UNSURE = 0.8, 0.35
 _LEAST_SOLIDITY = 0.15
+# How surely the network must hold cells for solid that are added in front, and how far behind them the surface may lie.
+_SHOWN, _OPEN = 0.7, 0.15
 # Of what covers no mask: the least likelihood that counts (of two, the samples' and the network's), how near to the
 # likeliest cell of a pixel others must be, and how solid they are.
-_LEAST_LIKELY, _NEARLY, _ADDED_SOLIDITY = 0.1, 0.9, 0.3
+_LEAST_LIKELY, _NEARLY, _ADDED_SOLIDITY = 0.1, 0.85, 1.0
 # What is uncovered begins beyond the pixel in which an outline may err, and reaches back so far.
 _UNSURE_PIXELS = 2
 
@@ -117,6 +120,7 @@ def chosen_by_outline(
         outline = Outline.of(seen[number, 3], seen[number, 4], crops_from_cubes[number], structures.resolution)
         held = agreed_solidity(own, outline.fit(own > 0), shown[number])
         held = with_uncovered(held, own.sigmoid().mean(0) + shown[number], outline)
+        held = with_front(held, shown[number], outline)
         if len(solid_surface(held.numpy()).faces):
             solidity[row] = held
             coords[row] = torch.from_numpy(outer_shell((held > 0).numpy())).nonzero().int()
@@ -183,12 +187,14 @@ class Outline:
     Attributes:
         is_mask, counts: pixels of the object, and those that no other object hides.
         pixels, is_inside: the pixel of each cell, and whether that is in the crop.
+        depth: of each cell along the camera's axis, in sides of the cube.
     """
 
     is_mask: Bool[Tensor, " S"]
     counts: Bool[Tensor, " S"]
     pixels: Int[Tensor, " M"]
     is_inside: Bool[Tensor, " M"]
+    depth: Float[Tensor, " M"]
 
     @classmethod
     def of(
@@ -205,17 +211,24 @@ class Outline:
                 (`cube_projection`).
         """
         small = F.interpolate(torch.stack([mask, occluders])[:, None], (_SIDE, _SIDE), mode="area")[:, 0]
-        places = projected(cell_centres(resolution)[None], crop_from_cube[None])[0][0]
+        places, depth = (part[0] for part in projected(cell_centres(resolution)[None], crop_from_cube[None]))
         pixels = ((places + 1) / 2 * _SIDE).floor().long()
         is_inside = ((pixels >= 0) & (pixels < _SIDE)).all(1)
         x, y = pixels.clamp(0, _SIDE - 1).unbind(1)
-        return cls((small[0] > 0.5).flatten(), (small[1] < 0.5).flatten(), y * _SIDE + x, is_inside)
+        is_mask, counts = (small[0] > 0.5).flatten(), (small[1] < 0.5).flatten()
+        return cls(is_mask, counts, y * _SIDE + x, is_inside, depth / crop_from_cube[2, :3].norm())
 
     def most(self, values: Float[Tensor, "K M"]) -> Float[Tensor, "K S"]:
         """The largest of the cells' values, which are not negative, at every pixel; 0 where there is no cell."""
         index = self.pixels[self.is_inside].expand(len(values), -1)
         empty = values.new_zeros(len(values), len(self.is_mask))
         return empty.scatter_reduce(1, index, values[:, self.is_inside], "amax")
+
+    def nearest(self, solid: Bool[Tensor, "R R R"]) -> Float[Tensor, " S"]:
+        """Depth of the nearest solid cell at every pixel; infinite where there is none."""
+        is_seen = self.is_inside & solid.flatten()
+        nothing = self.depth.new_full((len(self.is_mask),), torch.inf)
+        return nothing.scatter_reduce(0, self.pixels[is_seen], self.depth[is_seen], "amin")
 
     def fit(self, samples: Bool[Tensor, "K R R R"]) -> Float[Tensor, " K"]:
         """Intersection over union of each sample's outline and the mask, where no other object is in the picture."""
@@ -269,5 +282,21 @@ def with_uncovered(
     likeliest = outline.most(likelihood.flatten()[None])[0]
     wanting = outline.uncovered(solidity > 0) & (likeliest > _LEAST_LIKELY)
     is_likely = likelihood.flatten() >= _NEARLY * likeliest[outline.pixels]
-    is_added = outline.is_inside & wanting[outline.pixels] & is_likely
-    return torch.where(is_added.view_as(solidity), solidity.clamp(min=_ADDED_SOLIDITY), solidity)
+    is_added = (outline.is_inside & wanting[outline.pixels] & is_likely).view_as(solidity)
+    return torch.where(is_added, solidity.clamp(min=_ADDED_SOLIDITY), solidity)
+
+
+def with_front(
+    solidity: Float[Tensor, "R R R"], shown: Float[Tensor, "R R R"], outline: Outline
+) -> Float[Tensor, "R R R"]:
+    """Solidity, above 0 also for what the picture shows in front of a surface that lies far behind it.
+
+    Such as the lid of a box and the seat of a sofa of which the samples made pots, whose outline is the same.
+
+    Args:
+        shown: what the picture-reading network holds for solid, in [0, 1].
+    """
+    is_shown = shown >= _SHOWN
+    is_open = outline.is_mask & (outline.nearest(solidity > 0) - outline.nearest(is_shown) > _OPEN)
+    is_added = is_shown & (outline.is_inside & is_open[outline.pixels]).view_as(is_shown)
+    return torch.where(is_added, solidity.clamp(min=_ADDED_SOLIDITY), solidity)
