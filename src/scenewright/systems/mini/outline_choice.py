@@ -54,6 +54,8 @@ _SHOWN, _OPEN = 0.7, 0.15
 # Of what covers no mask: the least likelihood that counts (of two, the samples' and the network's), how near to the
 # likeliest cell of a pixel others must be, and how solid they are.
 _LEAST_LIKELY, _NEARLY, _ADDED_SOLIDITY = 0.1, 0.85, 1.0
+# Cells round a cell along x, y and z, and how much they count.
+_ROUND, _ROUND_COUNTS = (3, 3, 9), 0.8
 # What is uncovered begins beyond the pixel in which an outline may err, and reaches back so far.
 _UNSURE_PIXELS = 2
 
@@ -119,8 +121,8 @@ def chosen_by_outline(
         own = logits[:, row]
         outline = Outline.of(seen[number, 3], seen[number, 4], crops_from_cubes[number], structures.resolution)
         held = agreed_solidity(own, outline.fit(own > 0), shown[number])
-        held = with_uncovered(held, own.sigmoid().mean(0) + shown[number], outline)
         held = with_front(held, shown[number], outline)
+        held = with_uncovered(held, own.sigmoid().mean(0) + shown[number], outline)
         if len(solid_surface(held.numpy()).faces):
             solidity[row] = held
             coords[row] = torch.from_numpy(outer_shell((held > 0).numpy())).nonzero().int()
@@ -278,10 +280,16 @@ def agreed_solidity(
 def with_uncovered(
     solidity: Float[Tensor, "R R R"], likelihood: Float[Tensor, "R R R"], outline: Outline
 ) -> Float[Tensor, "R R R"]:
-    """Solidity, above 0 also for the likeliest cells of all that project to where the mask shows more than is solid."""
-    likeliest = outline.most(likelihood.flatten()[None])[0]
+    """Solidity, above 0 also for the likeliest cells of all that project to where the mask shows more than is solid.
+
+    Cells round it count for a cell, those above and below more than those beside, so that a leg is of one piece.
+    """
+    x, y, z = _ROUND
+    round_it = F.avg_pool3d(likelihood[None], _ROUND, 1, (x // 2, y // 2, z // 2))[0]
+    likely = likelihood.lerp(round_it, _ROUND_COUNTS).flatten()
+    likeliest = outline.most(likely[None])[0]
     wanting = outline.uncovered(solidity > 0) & (likeliest > _LEAST_LIKELY)
-    is_likely = likelihood.flatten() >= _NEARLY * likeliest[outline.pixels]
+    is_likely = likely >= _NEARLY * likeliest[outline.pixels]
     is_added = (outline.is_inside & wanting[outline.pixels] & is_likely).view_as(solidity)
     return torch.where(is_added, solidity.clamp(min=_ADDED_SOLIDITY), solidity)
 
