@@ -187,6 +187,12 @@ def _on_triangle(px, py, pz, t):
     return best, a, b, c
 
 
+@njit(cache=True, inline="always")
+@no_type_check
+def _looks_along(normal, direction):
+    return normal[0] * direction[0] + normal[1] * direction[1] + normal[2] * direction[2] > 0
+
+
 @njit(cache=True, nogil=True)
 @no_type_check
 def _search_chunks(
@@ -200,8 +206,11 @@ def _search_chunks(
         row_guess = 0
         for query in range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, len(queries))):
             x, y, z = queries[query, 0], queries[query, 1], queries[query, 2]
-            best_row = row_guess
-            best, a, b, c = _on_triangle(x, y, z, corners[best_row])
+            best_row, best, a, b, c = -1, reach2, 0.0, 0.0, 0.0
+            if directions.shape[0] == 0 or _looks_along(normals[row_guess], directions[query]):
+                distance2, ra, rb, rc = _on_triangle(x, y, z, corners[row_guess])
+                if not distance2 >= best:  # also where a point is no number, which the result tells
+                    best_row, best, a, b, c = row_guess, distance2, ra, rb, rc
             stack[0], stack_distance2[0], depth = 0, _box_distance2(x, y, z, low, high, 0), 1
             while depth > 0:
                 depth -= 1
@@ -210,10 +219,8 @@ def _search_chunks(
                 node = stack[depth]
                 if node >= first_leaf:
                     for row in range(leaf_start[node - first_leaf], leaf_start[node - first_leaf + 1]):
-                        if directions.shape[0]:
-                            facing = normals[row, 0] * directions[query, 0] + normals[row, 1] * directions[query, 1]
-                            if facing + normals[row, 2] * directions[query, 2] <= 0:
-                                continue
+                        if directions.shape[0] and not _looks_along(normals[row], directions[query]):
+                            continue
                         distance2, ra, rb, rc = _on_triangle(x, y, z, corners[row])
                         if distance2 < best:
                             best, best_row, a, b, c = distance2, row, ra, rb, rc
