@@ -246,7 +246,7 @@ def decoding(report: Report, given: Sizes) -> None:
 
 
 STAGES = {"iscene": iscene, "scenegen": scenegen, "latent": latent}
-QUICK = {"objects": 2, "voxels": 200, "width": 32, "latent": 4}
+QUICK = {"objects": 2, "voxels": 200, "width": 64, "latent": 4}
 
 
 def section(
