@@ -56,7 +56,7 @@ from scenewright.systems.mini.networks import MiniNetworks, RoomNetworks, mini_f
 from scenewright.systems.mini.sizes import RESOLUTION, SHAPE_ENCODER, STRUCTURE_VAE, TEXTURE_ENCODER
 from scenewright.systems.single_object.latent_preparation import read_statistics, write_statistics
 from scripts.mini_training.encoding import encode_pictures, encode_shapes, fit_conditioner
-from scripts.mini_training.examples import is_mirrored, mirror_examples, write_examples
+from scripts.mini_training.examples import example_files, is_mirrored, mirror_examples, write_examples
 from scripts.mini_training.latent_examples import LatentEncoders, write_latent_examples
 from scripts.mini_training.lite0 import folded_weights
 from scripts.mini_training.panorama_examples import encode_rooms
@@ -110,7 +110,7 @@ def make(folder: Path, packs: Sequence[Path], first: int, chunks: int, share: fl
 
 def mirror(folder: Path) -> None:
     """All examples once more, as a mirror shows them, but for the first file, which is kept for validation."""
-    made = sorted(path for path in (folder / "examples").glob("scenes-*.npz") if not is_mirrored(path))[1:]
+    made = [path for path in example_files(folder) if not is_mirrored(path)][1:]
     for done, path in enumerate(made, 1):
         mirror_examples(path)
         show(done, len(made))
@@ -202,7 +202,7 @@ def scale(run: Path, folder: Path) -> None:
 
 
 def first_occupancies(folder: Path) -> Iterator[torch.Tensor]:
-    with np.load(min((folder / "examples").glob("scenes-*.npz"))) as arrays:
+    with np.load(example_files(folder)[0]) as arrays:
         packed = np.concatenate([arrays["own_occupancy"][:256], arrays["placed_occupancy"][:64]])
     for start in range(0, len(packed), 16):
         grids = np.unpackbits(packed[start : start + 16], axis=1).reshape(-1, 1, *(RESOLUTION,) * 3)

@@ -23,6 +23,7 @@ from scenewright.io.atomic import atomic_path, make_folder
 from scenewright.systems.mini.conditioner import PictureConditioner
 from scenewright.systems.mini.pictures import relit
 from scenewright.systems.mini.sizes import RESOLUTION
+from scripts.mini_training.examples import example_files, first_scene
 
 __all__ = ["encode_pictures", "encode_shapes", "fit_conditioner"]
 
@@ -34,7 +35,7 @@ Progress = Callable[[int, int], None]
 def fit_conditioner(conditioner: PictureConditioner, folder: Path, *, num_files: int = 4) -> None:
     """Fits the conditioner's linear map to pictures of the first example files."""
     pictures = []
-    for path in _example_files(folder)[:num_files]:
+    for path in example_files(folder)[:num_files]:
         arrays = read_npz_arrays(path)
         pictures += [arrays["own_pictures"][::2], arrays["placed_pictures"][::5], arrays["scene_picture"][::4]]
     conditioner.fit(_batches(np.concatenate(pictures)))
@@ -51,7 +52,7 @@ def encode_pictures(
     def encoded(path: Path) -> np.ndarray:
         arrays = read_npz_arrays(path)
         pictures = arrays[_PICTURES[kind]]
-        generator = torch.Generator().manual_seed(int(path.stem.split("-")[1]))
+        generator = torch.Generator().manual_seed(first_scene(path.stem))
         device = conditioner.mean.device
         tokens = [conditioner(relit(batch, generator).to(device)).half().cpu() for batch in _batches(pictures)]
         return torch.cat(tokens).numpy()
@@ -86,7 +87,7 @@ def encode_shapes(
 
 def _encode(folder: Path, name: str, encoded: Callable[[Path], np.ndarray], progress: Progress | None) -> None:
     make_folder(folder / name)
-    files = _example_files(folder)
+    files = example_files(folder)
     for done, path in enumerate(files, 1):
         target = folder / name / f"{path.stem}.npy"
         if not target.exists():
@@ -95,10 +96,6 @@ def _encode(folder: Path, name: str, encoded: Callable[[Path], np.ndarray], prog
                 np.save(file, content)
         if progress is not None:
             progress(done, len(files))
-
-
-def _example_files(folder: Path) -> list[Path]:
-    return sorted((folder / "examples").glob("scenes-*.npz"))
 
 
 def _batches(pictures: UInt8[np.ndarray, "B P P 4"]) -> Iterator[Float[Tensor, "_ 4 P P"]]:

@@ -38,7 +38,9 @@ __all__ = [
     "SceneExample",
     "SeenObjects",
     "compose_views",
+    "example_files",
     "example_of",
+    "first_scene",
     "is_mirrored",
     "mirror_examples",
     "picture_bytes",
@@ -245,7 +247,7 @@ def mirror_examples(path: Path) -> Path:
     The world is mirrored at x = 0, which is a picture's left and right, as the camera looks along +y. The new file is
     left alone if it exists.
     """
-    mirrored = path.with_name(f"scenes-{_first_scene(path) + _MIRRORED:07d}.npz")
+    mirrored = path.with_name(f"scenes-{first_scene(path.stem) + _MIRRORED:07d}.npz")
     if mirrored.exists():
         return mirrored
     arrays = dict(read_npz_arrays(path))
@@ -263,11 +265,17 @@ def mirror_examples(path: Path) -> Path:
 
 def is_mirrored(path: Path) -> bool:
     """Whether `mirror_examples` wrote a file."""
-    return _first_scene(path) >= _MIRRORED
+    return first_scene(path.stem) >= _MIRRORED
 
 
-def _first_scene(path: Path) -> int:
-    return int(path.stem.split("-")[1])
+def first_scene(stem: str) -> int:
+    """The number of the first scene of a file of that name, and of what is encoded from it."""
+    return int(stem.split("-")[1])
+
+
+def example_files(folder: Path) -> list[Path]:
+    """All files of a folder's examples, in order."""
+    return sorted((folder / "examples").glob("scenes-*.npz"))
 
 
 def read_examples(path: Path) -> Iterator[SceneExample]:

@@ -24,6 +24,7 @@ from scenewright.systems.mini.sizes import RESOLUTION, SAMPLER
 from scenewright.systems.scenegen.block import SceneBlockContext
 from scenewright.systems.scenegen.condition import SceneCondition, SceneContext
 from scenewright.systems.scenegen.structure_flow import SceneStructureFlow
+from scripts.mini_training.examples import first_scene
 
 __all__ = ["write_priors"]
 
@@ -51,7 +52,7 @@ def write_priors(
 def _priors(networks: MiniNetworks, folder: Path, stem: str, dtype: torch.dtype) -> np.ndarray:
     counts = read_npz_arrays(folder / "examples" / f"{stem}.npz")["counts"]
     own, placed, scene = (map_npy(folder / f"{kind}_tokens" / f"{stem}.npy") for kind in ("own", "placed", "scene"))
-    generator = torch.Generator().manual_seed(int(stem.split("-")[1]))
+    generator = torch.Generator().manual_seed(first_scene(stem))
     stops, parts = np.cumsum(counts), []
     for start in range(0, len(counts), _SCENES):
         sizes = counts[start : start + _SCENES].tolist()

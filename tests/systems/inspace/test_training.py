@@ -22,6 +22,7 @@ from scenewright.systems.inspace.training import (
 )
 from scenewright.training.flow_matching import TimeSchedule
 from scenewright.training.task import Task
+from tests.support.learning import losses_on
 
 FLOW = {
     "resolution": 4,
@@ -60,15 +61,7 @@ def detail_sample(has_layout: bool) -> dict[str, torch.Tensor]:
 
 def learns(task: Task, batch: dict[str, Any], *, steps: int = 60, lr: float = 1e-2) -> float:
     """Loss after some steps on one batch with the same draws, as a share of the first."""
-    optimizer = torch.optim.Adam(task.network.parameters(), lr=lr)
-    losses = []
-    for _ in range(steps):
-        torch.manual_seed(0)
-        loss = task.loss(batch)["loss"]
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(float(loss))
+    losses = losses_on(task, batch, steps=steps, lr=lr)
     return losses[-1] / losses[0]
 
 

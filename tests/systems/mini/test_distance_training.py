@@ -12,6 +12,7 @@ from scenewright.data.selection import Selector
 from scenewright.errors import InputError
 from scenewright.recipes.running import build_task, find_recipe
 from scenewright.systems.mini.distance_training import RoomPanoramas, open_panoramas
+from tests.support.learning import losses_on
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -55,15 +56,8 @@ def test_the_task_learns_and_draws_what_it_learned(folder: Path) -> None:
     task = build_task(find_recipe("mini_panorama_distance", [small]))
     training, _ = open_panoramas(folder, height=32)
     batch = training.batch([0, 1], [generator(1), generator(2)])
-    optimizer = torch.optim.Adam(task.network.parameters(), 1e-2)
-    found = []
-    for _ in range(25):
-        losses = task.loss(batch)
-        optimizer.zero_grad()
-        losses["loss"].backward()
-        optimizer.step()
-        found.append(losses)
-    assert float(found[-1]["loss"].detach()) < 0.5 * float(found[0]["loss"].detach())
+    losses = losses_on(task, batch, steps=25, lr=1e-2)
+    assert losses[-1] < 0.5 * losses[0]
     with torch.no_grad():
         assert task.sheet(batch).shape == (64, 4 * 64, 3)
 

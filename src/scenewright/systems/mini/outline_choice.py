@@ -220,11 +220,11 @@ class Outline:
         is_mask, counts = (small[0] > 0.5).flatten(), (small[1] < 0.5).flatten()
         return cls(is_mask, counts, y * _SIDE + x, is_inside, depth / crop_from_cube[2, :3].norm())
 
-    def most(self, values: Float[Tensor, "K M"]) -> Float[Tensor, "K S"]:
+    def most(self, values: Float[Tensor, "*K M"]) -> Float[Tensor, "*K S"]:
         """The largest of the cells' values, which are not negative, at every pixel; 0 where there is no cell."""
-        index = self.pixels[self.is_inside].expand(len(values), -1)
-        empty = values.new_zeros(len(values), len(self.is_mask))
-        return empty.scatter_reduce(1, index, values[:, self.is_inside], "amax")
+        seen = values[..., self.is_inside]
+        empty = seen.new_zeros(*seen.shape[:-1], len(self.is_mask))
+        return empty.scatter_reduce(-1, self.pixels[self.is_inside].expand_as(seen), seen, "amax")
 
     def nearest(self, solid: Bool[Tensor, "R R R"]) -> Float[Tensor, " S"]:
         """Depth of the nearest solid cell at every pixel; infinite where there is none."""
@@ -240,7 +240,7 @@ class Outline:
 
     def uncovered(self, solid: Bool[Tensor, "R R R"]) -> Bool[Tensor, " S"]:
         """Pixels of the mask that no solid cell projects to, but for those where an outline usually errs."""
-        covered = self.most(solid.flatten()[None].float())[0] > 0
+        covered = self.most(solid.flatten().float()) > 0
         found = self.is_mask & ~_grown(covered)
         for _ in range(_UNSURE_PIXELS):
             found = _grown(found) & self.is_mask & ~covered
@@ -287,7 +287,7 @@ def with_uncovered(
     x, y, z = _ROUND
     round_it = F.avg_pool3d(likelihood[None], _ROUND, 1, (x // 2, y // 2, z // 2))[0]
     likely = likelihood.lerp(round_it, _ROUND_COUNTS).flatten()
-    likeliest = outline.most(likely[None])[0]
+    likeliest = outline.most(likely)
     wanting = outline.uncovered(solidity > 0) & (likeliest > _LEAST_LIKELY)
     is_likely = likely >= _NEARLY * likeliest[outline.pixels]
     is_added = (outline.is_inside & wanting[outline.pixels] & is_likely).view_as(solidity)
