@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenewright.geometry.rotation import compose_similarity
-from scenewright.systems.mini.consensus import agreed_layout, agreed_voxels
+from scenewright.systems.mini.consensus import agreed_box, agreed_layout, agreed_voxels
 
 
 def test_voxels_of_enough_samples_are_kept() -> None:
@@ -23,6 +23,38 @@ def test_an_object_nobody_is_sure_of_keeps_its_likeliest_voxel() -> None:
     logits[:, 1, 1, 2, 3] = -4
     kept = agreed_voxels(logits, 0.25)
     assert kept[1].nonzero().tolist() == [[1, 2, 3]]
+
+
+def test_a_box_spans_the_middles_of_its_outermost_voxels() -> None:
+    logits = torch.full((1, 8, 8, 8), -9.0)
+    logits[:, 0:4, 2:4, 7] = 9
+    centre, side = agreed_box(logits)
+    assert centre.tolist() == [-0.25, -0.125, 0.4375]
+    assert side == 3 / 8
+
+
+def test_a_small_object_that_every_sample_has_elsewhere_keeps_its_size() -> None:
+    logits = torch.full((5, 16, 16, 16), -9.0)
+    for sample, start in zip(logits, (0, 3, 6, 9, 12), strict=True):
+        sample[start : start + 3, 4:7, 4:7] = 9
+    centre, side = agreed_box(logits)
+    assert side == 2 / 16
+    assert centre.tolist() == [-0.03125, -0.15625, -0.15625]
+
+
+def test_samples_that_fill_the_scene_or_have_nothing_are_outvoted() -> None:
+    logits = torch.full((5, 16, 16, 16), -9.0)
+    logits[:3, 4:7, 4:7, 4:7] = 9
+    logits[3] = 9
+    assert agreed_box(logits)[1] == 2 / 16
+
+
+def test_an_object_in_no_sample_has_the_box_of_its_likeliest_voxel() -> None:
+    logits = torch.full((3, 4, 4, 4), -5.0)
+    logits[:, 1, 2, 3] = -4
+    centre, side = agreed_box(logits)
+    assert centre.tolist() == [-0.125, 0.125, 0.375]
+    assert side == 1 / 4
 
 
 @settings(max_examples=20, deadline=None)

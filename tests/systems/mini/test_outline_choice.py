@@ -17,6 +17,7 @@ from scenewright.systems.mini.outline_choice import (
     chosen_by_outline,
     with_front,
     with_uncovered,
+    within_mask,
 )
 from scenewright.systems.mini.pictures import cut_out_pictures
 from scenewright.systems.mini.pixel_aligned import PixelAlignedOccupancy
@@ -145,6 +146,25 @@ def test_nothing_is_added_where_nothing_is_likely_or_the_outline_is_off_by_a_pix
     solidity[:16] = -0.5
     unlikely = torch.full((32, 32, 32), 0.05)
     assert torch.equal(with_uncovered(solidity, unlikely, outline_of(square_mask())), solidity)
+
+
+def test_nothing_stays_beside_the_mask_but_what_another_object_hides() -> None:
+    solidity = torch.full((32, 32, 32), 0.5)
+    mask = square_mask()
+    mask[:, 64:] = 0
+    cut = within_mask(solidity, outline_of(mask))
+    assert (cut[:15] > 0).all()
+    assert (cut[18:] < 0).all()
+    hidden = torch.zeros_like(mask)
+    hidden[:, 64:] = 1
+    assert torch.equal(within_mask(solidity, outline_of(mask, hidden)), solidity)
+
+
+def test_a_shape_that_is_nearly_all_beside_its_mask_stays_as_it_is() -> None:
+    mask = square_mask()
+    mask[:, 40:] = 0
+    solidity = torch.full((32, 32, 32), 0.5)
+    assert torch.equal(within_mask(solidity, outline_of(mask)), solidity)
 
 
 @pytest.mark.parametrize("fitted", [True, False])

@@ -21,7 +21,6 @@ from scenewright.systems.mini.picture_colors import picture_field, with_picture
 from scenewright.systems.mini.pixel_aligned import PixelAlignedOccupancy
 from scenewright.systems.mini.proportions import ProportionsNetwork
 from scenewright.systems.mini.sizes import ISCENE, SCENEGEN, STRUCTURE_VAE
-from scenewright.systems.mini.stages import box_of_voxels
 from scenewright.systems.mini.surface import solid_surface, voxel_surface
 from scenewright.systems.mini.system import mini_system
 from scenewright.systems.options import GenerateOptions
@@ -192,17 +191,6 @@ def test_colours_stand_where_the_picture_has_them() -> None:
     assert field.channels[:3] == ("red", "green", "blue")
     assert values[0, :3].tolist() == [1, 0, 0]
     assert values[1, :3].tolist() == [0, 1, 0]
-
-
-def test_the_box_of_voxels_spans_their_middles() -> None:
-    occupied = torch.zeros(8, 8, 8, dtype=torch.bool)
-    occupied[0:4, 2:4, 7] = True
-    centre, side = box_of_voxels(occupied)
-    assert centre.tolist() == [-0.25, -0.125, 0.4375]
-    assert side == 3 / 8
-    single = torch.zeros(8, 8, 8, dtype=torch.bool)
-    single[3, 3, 3] = True
-    assert box_of_voxels(single)[1] == 1 / 8
 
 
 def test_the_picture_shows_on_the_front_at_the_materials_brightness_and_not_behind() -> None:

@@ -1,4 +1,4 @@
-"""Several samples of a scene made into one: voxels they agree on, and the mean of their layouts.
+"""Several samples of a scene made into one: voxels and boxes they agree on, and the mean of their layouts.
 
 A flow that is small says with every sample something else about what the picture does not show; what several samples
 agree on is nearer to the truth than any of them, and four steps each are enough for that.
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from scenewright.geometry.rotation import compose_similarity
 
-__all__ = ["agreed_layout", "agreed_voxels"]
+__all__ = ["agreed_box", "agreed_layout", "agreed_voxels"]
 
 
 def agreed_voxels(logits: Float[Tensor, "K W R R R"], share: float) -> Bool[Tensor, "W R R R"]:
@@ -23,6 +23,25 @@ def agreed_voxels(logits: Float[Tensor, "K W R R R"], share: float) -> Bool[Tens
     mean = logits.sigmoid().mean(0)
     likeliest = mean.flatten(1).amax(1).view(-1, 1, 1, 1)
     return mean >= likeliest.clamp(max=share)
+
+
+def agreed_box(logits: Float[Tensor, "K R R R"]) -> tuple[Float[Tensor, " 3"], float]:
+    """Centre and longest side of an object's box in [-0.5, 0.5]^3: every side of it is where the median sample has it.
+
+    A small object is elsewhere in every sample, so that the voxels they agree on are far fewer than it fills.
+    """
+    boxes = [_box(sample > 0) for sample in logits if bool((sample > 0).any())]
+    if not boxes:
+        boxes = [_box(agreed_voxels(logits[:, None], 1.0)[0])]
+    low, high = torch.stack(boxes).median(0).values
+    # A surface ends anywhere in the outermost voxels, on average in their middle.
+    return (low + high) / 2, max(float((high - low).max()), 1 / logits.shape[-1])
+
+
+def _box(occupied: Bool[Tensor, "R R R"]) -> Float[Tensor, "2 3"]:
+    """Least and greatest middles of the occupied voxels."""
+    coords = occupied.nonzero().float()
+    return (torch.stack([coords.amin(0), coords.amax(0)]) + 0.5) / occupied.shape[0] - 0.5
 
 
 def agreed_layout(world_from_object: Float[Tensor, "K N 4 4"]) -> Float[Tensor, "N 4 4"]:

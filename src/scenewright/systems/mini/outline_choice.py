@@ -35,7 +35,7 @@ from scenewright.systems.mini.sizes import AGREEMENT
 from scenewright.systems.mini.surface import SURELY_EMPTY, solid_surface, surfaces_of
 from scenewright.types import SceneObject
 
-__all__ = ["Outline", "agreed_solidity", "chosen_by_outline", "with_front", "with_uncovered"]
+__all__ = ["Outline", "agreed_solidity", "chosen_by_outline", "with_front", "with_uncovered", "within_mask"]
 
 # A crop's cell is a little larger than the projection of a voxel of 32, so that outlines have no holes.
 _SIDE = 36
@@ -56,6 +56,10 @@ _SHOWN, _OPEN = 0.7, 0.15
 _LEAST_LIKELY, _NEARLY, _ADDED_SOLIDITY = 0.1, 0.85, 1.0
 # Cells round a cell along x, y and z, and how much they count.
 _ROUND, _ROUND_COUNTS = (3, 3, 9), 0.8
+# Less than this share of a pixel is the object's: no cell of it projects there, and how surely none does.
+_LEAST_SHARE, _SURELY_OUTSIDE = 0.3, 1.0
+# Of a shape of which more than this lies outside of its mask the place is wrong, not the shape.
+_MOST_OUTSIDE = 0.6
 # What is uncovered begins beyond the pixel in which an outline may err, and reaches back so far.
 _UNSURE_PIXELS = 2
 
@@ -123,6 +127,7 @@ def chosen_by_outline(
         held = agreed_solidity(own, outline.fit(own > 0), shown[number])
         held = with_front(held, shown[number], outline)
         held = with_uncovered(held, own.sigmoid().mean(0) + shown[number], outline)
+        held = within_mask(held, outline)
         if len(solid_surface(held.numpy()).faces):
             solidity[row] = held
             coords[row] = torch.from_numpy(outer_shell((held > 0).numpy())).nonzero().int()
@@ -188,12 +193,14 @@ class Outline:
 
     Attributes:
         is_mask, counts: pixels of the object, and those that no other object hides.
+        is_empty: those of `counts` where nothing of the object is.
         pixels, is_inside: the pixel of each cell, and whether that is in the crop.
         depth: of each cell along the camera's axis, in sides of the cube.
     """
 
     is_mask: Bool[Tensor, " S"]
     counts: Bool[Tensor, " S"]
+    is_empty: Bool[Tensor, " S"]
     pixels: Int[Tensor, " M"]
     is_inside: Bool[Tensor, " M"]
     depth: Float[Tensor, " M"]
@@ -218,7 +225,8 @@ class Outline:
         is_inside = ((pixels >= 0) & (pixels < _SIDE)).all(1)
         x, y = pixels.clamp(0, _SIDE - 1).unbind(1)
         is_mask, counts = (small[0] > 0.5).flatten(), (small[1] < 0.5).flatten()
-        return cls(is_mask, counts, y * _SIDE + x, is_inside, depth / crop_from_cube[2, :3].norm())
+        is_empty = counts & (small[0] < _LEAST_SHARE).flatten()
+        return cls(is_mask, counts, is_empty, y * _SIDE + x, is_inside, depth / crop_from_cube[2, :3].norm())
 
     def most(self, values: Float[Tensor, "*K M"]) -> Float[Tensor, "*K S"]:
         """The largest of the cells' values, which are not negative, at every pixel; 0 where there is no cell."""
@@ -308,3 +316,15 @@ def with_front(
     is_open = outline.is_mask & (outline.nearest(solidity > 0) - outline.nearest(is_shown) > _OPEN)
     is_added = is_shown & (outline.is_inside & is_open[outline.pixels]).view_as(is_shown)
     return torch.where(is_added, solidity.clamp(min=_ADDED_SOLIDITY), solidity)
+
+
+def within_mask(solidity: Float[Tensor, "R R R"], outline: Outline) -> Float[Tensor, "R R R"]:
+    """Solidity, below 0 where a cell projects beside the mask and nothing hides it.
+
+    A shape of which little would be left is in the wrong place, and stays as it is.
+    """
+    is_outside = (outline.is_inside & outline.is_empty[outline.pixels]).view_as(solidity)
+    is_solid = solidity > 0
+    if int((is_solid & is_outside).sum()) > _MOST_OUTSIDE * int(is_solid.sum()):
+        return solidity
+    return torch.where(is_outside, solidity.clamp(max=-_SURELY_OUTSIDE), solidity)

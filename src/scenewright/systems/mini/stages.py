@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
@@ -33,7 +33,7 @@ from scenewright.systems.assembly.structures import (
 )
 from scenewright.systems.iscene.sampling import SlotConditions, sample_structure, structure_noise
 from scenewright.systems.iscene.structure_flow import SceneContextFlow
-from scenewright.systems.mini.consensus import agreed_layout, agreed_voxels
+from scenewright.systems.mini.consensus import agreed_box, agreed_layout, agreed_voxels
 from scenewright.systems.mini.networks import MiniNetworks
 from scenewright.systems.mini.outline_choice import chosen_by_outline
 from scenewright.systems.mini.pictures import ScenePictures, cut_out_pictures
@@ -43,7 +43,7 @@ from scenewright.systems.scenegen.poses import world_from_objects
 from scenewright.systems.scenegen.sampling import sample_scene_structures
 from scenewright.systems.scenegen.structure_flow import SceneStructureFlow
 
-__all__ = ["MiniISceneStage", "MiniSceneGenStage", "box_of_voxels"]
+__all__ = ["MiniISceneStage", "MiniSceneGenStage"]
 
 
 _STRANGE = 1.25
@@ -188,14 +188,13 @@ class MiniISceneStage(_MiniStage):
         progress.stage("voxels")
         latents = torch.stack(samples)
         own_logits = self._decoded(latents[:, :, 1])
-        in_scene, alone = (agreed_voxels(logits, AGREEMENT) for logits in (self._decoded(latents[:, :, 0]), own_logits))
-        coords, placements = [], []
-        for place, shape in zip(in_scene, alone, strict=True):
-            centre, side = box_of_voxels(place)
-            coords.append(shape.nonzero().int())
+        in_scene, alone = self._decoded(latents[:, :, 0]), agreed_voxels(own_logits, AGREEMENT)
+        placements = []
+        for row in range(len(wanted)):
+            centre, side = agreed_box(in_scene[:, row])
             placements.append(compose_similarity(torch.eye(3), centre, torch.tensor(side)))
         agreed = PlacedStructures(
-            coords=tuple(coords),
+            coords=tuple(shape.nonzero().int() for shape in alone),
             resolution=alone.shape[-1],
             world_from_object=torch.stack(placements),
             layout_errors=LayoutErrors(heading=_HEADING),
@@ -204,17 +203,6 @@ class MiniISceneStage(_MiniStage):
             notes=self._notes(request, pictures.own[wanted]),
         )
         return self._chosen(agreed, request, pictures, own_logits, progress)
-
-
-def box_of_voxels(occupied: Bool[Tensor, "R R R"]) -> tuple[Float[Tensor, " 3"], float]:
-    """Centre and longest side of the box of the occupied voxels' middles, of which there are some, in [-0.5, 0.5]^3.
-
-    A surface ends anywhere in its outermost voxels, on average in their middle. The side is that of a voxel at least.
-    """
-    side = occupied.shape[0]
-    coords = occupied.nonzero().float()
-    low, high = (coords.amin(0) + 0.5) / side - 0.5, (coords.amax(0) + 0.5) / side - 0.5
-    return (low + high) / 2, max(float((high - low).max()), 1 / side)
 
 
 def _noises(
