@@ -16,7 +16,7 @@ Frame: the stage's world, z up.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 import torch.nn.functional as F
@@ -60,6 +60,8 @@ _ROUND, _ROUND_COUNTS = (3, 3, 9), 0.8
 _LEAST_SHARE, _SURELY_OUTSIDE = 0.3, 1.0
 # Of a shape of which more than this lies outside of its mask the place is wrong, not the shape.
 _MOST_OUTSIDE = 0.6
+# How far a step moves an outline, in the crop from -1 to 1 and as a factor, how many steps each way, and what one costs.
+_MOVE, _MOST_MOVES, _MOVE_COSTS = torch.tensor([2 / _SIDE, 2 / _SIDE, 0.06]), (2, 2, 1), 0.003
 # What is uncovered begins beyond the pixel in which an outline may err, and reaches back so far.
 _UNSURE_PIXELS = 2
 
@@ -126,6 +128,7 @@ def chosen_by_outline(
         outline = Outline.of(seen[number, 3], seen[number, 4], crops_from_cubes[number], structures.resolution)
         held = agreed_solidity(own, outline.fit(own > 0), shown[number])
         held = with_front(held, shown[number], outline)
+        outline = outline.aligned(held > 0)
         held = with_uncovered(held, own.sigmoid().mean(0) + shown[number], outline)
         held = within_mask(held, outline)
         if len(solid_surface(held.numpy()).faces):
@@ -194,15 +197,14 @@ class Outline:
     Attributes:
         is_mask, counts: pixels of the object, and those that no other object hides.
         is_empty: those of `counts` where nothing of the object is.
-        pixels, is_inside: the pixel of each cell, and whether that is in the crop.
+        places: of each cell in the crop, from -1 to 1 along each axis.
         depth: of each cell along the camera's axis, in sides of the cube.
     """
 
     is_mask: Bool[Tensor, " S"]
     counts: Bool[Tensor, " S"]
     is_empty: Bool[Tensor, " S"]
-    pixels: Int[Tensor, " M"]
-    is_inside: Bool[Tensor, " M"]
+    places: Float[Tensor, "M 2"]
     depth: Float[Tensor, " M"]
 
     @classmethod
@@ -221,12 +223,33 @@ class Outline:
         """
         small = F.interpolate(torch.stack([mask, occluders])[:, None], (_SIDE, _SIDE), mode="area")[:, 0]
         places, depth = (part[0] for part in projected(cell_centres(resolution)[None], crop_from_cube[None]))
-        pixels = ((places + 1) / 2 * _SIDE).floor().long()
-        is_inside = ((pixels >= 0) & (pixels < _SIDE)).all(1)
-        x, y = pixels.clamp(0, _SIDE - 1).unbind(1)
         is_mask, counts = (small[0] > 0.5).flatten(), (small[1] < 0.5).flatten()
         is_empty = counts & (small[0] < _LEAST_SHARE).flatten()
-        return cls(is_mask, counts, is_empty, y * _SIDE + x, is_inside, depth / crop_from_cube[2, :3].norm())
+        return cls(is_mask, counts, is_empty, places, depth / crop_from_cube[2, :3].norm())
+
+    @cached_property
+    def pixels(self) -> Int[Tensor, " M"]:
+        """The pixel of each cell, or the nearest one of a cell beside the crop."""
+        return _pixels(self.places)[0]
+
+    @cached_property
+    def is_inside(self) -> Bool[Tensor, " M"]:
+        """Whether each cell projects into the crop."""
+        return _pixels(self.places)[1]
+
+    def aligned(self, solid: Bool[Tensor, "R R R"]) -> "Outline":
+        """The outline with all cells shifted by some pixels, and their picture a little larger or smaller.
+
+        So that the outline of `solid` covers the mask best. Places were fitted to four sides of a rectangle.
+        """
+        moves = _moves().to(self.places)
+        cells = self.places[solid.flatten()]
+        pixels, is_inside = _pixels(cells * moves[:, None, 2:] + moves[:, None, :2])
+        outlines = torch.zeros(len(moves), len(self.is_mask), dtype=torch.bool)
+        outlines[torch.arange(len(moves))[:, None].expand_as(pixels)[is_inside], pixels[is_inside]] = True
+        gain = self._covering(outlines) - _MOVE_COSTS * ((moves - moves.new_tensor([0, 0, 1])) / _MOVE).abs().sum(1)
+        best = moves[gain.argmax()]
+        return replace(self, places=self.places * best[2] + best[:2])
 
     def most(self, values: Float[Tensor, "*K M"]) -> Float[Tensor, "*K S"]:
         """The largest of the cells' values, which are not negative, at every pixel; 0 where there is no cell."""
@@ -242,7 +265,9 @@ class Outline:
 
     def fit(self, samples: Bool[Tensor, "K R R R"]) -> Float[Tensor, " K"]:
         """Intersection over union of each sample's outline and the mask, where no other object is in the picture."""
-        outline = self.most(samples.flatten(1).float()) > 0
+        return self._covering(self.most(samples.flatten(1).float()) > 0)
+
+    def _covering(self, outline: Bool[Tensor, "K S"]) -> Float[Tensor, " K"]:
         both, either = (outline & self.is_mask & self.counts).sum(1), ((outline | self.is_mask) & self.counts).sum(1)
         return both / either.clamp(min=1)
 
@@ -253,6 +278,19 @@ class Outline:
         for _ in range(_UNSURE_PIXELS):
             found = _grown(found) & self.is_mask & ~covered
         return found
+
+
+def _pixels(places: Float[Tensor, "*B 2"]) -> tuple[Int[Tensor, "*B"], Bool[Tensor, "*B"]]:
+    """The pixels that hold places from -1 to 1, and whether they do."""
+    cells = ((places + 1) / 2 * _SIDE).floor().long()
+    x, y = cells.clamp(0, _SIDE - 1).unbind(-1)
+    return y * _SIDE + x, ((cells >= 0) & (cells < _SIDE)).all(-1)
+
+
+def _moves() -> Float[Tensor, "V 3"]:
+    """Shifts along x and y and factors, the middle of all none."""
+    steps = [torch.arange(-many, many + 1) * step for many, step in zip(_MOST_MOVES, _MOVE.tolist(), strict=True)]
+    return torch.cartesian_prod(*steps) + torch.tensor([0.0, 0.0, 1.0])
 
 
 def _grown(pixels: Bool[Tensor, " S"]) -> Bool[Tensor, " S"]:
