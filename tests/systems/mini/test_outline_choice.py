@@ -148,6 +148,23 @@ def test_nothing_is_added_where_nothing_is_likely_or_the_outline_is_off_by_a_pix
     assert torch.equal(with_uncovered(solidity, unlikely, outline_of(square_mask())), solidity)
 
 
+def test_a_shape_beside_its_mask_by_two_pixels_is_aligned_with_it() -> None:
+    solid = torch.zeros(32, 32, 32, dtype=torch.bool)
+    solid[8:20, :, 4:28] = True
+    mask = torch.zeros(128, 128)
+    mask[26:102, 38:77] = 1  # as FRONTAL shows it
+    at_home = outline_of(mask)
+    assert torch.equal(at_home.aligned(solid).places, at_home.places)
+    for shift in ((4 / 36, 0.0), (-2 / 36, 4 / 36)):
+        aside = FRONTAL.clone()
+        aside[:2, 3] += torch.tensor(shift)
+        outline = outline_of(mask, crop_from_cube=aside)
+        assert float(outline.fit(solid[None])[0]) < 0.9
+        aligned = outline.aligned(solid)
+        assert float(aligned.fit(solid[None])[0]) > 0.97
+        torch.testing.assert_close(aligned.places, at_home.places)
+
+
 def test_nothing_stays_beside_the_mask_but_what_another_object_hides() -> None:
     solidity = torch.full((32, 32, 32), 0.5)
     mask = square_mask()
