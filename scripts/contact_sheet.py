@@ -8,30 +8,31 @@ The pictures are those that `scenewright evaluate` keeps in its work folder for 
 import argparse
 from pathlib import Path
 
-from PIL import Image, ImageDraw
+from PIL import Image
+
+from scenewright.rendering.sheet import picture_sheet
 
 ROLES = ("input", "prediction", "truth")
-SIDE, GAP, TITLE = 160, 6, 14
+SIDE = 160
 
 
 def contact_sheet(work: Path, columns: int) -> Image.Image:
+    """Rows of `columns` scenes each, their names below."""
     truths = sorted(work.rglob("*_truth.jpg"))
     if not truths:
         raise SystemExit(f"'{work}' holds no pictures; run `scenewright evaluate` with --work {work}.")
-    rows = -(-len(truths) // columns)
-    width, height = len(ROLES) * SIDE + GAP, SIDE + TITLE + GAP
-    sheet = Image.new("RGB", (columns * width, rows * height), "white")
-    draw = ImageDraw.Draw(sheet)
-    for number, truth in enumerate(truths):
-        name = truth.name.removesuffix("_truth.jpg")
-        left, top = number % columns * width, number // columns * height
-        draw.text((left + 2, top), f"{name}: {', '.join(ROLES)}", fill="black")
-        for place, role in enumerate(ROLES):
-            path = truth.with_name(f"{name}_{role}.jpg")
-            if path.exists():
-                with Image.open(path) as picture:
-                    sheet.paste(picture.convert("RGB").resize((SIDE, SIDE)), (left + place * SIDE, top + TITLE))
-    return sheet
+    stems = [truth.with_name(truth.name.removesuffix("_truth.jpg")) for truth in truths]
+    rows = [stems[start : start + columns] for start in range(0, len(stems), columns)]
+    return picture_sheet(
+        [[opened(stem.with_name(f"{stem.name}_{role}.jpg")) for stem in row for role in ROLES] for row in rows],
+        ROLES * columns,
+        row_labels=[", ".join(stem.name for stem in row) for row in rows],
+        cell=SIDE,
+    )
+
+
+def opened(path: Path) -> Image.Image | None:
+    return Image.open(path) if path.exists() else None
 
 
 def main() -> None:
