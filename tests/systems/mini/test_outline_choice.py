@@ -19,10 +19,10 @@ from scenewright.systems.mini.outline_choice import (
     with_uncovered,
     within_mask,
 )
-from scenewright.systems.mini.pictures import cut_out_pictures
+from scenewright.systems.mini.pictures import beyond_picture, cut_out_pictures
 from scenewright.systems.mini.pixel_aligned import PixelAlignedOccupancy
 from scenewright.systems.mini.proportions import ProportionsNetwork
-from scenewright.types import ObjectMasks, View
+from scenewright.types import Mask, ObjectMasks, View
 
 # Looks along +y: x of the cube is to the right in the crop, z up.
 FRONTAL = torch.tensor([[1.6, 0.0, 0.0, 0.0], [0.0, 0.0, -1.6, 0.0], [0.0, 0.0, 0.0, 1.0]])
@@ -182,6 +182,19 @@ def test_a_shape_that_is_nearly_all_beside_its_mask_stays_as_it_is() -> None:
     mask[:, 40:] = 0
     solidity = torch.full((32, 32, 32), 0.5)
     assert torch.equal(within_mask(solidity, outline_of(mask)), solidity)
+
+
+def test_a_shape_goes_on_beyond_the_pictures_edge() -> None:
+    pixels = torch.zeros(60, 40, dtype=torch.bool)
+    pixels[20:40, :10] = True
+    beyond = beyond_picture(Mask.of(pixels), 24)  # the crop is 24 pixels wide and begins at -7
+    assert beyond[:, :7].all()
+    assert not beyond[:, 7:].any()
+    mask = square_mask()
+    mask[:, :40] = 0
+    solid, edge = torch.full((32, 32, 32), 0.5), torch.zeros_like(mask)
+    edge[:, :40] = 1
+    assert torch.equal(within_mask(solid, outline_of(mask, edge)), solid)
 
 
 @pytest.mark.parametrize("fitted", [True, False])

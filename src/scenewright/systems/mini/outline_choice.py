@@ -28,7 +28,7 @@ from scenewright.progress import Advance, ignore
 from scenewright.systems.assembly.layout_fit import FittedLayout, fit_layout
 from scenewright.systems.assembly.structures import PlacedStructures, SceneRequest
 from scenewright.systems.mini.occupancy import filled, outer_shell
-from scenewright.systems.mini.pictures import ScenePictures, crop_from_pixels, occluder_pictures
+from scenewright.systems.mini.pictures import ScenePictures, beyond_picture, crop_from_pixels, occluder_pictures
 from scenewright.systems.mini.pixel_aligned import ObjectView, PixelAlignedOccupancy
 from scenewright.systems.mini.proportions import Outlines, ProportionsNetwork, outlines_of, stretched_to
 from scenewright.systems.mini.sizes import AGREEMENT
@@ -60,7 +60,7 @@ _ROUND, _ROUND_COUNTS = (3, 3, 9), 0.8
 _LEAST_SHARE, _SURELY_OUTSIDE = 0.3, 1.0
 # Of a shape of which more than this lies outside of its mask the place is wrong, not the shape.
 _MOST_OUTSIDE = 0.6
-# How far a step moves an outline, in the crop from -1 to 1 and as a factor, how many steps each way, and what one costs.
+# How far a step moves an outline (in the crop from -1 to 1, and as a factor), how many steps each way, what one costs.
 _MOVE, _MOST_MOVES, _MOVE_COSTS = torch.tensor([2 / _SIDE, 2 / _SIDE, 0.06]), (2, 2, 1), 0.003
 # What is uncovered begins beyond the pixel in which an outline may err, and reaches back so far.
 _UNSURE_PIXELS = 2
@@ -125,7 +125,8 @@ def chosen_by_outline(
     solidity = [_of_voxels(item, structures.resolution) for item in coords]
     for number, row in enumerate(rows):
         own = logits[:, row]
-        outline = Outline.of(seen[number, 3], seen[number, 4], crops_from_cubes[number], structures.resolution)
+        unknown = torch.maximum(seen[number, 4], beyond_picture(regions[number]).float())
+        outline = Outline.of(seen[number, 3], unknown, crops_from_cubes[number], structures.resolution)
         held = agreed_solidity(own, outline.fit(own > 0), shown[number])
         held = with_front(held, shown[number], outline)
         outline = outline.aligned(held > 0)
@@ -195,7 +196,7 @@ class Outline:
     """One object's mask in a coarse grid of its own crop, and the pixels of it that its cube's cells project to.
 
     Attributes:
-        is_mask, counts: pixels of the object, and those that no other object hides.
+        is_mask, counts: pixels of the object, and those where it is known whether it is there.
         is_empty: those of `counts` where nothing of the object is.
         places: of each cell in the crop, from -1 to 1 along each axis.
         depth: of each cell along the camera's axis, in sides of the cube.
@@ -211,17 +212,18 @@ class Outline:
     def of(
         cls,
         mask: Float[Tensor, "P P"],
-        occluders: Float[Tensor, "P P"],
+        unknown: Float[Tensor, "P P"],
         crop_from_cube: Float[Tensor, "3 4"],
         resolution: int,
     ) -> "Outline":
         """
         Args:
-            mask, occluders: of the object's own crop, shares of each pixel.
+            mask, unknown: of the object's own crop, shares of each pixel that are its own, and where it may go on
+                behind other objects or beyond the picture's edge.
             crop_from_cube: takes homogeneous points of [-0.5, 0.5]^3 to homogeneous places in the crop
                 (`cube_projection`).
         """
-        small = F.interpolate(torch.stack([mask, occluders])[:, None], (_SIDE, _SIDE), mode="area")[:, 0]
+        small = F.interpolate(torch.stack([mask, unknown])[:, None], (_SIDE, _SIDE), mode="area")[:, 0]
         places, depth = (part[0] for part in projected(cell_centres(resolution)[None], crop_from_cube[None]))
         is_mask, counts = (small[0] > 0.5).flatten(), (small[1] < 0.5).flatten()
         is_empty = counts & (small[0] < _LEAST_SHARE).flatten()
@@ -264,7 +266,7 @@ class Outline:
         return nothing.scatter_reduce(0, self.pixels[is_seen], self.depth[is_seen], "amin")
 
     def fit(self, samples: Bool[Tensor, "K R R R"]) -> Float[Tensor, " K"]:
-        """Intersection over union of each sample's outline and the mask, where no other object is in the picture."""
+        """Intersection over union of each sample's outline and the mask, where that is known."""
         return self._covering(self.most(samples.flatten(1).float()) > 0)
 
     def _covering(self, outline: Bool[Tensor, "K S"]) -> Float[Tensor, " K"]:
@@ -357,7 +359,7 @@ def with_front(
 
 
 def within_mask(solidity: Float[Tensor, "R R R"], outline: Outline) -> Float[Tensor, "R R R"]:
-    """Solidity, below 0 where a cell projects beside the mask and nothing hides it.
+    """Solidity, below 0 where a cell projects beside the mask, and it would be seen there.
 
     A shape of which little would be left is in the wrong place, and stays as it is.
     """

@@ -15,7 +15,15 @@ from torch import Tensor
 from scenewright.encoders.preprocess.crop import mask_extent, rounded_box, square_box
 from scenewright.types import Mask, ObjectMasks, PixelBox
 
-__all__ = ["PICTURE_SIZE", "ScenePictures", "crop_from_pixels", "cut_out_pictures", "occluder_pictures", "relit"]
+__all__ = [
+    "PICTURE_SIZE",
+    "ScenePictures",
+    "beyond_picture",
+    "crop_from_pixels",
+    "cut_out_pictures",
+    "occluder_pictures",
+    "relit",
+]
 
 PICTURE_SIZE = 128
 _MARGIN = 1.2
@@ -58,6 +66,14 @@ def occluder_pictures(objects: ObjectMasks, size: int = PICTURE_SIZE) -> Float[T
         box = _box(mask)
         shares.append(_small(_white(union.within(box) & ~mask.within(box)), size)[0])
     return torch.stack(shares)
+
+
+def beyond_picture(mask: Mask, size: int = PICTURE_SIZE) -> Bool[Tensor, "P P"]:
+    """Whether a pixel of the mask's own crop lies beyond the picture's edge, where nothing is known."""
+    left, upper, right, lower = _box(mask)
+    steps = (torch.arange(size) + 0.5) / size
+    x, y = left + steps * (right - left), upper + steps * (lower - upper)
+    return ((x < 0) | (x > mask.width)) | ((y < 0) | (y > mask.height))[:, None]
 
 
 def crop_from_pixels(mask: Mask) -> Float[Tensor, "3 3"]:
