@@ -290,3 +290,18 @@ def test_what_a_table_frames_stands_on_it_even_where_it_was_put_on_the_floor_beh
     below, above = found.objects[1].world_bounds(), found.objects[2].world_bounds()
     assert float(above[0, 2] - below[1, 2]) == pytest.approx(0, abs=0.06)
     assert max(_errors(found.objects, truth)) < 0.06
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_is_seen_below_a_table_stays_on_the_floor_behind_it(known: bool) -> None:
+    camera = level_camera(0.45)
+    boxes = [*BOXES[:1], ((1.6, 0.6, 0.5), (0.5, 2.6, 0.25)), ((0.4, 0.4, 0.4), (0.5, 3.5, 0.2))]
+    truth = boxes_seen(camera, boxes)
+    table, behind = truth[1].mask, truth[2].mask
+    assert table is not None
+    assert behind is not None
+    truth[1] = replace(truth[1], mask=table - behind)
+    found = fit_layout(truth, ALONG_Y, known=camera if known else None)
+    assert found is not None
+    assert max(_errors(found.objects, truth)) < 0.04
+    assert float(found.objects[2].world_bounds()[0, 2]) == pytest.approx(found.floor_z, abs=0.03)

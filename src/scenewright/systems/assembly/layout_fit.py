@@ -10,7 +10,7 @@ floor and placements are adjusted together so that the sum of squares of these i
   usually off (`LayoutErrors`);
 * the height of each object's base above the floor or above the top of an object below it, with a loss that levels off:
   what neither stands there nor can be brought there stays where its generator put it. Nothing is below the floor, and
-  what another object's mask frames stands on that object (`outline.is_framed`).
+  what another object's mask frames stands on that object (`outline.is_framed`), if its foot is over that one's top.
 
 Where the camera is known, its pitch, roll and lens are its own, and its height above the floor gives the scale: the
 layout then has a place in the camera's world (`FittedLayout.known_world_from_world`). Where only the lens is known,

@@ -51,6 +51,10 @@ _CLOSENESS = (10.0, 3.0, 1.0)
 # 34 such pairs in held-out and test scenes, 30 were.
 _ON_WHAT_IS_BELOW, _ON_ANYTHING = 0.1, 0.02
 _ON_FLOOR_NONETHELESS = 1e-3
+# A foot that meets the plane of a carrier's top farther from its middle than this, in halves of that top, is not on it,
+# as of what is seen through a chair's legs: with true boxes none of 23 such framed pairs in 150 made scenes was, of those
+# whose foot meets the top 136 of 142. The margin is for boxes that are not true yet.
+_FOOT_REACH = 1.3
 # Pairs of objects that are looked at together: some ten megabytes.
 _MOST_PAIRS = 1_000_000
 
@@ -112,8 +116,7 @@ class LayoutProblem:
         # What an object stands on hides nothing of it.
         hides = torch.from_numpy(~self.carries & ~np.eye(len(masks), dtype=bool))
         self.is_open = np.array([open_sides(mask, masks[row].any(0)) for mask, row in zip(masks, hides, strict=True)])
-        self.support_weight = np.where(self.carries, 1.0, np.where(self.may_carry, _ON_WHAT_IS_BELOW, _ON_ANYTHING))
-        self.floor_weight = np.where(self.carries.any(1), _ON_FLOOR_NONETHELESS, 1.0)
+        self._weigh_supports()
 
         clouds = [outline_points(item, _MAX_POINTS) for item in objects]
         low, high = np.array([cloud.min(0) for cloud in clouds]), np.array([cloud.max(0) for cloud in clouds])
@@ -176,6 +179,7 @@ class LayoutProblem:
         self, unknowns: Float[np.ndarray, " U"], is_free: Bool[np.ndarray, " U"]
     ) -> Float[np.ndarray, " U"]:
         """As `solve`, looking ever more closely: at contacts alone or at rectangles, too, whichever ends better."""
+        self._drop_carriers_beside_feet(unknowns)
         ends = []
         for takes_rectangles in (False, True):
             found = unknowns
@@ -230,6 +234,21 @@ class LayoutProblem:
             row[:3] = eye + factor * (centres[index] - eye) - self.centres[index]
         row[3] += math.log(factor)
         return changed
+
+    def _drop_carriers_beside_feet(self, unknowns: Float[np.ndarray, " U"]) -> None:
+        """What frames an object carries it only where the object's foot is over its top."""
+        eye, (centres, scales) = unknowns[2:5], self._placed(unknowns)
+        for index, carrier in np.argwhere(self.carries).tolist():
+            half = self.half[carrier] * scales[carrier]
+            fall, foot = eye[2] - centres[carrier, 2] - half[2], self._foot_ray(unknowns, index)
+            over = eye[:2] + foot[:2] * fall / max(-foot[2], 1e-3) - centres[carrier, :2]
+            if fall <= 0 or bool((np.abs(over) > _FOOT_REACH * half[:2]).any()):
+                self.carries[index, carrier] = False
+        self._weigh_supports()
+
+    def _weigh_supports(self) -> None:
+        self.support_weight = np.where(self.carries, 1.0, np.where(self.may_carry, _ON_WHAT_IS_BELOW, _ON_ANYTHING))
+        self.floor_weight = np.where(self.carries.any(1), _ON_FLOOR_NONETHELESS, 1.0)
 
     def _foot_ray(self, unknowns: Float[np.ndarray, " U"], index: int) -> Float[np.ndarray, " 3"]:
         """Direction from the eye to the middle of the lower side of an object's mask."""
