@@ -295,7 +295,7 @@ def test_what_a_table_frames_stands_on_it_even_where_it_was_put_on_the_floor_beh
 @pytest.mark.parametrize("known", [True, False])
 def test_what_is_seen_below_a_table_stays_on_the_floor_behind_it(known: bool) -> None:
     camera = level_camera(0.45)
-    boxes = [*BOXES[:1], ((1.6, 0.6, 0.5), (0.5, 2.6, 0.25)), ((0.4, 0.4, 0.4), (0.5, 3.5, 0.2))]
+    boxes = [*BOXES[:1], ((1.6, 0.4, 0.5), (0.5, 2.6, 0.25)), ((0.4, 0.4, 0.4), (0.5, 3.5, 0.2))]
     truth = boxes_seen(camera, boxes)
     table, behind = truth[1].mask, truth[2].mask
     assert table is not None
