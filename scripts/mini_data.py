@@ -313,7 +313,9 @@ def main() -> None:
     command = commands.add_parser("make")
     command.add_argument("folder", type=Path)
     command.add_argument("packs", type=Path, nargs="+")
-    command.add_argument("--first", type=int, default=0, help="chunk to begin with; the flows that ship saw 0 to 99 and 500 to 515")
+    command.add_argument(
+        "--first", type=int, default=0, help="chunk to begin with; the flows that ship saw 0 to 99 and 500 to 515"
+    )
     command.add_argument("--chunks", type=int, default=100)
     command.add_argument("--path-traced", type=float, default=0.0, help="share of pictures drawn by Mitsuba")
     command.add_argument("--workers", type=int, default=1)
