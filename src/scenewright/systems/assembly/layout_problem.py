@@ -236,7 +236,7 @@ class LayoutProblem:
         return changed
 
     def _drop_carriers_beside_feet(self, unknowns: Float[np.ndarray, " U"]) -> None:
-        """What frames an object carries it only where the object's foot is over its top."""
+        """Objects are no longer held for carried by what frames them if their foot is clearly beside its top."""
         eye, (centres, scales) = unknowns[2:5], self._placed(unknowns)
         for index, carrier in np.argwhere(self.carries).tolist():
             half = self.half[carrier] * scales[carrier]
