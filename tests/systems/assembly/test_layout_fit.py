@@ -41,6 +41,14 @@ def _errors(objects: list[SceneObject], truth: list[SceneObject]) -> list[float]
     return (laid_out(objects) - laid_out(truth)).norm(dim=1).tolist()
 
 
+def _show_before(items: list[SceneObject], seen: int, partly_hidden: int) -> None:
+    """Takes one object's mask out of another's."""
+    mask, hidden = items[seen].mask, items[partly_hidden].mask
+    assert mask is not None
+    assert hidden is not None
+    items[partly_hidden] = replace(items[partly_hidden], mask=hidden - mask)
+
+
 def test_an_object_that_hangs_too_near_comes_down_to_its_place() -> None:
     truth = boxes_seen(level_camera())
     # Half a metre nearer along its line of sight: it still fills its mask, but hangs in the air.
@@ -259,10 +267,7 @@ def test_the_same_scene_gives_the_same_places() -> None:
 def test_what_was_put_too_far_away_comes_back_onto_the_object_below_its_mask() -> None:
     boxes = [*BOXES, ((0.3, 0.3, 0.3), (0.5, 3.0, 0.65))]
     truth = boxes_seen(level_camera(), boxes)
-    table, vase = truth[1].mask, truth[3].mask
-    assert table is not None
-    assert vase is not None
-    truth[1] = replace(truth[1], mask=table - vase)
+    _show_before(truth, 3, 1)
     # A tenth farther along its line of sight it looks the same, but is inside the table.
     eye = torch.tensor([0.0, 0, 1.4])
     away = (truth[3].world_from_object[:3, 3] - eye) * 0.1
@@ -277,10 +282,7 @@ def test_what_a_table_frames_stands_on_it_even_where_it_was_put_on_the_floor_beh
     camera = level_camera(0.45)
     boxes = [*BOXES[:1], ((1.4, 1.0, 0.5), (0.6, 3.0, 0.25)), ((0.2, 0.2, 0.3), (0.5, 2.9, 0.65))]
     truth = boxes_seen(camera, boxes)
-    table, vase = truth[1].mask, truth[2].mask
-    assert table is not None
-    assert vase is not None
-    truth[1] = replace(truth[1], mask=table - vase)
+    _show_before(truth, 2, 1)
     # On its line of sight it was put where it meets the floor, and so much larger.
     factor = 1.4 / (1.4 - 0.5)
     away = (truth[2].world_from_object[:3, 3] - torch.tensor([0.0, 0, 1.4])) * (factor - 1)
@@ -297,10 +299,7 @@ def test_what_is_seen_below_a_table_stays_on_the_floor_behind_it(known: bool) ->
     camera = level_camera(0.45)
     boxes = [*BOXES[:1], ((1.6, 0.4, 0.5), (0.5, 2.6, 0.25)), ((0.4, 0.4, 0.4), (0.5, 3.5, 0.2))]
     truth = boxes_seen(camera, boxes)
-    table, behind = truth[1].mask, truth[2].mask
-    assert table is not None
-    assert behind is not None
-    truth[1] = replace(truth[1], mask=table - behind)
+    _show_before(truth, 2, 1)
     found = fit_layout(truth, ALONG_Y, known=camera if known else None)
     assert found is not None
     assert max(_errors(found.objects, truth)) < 0.04

@@ -220,13 +220,12 @@ class LayoutProblem:
         row = changed[self.num_camera + 4 * index :][:4]
         if support is not None and self.carries[index, support]:
             # Its foot is in sight, and tells better where that is than the base of an object that was partly hidden.
-            foot = self._foot_ray(unknowns, index)
-            if foot[2] > -1e-3:
+            place = self._foot_on(unknowns, index, level)
+            if place is None:
                 return None
-            place = eye + foot * (level - eye[2]) / foot[2]
             factor = float(np.linalg.norm(place - eye) / np.linalg.norm(centres[index] - eye))
             half = self.half[index] * scales[index] * factor
-            away = foot[:2] / max(float(np.linalg.norm(foot[:2])), 1e-6)
+            away = (place - eye)[:2] / max(float(np.linalg.norm((place - eye)[:2])), 1e-6)
             place[:2] += away * half[:2].mean()
             row[:3] = place + [0, 0, half[2]] - self.centres[index]
         else:
@@ -237,12 +236,11 @@ class LayoutProblem:
 
     def _drop_carriers_beside_feet(self, unknowns: Float[np.ndarray, " U"]) -> None:
         """Objects are no longer held for carried by what frames them if their foot is clearly beside its top."""
-        eye, (centres, scales) = unknowns[2:5], self._placed(unknowns)
+        centres, scales = self._placed(unknowns)
         for index, carrier in np.argwhere(self.carries).tolist():
             half = self.half[carrier] * scales[carrier]
-            fall, foot = eye[2] - centres[carrier, 2] - half[2], self._foot_ray(unknowns, index)
-            over = eye[:2] + foot[:2] * fall / max(-foot[2], 1e-3) - centres[carrier, :2]
-            if fall <= 0 or bool((np.abs(over) > _FOOT_REACH * half[:2]).any()):
+            foot = self._foot_on(unknowns, index, centres[carrier, 2] + half[2])
+            if foot is None or bool((np.abs((foot - centres[carrier])[:2]) > _FOOT_REACH * half[:2]).any()):
                 self.carries[index, carrier] = False
         self._weigh_supports()
 
@@ -250,11 +248,12 @@ class LayoutProblem:
         self.support_weight = np.where(self.carries, 1.0, np.where(self.may_carry, _ON_WHAT_IS_BELOW, _ON_ANYTHING))
         self.floor_weight = np.where(self.carries.any(1), _ON_FLOOR_NONETHELESS, 1.0)
 
-    def _foot_ray(self, unknowns: Float[np.ndarray, " U"], index: int) -> Float[np.ndarray, " 3"]:
-        """Direction from the eye to the middle of the lower side of an object's mask."""
+    def _foot_on(self, unknowns: Float[np.ndarray, " U"], index: int, level: float) -> Float[np.ndarray, " 3"] | None:
+        """Where the line of sight to the middle of the lower side of an object's mask comes down to a level."""
         left, _, right, bottom = self.rectangles[index]
         seen = np.linalg.inv(self._lens(unknowns)) @ [(left + right) / 2, bottom, 1.0]
-        return self._axes(unknowns).T @ seen
+        eye, ray = unknowns[2:5], self._axes(unknowns).T @ seen
+        return None if ray[2] > -1e-3 or eye[2] <= level else eye + ray * (level - eye[2]) / ray[2]
 
     def moved(self, unknowns: Float[np.ndarray, " U"]) -> list[SceneObject]:
         """The objects where the unknowns put them."""

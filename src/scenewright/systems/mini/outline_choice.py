@@ -60,8 +60,11 @@ _ROUND, _ROUND_COUNTS = (3, 3, 9), 0.8
 _LEAST_SHARE, _SURELY_OUTSIDE = 0.3, 1.0
 # Of a shape of which more than this lies outside of its mask the place is wrong, not the shape.
 _MOST_OUTSIDE = 0.6
-# How far a step moves an outline (in the crop from -1 to 1, and as a factor), how many steps each way, what one costs.
-_MOVE, _MOST_MOVES, _MOVE_COSTS = torch.tensor([2 / _SIDE, 2 / _SIDE, 0.06]), (2, 2, 1), 0.003
+# How far a step moves an outline (in the crop from -1 to 1, and as a factor), all moves of up to two steps of either
+# shift and one of the factor, and what they cost.
+_STEP, _UNMOVED = torch.tensor([2 / _SIDE, 2 / _SIDE, 0.06]), torch.tensor([0.0, 0.0, 1.0])
+_MOVES = torch.cartesian_prod(torch.arange(-2, 3), torch.arange(-2, 3), torch.arange(-1, 2)) * _STEP + _UNMOVED
+_MOVE_COSTS = 0.003 * ((_MOVES - _UNMOVED) / _STEP).abs().sum(1)
 # What is uncovered begins beyond the pixel in which an outline may err, and reaches back so far.
 _UNSURE_PIXELS = 2
 
@@ -230,27 +233,29 @@ class Outline:
         return cls(is_mask, counts, is_empty, places, depth / crop_from_cube[2, :3].norm())
 
     @cached_property
+    def _projection(self) -> tuple[Int[Tensor, " M"], Bool[Tensor, " M"]]:
+        return _pixels(self.places)
+
+    @property
     def pixels(self) -> Int[Tensor, " M"]:
         """The pixel of each cell, or the nearest one of a cell beside the crop."""
-        return _pixels(self.places)[0]
+        return self._projection[0]
 
-    @cached_property
+    @property
     def is_inside(self) -> Bool[Tensor, " M"]:
         """Whether each cell projects into the crop."""
-        return _pixels(self.places)[1]
+        return self._projection[1]
 
     def aligned(self, solid: Bool[Tensor, "R R R"]) -> "Outline":
         """The outline with all cells shifted by some pixels, and their picture a little larger or smaller.
 
         So that the outline of `solid` covers the mask best. Places were fitted to four sides of a rectangle.
         """
-        moves = _moves().to(self.places)
         cells = self.places[solid.flatten()]
-        pixels, is_inside = _pixels(cells * moves[:, None, 2:] + moves[:, None, :2])
-        outlines = torch.zeros(len(moves), len(self.is_mask), dtype=torch.bool)
-        outlines[torch.arange(len(moves))[:, None].expand_as(pixels)[is_inside], pixels[is_inside]] = True
-        gain = self._covering(outlines) - _MOVE_COSTS * ((moves - moves.new_tensor([0, 0, 1])) / _MOVE).abs().sum(1)
-        best = moves[gain.argmax()]
+        pixels, is_inside = _pixels(cells * _MOVES[:, None, 2:] + _MOVES[:, None, :2])
+        outlines = torch.zeros(len(_MOVES), len(self.is_mask), dtype=torch.bool)
+        outlines[torch.arange(len(_MOVES))[:, None].expand_as(pixels)[is_inside], pixels[is_inside]] = True
+        best = _MOVES[(self._covering(outlines) - _MOVE_COSTS).argmax()]
         return replace(self, places=self.places * best[2] + best[:2])
 
     def most(self, values: Float[Tensor, "*K M"]) -> Float[Tensor, "*K S"]:
@@ -287,12 +292,6 @@ def _pixels(places: Float[Tensor, "*B 2"]) -> tuple[Int[Tensor, "*B"], Bool[Tens
     cells = ((places + 1) / 2 * _SIDE).floor().long()
     x, y = cells.clamp(0, _SIDE - 1).unbind(-1)
     return y * _SIDE + x, ((cells >= 0) & (cells < _SIDE)).all(-1)
-
-
-def _moves() -> Float[Tensor, "V 3"]:
-    """Shifts along x and y and factors, the middle of all none."""
-    steps = [torch.arange(-many, many + 1) * step for many, step in zip(_MOST_MOVES, _MOVE.tolist(), strict=True)]
-    return torch.cartesian_prod(*steps) + torch.tensor([0.0, 0.0, 1.0])
 
 
 def _grown(pixels: Bool[Tensor, " S"]) -> Bool[Tensor, " S"]:
