@@ -111,6 +111,27 @@ def test_without_anything_small_all_stands_on_the_floor() -> None:
     assert {item.placement for item in objects} == {"floor"}
 
 
+def test_small_things_stand_at_the_edges_of_tops_too() -> None:
+    table, bottle = TrainingAsset.parametric("table", 3), TrainingAsset.parametric("bottle", 5)
+    composer = Composer()
+    assert composer.place(PlacedAsset(table, (0.0, 0.0, 0.0), 0.4))
+    top = composer.support(0)
+    assert top is not None
+    rng = np.random.default_rng(0)
+    assert sum(composer.place_on(bottle, 0, rng) for _ in range(12)) > 6
+    spots = np.array([item.position[:2] for item in composer.objects[1:]])
+    middles = np.linalg.norm(spots - np.array(top.anchor_xy), axis=1)
+    assert middles.max() > 1.1 * top.distance_to_edge  # not only within the largest disc about the middle
+    for item in composer.objects[1:]:
+        assert top.holds(item.footprint.grown(-0.2 * min(item.size_m[:2])).corners())
+
+
+def test_what_is_larger_than_a_top_does_not_stand_on_it() -> None:
+    composer = Composer()
+    assert composer.place(PlacedAsset(TrainingAsset.parametric("table", 3), (0.0, 0.0, 0.0), 0.0))
+    assert not composer.place_on(TrainingAsset.parametric("bed", 1), 0, np.random.default_rng(0))
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_random_scenes(selector: Selector, seed: int) -> None:
     scene = compose_random_scene(selector, np.random.default_rng(seed), size=64, views=3)

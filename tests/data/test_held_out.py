@@ -73,6 +73,18 @@ def test_rescaled_and_turned_copies_are_recognised(scale: float, turns: int) -> 
             TrainingAsset.admit(copy_of(row, scale, turns))
 
 
+def test_a_stretched_asset_has_the_new_size_and_passes_the_check_again() -> None:
+    asset = TrainingAsset.admit(box_asset("my-own-box", (1, 0.2, 3)))
+    stretched = asset.stretched(np.array([1.5, 2.0, 0.5])).asset
+    assert stretched.size_m == pytest.approx((1.5, 0.4, 1.5))
+    assert asset.asset.size_m == pytest.approx((1, 0.2, 3))
+    registry = held_out_registry()
+    width, depth, height = registry.sizes_m[registry.ids.index(HELD_OUT)].tolist()
+    namesake = TrainingAsset.admit(box_asset("Scopia#Black-Table", (2 * width, depth, height)))
+    with pytest.raises(HeldOutError, match="name and the size"):
+        namesake.stretched(np.array([0.5, 1.0, 1.0]))
+
+
 def test_there_is_no_other_way_to_a_training_asset() -> None:
     with pytest.raises(TypeError, match=r"TrainingAsset\.admit"):
         TrainingAsset(box_asset("x", (1, 1, 1)), object())

@@ -1,5 +1,7 @@
 """Where things can stand, by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -22,6 +24,31 @@ def test_a_table_top() -> None:
     assert support.distance_to_edge == pytest.approx(0.5)
     assert support.is_usable()
     assert largest_scale(support, footprint_radius(0.6, 0.8)) == pytest.approx(1.0)
+
+
+def square(x: float, y: float, side: float) -> np.ndarray:
+    return np.array([x, y]) + np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * side / 2
+
+
+def test_a_top_holds_what_lies_on_it_up_to_the_edge() -> None:
+    support = find_support(*box((1.6, 1.0, 0.7), (0.3, 0, 0)))
+    assert support is not None
+    assert support.holds(square(0.3, 0.0, 0.9))
+    assert support.holds(square(-0.3, 0.3, 0.3))
+    assert not support.holds(square(-0.4, 0.3, 0.3))
+    assert not support.holds(square(0.3, 0.0, 3.0))
+
+
+def test_a_top_holds_nothing_across_its_hole() -> None:
+    sides = [box((2.0, 0.5, 1.0), (0, y, 0)) for y in (-0.75, 0.75)] + [
+        box((0.5, 1.0, 1.0), (x, 0, 0)) for x in (-0.75, 0.75)
+    ]
+    ring = np.concatenate([find_support(*side).outline for side in sides])  # type: ignore[union-attr]
+    top = replace(find_support(*sides[0]), outline=ring)  # type: ignore[type-var]
+    assert top.holds(square(-0.75, 0.7, 0.4))
+    assert not top.holds(square(0.0, 0.0, 0.4))
+    # Only the middle lies over the hole.
+    assert not top.holds(square(0.0, 0.0, 1.5))
 
 
 def test_the_largest_of_two_tops_wins() -> None:

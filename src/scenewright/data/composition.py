@@ -27,6 +27,9 @@ __all__ = ["RESTING_GAP_M", "ComposedScene", "Composer", "PlacedAsset"]
 RESTING_GAP_M = 0.0005
 """Free height between a thing and what it stands on, so that the two never share a plane."""
 
+_FOOT_SHARE = 0.85
+"""Of what stands on a top, this share of its width and depth must lie on it: the rest may overhang."""
+
 Placement = Literal["floor", "on", "wall"]
 
 
@@ -146,20 +149,17 @@ class Composer:
         return self._supports[index]
 
     def place_on(self, source: TrainingAsset, index: int, rng: np.random.Generator, *, scale: float = 1.0) -> bool:
-        """Stand an asset on object `index` at a random spot of its top; says whether there was room."""
+        """Stand an asset on object `index` anywhere on its top, edges too; says whether there was room."""
         support = self.support(index)
-        radius = 0.5 * scale * math.hypot(*source.asset.size_m[:2])
-        if support is None or radius > support.distance_to_edge:
+        if support is None:
             return False
-        for _ in range(8):
-            reach = (support.distance_to_edge - radius) * math.sqrt(rng.uniform())
-            angle = rng.uniform(0, 2 * math.pi)
-            position = (
-                support.anchor_xy[0] + reach * math.cos(angle),
-                support.anchor_xy[1] + reach * math.sin(angle),
-                support.height + RESTING_GAP_M,
-            )
+        low, high = support.outline.min((0, 1)), support.outline.max((0, 1))
+        for _ in range(24):
+            x, y = rng.uniform(low, high)
             yaw = self.objects[index].yaw + float(rng.normal(0, 0.5))
-            if self.place(PlacedAsset(source, position, yaw, scale, "on", index)):
+            candidate = PlacedAsset(source, (x, y, support.height + RESTING_GAP_M), yaw, scale, "on", index)
+            middle = np.array([x, y])
+            foot = middle + _FOOT_SHARE * (candidate.footprint.corners() - middle)
+            if support.holds(foot) and self.place(candidate):
                 return True
         return False

@@ -21,6 +21,8 @@ __all__ = ["compose_floor_scene", "object_corners"]
 
 _ROOM_TO_STAND_M = 0.1
 _MAX_TOP_M = 1.2
+_SHARE_OF_LIKES = 0.1
+_SHARE_OF_PIECES = 0.2
 Lamp = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 
@@ -40,7 +42,7 @@ def compose_floor_scene(selector: Selector, rng: np.random.Generator, *, size: i
     for _ in range(stacked):
         carriers = [index for index in range(len(composer.objects)) if composer.support(index) is not None]
         tries = 12 if carriers else 0
-        if not any(composer.place_on(selector.small(rng), int(rng.choice(carriers)), rng) for _ in range(tries)):
+        if not any(_stack(composer, selector, int(rng.choice(carriers)), rng) for _ in range(tries)):
             _place_near(composer, selector.floor(rng), float(rng.uniform(-math.pi, math.pi)), spread, rng)
     corners = object_corners(composer.objects)
     camera = sample_single_view(corners, rng, size=size)
@@ -54,6 +56,16 @@ def compose_floor_scene(selector: Selector, rng: np.random.Generator, *, size: i
         cameras=(camera,),
         room=shell.room,
     )
+
+
+def _stack(composer: Composer, selector: Selector, index: int, rng: np.random.Generator) -> bool:
+    """Mostly a small thing onto object `index`; now and then its like, or any piece that has room there."""
+    kind = rng.uniform()
+    if kind < _SHARE_OF_LIKES:
+        source = composer.objects[index].source
+    else:
+        source = selector.floor(rng) if kind < _SHARE_OF_LIKES + _SHARE_OF_PIECES else selector.small(rng)
+    return composer.place_on(source, index, rng)
 
 
 def object_corners(objects: list[PlacedAsset] | tuple[PlacedAsset, ...]) -> np.ndarray:

@@ -8,14 +8,14 @@ name, unit or quarter turn, so code that takes `TrainingAsset` cannot be fed a h
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from scenewright.data.asset import Asset, merged_geometry
+from scenewright.data.asset import Asset, canonical_parts, merged_geometry
 from scenewright.data.fingerprint import FINGERPRINT_SIDE, fingerprint, quarter_turns
 from scenewright.data.parametric.families import make_object
 from scenewright.errors import InputError
@@ -160,6 +160,15 @@ class TrainingAsset:
     def parametric(cls, family: str, seed: int) -> "TrainingAsset":
         """A member of one of our own families, which copies no model."""
         return cls(make_object(family, seed), _KEY, (family, seed))
+
+    def stretched(self, factors: Float[np.ndarray, " 3"]) -> "TrainingAsset":
+        """The asset with its width, depth and height times these factors, checked anew.
+
+        Raises:
+            HeldOutError: so stretched, it copies a validation or test model.
+        """
+        width, depth, height = np.array(self.asset.size_m) * factors
+        return TrainingAsset.admit(replace(self.asset, parts=canonical_parts(self.asset.parts, (width, depth, height))))
 
     def __reduce__(self) -> tuple:
         # Workers receive assets by pickling, which must not become a way round the check.

@@ -5,7 +5,7 @@
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +87,13 @@ class TrainingLibrary:
         if len(self._cache) > _CACHE_SIZE:
             self._cache.popitem(last=False)
         return asset
+
+    def by_pack(self, ids: Iterable[str]) -> list[list[str]]:
+        """The ids sorted, those of each pack in a list of their own."""
+        packs: dict[int, list[str]] = {}
+        for model_id in sorted(ids):
+            packs.setdefault(id(self._packs[model_id]), []).append(model_id)
+        return list(packs.values())
 
     def origin(self, model_id: str) -> str:
         """SHA-256 of a model's file, or of the file that its compact copy was made from."""

@@ -1,7 +1,8 @@
 """Which model goes where: rules that turn catalogue facts and families into floor, surface and wall pieces.
 
-Catalogue models are sorted by their elevation, size and category; vehicles, gardens, people, stairs, doors and windows
-stay out of rooms. Roles name what a room layout asks for ("bed", "seat", "table", ...); a role is filled from the
+Catalogue models are sorted by their elevation, size and category; people, stairs, doors and windows are never used,
+vehicles and gardens stay out of rooms, though bicycles and deck chairs stand on plain floors. Every pack has the same
+share of what is drawn, however many models it has. Roles name what a room layout asks for ("bed", "seat", "table", ...); a role is filled from the
 catalogue or from a parametric family.
 """
 
@@ -19,6 +20,8 @@ from scenewright.errors import InputError
 __all__ = ["Selector", "role_of", "stand_of"]
 
 _INDOOR = {"Living room", "Bedroom", "Office", "Kitchen", "Bathroom", "Lights", "Miscellaneous", ""}
+_OUTDOOR = {"Exterior", "Vehicles"}
+_MAX_OUTDOOR_M = 2.3
 _ROLE_WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("bed", ("bed", "crib", "bunk")),
     ("sofa", ("sofa", "couch", "armchair", "settee")),
@@ -35,10 +38,12 @@ _ROLE_WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 def stand_of(row: ModelRow) -> str:
-    """The support of a catalogue model indoors: "floor", "on" (furniture), or "none"."""
+    """The support of a catalogue model: "floor", "on" (furniture), "outdoors" (the ground there), or "none"."""
+    longest, (width, depth, height) = max(row.size_m), row.size_m
+    if row.category in _OUTDOOR and row.elevation_m == 0 and not row.is_door_or_window:
+        return "outdoors" if 0.3 <= longest <= _MAX_OUTDOOR_M and height > 0.15 and min(width, depth) > 0.1 else "none"
     if row.is_door_or_window or row.category not in _INDOOR:
         return "none"
-    longest, (width, depth, height) = max(row.size_m), row.size_m
     if not 0.03 <= longest <= 3.2:
         return "none"
     if row.elevation_m > 0.3:
@@ -62,62 +67,73 @@ def role_of(row: ModelRow) -> str | None:
 
 @dataclass(frozen=True)
 class Selector:
-    """Draws assets for a scene from a library; `parametric_share` of them are members of our own families."""
+    """Draws assets for a scene from a library; `parametric_share` of them are members of our own families.
+
+    `stretch` is the spread of the factors (their logarithm's standard deviation) by which a model's width, depth and
+    height change.
+    """
 
     library: TrainingLibrary
     parametric_share: float = 0.5
+    stretch: float = 0.0
 
     @cached_property
-    def _by_stand(self) -> dict[str, list[str]]:
-        table: dict[str, list[str]] = {}
-        for row in self.library.rows.values():
-            table.setdefault(stand_of(row), []).append(row.id)
-        return {stand: sorted(ids) for stand, ids in table.items()}
+    def _on_floor(self) -> list[list[str]]:
+        return self._standing("floor", "outdoors")
 
     @cached_property
-    def _by_role(self) -> dict[str, list[str]]:
+    def _on_furniture(self) -> list[list[str]]:
+        return self._standing("on")
+
+    def _standing(self, *stands: str) -> list[list[str]]:
+        return self.library.by_pack(row.id for row in self.library.rows.values() if stand_of(row) in stands)
+
+    @cached_property
+    def _by_role(self) -> dict[str, list[list[str]]]:
         table: dict[str, list[str]] = {}
         for row in self.library.rows.values():
             role = role_of(row)
-            if role is not None and stand_of(row) != "none":
+            if role is not None and stand_of(row) in ("floor", "on"):
                 table.setdefault(role, []).append(row.id)
-        return {role: sorted(ids) for role, ids in table.items()}
+        return {role: self.library.by_pack(ids) for role, ids in table.items()}
 
     def floor(self, rng: np.random.Generator) -> TrainingAsset:
-        """Anything that stands on the floor, rugs apart."""
+        """Anything that stands on the floor or the ground, rugs apart."""
         families = [name for name, family in FAMILIES.items() if family.stands == "floor" and name != "rug"]
-        return self._draw(rng, self._by_stand.get("floor", []), families)
+        return self._draw(rng, self._on_floor, families)
 
     def small(self, rng: np.random.Generator) -> TrainingAsset:
         """Anything that stands on furniture."""
         families = [name for name, family in FAMILIES.items() if family.stands == "on"]
-        return self._draw(rng, self._by_stand.get("on", []), families)
+        return self._draw(rng, self._on_furniture, families)
 
     @property
     def has_small(self) -> bool:
         """Whether anything stands on furniture; our own families count where a share of assets is theirs."""
         own = any(FAMILIES[name].stands == "on" for name in self.library.families)
-        return bool(self._by_stand.get("on")) or (own and self.parametric_share > 0)
+        return bool(self._on_furniture) or (own and self.parametric_share > 0)
 
     def anything(self, rng: np.random.Generator) -> TrainingAsset:
         """Any model of the library, indoor or not, and any family."""
-        return self._draw(rng, sorted(self.library.rows), list(FAMILIES))
+        return self._draw(rng, self.library.by_pack(self.library.rows), list(FAMILIES))
 
     def role(self, role: str, rng: np.random.Generator) -> TrainingAsset:
         """A piece that plays a role; the family of that name stands in where the catalogue has none."""
         return self._draw(rng, self._by_role.get(role, []), [role] if role in FAMILIES else [])
 
-    def _draw(self, rng: np.random.Generator, ids: Sequence[str], families: Sequence[str]) -> TrainingAsset:
+    def _draw(self, rng: np.random.Generator, packs: list[list[str]], families: Sequence[str]) -> TrainingAsset:
         families = [name for name in families if name in self.library.families]
         # A few of the pack's models copy held-out shapes and are refused; the next draw replaces them.
         for _ in range(16):
-            is_parametric = bool(families) and (not ids or rng.uniform() < self.parametric_share)
+            is_parametric = bool(families) and (not packs or rng.uniform() < self.parametric_share)
             if is_parametric:
                 return self.library.random_parametric(rng, families)
-            if not ids:
+            if not packs:
                 break
+            ids = packs[int(rng.integers(len(packs)))]
             try:
-                return self.library[ids[int(rng.integers(len(ids)))]]
+                asset = self.library[ids[int(rng.integers(len(ids)))]]
+                return asset.stretched(np.exp(rng.normal(0, self.stretch, 3))) if self.stretch else asset
             except InputError:
                 continue
         raise InputError("The training library has nothing that fits here; add a model pack or parametric families.")

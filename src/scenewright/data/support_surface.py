@@ -21,7 +21,7 @@ class Support:
     """The top polygon of a table: area centroid `anchor_xy`, `height` of the top, distance to the nearest edge.
 
     `footprint_share` is the polygon's area over that of the mesh's horizontal bounding box, `flat_share` the area of
-    level faces at the very top over the polygon's.
+    level faces at the very top over the polygon's. `outline` are the polygon's directed segments.
     """
 
     anchor_xy: tuple[float, float]
@@ -30,7 +30,13 @@ class Support:
     area: float
     footprint_share: float
     is_centroid_inside: bool
+    outline: Float[np.ndarray, "S 2 2"]
     flat_share: float = 1.0
+
+    def holds(self, corners: Float[np.ndarray, "4 2"]) -> bool:
+        """Whether a thing with these corners lies on the top: its corners, middle and the middles of its sides do."""
+        middles = (corners + np.roll(corners, 1, axis=0)) / 2
+        return all(_inside(point, self.outline) for point in (*corners, *middles, corners.mean(0)))
 
     def is_usable(self) -> bool:
         """Whether things may stand here: the centroid lies on the top (no U shapes), which is flat and no mere knob."""
@@ -91,6 +97,7 @@ def find_support(
         area=area,
         footprint_share=area / max(float(extent.prod()), 1e-12),
         is_centroid_inside=_inside(anchor, polygon),
+        outline=polygon,
         flat_share=_flat_area(vertices[faces], top) / area,
     )
 
