@@ -27,8 +27,8 @@ __all__ = ["RESTING_GAP_M", "ComposedScene", "Composer", "PlacedAsset"]
 RESTING_GAP_M = 0.0005
 """Free height between a thing and what it stands on, so that the two never share a plane."""
 
-_FOOT_SHARE = 0.85
-"""Of what stands on a top, this share of its width and depth must lie on it: the rest may overhang."""
+_FOOT_SHARE = 0.3
+"""Of what stands on a top, this share of its width and depth lies on it; the rest may overhang, as it does not tip."""
 
 Placement = Literal["floor", "on", "wall"]
 

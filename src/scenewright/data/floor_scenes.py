@@ -21,8 +21,8 @@ __all__ = ["compose_floor_scene", "object_corners"]
 
 _ROOM_TO_STAND_M = 0.1
 _MAX_TOP_M = 1.2
-_SHARE_OF_LIKES = 0.1
-_SHARE_OF_PIECES = 0.2
+# Of what stands on others: small things, a carrier's likes, and pieces, of at most so many times the top's area.
+_SHARE_OF_SMALL, _SHARE_OF_LIKES, _LARGEST_SHARE = 0.7, 0.1, 1.1
 Lamp = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 
@@ -59,13 +59,15 @@ def compose_floor_scene(selector: Selector, rng: np.random.Generator, *, size: i
 
 
 def _stack(composer: Composer, selector: Selector, index: int, rng: np.random.Generator) -> bool:
-    """Mostly a small thing onto object `index`; now and then its like, or any piece that has room there."""
+    """Mostly a small thing onto object `index`; now and then its like, or any piece no larger than its top."""
     kind = rng.uniform()
-    if kind < _SHARE_OF_LIKES:
-        source = composer.objects[index].source
-    else:
-        source = selector.floor(rng) if kind < _SHARE_OF_LIKES + _SHARE_OF_PIECES else selector.small(rng)
-    return composer.place_on(source, index, rng)
+    if kind < _SHARE_OF_SMALL:
+        return composer.place_on(selector.small(rng), index, rng)
+    source = composer.objects[index].source if kind < _SHARE_OF_SMALL + _SHARE_OF_LIKES else selector.floor(rng)
+    width, depth, _ = source.asset.size_m
+    support = composer.support(index)
+    has_room = support is not None and width * depth < _LARGEST_SHARE * support.area
+    return has_room and composer.place_on(source, index, rng)
 
 
 def object_corners(objects: list[PlacedAsset] | tuple[PlacedAsset, ...]) -> np.ndarray:
