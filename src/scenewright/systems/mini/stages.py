@@ -47,8 +47,8 @@ __all__ = ["MiniISceneStage", "MiniSceneGenStage"]
 
 
 _STRANGE = 1.25
-# The camera looks along +y of the world that the networks were trained in.
-_HEADING = math.pi / 2
+# The camera looks along +y of the world that the networks were trained in. They know sizes worse than the usual stage.
+_ERRORS = LayoutErrors(log_size=0.24, heading=math.pi / 2)
 
 
 class _MiniStage:
@@ -150,7 +150,7 @@ class MiniSceneGenStage(_MiniStage):
             coords=tuple(grid.nonzero().int() for grid in occupied),
             resolution=occupied.shape[-1],
             world_from_object=agreed_layout(torch.stack(layouts[: len(by_size)]))[wanted],
-            layout_errors=LayoutErrors(heading=_HEADING),
+            layout_errors=_ERRORS,
             tokens=own[None, wanted].cpu(),
             pictures=tuple(_image(pictures.own[index]) for index in wanted),
             notes=self._notes(request, pictures.own[wanted]),
@@ -197,7 +197,7 @@ class MiniISceneStage(_MiniStage):
             coords=tuple(shape.nonzero().int() for shape in alone),
             resolution=alone.shape[-1],
             world_from_object=torch.stack(placements),
-            layout_errors=LayoutErrors(heading=_HEADING),
+            layout_errors=_ERRORS,
             tokens=own[None].cpu(),
             pictures=tuple(_image(pictures.own[index]) for index in wanted),
             notes=self._notes(request, pictures.own[wanted]),
