@@ -315,7 +315,7 @@ def main() -> None:
     command.add_argument("folder", type=Path)
     command.add_argument("packs", type=Path, nargs="+")
     command.add_argument(
-        "--first", type=int, default=0, help="chunk to begin with; the flows that ship saw 0 to 99, 500 to 515 and 600 to 611"
+        "--first", type=int, default=0, help="chunk to begin with; what ships saw 0 to 99, 500 to 515 and 600 to 611"
     )
     command.add_argument("--chunks", type=int, default=100)
     command.add_argument("--path-traced", type=float, default=0.0, help="share of pictures drawn by Mitsuba")

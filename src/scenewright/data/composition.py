@@ -148,17 +148,17 @@ class Composer:
             self._supports[index] = support if support is not None and support.is_usable() else None
         return self._supports[index]
 
-    def place_on(self, source: TrainingAsset, index: int, rng: np.random.Generator, *, scale: float = 1.0) -> bool:
+    def place_on(self, source: TrainingAsset, index: int, rng: np.random.Generator) -> bool:
         """Stand an asset on object `index` anywhere on its top, edges too; says whether there was room."""
         support = self.support(index)
         if support is None:
             return False
         low, high = support.outline.min((0, 1)), support.outline.max((0, 1))
         for _ in range(24):
-            x, y = rng.uniform(low, high)
+            middle = rng.uniform(low, high)
+            position = (float(middle[0]), float(middle[1]), support.height + RESTING_GAP_M)
             yaw = self.objects[index].yaw + float(rng.normal(0, 0.5))
-            candidate = PlacedAsset(source, (x, y, support.height + RESTING_GAP_M), yaw, scale, "on", index)
-            middle = np.array([x, y])
+            candidate = PlacedAsset(source, position, yaw, placement="on", supported_by=index)
             foot = middle + _FOOT_SHARE * (candidate.footprint.corners() - middle)
             if support.holds(foot) and self.place(candidate):
                 return True

@@ -2,8 +2,8 @@
 
 Catalogue models are sorted by their elevation, size and category; people, stairs, doors and windows are never used,
 vehicles and gardens stay out of rooms, though bicycles and deck chairs stand on plain floors. Every pack has the same
-share of what is drawn, however many models it has. Roles name what a room layout asks for ("bed", "seat", "table", ...); a role is filled from the
-catalogue or from a parametric family.
+share of what is drawn, however many models it has. Roles name what a room layout asks for ("bed", "seat", "table",
+...); a role is filled from the catalogue or from a parametric family.
 """
 
 from collections.abc import Sequence
