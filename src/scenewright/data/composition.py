@@ -28,7 +28,7 @@ RESTING_GAP_M = 0.0005
 """Free height between a thing and what it stands on, so that the two never share a plane."""
 
 _FOOT_SHARE = 0.3
-"""Of what stands on a top, this share of its width and depth lies on it; the rest may overhang, as it does not tip."""
+"""The share of a thing's width and depth that lies on the top it stands on; so much overhang does not tip it over."""
 
 Placement = Literal["floor", "on", "wall"]
 
