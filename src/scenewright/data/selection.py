@@ -40,9 +40,12 @@ _ROLE_WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
 def stand_of(row: ModelRow) -> str:
     """The support of a catalogue model: "floor", "on" (furniture), "outdoors" (the ground there), or "none"."""
     longest, (width, depth, height) = max(row.size_m), row.size_m
-    if row.category in _OUTDOOR and row.elevation_m == 0 and not row.is_door_or_window:
-        return "outdoors" if 0.3 <= longest <= _MAX_OUTDOOR_M and height > 0.15 and min(width, depth) > 0.1 else "none"
-    if row.is_door_or_window or row.category not in _INDOOR:
+    if row.is_door_or_window:
+        return "none"
+    if row.category in _OUTDOOR:
+        is_piece = 0.3 <= longest <= _MAX_OUTDOOR_M and height > 0.15 and min(width, depth) > 0.1
+        return "outdoors" if is_piece and row.elevation_m == 0 else "none"
+    if row.category not in _INDOOR:
         return "none"
     if not 0.03 <= longest <= 3.2:
         return "none"
@@ -85,6 +88,10 @@ class Selector:
     def _on_furniture(self) -> list[list[str]]:
         return self._standing("on")
 
+    @cached_property
+    def _everything(self) -> list[list[str]]:
+        return self.library.by_pack(self.library.rows)
+
     def _standing(self, *stands: str) -> list[list[str]]:
         return self.library.by_pack(row.id for row in self.library.rows.values() if stand_of(row) in stands)
 
@@ -115,7 +122,7 @@ class Selector:
 
     def anything(self, rng: np.random.Generator) -> TrainingAsset:
         """Any model of the library, indoor or not, and any family."""
-        return self._draw(rng, self.library.by_pack(self.library.rows), list(FAMILIES))
+        return self._draw(rng, self._everything, list(FAMILIES))
 
     def role(self, role: str, rng: np.random.Generator) -> TrainingAsset:
         """A piece that plays a role; the family of that name stands in where the catalogue has none."""
