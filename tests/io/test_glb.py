@@ -318,6 +318,10 @@ BAD_DOCUMENTS = {
     "short buffer": triangle_document(buffers=[{"byteLength": 36, "uri": "data:;base64,AAAA"}]),
     "nodes is a number": triangle_document(nodes=3),
     "primitives is text": triangle_document(meshes=[{"primitives": "abc"}]),
+    "a primitive is a list": triangle_document(meshes=[{"primitives": [[4340]]}]),
+    "Draco mesh is a list": triangle_document(
+        meshes=[{"primitives": [{"attributes": {"POSITION": 0}, "extensions": {"KHR_draco_mesh_compression": [1]}}]}]
+    ),
     "array": [],
 }
 

@@ -67,6 +67,7 @@ def read_primitive(
     packed = table(primitive.get("extensions")).get("KHR_draco_mesh_compression")
     unpacked: dict[str, np.ndarray] = {}
     if packed is not None:
+        packed = table(packed)
         ids = {name: whole(value, "a Draco attribute") for name, value in table(packed.get("attributes")).items()}
         faces, unpacked = unpack_draco(data.view(packed.get("bufferView")), ids)
 

@@ -253,7 +253,7 @@ class _Reader:
         self, mesh: Mapping[str, Any], name: str, weights: Sequence[float], skin: Skin | None
     ) -> tuple[Mesh, ...]:
         primitives = mesh.get("primitives")
-        if not isinstance(primitives, list):
+        if not isinstance(primitives, list) or not all(isinstance(described, dict) for described in primitives):
             raise InputError("a mesh has no list of primitives")
         parts = []
         for described in primitives:
