@@ -1,6 +1,7 @@
 """Objects come to stand where their masks and the floor say; what is right already, or cannot be known, stays."""
 
 import math
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,9 +18,9 @@ from scenewright.systems.assembly import layout_problem, structures
 from scenewright.systems.assembly.layout_fit import fit_layout, fit_newcomers
 from scenewright.systems.assembly.layout_problem import LayoutProblem, camera_pose
 from scenewright.systems.assembly.placing import moved_object, transformed_camera
-from scenewright.systems.assembly.structures import LayoutErrors, SceneRequest
+from scenewright.systems.assembly.structures import LayoutErrors, SceneRequest, SizeEstimates
 from scenewright.types import Camera, ObjectMasks, SceneObject, View
-from tests.systems.assembly.room import BOXES, boxes_seen, level_camera
+from tests.systems.assembly.room import BOXES, Box, boxes_seen, level_camera
 
 ALONG_Y = LayoutErrors(heading=math.pi / 2)
 
@@ -47,6 +48,16 @@ def _show_before(items: list[SceneObject], seen: int, partly_hidden: int) -> Non
     assert mask is not None
     assert hidden is not None
     items[partly_hidden] = replace(items[partly_hidden], mask=hidden - mask)
+
+
+def _told(boxes: Sequence[Box], deviation: float, unknown: Collection[int] = ()) -> SizeEstimates:
+    """True sizes and distances of boxes from an eye 1.4 above the origin."""
+    lengths = [
+        [math.log(length / (1.4 - centre[2] + size[2] / 2)) for length in (*size, centre[1])] for size, centre in boxes
+    ]
+    deviations = torch.full((len(boxes), 4), deviation)
+    deviations[list(unknown)] = torch.inf
+    return SizeEstimates(torch.tensor(lengths), deviations)
 
 
 def test_an_object_that_hangs_too_near_comes_down_to_its_place() -> None:
@@ -85,10 +96,13 @@ def test_a_draft_finds_the_same_places_by_fewer_looks(monkeypatch: pytest.Monkey
     assert max(_errors(found["draft"], found["standard"])) < 0.01
 
 
-@pytest.mark.parametrize("frees_camera", [True, False])
-def test_differences_are_those_that_scipy_takes_one_by_one(frees_camera: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    objects = boxes_seen(level_camera(), [*BOXES, ((0.3, 0.3, 0.3), (0.5, 3.0, 0.65))])
-    problem = LayoutProblem(objects, ALONG_Y, math.pi / 2, None)
+@pytest.mark.parametrize(("frees_camera", "knows_sizes"), [(True, False), (False, True)])
+def test_differences_are_those_that_scipy_takes_one_by_one(
+    frees_camera: bool, knows_sizes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boxes = [*BOXES, ((0.3, 0.3, 0.3), (0.5, 3.0, 0.65))]
+    objects, sizes = boxes_seen(level_camera(), boxes), _told(boxes, 0.1) if knows_sizes else None
+    problem = LayoutProblem(objects, ALONG_Y, math.pi / 2, None, sizes=sizes)
     monkeypatch.setattr(layout_problem, "_MOST_PAIRS", 5 * len(objects) ** 2)  # more than one part
     unknowns = problem.start(0.3)
     unknowns[problem.num_camera :] += np.random.default_rng(0).normal(0, 0.02, 4 * len(objects))
@@ -293,6 +307,25 @@ def test_what_a_table_frames_stands_on_it_even_where_it_was_put_on_the_floor_beh
     assert float(above[0, 2] - below[1, 2]) == pytest.approx(0, abs=0.06)
     # What is so far off draws a camera that is not known with it.
     assert max(_errors(found.objects, truth)) < (0.06 if known else 0.1)
+
+
+def test_sizes_told_by_the_picture_place_what_shows_no_foot_and_is_too_high() -> None:
+    camera = level_camera()
+    boxes: list[Box] = [BOXES[0], ((1.4, 0.4, 0.6), (0.7, 3.0, 0.3)), ((0.5, 0.4, 0.9), (0.7, 4.2, 0.45))]
+    truth = boxes_seen(camera, boxes)
+    _show_before(truth, 1, 2)
+    # Of its shape only the width is right: on the floor it fills its mask if it is nearer and smaller.
+    wrong = [*truth[:2], replace(boxes_seen(camera, [((0.5, 0.4, 1.3), (0.7, 4.2, 0.65))])[0], mask=truth[2].mask)]
+
+    def away(sizes: SizeEstimates | None) -> float:
+        found = fit_layout(wrong, ALONG_Y, known=camera, sizes=sizes)
+        assert found is not None
+        assert found.known_world_from_world is not None
+        return float(moved_object(found.objects[2], found.known_world_from_world).world_bounds().mean(0)[1])
+
+    assert away(None) < 3.9
+    assert away(_told(boxes, 0.03)) == pytest.approx(4.2, abs=0.15)
+    assert away(_told(boxes, 0.03, unknown=range(3))) == pytest.approx(away(None), abs=1e-6)
 
 
 @pytest.mark.parametrize("known", [True, False])

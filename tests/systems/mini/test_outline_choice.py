@@ -228,8 +228,8 @@ def test_the_shape_follows_the_masks_where_places_are_fitted(fitted: bool) -> No
     assert width == (32 if fitted else 8)
 
 
-def stretched_alone(proportions: ProportionsNetwork, *, pitch_deg: float = 20.0, z: float = 0.25) -> torch.Tensor:
-    """The stretches of one cube, predicted at height z of the stage's world."""
+def chosen_alone(proportions: ProportionsNetwork, *, pitch_deg: float = 20.0, z: float = 0.25) -> PlacedStructures:
+    """What becomes of one cube, predicted at height z of the stage's world."""
     masks = torch.zeros(1, 96, 96, dtype=torch.bool)
     masks[0, 38:70, 32:64] = True
     agreed = PlacedStructures(
@@ -244,21 +244,26 @@ def stretched_alone(proportions: ProportionsNetwork, *, pitch_deg: float = 20.0,
     view = View(Image.new("RGB", (96, 96), "gray"), objects=ObjectMasks(masks, ("a",)), camera=camera)
     pictures = cut_out_pictures(view.image, ObjectMasks(masks))
     torch.manual_seed(0)
-    made = chosen_by_outline(
+    return chosen_by_outline(
         agreed, SceneRequest((view,)), pictures, logits_of(WHOLE)[:, None], PixelAlignedOccupancy(), proportions.eval()
     )
-    assert made.stretches is not None
-    return made.stretches[0]
 
 
-@pytest.mark.parametrize("eye_above_floor", [True, False])
-def test_shapes_are_stretched_where_the_cameras_place_is_known(eye_above_floor: bool) -> None:
+def test_sizes_are_told_and_shapes_stretched_where_the_cameras_place_is_known() -> None:
     proportions = ProportionsNetwork()
     with torch.no_grad():  # a tenth less deep than wide, surely
         proportions.out.bias.copy_(torch.tensor([0.0, -0.1, 0.0, 0.0, -6.0, -6.0, -6.0, -6.0]))
+    made = chosen_alone(proportions)
+    assert made.stretches is not None
+    assert made.sizes is not None
+    width, depth, _ = made.stretches[0].tolist()
+    assert depth / width == pytest.approx(math.exp(-0.1), abs=0.01)
+    width, depth, *_ = made.sizes.log_lengths[0].tolist()
+    assert depth - width == pytest.approx(-0.1, abs=0.01)
     # Of a camera below the floor only the lens counts.
-    width, depth, _ = stretched_alone(proportions, pitch_deg=20.0 if eye_above_floor else -20.0).tolist()
-    assert depth / width == pytest.approx(math.exp(-0.1) if eye_above_floor else 1.0, abs=0.01)
+    unknown = chosen_alone(proportions, pitch_deg=-20.0)
+    assert unknown.stretches is None
+    assert unknown.sizes is None
 
 
 def test_the_height_of_the_stages_world_changes_no_shape() -> None:
@@ -266,6 +271,7 @@ def test_the_height_of_the_stages_world_changes_no_shape() -> None:
     proportions = ProportionsNetwork()
     torch.nn.init.normal_(proportions.out.weight, std=0.02)
     torch.nn.init.constant_(proportions.out.bias, -2.0)  # sure enough to matter
-    here, there = stretched_alone(proportions), stretched_alone(proportions, z=-2.0)
+    here, there = chosen_alone(proportions).stretches, chosen_alone(proportions, z=-2.0).stretches
+    assert here is not None
     assert float((here - 1).abs().max()) > 0.01
     torch.testing.assert_close(here, there, atol=1e-3, rtol=0)

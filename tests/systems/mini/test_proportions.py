@@ -9,14 +9,14 @@ import torch
 
 from scenewright.geometry.camera.cameras import intrinsics_from_fov, look_at
 from scenewright.recipes.running import build_task, find_recipe
-from scenewright.systems.assembly.structures import PlacedStructures
+from scenewright.systems.assembly.structures import PlacedStructures, SizeEstimates
 from scenewright.systems.mini.proportions import Outlines, outlines_of, stretched_to
 from scenewright.systems.mini.proportions_training import SizedObjects, open_proportions, outlines_in, target_of
 from scenewright.systems.mini.surface import surfaces_of
 from tests.support.learning import losses_on
 
 SIDE = 128
-SURE, UNSURE = torch.full((1, 4), -6.0), torch.full((1, 4), 6.0)
+SURE, UNSURE = torch.full((1, 4), 0.005), torch.full((1, 4), 1e3)
 
 
 def sign(
@@ -71,23 +71,21 @@ def box_of(*cells: int) -> torch.Tensor:
     return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
 
 
-FLAT = Outlines(torch.zeros(1, 15), torch.zeros(1, 4))
-
-
 def test_shapes_take_the_said_proportions_and_keep_their_longest_side() -> None:
     shells = [box_of(32, 16, 20)]
     said = torch.tensor([[0.8, 0.42, 0.47, 1.0]]).log() + 3  # in any unit
-    factors = stretched_to(shells, 32, FLAT, said, SURE)
+    factors = stretched_to(shells, 32, SizeEstimates(said, SURE))
     torch.testing.assert_close(factors, torch.tensor([[1.0, 1.05, 0.94]]), atol=1e-3, rtol=0)
-    torch.testing.assert_close(stretched_to(shells, 32, FLAT, said, UNSURE), torch.ones(1, 3), atol=1e-3, rtol=0)
+    unchanged = stretched_to(shells, 32, SizeEstimates(said, UNSURE))
+    torch.testing.assert_close(unchanged, torch.ones(1, 3), atol=1e-3, rtol=0)
 
 
 def test_no_side_changes_much_and_no_shape_leaves_its_cube() -> None:
-    far_off = torch.tensor([[1.0, 4.0, 1.0, 1.0]]).log()
-    factors = stretched_to([box_of(32, 16, 16)], 32, FLAT, far_off, SURE)
+    far_off = SizeEstimates(torch.tensor([[1.0, 4.0, 1.0, 1.0]]).log(), SURE)
+    factors = stretched_to([box_of(32, 16, 16)], 32, far_off)
     assert 1.1 < float(factors[0, 1] / factors[0, 2]) < 1.3
     beside = box_of(32, 16, 16) + torch.tensor([0, 7, 0])
-    factors = stretched_to([beside], 32, FLAT, far_off, SURE)
+    factors = stretched_to([beside], 32, far_off)
     assert float(factors[0, 1]) == pytest.approx(32 / 31)  # half a cell is left beyond the outermost
 
 

@@ -226,7 +226,12 @@ def _in_world(
     objects, errors = list(items), _layout_errors(structures, request.options)
     fitted, quality = None, request.options.sampling.quality
     if errors is not None:
-        fitted = fit_layout(items, errors, known=known, upright_pitch=request.upright_pitch, quality=quality)
+        sizes = structures.sizes
+        if sizes is not None:
+            names = [request.names[index] for index in request.wanted_indices]
+            sizes = sizes.at([names.index(item.name) for item in items])
+        upright_pitch = request.upright_pitch
+        fitted = fit_layout(items, errors, known=known, upright_pitch=upright_pitch, sizes=sizes, quality=quality)
     if fitted is not None:
         objects, camera = fitted.objects, fitted.camera
         if fitted.known_world_from_world is not None:

@@ -34,7 +34,7 @@ from scenewright.systems.assembly.layout_problem import LayoutProblem, camera_po
 from scenewright.systems.assembly.outline import (
     has_geometry,
 )
-from scenewright.systems.assembly.structures import LayoutErrors
+from scenewright.systems.assembly.structures import LayoutErrors, SizeEstimates
 from scenewright.types import Camera, SceneObject
 
 __all__ = ["FittedLayout", "fit_layout", "fit_newcomers"]
@@ -66,6 +66,7 @@ def fit_layout(
     *,
     known: Camera | None = None,
     upright_pitch: float | None = None,
+    sizes: SizeEstimates | None = None,
     quality: Quality = "standard",
 ) -> FittedLayout | None:
     """The objects at better places.
@@ -75,6 +76,7 @@ def fit_layout(
         known: the picture's camera in a world of its own with z up, whose floor is z = 0. Of a camera that is not above
             that floor only the lens counts.
         upright_pitch: what upright lines say of a camera of which only the lens is known (`SceneRequest`).
+        sizes: of all objects, where the picture tells them.
         quality: a draft's search ends earlier.
 
     Returns:
@@ -91,7 +93,8 @@ def fit_layout(
         camera = fit_camera(seen, (height, width), intrinsics_px=None if known is None else known.intrinsics_px)
         assert camera is not None
         heading = camera_pose(camera).yaw
-    problem = LayoutProblem(seen, errors, heading, known, upright_pitch, _TOLERANCE[quality])
+    told = None if sizes is None else sizes.at(places)
+    problem = LayoutProblem(seen, errors, heading, known, upright_pitch, _TOLERANCE[quality], told)
     is_camera = np.arange(problem.num_unknowns) < problem.num_camera
     firsts = [problem.start(pitch) for pitch in problem.first_pitches]
     unknowns, _ = min((problem.solve(first, is_camera) for first in firsts), key=lambda found: found[1])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from scenewright.geometry.rotation import compose_similarity
@@ -23,7 +23,7 @@ from scenewright.systems.assembly.outline import (
     outline_points,
 )
 from scenewright.systems.assembly.placing import moved_object
-from scenewright.systems.assembly.structures import LayoutErrors
+from scenewright.systems.assembly.structures import LayoutErrors, SizeEstimates
 from scenewright.types import Camera, SceneObject
 
 __all__ = ["CameraPose", "LayoutProblem", "camera_pose"]
@@ -37,6 +37,8 @@ _YAW_SIGMA = 0.05
 _SUNK = 3.0
 # Degrees of freedom of errors of distance and size: a few are farther off than most would say.
 _TAIL = 30.0
+# The same of sizes that the picture tells; and what is no length, in longest sides of the scene.
+_SIZES_TAIL, _LEAST_LENGTH = 4.0, 1e-3
 # A known camera's pitch is certain, but for what its calibration leaves.
 _KNOWN_PITCH_SIGMA_DEG = 0.2
 # How often the pitch that upright lines say is right, and how nearly; else it says nothing.
@@ -90,8 +92,10 @@ class LayoutProblem:
         known: Camera | None,
         upright_pitch: float | None = None,
         tolerance: float = 1e-8,
+        sizes: SizeEstimates | None = None,
     ) -> None:
         self.objects, self.errors, self.heading, self.tolerance = objects, errors, heading, tolerance
+        self.sizes = sizes
         self.known_lens: Float[np.ndarray, "3 3"] | None = None
         if known is not None:
             self.known_lens = known.intrinsics_px.double().numpy() / known.width
@@ -126,8 +130,8 @@ class LayoutProblem:
         self.local = np.concatenate(
             [self._inside(cloud) - centre for cloud, centre in zip(clouds, self.centres, strict=True)]
         )
-        sizes = [len(cloud) for cloud in clouds]
-        self.rows, self.starts = np.repeat(np.arange(len(objects)), sizes), np.cumsum([0, *sizes])[:-1]
+        counts = [len(cloud) for cloud in clouds]
+        self.rows, self.starts = np.repeat(np.arange(len(objects)), counts), np.cumsum([0, *counts])[:-1]
         self.num_unknowns = self.num_camera + 4 * len(objects)
         self.contact_margin = self.rectangle_margin = _CLOSENESS[0]
 
@@ -305,12 +309,15 @@ class LayoutProblem:
         return np.concatenate(
             [
                 _joined(off / np.sqrt(1 + (off / limit) ** 2)),
-                _heavy_tailed(along / self.errors.along),
+                _heavy_tailed(along / self.errors.along, _TAIL),
                 _joined(across / self.errors.across),
                 # Put too far away, an object is too large as well: what it looks like is known better than its size.
-                _heavy_tailed((moves[..., 3] - np.log(np.maximum(1 + along / distances, 0.05))) / self.errors.log_size),
+                _heavy_tailed(
+                    (moves[..., 3] - np.log(np.maximum(1 + along / distances, 0.05))) / self.errors.log_size, _TAIL
+                ),
                 self._floating(centres, scales, unknowns[..., 6:7]),
                 self._sunk(centres, scales, unknowns[..., 6:7]),
+                self._sizes_off(unknowns, centres, scales),
                 self._camera_off(unknowns),
             ],
             -1,
@@ -335,8 +342,9 @@ class LayoutProblem:
         changes = np.stack(moved) - now
         jacobian = np.zeros((len(now), len(unknowns)))
         jacobian[:, cameras] = (changes[: len(cameras)] / width[cameras, None]).T
-        # Rows as `_residuals` joins them: 4, 1, 3, 1, 1 and 1 of every object, and the camera's.
-        owners = np.concatenate([np.repeat(np.arange(count), per_object) for per_object in (4, 1, 3, 1, 1, 1)])
+        # Rows as `_residuals` joins them: 4, 1, 3, 1, 1, 1 and perhaps 4 of every object, and the camera's.
+        kinds = (4, 1, 3, 1, 1, 1, *([] if self.sizes is None else [4]))
+        owners = np.concatenate([np.repeat(np.arange(count), per_object) for per_object in kinds])
         at = first + 4 * owners[:, None] + np.arange(4)
         own = changes[-4:, : len(owners)].T
         # What is not free has not moved: its change is 0, and so is the width.
@@ -400,6 +408,22 @@ class LayoutProblem:
         base = centres[..., 2] - self.half[:, 2] * scales
         return np.maximum(floor - base, 0) / (_SUNK * self.errors.contact)
 
+    def _sizes_off(
+        self,
+        unknowns: Float[np.ndarray, "*B U"],
+        centres: Float[np.ndarray, "*B O 3"],
+        scales: Float[np.ndarray, "*B O"],
+    ) -> Float[np.ndarray, "*B R"]:
+        """Sides and distances against `SizeEstimates`, in their deviations; of no length where there are none."""
+        if self.sizes is None:
+            return np.zeros((*scales.shape[:-1], 0))
+        half = self.half * scales[..., None]
+        away = centres[..., 1:2] - unknowns[..., None, 3:4]
+        above = unknowns[..., 4:5] - centres[..., 2] + half[..., 2]
+        lengths = np.concatenate([2 * half, away], -1) / np.maximum(above, _LEAST_LENGTH)[..., None]
+        off = np.log(np.maximum(lengths, _LEAST_LENGTH)) - self.sizes.log_lengths.double().numpy()
+        return _joined(_heavy_tailed(off / self.sizes.deviations.double().numpy(), _SIZES_TAIL))
+
     def _bases(
         self, centres: Float[np.ndarray, "*B O 3"], scales: Float[np.ndarray, "*B O"]
     ) -> tuple[Float[np.ndarray, "*B O"], Float[np.ndarray, "*B O O"]]:
@@ -450,9 +474,9 @@ class LayoutProblem:
         return (points - self.middle) / self.length
 
 
-def _heavy_tailed(off: Float[np.ndarray, "*B O"]) -> Float[np.ndarray, "*B O"]:
+def _heavy_tailed(off: Shaped[np.ndarray, "*B"], tail: float) -> Shaped[np.ndarray, "*B"]:
     """Roots of twice Student's negative log likelihood: as `off` where that is small, far less where it is large."""
-    return np.sign(off) * np.sqrt((_TAIL + 1) * np.log1p(off**2 / _TAIL))
+    return np.sign(off) * np.sqrt((tail + 1) * np.log1p(off**2 / tail))
 
 
 def _joined(values: Float[np.ndarray, "*B O K"]) -> Float[np.ndarray, "*B OK"]:

@@ -10,7 +10,7 @@ Frames: objects in [-0.5, 0.5]^3 of their own frame, world z up (docs/convention
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +31,7 @@ __all__ = [
     "LayoutErrors",
     "PlacedStructures",
     "SceneRequest",
+    "SizeEstimates",
     "StructureStage",
     "object_generator",
 ]
@@ -125,6 +126,32 @@ class LayoutErrors:
 
 
 @dataclass(frozen=True)
+class SizeEstimates:
+    """How large objects are and how far away, as the picture tells it, wherever the stage put them.
+
+    Lengths are in heights of the eye above what the object stands on: they hold in any unit, and on the floor as on a
+    table. Frame: the stage's world, in which the camera looks along +y, up or down.
+
+    Attributes:
+        log_lengths: logarithms of width (x), depth (y) and height, and of how far the middle is from the eye along y.
+        deviations: standard deviations of those.
+    """
+
+    log_lengths: Float[Tensor, "W 4"]
+    deviations: Float[Tensor, "W 4"]
+
+    def at(self, rows: Sequence[int]) -> "SizeEstimates":
+        """Those of some objects."""
+        return SizeEstimates(self.log_lengths[list(rows)], self.deviations[list(rows)])
+
+    def among(self, rows: Sequence[int], count: int) -> "SizeEstimates":
+        """These as the given rows of `count` objects, of whose others nothing is known."""
+        lengths, deviations = torch.zeros(count, 4), torch.full((count, 4), torch.inf)
+        lengths[list(rows)], deviations[list(rows)] = self.log_lengths.float(), self.deviations
+        return SizeEstimates(lengths, deviations)
+
+
+@dataclass(frozen=True)
 class PlacedStructures:
     """Voxels and placement of the wanted objects, in the order of `SceneRequest.wanted_indices`.
 
@@ -143,6 +170,7 @@ class PlacedStructures:
         solidity: how surely each cell of the grid is solid, where a stage knows more than its `coords`; the surface
             lies where this is 0, the object where it is more.
         stretches: of each object along the axes of its cube, where a stage knows better proportions than its grid's.
+        sizes: what the picture tells of them, where a stage reads that; `layout_fit` heeds it.
     """
 
     coords: tuple[Int[Tensor, "_ 3"], ...]
@@ -156,6 +184,7 @@ class PlacedStructures:
     layout_errors: LayoutErrors | None = None
     solidity: tuple[Float[Tensor, "R R R"], ...] | None = None
     stretches: Float[Tensor, "W 3"] | None = None
+    sizes: SizeEstimates | None = None
 
 
 @runtime_checkable

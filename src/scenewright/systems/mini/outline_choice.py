@@ -14,9 +14,8 @@ Legend: K samples, W objects wanted, R voxels a side, M = R^3, P side of picture
 Frame: the stage's world, z up.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -26,11 +25,11 @@ from torch import Tensor
 from scenewright.geometry.camera.cube_projection import cell_centres, projected
 from scenewright.progress import Advance, ignore
 from scenewright.systems.assembly.layout_fit import FittedLayout, fit_layout
-from scenewright.systems.assembly.structures import PlacedStructures, SceneRequest
+from scenewright.systems.assembly.structures import PlacedStructures, SceneRequest, SizeEstimates
 from scenewright.systems.mini.occupancy import filled, outer_shell
 from scenewright.systems.mini.pictures import ScenePictures, beyond_picture, crop_from_pixels, occluder_pictures
 from scenewright.systems.mini.pixel_aligned import ObjectView, PixelAlignedOccupancy
-from scenewright.systems.mini.proportions import Outlines, ProportionsNetwork, outlines_of, stretched_to
+from scenewright.systems.mini.proportions import Outlines, ProportionsNetwork, outlines_of, size_estimates, stretched_to
 from scenewright.systems.mini.sizes import AGREEMENT
 from scenewright.systems.mini.surface import SURELY_EMPTY, solid_surface, surfaces_of
 from scenewright.types import SceneObject
@@ -82,7 +81,7 @@ def chosen_by_outline(
 ) -> PlacedStructures:
     """The structures with the solids of the samples that fit the masks and of the network; places stay as predicted.
 
-    Where the camera's place is known, shapes are stretched (`PlacedStructures.stretches`).
+    Where the camera's place is known, shapes are stretched and sizes told (`PlacedStructures.stretches` and `sizes`).
 
     Objects of which no surface would be left keep their voxels, and so do all of a stage whose places are not fitted.
 
@@ -106,17 +105,18 @@ def chosen_by_outline(
     ]
     fitted = _fitted(objects, structures, request)
     crops_from_pixels = torch.stack([crop_from_pixels(region) for region in regions])
-    stretches_of: Stretching = _unstretched
+    sizes, stretches = None, torch.ones(len(rows), 3)
     if request.knows_place:
-        outlines = _outlines(fitted, crops_from_pixels, seen)
-        stretches_of = _stretching(proportions, structures.tokens[0, rows], outlines, structures.resolution)
-    stretches = stretches_of([structures.coords[row] for row in rows])
-    if bool((stretches != 1).any()):
+        tokens = structures.tokens[0, rows]
+        sizes = size_estimates(proportions, tokens, _outlines(fitted, crops_from_pixels, seen))
+        stretches = stretched_to([structures.coords[row] for row in rows], structures.resolution, sizes)
         objects = [
             replace(item, parts=(replace(item.parts[0], vertices=item.parts[0].vertices * stretch),))
             for item, stretch in zip(objects, stretches, strict=True)
         ]
-        fitted = _fitted(objects, structures, request)
+        fitted = _fitted(objects, structures, request, sizes)
+        # What they stand on is surer now.
+        sizes = size_estimates(proportions, tokens, _outlines(fitted, crops_from_pixels, seen))
     cubes = torch.stack([item.world_from_object.double() for item in fitted.objects])
     stretched = torch.cat([stretches, torch.ones(len(rows), 1)], 1).double().diag_embed()
     crops_from_cubes = (crops_from_pixels @ _pixels_from_world(fitted) @ cubes @ stretched).float()
@@ -139,38 +139,31 @@ def chosen_by_outline(
             solidity[row] = held
             coords[row] = torch.from_numpy(outer_shell((held > 0).numpy())).nonzero().int()
         advance(len(rows) + number + 1, 2 * len(rows))
+    changed = replace(structures, coords=tuple(coords), solidity=tuple(solidity))
+    if sizes is None:
+        return changed
     of_all = torch.ones(len(coords), 3)
-    of_all[rows] = stretches_of([coords[row] for row in rows])
-    return replace(structures, coords=tuple(coords), solidity=tuple(solidity), stretches=of_all)
+    of_all[rows] = stretched_to([coords[row] for row in rows], structures.resolution, sizes)
+    return replace(changed, stretches=of_all, sizes=sizes.among(rows, len(coords)))
 
 
-def _fitted(objects: list[SceneObject], structures: PlacedStructures, request: SceneRequest) -> FittedLayout:
+def _fitted(
+    objects: list[SceneObject],
+    structures: PlacedStructures,
+    request: SceneRequest,
+    sizes: SizeEstimates | None = None,
+) -> FittedLayout:
     assert structures.layout_errors is not None
     fitted = fit_layout(
         objects,
         structures.layout_errors,
         known=request.camera,
         upright_pitch=request.upright_pitch,
+        sizes=sizes,
         quality=request.options.sampling.quality,
     )
     assert fitted is not None  # all have a surface and a mask
     return fitted
-
-
-Stretching = Callable[[Sequence[Int[Tensor, "_ 3"]]], Float[Tensor, "B 3"]]
-"""The factors that shapes of given voxels are to be stretched by."""
-
-
-def _unstretched(shapes: Sequence[Int[Tensor, "_ 3"]]) -> Float[Tensor, "B 3"]:
-    return torch.ones(len(shapes), 3)
-
-
-def _stretching(
-    network: ProportionsNetwork, tokens: Float[Tensor, "B T C"], outlines: Outlines, resolution: int
-) -> Stretching:
-    device = network.place.device
-    said, log_spread = network(tokens.to(device), outlines.clues.to(device))
-    return partial(stretched_to, resolution=resolution, outlines=outlines, said=said.cpu(), log_spread=log_spread.cpu())
 
 
 def _pixels_from_world(fitted: FittedLayout) -> Float[Tensor, "3 4"]:

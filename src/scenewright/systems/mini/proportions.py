@@ -21,8 +21,17 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from scenewright.nn.attention import plain_attention
+from scenewright.systems.assembly.structures import SizeEstimates
 
-__all__ = ["Outlines", "ProportionsConfig", "ProportionsNetwork", "outlines_of", "sides_of", "stretched_to"]
+__all__ = [
+    "Outlines",
+    "ProportionsConfig",
+    "ProportionsNetwork",
+    "outlines_of",
+    "sides_of",
+    "size_estimates",
+    "stretched_to",
+]
 
 NUM_CLUES = 15
 _NUM_SAID = 4
@@ -189,25 +198,25 @@ def sides_of(coords: Int[Tensor, "n 3"], resolution: int) -> Float[Tensor, " 3"]
     return (coords.amax(0) - coords.amin(0) + 1) / resolution
 
 
-def stretched_to(
-    shapes: Sequence[Int[Tensor, "_ 3"]],
-    resolution: int,
-    outlines: Outlines,
-    said: Float[Tensor, "B 4"],
-    log_spread: Float[Tensor, "B 4"],
-) -> Float[Tensor, "B 3"]:
+def size_estimates(network: ProportionsNetwork, tokens: Float[Tensor, "B T Cc"], outlines: Outlines) -> SizeEstimates:
+    """What the network says of objects, as lengths and with the errors that it has on models that it never saw."""
+    device = network.place.device
+    said, log_spread = network(tokens.to(device), outlines.clues.to(device))
+    return SizeEstimates(said.cpu() + outlines.log_sides, _TRUST * log_spread.exp().cpu())
+
+
+def stretched_to(shapes: Sequence[Int[Tensor, "_ 3"]], resolution: int, sizes: SizeEstimates) -> Float[Tensor, "B 3"]:
     """Factors of width, depth and height that bring shapes to likelier proportions; the longest side keeps its length.
 
     The shapes' own proportions count, too, as far as they are usually off.
 
     Args:
         shapes: voxels of each, which does not leave its cube.
-        said, log_spread: see `ProportionsNetwork`.
     """
     sides = torch.stack([sides_of(shape, resolution) for shape in shapes])
     own = sides.log()
-    wanted = (said + outlines.log_sides)[:, :3]
-    weight = (_TRUST * log_spread[:, :3].exp()).pow(-2)
+    wanted = sizes.log_lengths[:, :3]
+    weight = sizes.deviations[:, :3].pow(-2)
     prior = _SHAPE_SPREAD**-2
     # The scale c of a shape is free: of sum(weight (y - wanted)^2 + prior (y - own - c)^2) the least over y and c.
     joint = weight * prior / (weight + prior)
