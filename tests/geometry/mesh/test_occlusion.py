@@ -2,9 +2,9 @@
 
 import torch
 
-from scenewright.geometry.mesh.occlusion import bake_occlusion, open_share
+from scenewright.geometry.mesh.occlusion import bake_occlusion, is_seen_from_outside, open_share
 from scenewright.geometry.mesh.triangle_tree import TriangleTree
-from scenewright.types import Mesh
+from scenewright.types import Mesh, merged_mesh
 from tests.geometry.shapes import icosphere
 
 
@@ -31,6 +31,22 @@ def test_a_corner_is_half_open_at_its_edge_and_open_far_from_it() -> None:
     assert float(open_share(tree, torch.tensor([[1.5, 1.0, 0]]), up)) == 1
     near, farther = (float(open_share(tree, torch.tensor([[x, 1.0, 0]]), up, num_rays=256)) for x in (0.1, 0.4))
     assert 0.5 < near < farther < 1
+
+
+def test_what_is_in_a_closed_surface_is_not_seen_and_the_inside_of_an_open_one_is() -> None:
+    ball = icosphere()
+    inner = Mesh(0.5 * ball.vertices, ball.faces.flip(1))  # whichever side faces outwards
+    nested = merged_mesh([ball, inner])
+    corners = nested.vertices[nested.faces.long()].double()
+    middles, normals = corners.mean(1), torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    seen = is_seen_from_outside(TriangleTree(nested), middles, normals)
+    count = len(ball.faces)
+    assert seen[:count].all()
+    assert not seen[count:].any()
+    kept = middles[:, 2] < 0.25  # the top of the outer one is cut off
+    bowl = TriangleTree(Mesh(nested.vertices, nested.faces[kept]))
+    faces_up = (torch.arange(2 * count) >= count) & (middles[:, 2] > 0.18)
+    assert is_seen_from_outside(bowl, middles[faces_up], normals[faces_up]).all()
 
 
 def test_the_map_of_a_corner_is_darker_towards_the_edge_and_the_same_twice() -> None:

@@ -9,20 +9,23 @@ from PIL import Image
 
 from scenewright.geometry.camera.cameras import orbit_camera
 from scenewright.geometry.rotation import compose_similarity
+from scenewright.systems.assembly.layout_fit import FittedLayout
 from scenewright.systems.assembly.structures import LayoutErrors, PlacedStructures, SceneRequest
 from scenewright.systems.mini.occupancy import outer_shell
 from scenewright.systems.mini.outline_choice import (
     Outline,
     agreed_solidity,
     chosen_by_outline,
+    may_hide,
     with_front,
     with_uncovered,
     within_mask,
 )
-from scenewright.systems.mini.pictures import beyond_picture, cut_out_pictures
+from scenewright.systems.mini.pictures import beyond_picture, cut_out_pictures, occluder_pictures
 from scenewright.systems.mini.pixel_aligned import PixelAlignedOccupancy
 from scenewright.systems.mini.proportions import ProportionsNetwork
 from scenewright.types import Mask, ObjectMasks, View
+from tests.systems.assembly.room import boxes_seen, level_camera
 
 # Looks along +y: x of the cube is to the right in the crop, z up.
 FRONTAL = torch.tensor([[1.6, 0.0, 0.0, 0.0], [0.0, 0.0, -1.6, 0.0], [0.0, 0.0, 0.0, 1.0]])
@@ -68,6 +71,28 @@ def test_what_another_object_hides_does_not_count() -> None:
     torch.testing.assert_close(fit[0], fit[1], atol=0.05, rtol=0)
 
 
+def test_only_what_is_neither_behind_nor_below_may_hide_something() -> None:
+    table, cup = ((1.4, 0.6, 0.5), (0.5, 3.0, 0.25)), ((0.2, 0.2, 0.2), (0.5, 3.0, 0.58))
+    before, behind = ((0.4, 0.4, 0.7), (0.5, 2.2, 0.35)), ((0.6, 0.4, 1.0), (0.7, 4.0, 0.5))
+    camera = level_camera()
+    found = may_hide(FittedLayout(boxes_seen(camera, [table, cup, before, behind]), camera, 0.0))
+    expected = [[False, True, True, False], [False, False, True, False], [False] * 4, [True, True, True, False]]
+    assert found.tolist() == expected
+
+
+def test_the_share_of_others_counts_those_that_may_hide() -> None:
+    masks = torch.zeros(3, 64, 64, dtype=torch.bool)
+    masks[0, 10:50, 10:50] = True
+    masks[1, 10:20, 35:50] = True
+    masks[2, 40:50, 10:25] = True
+    masks[0] &= ~masks[1:].any(0)
+    objects, first = ObjectMasks(masks, ("a", "b", "c")), torch.eye(3).bool().roll(1, 1)
+    every, one = occluder_pictures(objects), occluder_pictures(objects, counts=first)
+    assert float(every[0].sum()) == pytest.approx(2 * float(one[0].sum()), rel=0.1)
+    assert float(one[0][64:].sum()) == 0  # the second one is above the third
+    torch.testing.assert_close(occluder_pictures(objects, counts=~torch.eye(3).bool()), every)
+
+
 UNKNOWN = torch.full((32, 32, 32), 0.5)
 
 
@@ -104,7 +129,12 @@ def test_thin_parts_on_which_samples_differ_stay() -> None:
     assert solid[:, :, 10:12].all()
 
 
-def test_a_leg_that_the_mask_shows_is_added_where_it_is_likeliest() -> None:
+@pytest.mark.parametrize(
+    ("shown", "share", "cells"),
+    [(slice(58, 70), 1.0, slice(14, 18)), (slice(62, 64), 0.8, slice(15, 16))],
+    ids=["wide", "narrower than a pixel of the outline"],
+)
+def test_a_leg_that_the_mask_shows_is_added_where_it_is_likeliest(shown: slice, share: float, cells: slice) -> None:
     top = torch.full((32, 32, 32), -0.5)
     top[:, :, 28:] = 0.5
     likelihood = torch.full((32, 32, 32), 0.02)
@@ -112,10 +142,10 @@ def test_a_leg_that_the_mask_shows_is_added_where_it_is_likeliest() -> None:
     likelihood[:10, :, :28] = 0.3
     mask = torch.zeros(128, 128)
     mask[13:26, 13:115] = 1
-    mask[26:115, 58:70] = 1
+    mask[26:115, shown] = share
     made = with_uncovered(top, likelihood, outline_of(mask)) > 0
-    assert made[14:18, 10].all()
-    assert not (made & (top < 0))[:13].any()  # there is no mask
+    assert made[cells, 10].all()
+    assert not (made & (top < 0))[:12].any()  # there is no mask
     assert not (made & (top < 0))[14:18, 12:].any()  # nothing says that it is so deep
     hidden = torch.zeros_like(mask)
     hidden[26:] = 1

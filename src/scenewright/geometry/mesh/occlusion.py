@@ -13,7 +13,7 @@ from typing import no_type_check
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from scenewright.compiled import njit
@@ -23,7 +23,7 @@ from scenewright.geometry.mesh.triangle_tree import TriangleTree
 from scenewright.geometry.threads import run_bands
 from scenewright.types import Mesh
 
-__all__ = ["bake_occlusion", "open_share"]
+__all__ = ["bake_occlusion", "is_seen_from_outside", "open_share"]
 
 _NUM_RAYS = 64
 # A ray that has gone this share of the surface's longest side is free: a closed room is not dark.
@@ -55,12 +55,35 @@ def bake_occlusion(mesh: Mesh, size: int, tree: TriangleTree, *, double_sided: b
     return to_bytes(fill_gutters(surface, share[:, None]).values)
 
 
+def is_seen_from_outside(
+    tree: TriangleTree, points: Float[Tensor, "M 3"], normals: Float[Tensor, "M 3"]
+) -> Bool[Tensor, " M"]:
+    """Which points of a surface are not hidden by the rest of it from everywhere outside, whichever side they show.
+
+    Each looks along `_NUM_RAYS` lines, half of them to either side: openings that are very narrow may be missed.
+    """
+    seen = torch.zeros(len(points), dtype=torch.bool)
+    for side in (normals, -normals):
+        unknown = (~seen).nonzero()[:, 0]
+        share = open_share(tree, points[unknown], side[unknown], num_rays=_NUM_RAYS // 2, reach=math.inf)
+        seen[unknown] = share > 0
+    return seen
+
+
 def open_share(
-    tree: TriangleTree, points: Float[Tensor, "M 3"], normals: Float[Tensor, "M 3"], *, num_rays: int = _NUM_RAYS
+    tree: TriangleTree,
+    points: Float[Tensor, "M 3"],
+    normals: Float[Tensor, "M 3"],
+    *,
+    num_rays: int = _NUM_RAYS,
+    reach: float = _REACH,
 ) -> Float[Tensor, " M"]:
     """The share of rays from points of a surface, over the side that `normals` (of any length) point to, that are free.
 
     Weighted by the cosine, as a matt surface gathers light.
+
+    Args:
+        reach: how far a ray must go to be free, in longest sides of the surface.
     """
     side = float((tree.high[0] - tree.low[0]).max())
     k = np.arange(num_rays)
@@ -72,7 +95,7 @@ def open_share(
     free = np.zeros(len(origins), np.int64)
 
     def band(first: int, last: int) -> None:
-        _count_free_rays(origins, unit, dome, *surface, _REACH * side, first, last, free)
+        _count_free_rays(origins, unit, dome, *surface, reach * side, first, last, free)
 
     run_bands(band, len(origins))
     return torch.from_numpy((free / num_rays).astype(np.float32))

@@ -23,9 +23,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from scenewright.geometry.camera.cube_projection import cell_centres, projected
+from scenewright.geometry.camera.projection import camera_center
 from scenewright.progress import Advance, ignore
 from scenewright.systems.assembly.layout_fit import FittedLayout, fit_layout
-from scenewright.systems.assembly.structures import PlacedStructures, SceneRequest, SizeEstimates
+from scenewright.systems.assembly.structures import PlacedStructures, SceneRequest
 from scenewright.systems.mini.occupancy import filled, outer_shell
 from scenewright.systems.mini.pictures import ScenePictures, beyond_picture, crop_from_pixels, occluder_pictures
 from scenewright.systems.mini.pixel_aligned import ObjectView, PixelAlignedOccupancy
@@ -34,7 +35,7 @@ from scenewright.systems.mini.sizes import AGREEMENT
 from scenewright.systems.mini.surface import SURELY_EMPTY, solid_surface, surfaces_of
 from scenewright.types import SceneObject
 
-__all__ = ["Outline", "agreed_solidity", "chosen_by_outline", "with_front", "with_uncovered", "within_mask"]
+__all__ = ["Outline", "agreed_solidity", "chosen_by_outline", "may_hide", "with_front", "with_uncovered", "within_mask"]
 
 # A crop's cell is a little larger than the projection of a voxel of 32, so that outlines have no holes.
 _SIDE = 36
@@ -64,6 +65,10 @@ _MOST_OUTSIDE = 0.6
 _STEP, _UNMOVED = torch.tensor([2 / _SIDE, 2 / _SIDE, 0.06]), torch.tensor([0.0, 0.0, 1.0])
 _MOVES = torch.cartesian_prod(torch.arange(-2, 3), torch.arange(-2, 3), torch.arange(-1, 2)) * _STEP + _UNMOVED
 _MOVE_COSTS = 0.003 * ((_MOVES - _UNMOVED) / _STEP).abs().sum(1)
+# More than this share of a pixel is the object's: something of it is to be there. Legs are narrower than a pixel.
+_THIN_SHARE = 0.35
+# How far what carries an object may reach above its base, in its longest sides, as places are not quite right.
+_BELOW = 0.15
 # What is uncovered begins beyond the pixel in which an outline may err, and reaches back so far.
 _UNSURE_PIXELS = 2
 
@@ -114,7 +119,7 @@ def chosen_by_outline(
             replace(item, parts=(replace(item.parts[0], vertices=item.parts[0].vertices * stretch),))
             for item, stretch in zip(objects, stretches, strict=True)
         ]
-        fitted = _fitted(objects, structures, request, sizes)
+        fitted = _fitted(objects, structures, request)
         # What they stand on is surer now.
         sizes = size_estimates(proportions, tokens, _outlines(fitted, crops_from_pixels, seen))
     cubes = torch.stack([item.world_from_object.double() for item in fitted.objects])
@@ -124,11 +129,14 @@ def chosen_by_outline(
     view = ObjectView(seen, structures.tokens[0, rows], crops_from_cubes, prior)
     shown = network(view.to(device)).sigmoid().cpu()
     advance(len(rows), 2 * len(rows))
+    counts = ~torch.eye(len(request.objects), dtype=torch.bool)
+    counts[torch.tensor(wanted)[:, None], torch.tensor(wanted)] = may_hide(fitted)
+    hiding = occluder_pictures(request.objects, counts=counts)[wanted]
     coords = list(structures.coords)
     solidity = [_of_voxels(item, structures.resolution) for item in coords]
     for number, row in enumerate(rows):
         own = logits[:, row]
-        unknown = torch.maximum(seen[number, 4], beyond_picture(regions[number]).float())
+        unknown = torch.maximum(hiding[number], beyond_picture(regions[number]).float())
         outline = Outline.of(seen[number, 3], unknown, crops_from_cubes[number], structures.resolution)
         held = agreed_solidity(own, outline.fit(own > 0), shown[number])
         held = with_front(held, shown[number], outline)
@@ -151,7 +159,6 @@ def _fitted(
     objects: list[SceneObject],
     structures: PlacedStructures,
     request: SceneRequest,
-    sizes: SizeEstimates | None = None,
 ) -> FittedLayout:
     assert structures.layout_errors is not None
     fitted = fit_layout(
@@ -159,7 +166,6 @@ def _fitted(
         structures.layout_errors,
         known=request.camera,
         upright_pitch=request.upright_pitch,
-        sizes=sizes,
         quality=request.options.sampling.quality,
     )
     assert fitted is not None  # all have a surface and a mask
@@ -181,6 +187,18 @@ def _outlines(
     return outlines_of(seen[:, 3], seen[:, 4], crops_from_floor.float(), torch.tensor(bases))
 
 
+def may_hide(fitted: FittedLayout) -> Bool[Tensor, "W W"]:
+    """Whether an object (column) may hide parts of another one (row): it is neither behind that nor all below it."""
+    low, high = torch.stack([item.world_bounds() for item in fitted.objects]).double().unbind(1)
+    forward = fitted.camera.cam_from_world[2, :2].double()
+    middle, reach = (low + high)[:, :2] @ forward / 2, (high - low)[:, :2] @ forward.abs() / 2
+    is_behind = (middle - reach)[None] > middle[:, None]
+    # What is seen from above its base is hidden by nothing that ends there, such as the table that it stands on.
+    base = low[:, 2] + _BELOW * (high - low).amax(1)
+    is_below = (high[None, :, 2] < base[:, None]) & (camera_center(fitted.camera)[2] > low[:, None, 2])
+    return ~(is_behind | is_below | torch.eye(len(low), dtype=torch.bool))
+
+
 def _of_voxels(coords: Int[Tensor, "n 3"], resolution: int) -> Float[Tensor, "R R R"]:
     solidity = torch.full((resolution,) * 3, SURELY_EMPTY)
     solidity[tuple(coords.long().T)] = -SURELY_EMPTY
@@ -193,12 +211,13 @@ class Outline:
 
     Attributes:
         is_mask, counts: pixels of the object, and those where it is known whether it is there.
-        is_empty: those of `counts` where nothing of the object is.
+        is_touched, is_empty: pixels where something of the object is, and those of `counts` where nothing is.
         places: of each cell in the crop, from -1 to 1 along each axis.
         depth: of each cell along the camera's axis, in sides of the cube.
     """
 
     is_mask: Bool[Tensor, " S"]
+    is_touched: Bool[Tensor, " S"]
     counts: Bool[Tensor, " S"]
     is_empty: Bool[Tensor, " S"]
     places: Float[Tensor, "M 2"]
@@ -221,9 +240,9 @@ class Outline:
         """
         small = F.interpolate(torch.stack([mask, unknown])[:, None], (_SIDE, _SIDE), mode="area")[:, 0]
         places, depth = (part[0] for part in projected(cell_centres(resolution)[None], crop_from_cube[None]))
-        is_mask, counts = (small[0] > 0.5).flatten(), (small[1] < 0.5).flatten()
-        is_empty = counts & (small[0] < _LEAST_SHARE).flatten()
-        return cls(is_mask, counts, is_empty, places, depth / crop_from_cube[2, :3].norm())
+        share, counts = small[0].flatten(), (small[1] < 0.5).flatten()
+        is_empty = counts & (share < _LEAST_SHARE)
+        return cls(share > 0.5, share > _THIN_SHARE, counts, is_empty, places, depth / crop_from_cube[2, :3].norm())
 
     @cached_property
     def _projection(self) -> tuple[Int[Tensor, " M"], Bool[Tensor, " M"]]:
@@ -272,11 +291,11 @@ class Outline:
         return both / either.clamp(min=1)
 
     def uncovered(self, solid: Bool[Tensor, "R R R"]) -> Bool[Tensor, " S"]:
-        """Pixels of the mask that no solid cell projects to, but for those where an outline usually errs."""
+        """Pixels that the mask touches and no solid cell projects to, but for those where an outline usually errs."""
         covered = self.most(solid.flatten().float()) > 0
-        found = self.is_mask & ~_grown(covered)
+        found = self.is_touched & ~_grown(covered)
         for _ in range(_UNSURE_PIXELS):
-            found = _grown(found) & self.is_mask & ~covered
+            found = _grown(found) & self.is_touched & ~covered
         return found
 
 

@@ -58,13 +58,24 @@ def cut_out_pictures(image: Image.Image, objects: ObjectMasks, size: int = PICTU
     return ScenePictures(torch.stack(own), torch.stack(placed), _cut_out(image, union, scene_box, size))
 
 
-def occluder_pictures(objects: ObjectMasks, size: int = PICTURE_SIZE) -> Float[Tensor, "N P P"]:
-    """Share of every pixel of each object's own crop that belongs to other objects."""
-    union = objects.union
-    shares = []
-    for mask in objects.regions:
+def occluder_pictures(
+    objects: ObjectMasks, size: int = PICTURE_SIZE, *, counts: Bool[Tensor, "N N"] | None = None
+) -> Float[Tensor, "N P P"]:
+    """Share of every pixel of each object's own crop that belongs to other objects.
+
+    Args:
+        counts: which others (columns) those are for each object (rows); None is all.
+    """
+    union, shares = objects.union, []
+    for index, mask in enumerate(objects.regions):
         box = _box(mask)
-        shares.append(_small(_white(union.within(box) & ~mask.within(box)), size)[0])
+        if counts is None:
+            others = union.within(box)
+        else:
+            others = np.zeros_like(mask.within(box))
+            for other in counts[index].nonzero()[:, 0].tolist():
+                others |= objects.regions[other].within(box)
+        shares.append(_small(_white(others & ~mask.within(box)), size)[0])
     return torch.stack(shares)
 
 
