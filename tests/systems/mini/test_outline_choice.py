@@ -9,6 +9,7 @@ from PIL import Image
 
 from scenewright.geometry.camera.cameras import orbit_camera
 from scenewright.geometry.rotation import compose_similarity
+from scenewright.systems.assembly import structures
 from scenewright.systems.assembly.layout_fit import FittedLayout
 from scenewright.systems.assembly.structures import LayoutErrors, PlacedStructures, SceneRequest
 from scenewright.systems.mini.occupancy import outer_shell
@@ -129,12 +130,7 @@ def test_thin_parts_on_which_samples_differ_stay() -> None:
     assert solid[:, :, 10:12].all()
 
 
-@pytest.mark.parametrize(
-    ("shown", "share", "cells"),
-    [(slice(58, 70), 1.0, slice(14, 18)), (slice(62, 64), 0.8, slice(15, 16))],
-    ids=["wide", "narrower than a pixel of the outline"],
-)
-def test_a_leg_that_the_mask_shows_is_added_where_it_is_likeliest(shown: slice, share: float, cells: slice) -> None:
+def test_a_leg_that_the_mask_shows_is_added_where_it_is_likeliest() -> None:
     top = torch.full((32, 32, 32), -0.5)
     top[:, :, 28:] = 0.5
     likelihood = torch.full((32, 32, 32), 0.02)
@@ -142,10 +138,10 @@ def test_a_leg_that_the_mask_shows_is_added_where_it_is_likeliest(shown: slice, 
     likelihood[:10, :, :28] = 0.3
     mask = torch.zeros(128, 128)
     mask[13:26, 13:115] = 1
-    mask[26:115, shown] = share
+    mask[26:115, 58:70] = 1
     made = with_uncovered(top, likelihood, outline_of(mask)) > 0
-    assert made[cells, 10].all()
-    assert not (made & (top < 0))[:12].any()  # there is no mask
+    assert made[14:18, 10].all()
+    assert not (made & (top < 0))[:13].any()  # there is no mask
     assert not (made & (top < 0))[14:18, 12:].any()  # nothing says that it is so deep
     hidden = torch.zeros_like(mask)
     hidden[26:] = 1
@@ -290,10 +286,17 @@ def test_sizes_are_told_and_shapes_stretched_where_the_cameras_place_is_known() 
     assert depth / width == pytest.approx(math.exp(-0.1), abs=0.01)
     width, depth, *_ = made.sizes.log_lengths[0].tolist()
     assert depth - width == pytest.approx(-0.1, abs=0.01)
+
+
+@pytest.mark.parametrize("pitch_deg", [None, 20.0])
+def test_under_a_lens_alone_sizes_are_told_where_upright_lines_say_the_pitch(
+    pitch_deg: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pitch = None if pitch_deg is None else math.radians(pitch_deg)
+    monkeypatch.setattr(structures, "pitch_of_upright_lines", lambda *_: pitch)
     # Of a camera below the floor only the lens counts.
-    unknown = chosen_alone(proportions, pitch_deg=-20.0)
-    assert unknown.stretches is None
-    assert unknown.sizes is None
+    made = chosen_alone(ProportionsNetwork(), pitch_deg=-20.0)
+    assert (made.sizes is None) is (made.stretches is None) is (pitch is None)
 
 
 def test_the_height_of_the_stages_world_changes_no_shape() -> None:

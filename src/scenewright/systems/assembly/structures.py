@@ -90,6 +90,11 @@ class SceneRequest:
         return pitch_of_upright_lines(self.image, self.camera.intrinsics_px.double().numpy())
 
     @property
+    def knows_pitch(self) -> bool:
+        """Whether it is known how far the camera looks down, by its place or by upright lines."""
+        return self.knows_place or self.upright_pitch is not None
+
+    @property
     def wanted_indices(self) -> tuple[int, ...]:
         """`wanted`, or the indices of all objects."""
         return tuple(range(len(self.names))) if self.wanted is None else self.wanted

@@ -7,8 +7,8 @@ which samples differ by a voxel, and of what is enclosed, which has no holes to 
 the picture where each cell projects to (`pixel_aligned`) weighs the samples, too, and rules out what is not there.
 Where nothing covers the mask, such as at legs on whose places the samples differ, the likeliest cells are added, and
 where the surface lies far behind what the network sees, as in a pot that is a box, what it sees. How sure all of them
-are of a cell says where between it and its neighbours the surface lies. Under a camera whose place is known, shapes
-are stretched to likelier proportions (`proportions`) before they are compared with the picture.
+are of a cell says where between it and its neighbours the surface lies. Where it is known how far the camera looks
+down, shapes are stretched to likelier proportions (`proportions`) before they are compared with the picture.
 
 Legend: K samples, W objects wanted, R voxels a side, M = R^3, P side of pictures, S pixels of an outline.
 Frame: the stage's world, z up.
@@ -65,8 +65,6 @@ _MOST_OUTSIDE = 0.6
 _STEP, _UNMOVED = torch.tensor([2 / _SIDE, 2 / _SIDE, 0.06]), torch.tensor([0.0, 0.0, 1.0])
 _MOVES = torch.cartesian_prod(torch.arange(-2, 3), torch.arange(-2, 3), torch.arange(-1, 2)) * _STEP + _UNMOVED
 _MOVE_COSTS = 0.003 * ((_MOVES - _UNMOVED) / _STEP).abs().sum(1)
-# More than this share of a pixel is the object's: something of it is to be there. Legs are narrower than a pixel.
-_THIN_SHARE = 0.35
 # How far what carries an object may reach above its base, in its longest sides, as places are not quite right.
 _BELOW = 0.15
 # What is uncovered begins beyond the pixel in which an outline may err, and reaches back so far.
@@ -86,7 +84,8 @@ def chosen_by_outline(
 ) -> PlacedStructures:
     """The structures with the solids of the samples that fit the masks and of the network; places stay as predicted.
 
-    Where the camera's place is known, shapes are stretched and sizes told (`PlacedStructures.stretches` and `sizes`).
+    Where it is known how far the camera looks down, shapes are stretched and sizes told (`PlacedStructures.stretches`
+    and `sizes`).
 
     Objects of which no surface would be left keep their voxels, and so do all of a stage whose places are not fitted.
 
@@ -95,7 +94,7 @@ def chosen_by_outline(
         pictures: of all objects of the request.
         logits: of every sample's occupancy.
         network: reads the picture where cells project to.
-        proportions: says how long the objects' sides are, where the camera's place is known.
+        proportions: says how long the objects' sides are.
     """
     surfaces = surfaces_of(structures)
     if not surfaces or structures.layout_errors is None:
@@ -111,7 +110,7 @@ def chosen_by_outline(
     fitted = _fitted(objects, structures, request)
     crops_from_pixels = torch.stack([crop_from_pixels(region) for region in regions])
     sizes, stretches = None, torch.ones(len(rows), 3)
-    if request.knows_place:
+    if request.knows_pitch:
         tokens = structures.tokens[0, rows]
         sizes = size_estimates(proportions, tokens, _outlines(fitted, crops_from_pixels, seen))
         stretches = stretched_to([structures.coords[row] for row in rows], structures.resolution, sizes)
@@ -155,11 +154,7 @@ def chosen_by_outline(
     return replace(changed, stretches=of_all, sizes=sizes.among(rows, len(coords)))
 
 
-def _fitted(
-    objects: list[SceneObject],
-    structures: PlacedStructures,
-    request: SceneRequest,
-) -> FittedLayout:
+def _fitted(objects: list[SceneObject], structures: PlacedStructures, request: SceneRequest) -> FittedLayout:
     assert structures.layout_errors is not None
     fitted = fit_layout(
         objects,
@@ -211,13 +206,12 @@ class Outline:
 
     Attributes:
         is_mask, counts: pixels of the object, and those where it is known whether it is there.
-        is_touched, is_empty: pixels where something of the object is, and those of `counts` where nothing is.
+        is_empty: those of `counts` where nothing of the object is.
         places: of each cell in the crop, from -1 to 1 along each axis.
         depth: of each cell along the camera's axis, in sides of the cube.
     """
 
     is_mask: Bool[Tensor, " S"]
-    is_touched: Bool[Tensor, " S"]
     counts: Bool[Tensor, " S"]
     is_empty: Bool[Tensor, " S"]
     places: Float[Tensor, "M 2"]
@@ -240,9 +234,9 @@ class Outline:
         """
         small = F.interpolate(torch.stack([mask, unknown])[:, None], (_SIDE, _SIDE), mode="area")[:, 0]
         places, depth = (part[0] for part in projected(cell_centres(resolution)[None], crop_from_cube[None]))
-        share, counts = small[0].flatten(), (small[1] < 0.5).flatten()
-        is_empty = counts & (share < _LEAST_SHARE)
-        return cls(share > 0.5, share > _THIN_SHARE, counts, is_empty, places, depth / crop_from_cube[2, :3].norm())
+        is_mask, counts = (small[0] > 0.5).flatten(), (small[1] < 0.5).flatten()
+        is_empty = counts & (small[0] < _LEAST_SHARE).flatten()
+        return cls(is_mask, counts, is_empty, places, depth / crop_from_cube[2, :3].norm())
 
     @cached_property
     def _projection(self) -> tuple[Int[Tensor, " M"], Bool[Tensor, " M"]]:
@@ -291,11 +285,11 @@ class Outline:
         return both / either.clamp(min=1)
 
     def uncovered(self, solid: Bool[Tensor, "R R R"]) -> Bool[Tensor, " S"]:
-        """Pixels that the mask touches and no solid cell projects to, but for those where an outline usually errs."""
+        """Pixels of the mask that no solid cell projects to, but for those where an outline usually errs."""
         covered = self.most(solid.flatten().float()) > 0
-        found = self.is_touched & ~_grown(covered)
+        found = self.is_mask & ~_grown(covered)
         for _ in range(_UNSURE_PIXELS):
-            found = _grown(found) & self.is_touched & ~covered
+            found = _grown(found) & self.is_mask & ~covered
         return found
 
 
