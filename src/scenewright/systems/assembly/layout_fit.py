@@ -8,6 +8,7 @@ floor and placements are adjusted together so that the sum of squares of these i
   another mask or at the picture's border (the object may go on behind it);
 * each object's move along and across the line of sight, and its change of size, in units of how far the generator is
   usually off (`LayoutErrors`);
+* its sides and distance as the picture tells them, where the stage reads that (`SizeEstimates`);
 * the height of each object's base above the floor or above the top of an object below it, with a loss that levels off:
   what neither stands there nor can be brought there stays where its generator put it. Nothing is below the floor, and
   what another object's mask frames stands on that object (`outline.is_framed`), if its foot is over that one's top.
