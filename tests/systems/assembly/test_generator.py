@@ -1,5 +1,6 @@
 """Scenes end to end with tiny random networks of the real classes: both systems, both decoders, and the baseline."""
 
+import math
 import weakref
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from scenewright.geometry.mesh.finish_options import FinishOverride
 from scenewright.io.glb import glb_bytes
 from scenewright.machine import memory_in_use
 from scenewright.systems.assembly.generator import SceneGenerator
-from scenewright.systems.assembly.structures import PlacedStructures, SceneRequest
+from scenewright.systems.assembly.structures import LayoutErrors, PlacedStructures, SceneRequest, SizeEstimates
 from scenewright.systems.assembly.trellis1_decoder import Trellis1Decoder
 from scenewright.systems.assembly.trellis2_decoder import Trellis2Decoder, coarser_coords
 from scenewright.systems.baselines.cuboid import CuboidSystem
@@ -147,26 +148,43 @@ def test_rolling_one_object_again_leaves_the_other_bit_for_bit(made: tuple[Scene
         generator.reroll(scene, {"green": 1}, view())
 
 
+class Forgetful:
+    """A stage, except that it never finds some objects; it may say that places are to be fitted, and tell sizes."""
+
+    def __init__(
+        self, stage: ISceneStage, lost: set[int], errors: LayoutErrors | None = None, sizes: SizeEstimates | None = None
+    ) -> None:
+        self.stage, self.lost, self.errors, self.sizes = stage, lost, errors, sizes
+        self.name, self.source, self.decoder_source = stage.name, stage.source, stage.decoder_source
+        self.device, self.weights, self.max_views = stage.device, stage.weights, stage.max_views
+
+    def sample_structures(self, request: SceneRequest, *, progress: object = None) -> PlacedStructures:
+        found = self.stage.sample_structures(request)
+        coords = tuple(xyz[:0] if i in self.lost else xyz for i, xyz in enumerate(found.coords))
+        return replace(found, coords=coords, layout_errors=self.errors, sizes=self.sizes)
+
+
 def test_an_object_without_voxels_is_left_out(iscene: SceneGenerator) -> None:
-    class Forgetful:
-        """The stage, except that it never finds the second object."""
-
-        def __init__(self, stage: ISceneStage, lost: set[int]) -> None:
-            self.stage, self.lost = stage, lost
-            self.name, self.source, self.decoder_source = stage.name, stage.source, stage.decoder_source
-            self.device, self.weights, self.max_views = stage.device, stage.weights, stage.max_views
-
-        def sample_structures(self, request: SceneRequest, *, progress: object = None) -> PlacedStructures:
-            found = self.stage.sample_structures(request)
-            coords = tuple(xyz[:0] if i in self.lost else xyz for i, xyz in enumerate(found.coords))
-            return replace(found, coords=coords)
-
     one = SceneGenerator(Forgetful(iscene.stage, {1}), iscene.decoder)
     scene = one.generate(view(), options=QUICK)
     assert [item.name for item in scene.objects] == ["red"]
     none = SceneGenerator(Forgetful(iscene.stage, {0, 1}), iscene.decoder)
     with pytest.raises(EmptyStructureError, match="None of the 2 objects"):
         none.generate(view(), options=QUICK)
+
+
+@pytest.mark.parametrize("told", ["red", "blue"])
+def test_sizes_are_those_of_the_objects_that_were_found(iscene: SceneGenerator, told: str) -> None:
+    deviations = torch.full((2, 4), torch.inf)
+    deviations[0 if told == "red" else 1] = 0.01
+    sizes = SizeEstimates(torch.tensor([0.0, 0.0, 3.0, 0.0]).repeat(2, 1), deviations)  # far higher than wide
+
+    def placement(sizes: SizeEstimates | None) -> torch.Tensor:
+        stage = Forgetful(iscene.stage, {0}, LayoutErrors(heading=math.pi / 2), sizes)
+        (blue,) = SceneGenerator(stage, iscene.decoder).generate(view(), options=QUICK).objects
+        return blue.world_from_object
+
+    assert torch.equal(placement(sizes), placement(None)) is (told == "red")
 
 
 def test_views_that_cannot_be_read_are_named(iscene: SceneGenerator) -> None:
