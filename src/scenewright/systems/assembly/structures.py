@@ -132,7 +132,7 @@ class LayoutErrors:
 
 @dataclass(frozen=True)
 class SizeEstimates:
-    """How large objects are and how far away, as the picture tells it, wherever the stage put them.
+    """Sizes and distances of objects as the picture tells them, wherever the stage put the objects.
 
     Lengths are in heights of the eye above what the object stands on: they hold in any unit, and on the floor as on a
     table. Frame: the stage's world, in which the camera looks along +y, up or down.

@@ -199,7 +199,7 @@ def sides_of(coords: Int[Tensor, "n 3"], resolution: int) -> Float[Tensor, " 3"]
 
 
 def size_estimates(network: ProportionsNetwork, tokens: Float[Tensor, "B T Cc"], outlines: Outlines) -> SizeEstimates:
-    """What the network says of objects, as lengths and with the errors that it has on models that it never saw."""
+    """Lengths that the network tells of objects, with the errors that it has on models that it never saw."""
     device = network.place.device
     said, log_spread = network(tokens.to(device), outlines.clues.to(device))
     return SizeEstimates(said.cpu() + outlines.log_sides, _TRUST * log_spread.exp().cpu())
