@@ -22,6 +22,7 @@ from scenewright.data.recipes import DataRecipe
 from scenewright.data.stream import SceneStream
 from scenewright.geometry.frames import ZUP_FROM_YUP, yup_from_zup
 from scenewright.geometry.mesh.occlusion import is_seen_from_outside
+from scenewright.geometry.mesh.parts import face_normals
 from scenewright.geometry.mesh.sample import sample_faces
 from scenewright.geometry.mesh.triangle_tree import TriangleTree
 from scenewright.io.glb import save_glb
@@ -85,10 +86,8 @@ def named(item: SceneObject, number: int) -> SceneObject:
 def surface_points(item: SceneObject, key: str, rng: np.random.Generator) -> dict[str, np.ndarray | np.float32]:
     """Points on steps of a grid, as the files of test scenes hold them: of what is seen from outside, and no more."""
     mesh = merged_mesh(item.placed_parts())
-    vertices, faces = mesh.vertices.double(), mesh.faces.long()
-    drawn, face = sample_faces(vertices.numpy(), faces.numpy(), SPARE * POINTS, rng)
-    points, corners = torch.from_numpy(drawn), vertices[faces[torch.from_numpy(face)]]
-    normals = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    drawn, face = sample_faces(mesh.vertices.double().numpy(), mesh.faces.numpy(), SPARE * POINTS, rng)
+    points, normals = torch.from_numpy(drawn), face_normals(mesh)[torch.from_numpy(face)]
     outside = points[is_seen_from_outside(TriangleTree(mesh), points, normals)]
     positions = yup_from_zup(outside[torch.from_numpy(rng.permutation(len(outside))[:POINTS])]).numpy()
     low = positions.min(0)

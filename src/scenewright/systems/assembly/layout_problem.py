@@ -95,7 +95,9 @@ class LayoutProblem:
         sizes: SizeEstimates | None = None,
     ) -> None:
         self.objects, self.errors, self.heading, self.tolerance = objects, errors, heading, tolerance
-        self.sizes = sizes
+        self.told: tuple[Float[np.ndarray, "O 4"], Float[np.ndarray, "O 4"]] | None = None
+        if sizes is not None:
+            self.told = sizes.log_lengths.double().numpy(), sizes.deviations.double().numpy()
         self.known_lens: Float[np.ndarray, "3 3"] | None = None
         if known is not None:
             self.known_lens = known.intrinsics_px.double().numpy() / known.width
@@ -343,7 +345,7 @@ class LayoutProblem:
         jacobian = np.zeros((len(now), len(unknowns)))
         jacobian[:, cameras] = (changes[: len(cameras)] / width[cameras, None]).T
         # Rows as `_residuals` joins them: 4, 1, 3, 1, 1, 1 and perhaps 4 of every object, and the camera's.
-        kinds = (4, 1, 3, 1, 1, 1, *([] if self.sizes is None else [4]))
+        kinds = (4, 1, 3, 1, 1, 1, *([] if self.told is None else [4]))
         owners = np.concatenate([np.repeat(np.arange(count), per_object) for per_object in kinds])
         at = first + 4 * owners[:, None] + np.arange(4)
         own = changes[-4:, : len(owners)].T
@@ -415,14 +417,15 @@ class LayoutProblem:
         scales: Float[np.ndarray, "*B O"],
     ) -> Float[np.ndarray, "*B R"]:
         """Sides and distances against `SizeEstimates`, in their deviations; of no length where there are none."""
-        if self.sizes is None:
+        if self.told is None:
             return np.zeros((*scales.shape[:-1], 0))
+        log_lengths, deviations = self.told
         half = self.half * scales[..., None]
         away = centres[..., 1:2] - unknowns[..., None, 3:4]
         above = unknowns[..., 4:5] - centres[..., 2] + half[..., 2]
         lengths = np.concatenate([2 * half, away], -1) / np.maximum(above, _LEAST_LENGTH)[..., None]
-        off = np.log(np.maximum(lengths, _LEAST_LENGTH)) - self.sizes.log_lengths.double().numpy()
-        return _joined(_heavy_tailed(off / self.sizes.deviations.double().numpy(), _SIZES_TAIL))
+        off = np.log(np.maximum(lengths, _LEAST_LENGTH)) - log_lengths
+        return _joined(_heavy_tailed(off / deviations, _SIZES_TAIL))
 
     def _bases(
         self, centres: Float[np.ndarray, "*B O 3"], scales: Float[np.ndarray, "*B O"]
