@@ -69,7 +69,8 @@ CHUNK = 50
 ROOMS = 20
 SHARPNESS = 0.65
 PARAMETRIC_SHARE = 0.25
-STRETCH = 0.1
+STRETCH = 0.15
+SLABS = 0.45
 ATTRIBUTION = "ATTRIBUTION.csv"
 LATENT_RUNS = {
     "shape": "mini_shape_vae",
@@ -82,7 +83,7 @@ LATENT_RUNS = {
 @cache
 def selector(packs: tuple[Path, ...]) -> Selector:
     torch.set_num_threads(1)
-    return Selector(TrainingLibrary(packs), PARAMETRIC_SHARE, STRETCH)
+    return Selector(TrainingLibrary(packs), PARAMETRIC_SHARE, STRETCH, SLABS)
 
 
 def make_chunk(job: tuple[tuple[Path, ...], Path, float, int]) -> None:

@@ -13,6 +13,7 @@ from scenewright.data.held_out import HeldOutError, TrainingAsset, held_out_regi
 from scenewright.data.library import ModelPack, TrainingLibrary
 from scenewright.data.parametric import make_object
 from scenewright.data.parametric.solids import box
+from scenewright.data.stretching import Stretching
 from scenewright.errors import InputError
 from scenewright.types import Mesh
 
@@ -73,16 +74,21 @@ def test_rescaled_and_turned_copies_are_recognised(scale: float, turns: int) -> 
             TrainingAsset.admit(copy_of(row, scale, turns))
 
 
+def as_a_whole(width: float, depth: float, height: float) -> Stretching:
+    ends = np.tile([0.0, 1.0], (3, 1))
+    return Stretching(np.array([width, depth, height]), ends, ends)
+
+
 def test_a_stretched_asset_has_the_new_size_and_passes_the_check_again() -> None:
     asset = TrainingAsset.admit(box_asset("my-own-box", (1, 0.2, 3)))
-    stretched = asset.stretched(np.array([1.5, 2.0, 0.5])).asset
+    stretched = asset.stretched(as_a_whole(1.5, 2.0, 0.5)).asset
     assert stretched.size_m == pytest.approx((1.5, 0.4, 1.5))
     assert asset.asset.size_m == pytest.approx((1, 0.2, 3))
     registry = held_out_registry()
     width, depth, height = registry.sizes_m[registry.ids.index(HELD_OUT)].tolist()
     namesake = TrainingAsset.admit(box_asset("Scopia#Black-Table", (2 * width, depth, height)))
     with pytest.raises(HeldOutError, match="name and the size"):
-        namesake.stretched(np.array([0.5, 1.0, 1.0]))
+        namesake.stretched(as_a_whole(0.5, 1.0, 1.0))
 
 
 def test_there_is_no_other_way_to_a_training_asset() -> None:

@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float
 from scenewright.data.asset import Asset, canonical_parts, merged_geometry
 from scenewright.data.fingerprint import FINGERPRINT_SIDE, fingerprint, quarter_turns
 from scenewright.data.parametric.families import make_object
+from scenewright.data.stretching import Stretching
 from scenewright.errors import InputError
 from scenewright.files import json_value
 from scenewright.io.archives import npz_arrays
@@ -161,14 +162,13 @@ class TrainingAsset:
         """A member of one of our own families, which copies no model."""
         return cls(make_object(family, seed), _KEY, (family, seed))
 
-    def stretched(self, factors: Float[np.ndarray, " 3"]) -> "TrainingAsset":
-        """The asset with its width, depth and height times these factors, checked anew.
+    def stretched(self, stretching: Stretching) -> "TrainingAsset":
+        """The asset with other proportions, checked anew.
 
         Raises:
             HeldOutError: so stretched, it copies a validation or test model.
         """
-        width, depth, height = np.array(self.asset.size_m) * factors
-        return TrainingAsset.admit(replace(self.asset, parts=canonical_parts(self.asset.parts, (width, depth, height))))
+        return TrainingAsset.admit(replace(self.asset, parts=canonical_parts(stretching(self.asset.parts))))
 
     def __reduce__(self) -> tuple:
         # Workers receive assets by pickling, which must not become a way round the check.

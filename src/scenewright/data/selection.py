@@ -15,6 +15,7 @@ import numpy as np
 from scenewright.data.held_out import TrainingAsset
 from scenewright.data.library import ModelRow, TrainingLibrary
 from scenewright.data.parametric.families import FAMILIES
+from scenewright.data.stretching import Stretching
 from scenewright.errors import InputError
 
 __all__ = ["Selector", "role_of", "stand_of"]
@@ -72,13 +73,14 @@ def role_of(row: ModelRow) -> str | None:
 class Selector:
     """Draws assets for a scene from a library; `parametric_share` of them are members of our own families.
 
-    `stretch` is the spread of the factors (their logarithm's standard deviation) by which a model's width, depth and
-    height change.
+    `stretch` and `slabs` are how much a model's width, depth and height and its inner proportions change (`whole` and
+    `slabs` of `Stretching.drawn`).
     """
 
     library: TrainingLibrary
     parametric_share: float = 0.5
     stretch: float = 0.0
+    slabs: float = 0.0
 
     @cached_property
     def _on_floor(self) -> list[list[str]]:
@@ -140,7 +142,9 @@ class Selector:
             ids = packs[int(rng.integers(len(packs)))]
             try:
                 asset = self.library[ids[int(rng.integers(len(ids)))]]
-                return asset.stretched(np.exp(rng.normal(0, self.stretch, 3))) if self.stretch else asset
+                if not self.stretch and not self.slabs:
+                    return asset
+                return asset.stretched(Stretching.drawn(asset.asset.size_m, self.stretch, self.slabs, rng))
             except InputError:
                 continue
         raise InputError("The training library has nothing that fits here; add a model pack or parametric families.")
