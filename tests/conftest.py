@@ -19,6 +19,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.type_checker import check_first_calls_only
+
+check_first_calls_only()
 os.environ["SCENEWRIGHT_CACHE"] = _cache = tempfile.mkdtemp(prefix="scenewright-tests-")
 atexit.register(shutil.rmtree, _cache, ignore_errors=True)
 # Names of tests of half a minute.

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from jaxtyping import Float, TypeCheckError, jaxtyped
+from jaxtyping import Float, TypeCheckError
 from torch import Tensor
 
-from tests.type_checker import checked
+from tests.type_checker import checked, jaxtyped
 
 
 @jaxtyped(typechecker=checked)
