@@ -5,10 +5,11 @@ import logging
 import sys
 import warnings
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
-from tests.fuzz.driver import Outcome, fuzz
+from tests.fuzz.driver import Outcome, fuzz, read_sound
 from tests.fuzz.known import outcomes as outcomes_of_known
 from tests.fuzz.targets import TARGETS
 
@@ -25,6 +26,9 @@ def main() -> int:
     logging.disable()
     warnings.simplefilter("ignore")
     names = options.target or sorted(TARGETS)
+    for name in names:  # whatever readers import late is imported once, not in every process that is forked from here
+        with TemporaryDirectory() as place:
+            read_sound(name, Path(place).resolve())
     each = -(-options.inputs // len(names))
     outcomes = [_shown(name, each, options.seed, options.keep) for name in names]
     inputs, faults = sum(o.inputs for o in outcomes), sum(len(o.faults) for o in outcomes)

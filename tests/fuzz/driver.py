@@ -19,7 +19,7 @@ from scenewright.errors import ScenewrightError
 from tests.fuzz.mutate import mutated
 from tests.fuzz.targets import TARGETS
 
-__all__ = ["Outcome", "fuzz", "read_once", "within_budget"]
+__all__ = ["Outcome", "fuzz", "read_once", "read_sound", "within_budget"]
 
 BASE_BYTES, BUDGET_FACTOR = 256 << 20, 64
 MAX_SECONDS = 10
@@ -82,16 +82,22 @@ def fuzz(
     return outcome
 
 
+def read_sound(name: str, folder: Path) -> None:
+    """Makes a target's files and reads them as they are, so that mutations reach what lies behind."""
+    target = TARGETS[name]
+    target.make(folder)
+    for file in target.files:
+        target.read(folder / file if target.is_single else folder)
+
+
 def _run(name: str, inputs: int, seed: int, keep: Path | None) -> Iterator[tuple[int, Outcome | None]]:
     resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE, _ADDRESS_SPACE))
     target, outcome = TARGETS[name], Outcome(name)
     events: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place).resolve()
-        target.make(folder)
+        read_sound(name, folder)
         sound = {file: (folder / file).read_bytes() for file in target.files}
-        for file in target.files:  # what is whole is read, so that mutations reach what lies behind
-            target.read(folder / file if target.is_single else folder)
         _watch(folder, events)
         for number in range(inputs):
             rng = random.Random(f"{seed} {name} {number}")
