@@ -27,7 +27,7 @@ def _pooled(x: Tensor) -> Tensor:
 
 
 def _like(x: Tensor, other: Tensor) -> Tensor:
-    return F.interpolate(x, size=other.shape[-2:], mode="bilinear")
+    return x if x.shape[-2:] == other.shape[-2:] else F.interpolate(x, size=other.shape[-2:], mode="bilinear")
 
 
 class _Conv(nn.Conv2d):
@@ -37,7 +37,7 @@ class _Conv(nn.Conv2d):
         super().__init__(inputs, outputs, 3, padding=dilation, dilation=dilation)
 
     def forward(self, input: Float[Tensor, "B C h w"]) -> Float[Tensor, "B D h w"]:
-        return F.relu(super().forward(input))
+        return F.relu_(super().forward(input))
 
 
 class _Block(nn.Module):

@@ -76,7 +76,8 @@ class CutOutSegmenter:
     """The small U2-Net and GrabCut; on the CPU."""
 
     def __init__(self, network: U2NetSmall) -> None:
-        self.network = network.eval().requires_grad_(False)
+        # Channels last: its convolutions of 16 channels take 0.6 of the time.
+        self.network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
     @classmethod
     def shipped(cls) -> "CutOutSegmenter":
