@@ -24,15 +24,16 @@ see `scale`).
                                                      FOLDER/panoramas, for mini_panorama_distance
     python -m scripts.mini_data details FOLDER PACK.zip [PACK2.zip] --chunks 16 --workers 2
                                                      FOLDER/details/{shape,texture}, with the shipped encoders
-    python -m scripts.mini_data export-rooms [RUN] [--shape-flow RUN] [--texture-flow RUN]
+    python -m scripts.mini_data export-rooms FOLDER [RUN] [--shape-flow RUN] [--texture-flow RUN]
                                                      of mini_inspace_{structure,shape_flow,texture_flow}
-    python -m scripts.mini_data export-distance RUN  of mini_panorama_distance
+    python -m scripts.mini_data export-distance FOLDER RUN
+                                                     of mini_panorama_distance
     python -m scripts.mini_data unpack FOLDER        the shipped encoder and autoencoders, to train flows for them
                                                      (FOLDER/shape and FOLDER/texture are runs for `latents`)
 """
 
 import argparse
-import shutil
+import csv
 from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -131,6 +132,20 @@ def write_attribution(folder: Path, packs: Sequence[Path]) -> None:
     (folder / ATTRIBUTION).write_text(table, encoding="utf-8")
 
 
+def credit(folder: Path, out: Path) -> None:
+    """Adds the models of a training folder to the table beside the weights; these may have begun with others."""
+    models: dict[str, dict[str, str]] = {}
+    for table in (out / ATTRIBUTION, folder / ATTRIBUTION):
+        if table.exists():
+            with open(table, encoding="utf-8", newline="") as file:
+                models |= {row["id"]: row for row in csv.DictReader(file)}
+    out.mkdir(parents=True, exist_ok=True)
+    with open(out / ATTRIBUTION, "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, next(iter(models.values())), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(models[name] for name in sorted(models))
+
+
 def encode(folder: Path, lite0: Path | None, device: str) -> None:
     conditioner = PictureConditioner().to(device)
     path = folder / "conditioner.safetensors"
@@ -213,7 +228,7 @@ def first_occupancies(folder: Path) -> Iterator[torch.Tensor]:
 
 def export(folder: Path, out: Path, flows: dict[str, Path | None]) -> None:
     """The shipped files of the structure stages, in fp16."""
-    shutil.copy(folder / ATTRIBUTION, out / ATTRIBUTION)
+    credit(folder, out)
     autoencoder = load_file(folder / "structure_vae.safetensors")
     write_half(folder / "conditioner.safetensors", out / "conditioner.safetensors")
     for name in ("encoder", "decoder"):
@@ -225,7 +240,7 @@ def export(folder: Path, out: Path, flows: dict[str, Path | None]) -> None:
 
 def export_latents(folder: Path, out: Path, runs: dict[str, Path]) -> None:
     """The shipped files of the latent stages, in fp16."""
-    shutil.copy(folder / ATTRIBUTION, out / ATTRIBUTION)
+    credit(folder, out)
     for kind in ("shape", "texture"):
         for half in ("encoder", "decoder"):
             write_half(runs[kind] / f"{half}.safetensors", out / f"{kind}_{half}.safetensors")
@@ -355,11 +370,13 @@ def main() -> None:
     command.add_argument("--chunks", type=int, default=16)
     command.add_argument("--workers", type=int, default=1)
     command = commands.add_parser("export-rooms")
+    command.add_argument("folder", type=Path)
     command.add_argument("run", type=Path, nargs="?")
     command.add_argument("--shape-flow", type=Path)
     command.add_argument("--texture-flow", type=Path)
     command.add_argument("--out", type=Path, default=mini_folder())
     command = commands.add_parser("export-distance")
+    command.add_argument("folder", type=Path)
     command.add_argument("run", type=Path)
     command = commands.add_parser("scale")
     command.add_argument("run", type=Path)
@@ -399,11 +416,13 @@ def main() -> None:
     elif given.command == "details":
         details(given.folder, given.packs, given.chunks, given.workers)
     elif given.command == "export-rooms":
+        credit(given.folder, given.out)
         runs = {"room_flow": given.run, "room_shape_flow": given.shape_flow, "room_texture_flow": given.texture_flow}
-        for name, folder in runs.items():
-            if folder is not None:
-                write_half(folder / "network.safetensors", given.out / f"{name}.safetensors")
+        for name, run_folder in runs.items():
+            if run_folder is not None:
+                write_half(run_folder / "network.safetensors", given.out / f"{name}.safetensors")
     elif given.command == "export-distance":
+        credit(given.folder, mini_folder())
         write_half(given.run / "network.safetensors", SHIPPED_WEIGHTS)
     elif given.command == "scale":
         scale(given.run, given.folder)
