@@ -13,6 +13,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import atexit
 import json
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ import pytest
 
 from tests.type_checker import check_first_calls_only
 
+sys.dont_write_bytecode = False  # nor does this process, which imports torch below
 check_first_calls_only()
 os.environ["SCENEWRIGHT_CACHE"] = _cache = tempfile.mkdtemp(prefix="scenewright-tests-")
 atexit.register(shutil.rmtree, _cache, ignore_errors=True)
