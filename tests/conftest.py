@@ -22,7 +22,7 @@ import pytest
 
 from tests.type_checker import check_first_calls_only
 
-sys.dont_write_bytecode = False  # nor does this process, which imports torch below
+sys.dont_write_bytecode = False  # as above, for this process, which imports torch below
 check_first_calls_only()
 os.environ["SCENEWRIGHT_CACHE"] = _cache = tempfile.mkdtemp(prefix="scenewright-tests-")
 atexit.register(shutil.rmtree, _cache, ignore_errors=True)
