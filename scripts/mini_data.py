@@ -45,6 +45,7 @@ from safetensors.torch import load_file, save_file
 from scenewright.backbones.structure_vae import StructureEncoder
 from scenewright.backbones.trellis2.shape_vae import ShapeEncoder
 from scenewright.backbones.trellis2.texture_vae import TextureEncoder
+from scenewright.data.asset import Credit
 from scenewright.data.importing import attribution_csv
 from scenewright.data.library import TrainingLibrary
 from scenewright.data.parametric.families import OWN_CREDIT
@@ -134,16 +135,15 @@ def write_attribution(folder: Path, packs: Sequence[Path]) -> None:
 
 def credit(folder: Path, out: Path) -> None:
     """Adds the models of a training folder to the table beside the weights; these may have begun with others."""
-    models: dict[str, dict[str, str]] = {}
+    models: dict[str, tuple[str, str, Credit]] = {}
     for table in (out / ATTRIBUTION, folder / ATTRIBUTION):
         if table.exists():
             with open(table, encoding="utf-8", newline="") as file:
-                models |= {row["id"]: row for row in csv.DictReader(file)}
+                for row in csv.DictReader(file):
+                    model, name = row.pop("id"), row.pop("name")
+                    models[model] = model, name, Credit(**row)
     out.mkdir(parents=True, exist_ok=True)
-    with open(out / ATTRIBUTION, "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, next(iter(models.values())), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(models[name] for name in sorted(models))
+    (out / ATTRIBUTION).write_text(attribution_csv(models.values()), encoding="utf-8")
 
 
 def encode(folder: Path, lite0: Path | None, device: str) -> None:
