@@ -36,6 +36,11 @@ def pytest_configure(config: pytest.Config) -> None:
         _prepare_tests()
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than cores: servers, browsers and killed processes are waited for a quarter of the time."""
+    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 8) + 1
+
+
 def _prepare_tests() -> None:
     import torch
     from hypothesis import settings

@@ -1,6 +1,7 @@
 """The slow twin of the lattice."""
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from scenewright.metrics.registration.filterreg import GaussianSums, Points
 
@@ -12,7 +13,6 @@ def dense_gaussian_sums(source: Points, target: Points, sigma: float) -> Gaussia
     m0, m1 = np.empty(len(source)), np.empty((len(source), 3))
     for start in range(0, len(source), 256):
         rows = slice(start, start + 256)
-        squared = np.square(source[rows, None] - target[None]).sum(-1)
-        weight = np.exp(-squared / (2 * sigma**2))
+        weight = np.exp(cdist(source[rows], target, "sqeuclidean") / (-2 * sigma**2))
         m0[rows], m1[rows] = weight.sum(1), weight @ target
     return GaussianSums(m0, m1, len(target))
