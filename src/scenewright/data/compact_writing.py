@@ -32,6 +32,7 @@ from scenewright.data.model_pack import ModelRow
 from scenewright.data.occupancy import surface_occupancy
 from scenewright.data.parametric.kit import corner_normals
 from scenewright.errors import InputError
+from scenewright.geometry.mesh.area_vectors import area_vectors
 from scenewright.io.atomic import atomic_path, check_writable
 from scenewright.progress import Advance, ignore
 from scenewright.types import Mesh, PBRMaterial
@@ -201,7 +202,7 @@ def _is_textured(part: Mesh) -> bool:
 def _with_creases(source: Mesh, points: np.ndarray, faces: np.ndarray) -> Mesh:
     """Points and faces as a mesh whose vertices are split at creases, with the attributes of the source."""
     corners = points[faces].astype(np.float64)
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals = area_vectors(corners)
     unit = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
     smooth = corner_normals(faces, normals, unit).reshape(-1, 3)
     rows = np.column_stack([faces.reshape(-1), np.round(smooth * 64).astype(np.int64)])

@@ -9,6 +9,8 @@ Legend: V vertices, F faces, R grid side. Frame: canonical (z up), longest side 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from scenewright.geometry.mesh.area_vectors import area_vectors
+
 __all__ = ["FINGERPRINT_SIDE", "fingerprint", "quarter_turns"]
 
 FINGERPRINT_SIDE = 24
@@ -21,7 +23,7 @@ def fingerprint(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"
     if not len(faces):
         return grid
     corners = np.asarray(vertices, dtype=np.float64)[faces]
-    areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    areas = np.linalg.norm(area_vectors(corners), axis=1)
     if not areas.sum() > 0:
         return grid
     used = corners.reshape(-1, 3)

@@ -18,6 +18,7 @@ from scenewright.data.asset import Asset, Credit
 from scenewright.data.catalogue import CatalogueEntry, read_entry
 from scenewright.data.held_out import HeldOutError, TrainingAsset
 from scenewright.errors import InputError
+from scenewright.geometry.mesh.area_vectors import area_vectors
 from scenewright.io.atomic import make_folder, remove, write_bytes, write_together
 from scenewright.io.glb import glb_bytes
 from scenewright.progress import Advance, ignore
@@ -75,9 +76,7 @@ def quality_problems(asset: Asset, limits: QualityLimits = QualityLimits()) -> l
 
 def _area(vertices: torch.Tensor, faces: torch.Tensor) -> float:
     corners = vertices[faces].double()
-    return 0.5 * float(
-        torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]).norm(dim=1).sum()
-    )
+    return 0.5 * float(area_vectors(corners).norm(dim=1).sum())
 
 
 @dataclass(frozen=True)

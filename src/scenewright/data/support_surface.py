@@ -13,6 +13,8 @@ from jaxtyping import Float, Int
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from scenewright.geometry.mesh.area_vectors import area_vectors
+
 __all__ = ["Support", "find_support", "footprint_radius", "largest_scale"]
 
 
@@ -104,7 +106,7 @@ def find_support(
 
 def _flat_area(corners: np.ndarray, top: float) -> float:
     """Area of level, upward faces within 3 mm of the top."""
-    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    cross = area_vectors(corners)
     length = np.linalg.norm(cross, axis=1)
     level = (cross[:, 2] > 0.99 * length) & (corners[:, :, 2].min(1) > top - 0.003)
     return float(0.5 * length[level].sum())

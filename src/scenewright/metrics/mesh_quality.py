@@ -23,6 +23,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from scenewright.compiled import njit
+from scenewright.geometry.mesh.area_vectors import area_vectors
 from scenewright.types import Mesh
 
 __all__ = ["MeshQuality", "mesh_quality"]
@@ -57,7 +58,7 @@ def mesh_quality(mesh: Mesh, *, face_budget: int = 100_000) -> MeshQuality:
     faces = mesh.faces.detach().cpu().numpy().astype(np.int64)
     welded = _weld(vertices)[faces] if len(faces) else faces
     corners = vertices[faces]
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
+    area = np.linalg.norm(area_vectors(corners), axis=1) / 2
     flat = (
         (area <= 0) | (welded[:, 0] == welded[:, 1]) | (welded[:, 1] == welded[:, 2]) | (welded[:, 2] == welded[:, 0])
     )

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from scenewright.geometry.mesh.area_vectors import area_vectors
 from scenewright.geometry.mesh.sample import sample_faces
 from scenewright.metrics.nearest import nearest_neighbours
 from scenewright.types import Mesh
@@ -69,8 +70,7 @@ def sampled_surface(mesh: Mesh, *, num_points: int = NUM_SAMPLES, seed: int = 0)
     """Points spread evenly by area over a mesh; none where it has no area."""
     vertices, faces = mesh.vertices.double().cpu().numpy(), mesh.faces.long().cpu().numpy()
     points, face = sample_faces(vertices, faces, num_points, np.random.default_rng(seed))
-    a, b, c = (vertices[faces[face, corner]] for corner in range(3))
-    normals = np.cross(b - a, c - a)
+    normals = area_vectors(vertices[faces[face]])
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
     return SurfaceSamples(torch.from_numpy(points), torch.from_numpy(normals), torch.from_numpy(face))
 

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from scenewright.geometry.mesh.area_vectors import area_vectors
 from scenewright.types import Mesh, PBRMaterial, Scene, SceneObject, Wrap
 
 __all__ = [
@@ -78,9 +79,7 @@ class TriangleScene:
         faces = self.faces
         if bool((self.bank.kinds[:, 0] == CATCHER).any()):
             faces = faces[self.bank.kinds[:, 0][self.face_material.long()] != CATCHER]
-        corners = self.vertices[faces.long()]
-        edges = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-        has_area = (torch.linalg.cross(*edges) != 0).any(1)
+        has_area = (area_vectors(self.vertices[faces.long()]) != 0).any(1)
         is_used[(faces[has_area] if bool(has_area.any()) else faces).flatten()] = True
         used = self.vertices[is_used]
         return torch.stack([used.amin(0), used.amax(0)]) if len(used) else self.vertices.new_zeros(2, 3)

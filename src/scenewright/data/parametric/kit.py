@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 
 from scenewright.data.materials import sample_material
 from scenewright.data.parametric.solids import Shell
+from scenewright.geometry.mesh.area_vectors import area_vectors
 from scenewright.types import Mesh, PBRMaterial
 
 __all__ = ["Kit", "corner_normals", "finish_mesh"]
@@ -74,7 +75,7 @@ def finish_mesh(
         tile_m: side of one texture repeat.
     """
     corners = vertices[faces]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals = area_vectors(corners)
     unit = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
     axis = np.abs(unit).argmax(1)
     smooth = corner_normals(faces, normals, unit)

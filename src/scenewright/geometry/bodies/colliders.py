@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float
 
 from scenewright.errors import InputError, MissingExtraError
+from scenewright.geometry.mesh.area_vectors import area_vectors
 from scenewright.geometry.mesh.sample import sample_surface
 from scenewright.geometry.mesh.simplify import simplify
 from scenewright.geometry.mesh.triangle_tree import closest_points
@@ -179,7 +180,7 @@ def _mesh(hull: Any) -> Mesh:
 
 def _planes(shape: Mesh) -> tuple[Float[np.ndarray, "F 3"], Float[np.ndarray, " F"]]:
     corners = shape.vertices.double().numpy()[shape.faces.numpy()]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals = area_vectors(corners)
     lengths = np.linalg.norm(normals, axis=1)
     kept = lengths > 1e-16
     normals = normals[kept] / lengths[kept, None]

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from scenewright.compiled import njit
 from scenewright.errors import InputError
+from scenewright.geometry.mesh.area_vectors import area_vectors
 from scenewright.progress import Advance, ignore
 from scenewright.types import Mesh
 
@@ -83,7 +84,7 @@ def bake(
         chunk = points[start : start + _CHUNK]
         if project is not None:
             corners = mesh.vertices.float()[mesh.faces[surface.faces[start : start + _CHUNK]].long()]
-            normals = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+            normals = area_vectors(corners)
             chunk = project(chunk, normals)
         results.append(sample(chunk))
         progress(min(start + _CHUNK, len(points)), len(points))

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from scenewright.compiled import njit
+from scenewright.geometry.mesh.area_vectors import area_vectors
 from scenewright.geometry.mesh.bake import fill_gutters, texel_surface
 from scenewright.geometry.mesh.material_bake import to_bytes
 from scenewright.geometry.mesh.triangle_tree import TriangleTree
@@ -48,7 +49,7 @@ def bake_occlusion(mesh: Mesh, size: int, tree: TriangleTree, *, double_sided: b
     surface = texel_surface(mesh, size)
     points = surface.interpolate(mesh, mesh.vertices.double()).cpu()
     corners = mesh.vertices.double()[mesh.faces[surface.faces].long()].cpu()
-    normals = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals = area_vectors(corners)
     share = open_share(tree, points, normals)
     if double_sided and len(hidden := (share < 1).nonzero()[:, 0]):
         share[hidden] = torch.maximum(share[hidden], open_share(tree, points[hidden], -normals[hidden]))

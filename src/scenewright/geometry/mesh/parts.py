@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from scenewright.errors import InputError
+from scenewright.geometry.mesh.area_vectors import area_vectors
 from scenewright.types import Mesh
 
 __all__ = [
@@ -68,17 +69,17 @@ def select_faces(mesh: Mesh, keep: Bool[Tensor, " F"]) -> Mesh:
 
 def face_normals(mesh: Mesh) -> Float[Tensor, "F 3"]:
     """Unit normals by the right-hand rule; zero for faces without area."""
-    return torch.nn.functional.normalize(_area_normals(mesh), dim=1, eps=1e-30)
+    return torch.nn.functional.normalize(area_vectors(mesh.vertices[mesh.faces.long()]), dim=1, eps=1e-30)
 
 
 def face_areas(mesh: Mesh) -> Float[Tensor, " F"]:
-    return torch.linalg.vector_norm(_area_normals(mesh), dim=1) / 2
+    return torch.linalg.vector_norm(area_vectors(mesh.vertices[mesh.faces.long()]), dim=1) / 2
 
 
 def vertex_normals(mesh: Mesh) -> Float[Tensor, "V 3"]:
     """Unit area-weighted means of the adjacent faces' normals; +z where there is no area."""
     total = torch.zeros_like(mesh.vertices)
-    normals = _area_normals(mesh)
+    normals = area_vectors(mesh.vertices[mesh.faces.long()])
     for corner in range(3):
         total = total.index_add(0, mesh.faces[:, corner].long(), normals)
     length = torch.linalg.vector_norm(total, dim=1, keepdim=True)
@@ -120,8 +121,3 @@ def weld_vertices(mesh: Mesh) -> Mesh:
     first = first.scatter_reduce(0, inverse, row, "amin")
     used, faces = torch.unique(first[inverse][mesh.faces.long()], return_inverse=True)
     return select_vertices(mesh, used, faces.reshape(-1, 3))
-
-
-def _area_normals(mesh: Mesh) -> Float[Tensor, "F 3"]:
-    a, b, c = mesh.vertices[mesh.faces.long()].unbind(1)
-    return torch.linalg.cross(b - a, c - a)

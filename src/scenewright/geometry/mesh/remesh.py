@@ -19,6 +19,7 @@ from torch import Tensor
 
 from scenewright.errors import InputError
 from scenewright.geometry.isosurface.dual_marching_cubes_table import CORNER_OFFSETS, CUBE_EDGES
+from scenewright.geometry.mesh.area_vectors import area_vectors
 from scenewright.geometry.mesh.parts import check_mesh
 from scenewright.geometry.mesh.triangle_tree import TriangleTree
 from scenewright.types import Mesh
@@ -143,8 +144,7 @@ def _split_quads(
     quads: Int[Tensor, "Q 4"], is_rising: Bool[Tensor, " Q"], vertices: Float[Tensor, "N 3"]
 ) -> Int[Tensor, "F 3"]:
     """Outward triangles along diagonal 0-2, or along 1-3 where the first triangle of the former has no area."""
-    a, b, c = vertices[quads[:, :3]].unbind(1)
-    has_area = torch.linalg.cross(b - a, c - a).square().sum(1) > 0
+    has_area = area_vectors(vertices[quads[:, :3]]).square().sum(1) > 0
     rising = torch.where(has_area[:, None], quads[:, [0, 2, 1, 0, 3, 2]], quads[:, [0, 3, 1, 3, 2, 1]])
     falling = torch.where(has_area[:, None], quads[:, [0, 1, 2, 0, 2, 3]], quads[:, [0, 1, 3, 3, 1, 2]])
     return torch.where(is_rising[:, None], rising, falling).reshape(-1, 3)

@@ -6,13 +6,14 @@ Legend: V vertices, F faces, N points. Frame: that of the vertices.
 import numpy as np
 from jaxtyping import Float, Int
 
+from scenewright.geometry.mesh.area_vectors import area_vectors
+
 __all__ = ["sample_faces", "sample_surface", "triangle_areas"]
 
 
 def triangle_areas(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> Float[np.ndarray, " F"]:
     """Area of every triangle, in the precision of the vertices."""
-    a, b, c = (vertices[faces[:, i]] for i in range(3))
-    return np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2
+    return np.linalg.norm(area_vectors(vertices[faces]), axis=1) / 2
 
 
 def sample_surface(

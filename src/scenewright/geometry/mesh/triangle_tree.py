@@ -18,6 +18,7 @@ from torch import Tensor
 
 from scenewright.compiled import njit
 from scenewright.errors import InputError
+from scenewright.geometry.mesh.area_vectors import area_vectors
 from scenewright.geometry.threads import run_bands
 from scenewright.types import Mesh
 
@@ -72,7 +73,7 @@ class TriangleTree:
             directions, normals = np.zeros((0, 3)), np.zeros((0, 3))
         else:
             directions = np.ascontiguousarray(facing.detach().cpu().double().numpy())
-            normals = np.cross(self.corners[:, 1] - self.corners[:, 0], self.corners[:, 2] - self.corners[:, 0])
+            normals = area_vectors(self.corners)
         row, barycentric = self._closest(queries, directions, normals, reach * reach)
         if (missed := row < 0).any():
             none = np.zeros((0, 3))

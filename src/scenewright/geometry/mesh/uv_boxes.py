@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 
 from scenewright.compiled import njit
 from scenewright.errors import InputError
+from scenewright.geometry.mesh.area_vectors import area_vectors
 from scenewright.geometry.mesh.edges import edge_table
 
 __all__ = ["box_charts"]
@@ -33,7 +34,7 @@ def box_charts(
         InputError: there are more charts than the texture has room for.
     """
     corners = vertices[faces]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals = area_vectors(corners)
     axis = np.abs(normals).argmax(1)
     side = 2 * axis + (np.take_along_axis(normals, axis[:, None], 1)[:, 0] < 0)
     flat = np.take_along_axis(corners, _PLANE_AXES[axis][:, None], 2)

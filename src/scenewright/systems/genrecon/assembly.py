@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from scenewright.geometry.mesh.area_vectors import area_vectors
 from scenewright.geometry.mesh.edges import edge_table
 from scenewright.types import Mesh
 
@@ -47,8 +48,7 @@ def locked_vertices(mesh: Mesh, feature_angle_deg: float) -> Bool[Tensor, " V"]:
     table = edge_table(mesh.faces)
     pairs, edge_of_pair = table.face_pairs()
     corners = mesh.vertices.double()[mesh.faces.long()]
-    normals = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals = torch.nn.functional.normalize(normals, dim=1).numpy()
+    normals = torch.nn.functional.normalize(area_vectors(corners), dim=1).numpy()
     cosine = (normals[pairs[:, 0]] * normals[pairs[:, 1]]).sum(1).clip(-1, 1)
     is_locked = table.count != 2
     is_locked[edge_of_pair[np.degrees(np.arccos(cosine)) > feature_angle_deg]] = True

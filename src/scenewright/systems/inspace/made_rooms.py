@@ -26,6 +26,7 @@ from scenewright.data.rooms import compose_room
 from scenewright.data.selection import Selector
 from scenewright.data.viewpoints import level_pose
 from scenewright.errors import InputError
+from scenewright.geometry.mesh.area_vectors import area_vectors
 from scenewright.io.archives import read_npz_arrays
 from scenewright.io.atomic import atomic_path
 from scenewright.systems.inspace.panorama import Panorama, PanoramaSettings, room_input
@@ -196,7 +197,7 @@ def _triangles(mesh: Mesh) -> Float[np.ndarray, "T 3 3"]:
 def _sampled(triangles: Float[np.ndarray, "T 3 3"], rng: np.random.Generator) -> Float[np.ndarray, "M 3"]:
     """Uniform points, so many to the square metre, and every corner."""
     a, b, c = triangles[:, 0], triangles[:, 1], triangles[:, 2]
-    areas = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2
+    areas = np.linalg.norm(area_vectors(triangles), axis=1) / 2
     count = int(areas.sum() * _POINTS_PER_M2) + 64
     face = rng.choice(len(areas), count, p=areas / areas.sum())
     u, v = rng.uniform(size=(2, count, 1))
