@@ -59,6 +59,24 @@ def test_interrupted_and_resumed_files_are_alike(capture_folder: Path, tmp_path:
     assert {item.name for item in load_glb(whole).objects} == {item.name for item in scene.objects}
 
 
+def test_a_folder_that_no_capture_made_is_not_deleted(capture_folder: Path, tmp_path: Path) -> None:
+    system = GenReconSystem(TinyNetworks(), OPTIONS)
+    settings, out = CaptureSettings(capture_folder), tmp_path / "room.glb"
+    stage_folder(out).mkdir()
+    (stage_folder(out) / "boxes.json").write_text("mine")
+    for resume in (False, True):
+        with pytest.raises(InputError, match=r"room_stages' holds something else than results of a capture's run"):
+            run_capture(settings, out, system=system, resume=resume)
+    result = CliRunner().invoke(app, ["generate", str(capture_folder), "-o", str(out), "--weights", "mini"])
+    assert isinstance(result.exception, InputError)
+    assert "deleted" not in result.output
+    assert (stage_folder(out) / "boxes.json").read_text() == "mine"
+    link = tmp_path / "link_stages"
+    link.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="link_stages' holds something else"):
+        run_capture(settings, tmp_path / "link.glb", system=system)
+
+
 def test_masks_that_fit_no_picture_are_told(capture_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="name the masks as those are"):
         open_capture(CaptureSettings(capture_folder, masks=str(tmp_path)), OPTIONS.plan)

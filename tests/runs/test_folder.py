@@ -100,7 +100,7 @@ def test_masks_may_lie_in_a_folder_of_their_own_or_in_one_file(photographs: Path
 def test_what_is_meant_for_one_photograph_is_refused(photographs: Path, tmp_path: Path) -> None:
     for arguments, message in (
         (("-o", "scene.glb"), "Expected --out to be a folder"),
-        (("-o", photographs), "another folder than that of the photographs"),
+        (("-o", photographs), "another folder than those of the photographs and masks"),
         (("-o", tmp_path / "out", "--splats", "a.ply"), "--splats belongs to one photograph"),
         (("-o", tmp_path / "out", "-m", "a", "-m", "b"), "Expected one --masks for the folder"),
         (("-o", tmp_path / "out", "-m", tmp_path / "none"), "a folder of masks, a COCO .json"),

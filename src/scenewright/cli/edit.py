@@ -37,7 +37,7 @@ def edit(
     steps = parse_steps(words or [])
     if not steps and not undo:
         raise InputError("There is nothing to do; give a step, such as --move NAME X Y Z, or --undo 1.")
-    check_target(out, "--out", ".glb", beside=[out.with_suffix(".json")])
+    check_target(out, "--out", ".glb", beside=[".json"])
     opened = open_edit(scene)
     with progress_bar() as progress:
         if undo:

@@ -1,5 +1,7 @@
 """`scenewright generate`: photographs with masks of objects, or many of one place, to scenes of placed objects."""
 
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -205,76 +207,82 @@ def generate(
         out = _checked_folder(folder, out or Path("scenes"), masks, camera=camera, splats=splats)
     else:
         out = out or Path("scene.glb")
-        _check_outputs(out, splats)
+        beside = ["_comparison.png", ".json", *(["_boxes.json"] if boxes else [])]
+        _check_outputs(
+            out, beside, splats, [*images, *(path for path in (*(masks or ()), camera, depth) if path is not None)]
+        )
         if overwrite:
             raise InputError("--overwrite is for a folder of photographs; a single scene is always written.")
-    if boxes:
-        masks = [str(_written_boxes(boxes, out))]
-    from scenewright.machine import choose_device, choose_dtype
-    from scenewright.runs.inputs import ChosenDepth, choose_depth
-    from scenewright.runs.manifest import GenerateSettings
-    from scenewright.systems.assembly.memory import parse_bytes
+    # Beside the scene lies nothing as long as its run may be refused.
+    with tempfile.TemporaryDirectory() as drafts:
+        if boxes:
+            masks = [str(_boxes_file(boxes, Path(drafts) / f"{out.stem}_boxes.json"))]
+        from scenewright.machine import choose_device, choose_dtype
+        from scenewright.runs.inputs import ChosenDepth, choose_depth
+        from scenewright.runs.manifest import GenerateSettings
+        from scenewright.systems.assembly.memory import parse_bytes
 
-    torch_device = choose_device(device)
-    distances = ChosenDepth()
-    if panorama or (folder is None and wants_panorama(images, masks or (), system)):
-        system = panorama_system(system)
-        pairs = _one_panorama(images, list(masks or ()))
-        distances = choose_depth(depth, depth_model)
-    else:
-        _refuse({**of_panoramas, "--camera-height": camera_height}, "The picture is no panorama")
-        pairs = [("", ())] if folder is not None else pairs_of_views(images, list(masks or ()), system)
-    precision: Any = None if dtype == "auto" else str(choose_dtype(dtype)).removeprefix("torch.")
-    settings = GenerateSettings(
-        image=pairs[0][0],
-        masks=pairs[0][1],
-        further_views=tuple((path, own[0]) for path, own in pairs[1:]),
-        system=system,
-        weights=weights,
-        decoder=decoder,
-        decoder_weights=decoder_weights,
-        resolution=resolution,
-        segmenter=segmenter,
-        camera=None if camera is None else str(camera.absolute()),
-        depth=distances.file,
-        depth_model=distances.model,
-        stages=None if stages is None else str(stages.absolute()),
-        heading_deg=heading,
-        camera_height_m=camera_height,
-        floor_m=floor,
-        extent_m=extent,
-        seed=seed,
-        steps=steps,
-        quality=sampling_quality,
-        guidance=guidance,
-        max_memory_bytes=None if max_memory is None else parse_bytes(max_memory),
-        max_faces=faces,
-        texture_size=texture_size,
-        settle=settle,
-        fit_layout=fit_layout,
-        device=str(torch_device),
-        dtype=precision,
-        offline=offline,
-        commercial=commercial,
-        preset=preset,
-    )
-    with starting():  # the first time, a block of a flow may be timed
-        settings, notice = chosen_settings(settings)
-    if notice:
-        typer.echo(notice)
-    if folder is None:
-        run_and_write(settings, out, comparison=_comparison(out), splats=splats)
-        return
-    from scenewright.cli.generate_folder import generate_and_report
-    from scenewright.io.atomic import make_folder
-    from scenewright.runs.folder import pair_photographs, unread_pictures
+        torch_device = choose_device(device)
+        distances = ChosenDepth()
+        if panorama or (folder is None and wants_panorama(images, masks or (), system)):
+            system = panorama_system(system)
+            pairs = _one_panorama(images, list(masks or ()))
+            distances = choose_depth(depth, depth_model)
+        else:
+            _refuse({**of_panoramas, "--camera-height": camera_height}, "The picture is no panorama")
+            pairs = [("", ())] if folder is not None else pairs_of_views(images, list(masks or ()), system)
+        precision: Any = None if dtype == "auto" else str(choose_dtype(dtype)).removeprefix("torch.")
+        settings = GenerateSettings(
+            image=pairs[0][0],
+            masks=pairs[0][1],
+            further_views=tuple((path, own[0]) for path, own in pairs[1:]),
+            system=system,
+            weights=weights,
+            decoder=decoder,
+            decoder_weights=decoder_weights,
+            resolution=resolution,
+            segmenter=segmenter,
+            camera=None if camera is None else str(camera.absolute()),
+            depth=distances.file,
+            depth_model=distances.model,
+            stages=None if stages is None else str(stages.absolute()),
+            heading_deg=heading,
+            camera_height_m=camera_height,
+            floor_m=floor,
+            extent_m=extent,
+            seed=seed,
+            steps=steps,
+            quality=sampling_quality,
+            guidance=guidance,
+            max_memory_bytes=None if max_memory is None else parse_bytes(max_memory),
+            max_faces=faces,
+            texture_size=texture_size,
+            settle=settle,
+            fit_layout=fit_layout,
+            device=str(torch_device),
+            dtype=precision,
+            offline=offline,
+            commercial=commercial,
+            preset=preset,
+        )
+        with starting():  # the first time, a block of a flow may be timed
+            settings, notice = chosen_settings(settings)
+        if notice:
+            typer.echo(notice)
+        if folder is None:
+            boxes_file = out.with_name(f"{out.stem}_boxes.json") if boxes else None
+            run_and_write(settings, out, comparison=_comparison(out), splats=splats, boxes_file=boxes_file)
+            return
+        from scenewright.cli.generate_folder import generate_and_report
+        from scenewright.io.atomic import make_folder
+        from scenewright.runs.folder import pair_photographs, unread_pictures
 
-    for path in unread_pictures(folder):
-        typer.echo(f"skipped: {path.name} is in no format that is read; save it as PNG or JPEG", err=True)
-    photographs = pair_photographs(folder, masks[0] if masks else None)
-    make_folder(out)
-    if generate_and_report(photographs, settings, out, overwrite=overwrite):
-        raise typer.Exit(EXIT_SOME_FAILED)
+        for path in unread_pictures(folder):
+            typer.echo(f"skipped: {path.name} is in no format that is read; save it as PNG or JPEG", err=True)
+        photographs = pair_photographs(folder, masks[0] if masks else None)
+        make_folder(out)
+        if generate_and_report(photographs, settings, out, overwrite=overwrite):
+            raise typer.Exit(EXIT_SOME_FAILED)
 
 
 def run_and_write(
@@ -284,11 +292,17 @@ def run_and_write(
     comparison: Path,
     reroll: "Reroll | None" = None,
     splats: Path | None = None,
+    boxes_file: Path | None = None,
 ) -> None:
-    """Makes one scene with a bar, writes its files, and prints what came of it."""
+    """Makes one scene with a bar, writes its files, and prints what came of it.
+
+    Args:
+        boxes_file: a copy to write of the settings' masks, for the manifest to name.
+    """
     from scenewright.cli.progress import run_bar, starting
 
     with starting():
+        from scenewright.files import read_file
         from scenewright.machine import peak_memory_bytes
         from scenewright.runs.compiled_ahead import compile_ahead
         from scenewright.runs.generate import expected_objects, expected_seconds, memory_notes, run, save_run
@@ -297,6 +311,10 @@ def run_and_write(
 
     keep_repeated_warnings_quiet()
     inputs = read_inputs(settings)
+    also = {}
+    if boxes_file is not None:
+        also[boxes_file] = read_file(settings.masks[0])
+        settings = replace(settings, masks=(str(boxes_file.absolute()),))
     compile_ahead()
     for line in inputs.warnings:
         typer.echo(f"warning: {line}", err=True)
@@ -305,7 +323,7 @@ def run_and_write(
     with run_bar(expected, objects, again=lambda number: expected_seconds(settings, number)) as bar:
         result = run(settings, inputs, reroll=reroll, progress=bar)
         bar.stage("draw")
-        paths = save_run(result, out, comparison=comparison, inputs=inputs, splats=splats)
+        paths = save_run(result, out, comparison=comparison, inputs=inputs, splats=splats, also=also)
     scene, facts = result.scene, result.manifest.facts
     names = {item.name for item in scene.objects}
     if missing := [name for name in result.manifest.names if name not in names]:
@@ -352,9 +370,9 @@ def _checked_folder(
         )
     if out.suffix.lower() == ".glb" or (out.exists() and not out.is_dir()):
         raise InputError(f"Expected --out to be a folder for the scenes of '{folder}', got '{out}'.")
-    if out.absolute() == folder.absolute():
+    if out.resolve() in {folder.resolve(), *(Path(path).resolve() for path in masks or ())}:
         raise InputError(
-            "Give --out another folder than that of the photographs, or pictures of scenes would join them."
+            "Give --out another folder than those of the photographs and masks, or files of scenes would join them."
         )
     return out
 
@@ -363,18 +381,17 @@ def _comparison(out: Path) -> Path:
     return out.with_name(f"{out.stem}_comparison.png")
 
 
-def _written_boxes(boxes: list[str], out: Path) -> Path:
-    """The boxes as a file of prompts beside the scene, which its manifest names and a replay reads."""
+def _boxes_file(boxes: list[str], path: Path) -> Path:
+    """The boxes as a file of prompts."""
     from scenewright.encoders.masks.prompts import MaskPrompts, box_of, prompt_bytes
     from scenewright.io.atomic import write_bytes
 
-    content = prompt_bytes(MaskPrompts(tuple(box_of(text) for text in boxes)))
-    return write_bytes(out.with_name(f"{out.stem}_boxes.json"), content)
+    return write_bytes(path, prompt_bytes(MaskPrompts(tuple(box_of(text) for text in boxes))))
 
 
-def _check_outputs(out: Path, splats: Path | None) -> None:
+def _check_outputs(out: Path, beside: list[str], splats: Path | None, inputs: list[str | Path]) -> None:
     from scenewright.io.formats import check_target
 
-    check_target(out, "--out", ".glb", beside=(_comparison(out), out.with_suffix(".json")))
+    check_target(out, "--out", ".glb", beside=beside, inputs=inputs)
     if splats is not None:
-        check_target(splats, "--splats", ".ply")
+        check_target(splats, "--splats", ".ply", inputs=inputs)

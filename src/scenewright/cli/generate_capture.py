@@ -8,9 +8,9 @@ from scenewright.cli.progress import progress_bar, run_bar
 from scenewright.io.formats import check_target
 from scenewright.runs.captures import (
     CaptureSettings,
+    check_stages,
     expected_seconds,
     open_capture,
-    picture_path,
     placed,
     run_capture,
     stage_folder,
@@ -21,7 +21,9 @@ __all__ = ["generate_capture"]
 
 def generate_capture(settings: CaptureSettings, out: Path, *, resume: bool) -> None:
     """Tells what the capture holds, makes its scene and says where it is."""
-    check_target(out, "--out", ".glb", beside=[picture_path(out), out.with_suffix(".json")])
+    inputs = [] if settings.masks is None else [settings.masks]
+    check_target(out, "--out", ".glb", beside=["_report.png", ".json"], inputs=inputs)
+    check_stages(out)
     with progress_bar() as progress:
         settings = placed(settings, out, progress=progress)
         opened = open_capture(settings, progress=progress)

@@ -58,7 +58,8 @@ def panorama(
     from scenewright.errors import InputError
     from scenewright.io.atomic import check_writable, make_folder, write_bytes
     from scenewright.io.depth_file import load_depth
-    from scenewright.io.images import load_image, save_image
+    from scenewright.io.formats import check_target
+    from scenewright.io.images import SAVED_SUFFIXES, load_image, save_image
     from scenewright.machine import choose_device
     from scenewright.runs.inputs import ChosenDepth, choose_depth
     from scenewright.systems.catalogue import refuse_uncleared
@@ -76,11 +77,20 @@ def panorama(
     if chosen == ChosenDepth() and (wanted := [path for path in (plan, distances, points) if path is not None]):
         raise InputError(f"'{wanted[0]}' needs the distances of the panorama; add --depth FILE, or --depth auto.")
     pictures = []
+    read: list[str | Path] = [picture, *([] if chosen.file is None else [chosen.file])]
+    for path, option, suffixes in (
+        (plan, "--plan", SAVED_SUFFIXES),
+        (distances, "--distances", (".npy", *SAVED_SUFFIXES)),
+        (points, "--points", (".ply",)),
+    ):
+        if path is not None:
+            check_target(path, option, *suffixes, inputs=read)
+    if json_path is not None and str(json_path) != "-":
+        check_writable(json_path, inputs=read)
     if faces is not None:
         make_folder(faces)
         pictures = [faces / f"{name}.png" for name in FACE_NAMES]
-    outputs = (plan, distances, points, None if str(json_path) == "-" else json_path)
-    check_writable(*pictures, *(path for path in outputs if path is not None))
+        check_writable(*pictures, inputs=read)
     depth_m = None if chosen.file is None else load_depth(chosen.file)
     given = panorama_of(View(load_image(picture), name=picture.name, depth_m=depth_m))
     if chosen.model is not None:

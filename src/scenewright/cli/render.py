@@ -12,7 +12,9 @@ __all__ = ["render"]
 
 def render(
     scene: Annotated[Path, typer.Argument(help="The scene or model file to draw.")],
-    out: Annotated[Path | None, out_option("Write the still picture here (.png, .jpg).")] = None,
+    out: Annotated[
+        Path | None, out_option("Write the still picture here (.png, .jpg; SCENE_render.png where nothing is given).")
+    ] = None,
     turntable: Annotated[Path | None, typer.Option(help="Write a turntable here (.gif, .webp or .mp4).")] = None,
     size: Annotated[int, typer.Option(help="Width and height in pixels.", min=16, max=8192)] = 768,
     view: Annotated[
@@ -41,8 +43,8 @@ def render(
     if turntable is not None and turntable.suffix.lower() not in ANIMATION_SUFFIXES:
         raise InputError(f"Expected --turntable to end in .gif, .webp or .mp4, got '{turntable.name}'.")
     if out is None and turntable is None:
-        out = scene.with_suffix(".png")
-    check_writable(*(path for path in (out, turntable) if path is not None))
+        out = scene.absolute().with_name(f"{scene.stem}_render.png")
+    check_writable(*(path for path in (out, turntable) if path is not None), inputs=[scene])
     opened, torch_device = load_scene(scene), choose_device(device)
     if out is not None:
         picture = draw(opened, view, size=size, background=background, ground=ground, fov_deg=fov, device=torch_device)

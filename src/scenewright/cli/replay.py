@@ -29,7 +29,7 @@ def replay(
     from scenewright.runs.replay import with_stages_inside
 
     if out is not None:
-        check_target(out, "--out", ".glb", beside=[out.with_suffix(".json")])
+        check_target(out, "--out", ".glb", beside=[".json"])
     if is_edit(manifest):
         with progress_bar() as progress:
             edited, is_identical = replay_edit(manifest, offline=offline, progress=progress)
@@ -40,6 +40,8 @@ def replay(
         )
         raise typer.Exit(0 if is_identical else EXIT_DIFFERENT)
     first = with_stages_inside(read_manifest(manifest), manifest, stages)
+    if out is not None:
+        check_target(out, "--out", ".glb", beside=[".json"], inputs=first.settings.inputs)
     with progress_bar() as progress:
         again = replay_manifest(first, offline=offline, progress=progress)
     if out is not None:

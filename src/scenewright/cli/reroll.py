@@ -29,9 +29,9 @@ def reroll(
     from scenewright.runs.manifest import read_manifest
     from scenewright.runs.replay import refuse_unlisted_repositories, with_stages_inside
 
-    comparison = out.with_name(f"{out.stem}_comparison.png")
-    check_target(out, "--out", ".glb", beside=[comparison, out.with_suffix(".json")])
     reroll = Reroll(with_stages_inside(read_manifest(manifest), manifest, stages), tuple(names))
+    inputs = reroll.parent.settings.inputs
+    check_target(out, "--out", ".glb", beside=["_comparison.png", ".json"], inputs=inputs)
     refuse_unlisted_repositories(reroll.parent)
     settings = replace(reroll.parent.settings, device=str(choose_device(device)), offline=offline)
-    run_and_write(settings, out, comparison=comparison, reroll=reroll)
+    run_and_write(settings, out, comparison=out.with_name(f"{out.stem}_comparison.png"), reroll=reroll)

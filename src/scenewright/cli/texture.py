@@ -47,7 +47,7 @@ def texture(
     if commercial:
         refuse_uncleared(SPEC.networks, (weights,))
     options = TexturingOptions(resolution=resolution, texture_size=texture_size, keep_uv=keep_uv, steps=steps)
-    check_target(out, "--out", ".glb", ".gltf", ".obj")
+    check_target(out, "--out", ".glb", ".gltf", ".obj", inputs=[mesh, image])
     parts, picture = scene_parts(load_scene(mesh)), load_image(image)
     remover = None if has_cut_out(with_alpha(picture)) else background_remover()
     chosen = choose_device(device)

@@ -12,7 +12,7 @@ goes for a power cut.
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -116,13 +116,20 @@ def make_folder(path: str | Path) -> Path:
     return path
 
 
-def check_writable(*paths: str | Path) -> None:
+def check_writable(*paths: str | Path, inputs: Iterable[str | Path] = ()) -> None:
     """Before long work: refuses files that could not be written at its end. Nothing is left behind.
 
+    Args:
+        inputs: files that are read, which writing must not replace; what is no file on this machine is passed over.
+
     Raises:
-        InputError: a folder does not exist or cannot be written, a name is too long, or a path is a folder.
+        InputError: a folder does not exist or cannot be written, a name is too long, a path is a folder, or it is one
+            of the inputs.
     """
+    read = {os.path.realpath(path) for path in inputs}
     for path in map(Path, paths):
+        if os.path.realpath(path) in read and path.exists():
+            raise InputError(f"Writing '{path}' would replace a file that is read; give the result another name.")
         with _reported(path), suppress(FileNotFoundError):
             path.lstat()  # a name may be too long
         with _draft(path):

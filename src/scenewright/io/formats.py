@@ -95,19 +95,23 @@ def contents(scene: Scene) -> frozenset[Content]:
     return frozenset(name for name, present in has.items() if present)
 
 
-def check_target(path: Path, option: str, *allowed: str, beside: Iterable[Path] = ()) -> None:
+def check_target(
+    path: Path, option: str, *allowed: str, beside: Iterable[str] = (), inputs: Iterable[str | Path] = ()
+) -> None:
     """Before minutes of work: refuse a file that cannot be written in the end.
 
     Args:
         option: of the command line, for messages.
         allowed: suffixes to choose from.
-        beside: files that will be written with it.
+        beside: endings that follow the file's stem in the names of files that will be written with it.
+        inputs: files that are read, which none of these may replace.
 
     Raises:
-        InputError: another suffix, a folder that does not exist or cannot be written, or a name that is too long.
+        InputError: another suffix, a folder that does not exist or cannot be written, a name that is too long, or one
+            of the inputs.
     """
     if path.suffix.lower() not in allowed:
-        raise InputError(f"Expected {option} to end in {' or '.join(allowed)}, got '{path.name}'.")
+        raise InputError(f"Expected {option} to end in {' or '.join(allowed)}, got '{path}'.")
     if not path.absolute().parent.is_dir():
         raise InputError(f"The folder of '{path}' does not exist; create it first.")
-    check_writable(path, *beside)
+    check_writable(path, *(path.with_name(path.stem + ending) for ending in beside), inputs=inputs)

@@ -29,6 +29,7 @@ __all__ = [
     "FORMATS",
     "MAX_PIXELS",
     "PICTURE_SUFFIXES",
+    "SAVED_SUFFIXES",
     "WORKING_PIXELS",
     "StoredPicture",
     "decode_image",
@@ -68,7 +69,9 @@ WORKING_PIXELS = 3 << 22
 
 _MIN_SIDE_PX = 8
 _KIND, _WAY_OUT = "a picture", "save it again as PNG"
-_SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP"}
+_FORMAT_OF = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP"}
+SAVED_SUFFIXES = tuple(_FORMAT_OF)
+"""Those that `save_image` takes."""
 _STORED = "scenewright_stored"  # the key of `StoredPicture` in a picture's `info`
 _ORIENTATION, _EXIF_IFD, _FOCAL_35MM = 0x0112, 0x8769, 0xA405
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -252,9 +255,9 @@ def save_image(image: Image.Image, path: str | Path) -> Path:
         InputError: unknown suffix, or the folder cannot be written.
     """
     path = Path(path)
-    file_format = _SUFFIXES.get(path.suffix.lower())
+    file_format = _FORMAT_OF.get(path.suffix.lower())
     if file_format is None:
-        raise InputError(f"Cannot write a picture as '{path.name}'; use {', '.join(_SUFFIXES)}.")
+        raise InputError(f"Cannot write a picture as '{path.name}'; use {', '.join(SAVED_SUFFIXES)}.")
     if file_format in ("JPEG", "BMP") and image.mode not in ("RGB", "L"):
         image = image.convert("RGB")
     with atomic_path(path) as temporary:

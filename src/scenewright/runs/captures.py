@@ -5,6 +5,7 @@ CaptureSettings -> placed -> open_capture -> OpenedCapture (a report to look at)
 `placed` finds the cameras of plain photographs and videos; captures go through it as they are.
 """
 
+import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,6 +36,7 @@ from scenewright.systems.genrecon.captures import (
     read_capture,
 )
 from scenewright.systems.genrecon.instances import LabelledView
+from scenewright.systems.genrecon.pipeline import is_kept_by_us
 from scenewright.systems.genrecon.registration import capture_from_photographs
 from scenewright.systems.genrecon.scene_pieces import PUBLISHED_FINISH
 from scenewright.systems.genrecon.scene_plan import PlanOptions, ScenePlan, plan_scene
@@ -48,6 +50,7 @@ from scenewright.types import Scene
 __all__ = [
     "CaptureSettings",
     "OpenedCapture",
+    "check_stages",
     "expected_seconds",
     "load_capture_system",
     "open_capture",
@@ -200,6 +203,7 @@ def run_capture(
         options = replace(system.options, published_assembly=True, finish=PUBLISHED_FINISH)
         system = GenReconSystem(system.networks, options)
     opened = opened or open_capture(settings, system.options.plan, progress=progress)
+    check_stages(out)
     kept = stage_folder(out)
     if kept.exists() and not resume:
         shutil.rmtree(kept)
@@ -236,6 +240,19 @@ def plan_of_capture(settings: CaptureSettings) -> MemoryPlan:
 def stage_folder(out: Path) -> Path:
     """Where the results of stages of a run lie until its scene is written."""
     return out.with_name(f"{out.stem}_stages")
+
+
+def check_stages(out: Path) -> None:
+    """
+    Raises:
+        InputError: something else than results of a capture's run lies where they would; it is not deleted.
+    """
+    kept = stage_folder(out)
+    if os.path.lexists(kept) and (kept.is_symlink() or not is_kept_by_us(kept)):
+        raise InputError(
+            f"'{kept}' holds something else than results of a capture's run, which would lie there; move it away, or "
+            "write the scene under another name."
+        )
 
 
 def picture_path(out: Path) -> Path:

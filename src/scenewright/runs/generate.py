@@ -8,10 +8,12 @@ placements as the manifest has them to the last bit.
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 
@@ -225,12 +227,14 @@ def save_run(
     comparison: Path | None = None,
     inputs: Inputs | None = None,
     splats: Path | None = None,
+    also: Mapping[Path, bytes] = MappingProxyType({}),
 ) -> list[Path]:
     """Writes the scene with what belongs to it, all or nothing and the manifest last; returns the paths.
 
     Args:
         comparison: a picture of input and result, drawn from `inputs`.
         splats: a .ply of all Gaussians.
+        also: further files that the manifest names.
 
     Raises:
         InputError: a file cannot be written, or the scene has no splats.
@@ -241,6 +245,8 @@ def save_run(
         writers[comparison] = lambda path: save_image(picture, path)
     if splats is not None:
         writers[splats] = lambda path: save_scene(run.scene, path)
+    for beside, held in also.items():
+        writers[beside] = partial(Path.write_bytes, data=held)
     # The comparison is drawn by now, so that this is the peak of the whole run.
     facts = run.manifest.facts | {"peak_memory_bytes": peak_memory_bytes(run.manifest.settings.device)}
     placed = replace(run.manifest, scene_path=str(out.absolute()), facts=facts)

@@ -91,6 +91,12 @@ class GenerateSettings:
     quality: Quality | None = None
 
     @property
+    def inputs(self) -> tuple[str, ...]:
+        """All that a run reads; words such as "auto" are among them."""
+        views = (self.image, *self.masks, *(path for view in self.further_views for path in view))
+        return (*views, *(path for path in (self.camera, self.depth) if path is not None))
+
+    @property
     def sampling(self) -> SamplingOverride:
         """Changes to the samplers."""
         return SamplingOverride(self.steps, self.guidance, self.quality or "standard")

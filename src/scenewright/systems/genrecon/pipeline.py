@@ -80,6 +80,7 @@ __all__ = [
     "SceneNetworks",
     "SceneSurface",
     "encode_views",
+    "is_kept_by_us",
     "reconstruct",
     "reconstruction_key",
 ]
@@ -168,6 +169,15 @@ class SceneSurface:
     materials: SceneMaterials
 
 
+# A file by which a folder of results is known, so that no other folder is ever deleted.
+_MARK = ".results-of-a-capture"
+
+
+def is_kept_by_us(folder: Path) -> bool:
+    """Whether a folder holds results that `KeptStages` wrote, or nothing."""
+    return folder.is_dir() and ((folder / _MARK).is_file() or not any(folder.iterdir()))
+
+
 @dataclass(frozen=True)
 class KeptStages:
     """Results of stages in a folder, each with the fingerprint of what it depends on; no folder keeps nothing."""
@@ -187,6 +197,7 @@ class KeptStages:
                 pass
         result = build()
         make_folder(self.folder)
+        (self.folder / _MARK).touch()
         store.forget(stage)
         save_data(path, result)
         store.write(stage, self.key, {})
