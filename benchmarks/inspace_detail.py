@@ -53,8 +53,8 @@ def section(report: Report, *, scenes: Path = SCENES, limit: int = 2, steps: tup
                 work, shared = Path(folder) / "run", Path(folder) / f"shared_{number}"
                 if not shared.is_dir():
                     made(truth, replace(own, sampler=replace(own.sampler, steps=1)), shared, Calls())
-                    for name in ("guess", "shape", "texture", "asset", "layout"):
-                        for path in shared.glob(f"{name}*"):
+                    for stage in ("guess", "shape", "texture", "asset", "layout"):
+                        for path in shared.glob(f"{stage}*"):
                             path.unlink()
                 shutil.rmtree(work, ignore_errors=True)
                 shutil.copytree(shared, work)
