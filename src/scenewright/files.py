@@ -28,6 +28,8 @@ from scenewright.errors import InputError, ScenewrightError
 
 __all__ = [
     "MAX_BYTES",
+    "MAX_NUMBER",
+    "MAX_SEED",
     "Matrix3",
     "Matrix4",
     "Number",
@@ -62,8 +64,11 @@ _MAX_SETTINGS_BYTES = 1 << 20
 _OBJECTS_PER_BYTE = 24
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
-Number = Annotated[float, Ge(-1e12), Le(1e12)]
+MAX_NUMBER = 1e12
+Number = Annotated[float, Ge(-MAX_NUMBER), Le(MAX_NUMBER)]
 """A number in a file: finite, and small enough for arithmetic in single precision."""
+MAX_SEED = (1 << 63) - 1
+"""The largest seed of a run, which torch and a signed number of 64 bits can hold."""
 Row3 = tuple[Number, Number, Number]
 Row4 = tuple[Number, Number, Number, Number]
 Matrix3 = tuple[Row3, Row3, Row3]

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from scenewright.cli.options import Seed, Workers, out_option
+from scenewright.files import MAX_SEED
 
 __all__ = ["data_app"]
 
@@ -20,7 +21,7 @@ def make(
     workers: Workers = 1,
     pack: Annotated[list[Path] | None, typer.Option(help="Take models from this pack; repeatable.")] = None,
     count: Annotated[int | None, typer.Option(min=1, help="Make so many scenes.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Make other scenes of the recipe.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=MAX_SEED, help="Make other scenes of the recipe.")] = None,
     size: Annotated[int | None, typer.Option(help="Side or height of the pictures, in pixels.")] = None,
 ) -> None:
     """Make scenes with exact ground truth: the same recipe and seed give the same bytes."""

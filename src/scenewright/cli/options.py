@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from scenewright.files import MAX_SEED
+
 __all__ = [
     "AllowDownloads",
     "CameraHeight",
@@ -49,7 +51,7 @@ Weights = Annotated[
     ),
 ]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Work in so many processes.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same result.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, max=MAX_SEED, help="The same seed gives the same result.")]
 
 
 def _forbid(context: Any, is_forbidden: bool) -> bool:

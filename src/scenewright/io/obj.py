@@ -26,6 +26,7 @@ from scenewright.io.format import Format
 from scenewright.io.glb import read_beside
 from scenewright.io.images import decode_image, encode_png, pixels_of
 from scenewright.io.mesh_file import MAX_BYTES
+from scenewright.io.obj_polygons import without_folds
 from scenewright.types import Mesh, PBRMaterial, Scene, SceneObject
 
 __all__ = ["OBJ", "load_obj", "obj_files", "parse_obj", "save_obj"]
@@ -60,8 +61,10 @@ def obj_files(scene: Scene, path: Path, *, up: Literal["y", "z"] = "y") -> dict[
     materials: list[str] = []
     lines: list[str] = []
     starts = [1, 1, 1]  # of positions, texture coordinates, normals
+    called: set[str] = set()
     for number, item in enumerate(scene.objects):
-        lines.append(f"o {_word(item.name) or f'object_{number}'}")
+        called.add(name := _unused(_word(item.name) or f"object_{number}", called))
+        lines.append(f"o {name}")
         for part in item.placed_parts():
             material = part.material
             if material is not None and id(material) not in names:
@@ -145,6 +148,8 @@ def _material_lines(material: PBRMaterial, name: str, path: Path, files: dict[Pa
 def load_obj(path: str | Path) -> Scene:
     """The objects of an OBJ file, one part per material, z up; without `o` lines by its groups, else one object.
 
+    Lines of one name are one object; faces before the first `o` line are an object called as the file.
+
     Materials and textures that are damaged, or not in the file's folder, are left out with a warning.
 
     Raises:
@@ -174,33 +179,49 @@ def parse_obj(content: bytes, name: str, read: Callable[[str], bytes]) -> tuple[
     import trimesh
 
     spend(_BYTES_PER_BYTE * len(content), "its geometry")
-    text = trimesh.util.decode_text(content)
-    names = dict.fromkeys(match.strip() for match in re.findall(r"^o[ \t]+(\S.*)$", text, re.MULTILINE))
-    by_group = not names
-    if by_group:
-        names = dict.fromkeys(match.strip() for match in re.findall(r"^g[ \t]+(\S.*)$", text, re.MULTILINE))
+    text = trimesh.util.decode_text(content).replace("\r\n", "\n").replace("\\\n", "")
+    by_group = re.search(r"^o[ \t]+\S", text, re.MULTILINE) is None
+    text, names = _numbered(text, "g" if by_group else "o", name)
     library = _Library(read, frozenset(re.findall(r"^mtllib[ \t]+(.*\S)", text, re.MULTILINE)))
-    loaded = trimesh.load(
-        io.BytesIO(text.encode()),
+    loaded = trimesh.load_scene(
+        io.BytesIO(without_folds(text).encode()),
         file_type="obj",
         resolver=library,
         process=False,
         split_objects=not by_group,
         split_groups=by_group,
     )
-    geometries = loaded.geometry if isinstance(loaded, trimesh.Scene) else {name: loaded}
-    geometries = {key: geometry for key, geometry in geometries.items() if isinstance(geometry, trimesh.Trimesh)}
+    geometries = {key: item for key, item in loaded.geometry.items() if isinstance(item, trimesh.Trimesh)}
     has_normals = re.search(r"^vn\s", text, re.MULTILINE) is not None
     found = {key: _Raw.of(geometry, has_normals) for key, geometry in geometries.items()}
     if not any(len(raw.faces) for raw in found.values()):
         raise InputError("it holds no triangles; export a mesh with faces")
-    # Geometries are named "object_material": the object is the longest name that begins it.
-    parts: dict[str, list[Mesh]] = {known: [] for known in names or [name]}
+    # Geometries are named "number_material".
+    parts: list[list[Mesh]] = [[] for _ in names]
     for key in sorted(found):
-        owners = [known for known in parts if key == known or key.startswith(f"{known}_")]
-        parts[max(owners, key=len, default=next(iter(parts)))].append(library.part(found[key]))
-    objects = tuple(SceneObject(known, tuple(own)) for known, own in parts.items() if own)
+        parts[int(key.split("_")[0])].append(library.part(found[key]))
+    objects = tuple(SceneObject(own, tuple(meshes)) for own, meshes in zip(names, parts, strict=True) if meshes)
     return Scene(objects), tuple(library.problems)
+
+
+def _numbered(text: str, key: str, name: str) -> tuple[str, list[str]]:
+    """The text with numbers for the names in its lines of `key`, "o" or "g"; and the names, `name` before the first.
+
+    trimesh joins the names of an object and of its material, which cannot be told apart again; a number can. Lines of
+    one name go on with its object, as tools mean them that write one line per material.
+    """
+    names = [name]
+    known: dict[str, int] = {}
+
+    def number(line: re.Match[str]) -> str:
+        own = line[1].strip()
+        if own not in known:
+            known[own] = len(names)
+            names.append(own)
+        return f"{key} {known[own]}"
+
+    text = re.sub(rf"^{key}[ \t]+(\S.*)$", number, text, flags=re.MULTILINE)
+    return f"{key} 0\n{text}", names
 
 
 class _Raw:

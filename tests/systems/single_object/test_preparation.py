@@ -16,6 +16,7 @@ from scenewright.data.shards import is_whole
 from scenewright.data.tensor_shards import TensorShardSet
 from scenewright.encoders.dinov2 import Dinov2, Dinov2Config
 from scenewright.errors import InputError
+from scenewright.files import MAX_SEED
 from scenewright.geometry.ovoxel.dual_grid_mesh import dual_grid_to_mesh
 from scenewright.recipes.results import encoder_of
 from scenewright.recipes.running import find_recipe, trainer_of
@@ -129,3 +130,7 @@ def test_other_folders_are_refused(tmp_path: Path):
         encoder_of(tmp_path / "none.safetensors", nn.Module)
     with pytest.raises(InputError, match=r"none\.json' does not exist"):
         read_statistics(tmp_path / "none.json")
+
+
+def test_the_largest_seed_is_one_like_any_other(tmp_path: Path):
+    assert prepare_assets(replace(CONFIG, parametric=1, views=0, seed=MAX_SEED), tmp_path) == (1, 0)

@@ -39,6 +39,7 @@ _PAIRS_AT_A_TIME = 40
 _PICTURES_AT_A_TIME = 8
 _MAX_FRAMES, _FRAMES_PER_SECOND = 120, 2.0
 _SHARPNESS_PX = 320
+_COLMAP_SEEDS = 1 << 31  # its seeds are signed numbers of 32 bits, and negative ones are chance
 # Rooms have bare walls: weaker features than COLMAP's default of 0.0067 count, and fewer of them place a picture.
 _PEAK_THRESHOLD = 0.004
 _MIN_INLIERS_TO_START, _MIN_INLIERS_TO_PLACE, _MIN_ANGLE_DEG = 50, 20, 8.0
@@ -240,8 +241,8 @@ def _registered(
     _match(colmap, database, work, [picture.copy for picture in pictures], seed, progress)
     options = colmap.IncrementalPipelineOptions()
     options.num_threads = 1  # sums in one order
-    options.random_seed = options.triangulation.random_seed = seed
-    options.mapper.num_threads, options.mapper.random_seed = 1, seed
+    options.mapper.num_threads = 1
+    options.random_seed = options.triangulation.random_seed = options.mapper.random_seed = seed % _COLMAP_SEEDS
     options.mapper.init_min_num_inliers = _MIN_INLIERS_TO_START
     options.mapper.init_min_tri_angle = _MIN_ANGLE_DEG
     options.mapper.abs_pose_min_num_inliers = _MIN_INLIERS_TO_PLACE
@@ -295,7 +296,7 @@ def _extract(colmap: Any, database: Path, images: Path, pictures: Sequence[_Pict
 
 def _match(colmap: Any, database: Path, work: Path, names: Sequence[str], seed: int, progress: Progress) -> None:
     verification = colmap.TwoViewGeometryOptions()
-    verification.ransac.random_seed = seed
+    verification.ransac.random_seed = seed % _COLMAP_SEEDS
     pairing = colmap.ImportedPairingOptions()
     pairing.match_list_path = work / "pairs.txt"
     pairs = _pairs(len(names))

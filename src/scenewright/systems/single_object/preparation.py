@@ -201,7 +201,8 @@ def _prepare_shard(job: tuple[AssetPreparation, Path, _Shard]) -> None:
     library = TrainingLibrary(config.packs)
     samples = []
     for place, key in enumerate(shard.keys):
-        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + shard.number * _ASSETS_PER_SHARD + place)
+        own_seed = config.seed * 1_000_003 + shard.number * _ASSETS_PER_SHARD + place
+        generator = torch.Generator().manual_seed(own_seed % (1 << 64))  # torch takes no more bits
         try:
             samples.append((key.replace(".", "_"), prepare_asset(config.asset(library, key), config, generator)))
         except InputError as error:
