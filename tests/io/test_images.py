@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from scenewright.errors import InputError, MissingExtraError
 from scenewright.io import images
@@ -18,6 +18,7 @@ from scenewright.io.images import (
     load_image,
     load_label_pixels,
     load_photograph,
+    load_unturned_image,
     save_image,
     stored_picture,
     working_size,
@@ -112,6 +113,21 @@ def test_transparency_becomes_rgba(tmp_path, mode):
     assert loaded.mode == "RGBA"
     assert loaded.getpixel((0, 0))[3] == 0
     assert loaded.getpixel((8, 8)) == (255, 255, 255, 255)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_sixteen_bits_are_turned_as_eight_are(tmp_path, orientation):
+    levels = np.arange(96, dtype=np.uint8).reshape(8, 12)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(levels).save(tmp_path / "8.png", exif=exif)
+    Image.fromarray(levels.astype(np.uint16) << 8).save(tmp_path / "16.png", exif=exif)
+    expected = ImageOps.exif_transpose(Image.open(tmp_path / "8.png")).convert("RGB")
+    for name in ("8.png", "16.png"):
+        loaded = load_image(tmp_path / name)
+        assert np.array_equal(np.asarray(loaded), np.asarray(expected))
+        assert ImageOps.exif_transpose(loaded).size == expected.size  # nobody turns it a second time
+        assert np.array_equal(np.asarray(load_unturned_image(tmp_path / name))[..., 0], levels)
 
 
 def test_exif_orientation_is_applied(tmp_path):

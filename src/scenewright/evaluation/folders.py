@@ -13,6 +13,7 @@ from scenewright.data.probe_scenes import read_test_scene
 from scenewright.errors import InputError
 from scenewright.evaluation.shapes import ShapeScene, shapes_from_file, shapes_from_test_scene
 from scenewright.io.formats import readable_suffixes, suffixes
+from scenewright.io.images import PICTURE_SUFFIXES
 from scenewright.io.scene_file import load_scene
 from scenewright.types import Camera, Scene
 
@@ -23,7 +24,6 @@ logger = logging.getLogger(__name__)
 SCENE_SUFFIXES = tuple(suffix for suffix in readable_suffixes("meshes", "splats") if suffix not in suffixes("voxels"))
 _PREFERRED = ("gt", "scene", "scene_pred", "sample")
 _PICTURES = ("rgb", "scene", "image", "input")
-_PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def _choose(files: list[Path]) -> Path | None:
 def _picture(truth: Path, name: str) -> Path | None:
     folder = truth if truth.is_dir() else truth.parent
     for stem in (Path(name).name, *_PICTURES):
-        for suffix in _PICTURE_SUFFIXES:
+        for suffix in PICTURE_SUFFIXES:
             if (folder / f"{stem}{suffix}").is_file():
                 return folder / f"{stem}{suffix}"
     return None

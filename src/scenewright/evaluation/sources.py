@@ -24,14 +24,13 @@ from scenewright.encoders.masks import load_masks
 from scenewright.errors import InputError
 from scenewright.evaluation.shapes import ShapeScene, shapes_from_scene, shapes_from_test_scene
 from scenewright.files import read_json, reading
-from scenewright.io.images import load_image
+from scenewright.io.images import PICTURE_SUFFIXES, load_image
 from scenewright.io.scene_file import load_scene
 from scenewright.types import Camera, Scene
 
 __all__ = ["SceneSource", "SourceScene", "find_sources", "load_truth"]
 
 _PICTURE_STEMS = ("rgb", "scene", "image", "input")
-_PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 _LABEL_STEMS = ("instances", "rgb_mask", "masks", "mask", "seg", "segmentation", "idmap", "semantic")
 _TRUTH_STEMS = ("gt", "scene", "ground_truth")
 _FRONT_RENDERS = ("3D-FRONT-TEST-RENDER", "3D-FRONT-RENDER")
@@ -138,7 +137,7 @@ def _front_rooms(root: Path) -> list[SceneSource]:
 def _folders(root: Path) -> list[SceneSource]:
     sources = []
     for folder in [root, *sorted(path for path in root.rglob("*") if path.is_dir())]:
-        picture = _first(folder, _PICTURE_STEMS, _PICTURE_SUFFIXES)
+        picture = _first(folder, _PICTURE_STEMS, PICTURE_SUFFIXES)
         truth = _first(folder, _TRUTH_STEMS, (".glb", ".gltf"))
         if truth is None:
             only = list(folder.glob("*.glb"))

@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from scenewright.errors import InputError, MissingExtraError
@@ -42,6 +42,7 @@ __all__ = [
     "load_label_image",
     "load_label_pixels",
     "load_photograph",
+    "load_unturned_image",
     "pixels_of",
     "save_image",
     "stored_picture",
@@ -74,6 +75,16 @@ SAVED_SUFFIXES = tuple(_FORMAT_OF)
 """Those that `save_image` takes."""
 _STORED = "scenewright_stored"  # the key of `StoredPicture` in a picture's `info`
 _ORIENTATION, _EXIF_IFD, _FOCAL_35MM = 0x0112, 0x8769, 0xA405
+# What makes a picture of each orientation upright.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 # Formats that people meet and that are refused by name: first bytes, from which byte on.
 _REFUSED = (
@@ -158,10 +169,26 @@ def load_image(path: str | Path, *, max_pixels: int = MAX_PIXELS, reduce: bool =
     return image
 
 
+def load_unturned_image(path: str | Path) -> Image.Image:
+    """The picture at `path` as RGB or RGBA, as it lies in its file: its orientation mark is ignored, as COLMAP does.
+
+    Raises:
+        MissingExtraError: see `decode_image`.
+        InputError: likewise, or the file is missing.
+    """
+    with reading(Path(path), _KIND, _WAY_OUT):
+        return decode_image(read_file(path), name=f"'{path}'", upright=False)
+
+
 def decode_image(
-    content: bytes, *, name: str = "the picture", max_pixels: int = MAX_PIXELS, reduce: bool = False
+    content: bytes,
+    *,
+    name: str = "the picture",
+    max_pixels: int = MAX_PIXELS,
+    reduce: bool = False,
+    upright: bool = True,
 ) -> Image.Image:
-    """The picture held in `content` as upright RGB or RGBA; `name` is how error messages call it.
+    """The picture held in `content` as RGB or RGBA; `name` is how error messages call it.
 
     Raises:
         InputError: not a picture of an allowed format, damaged, larger than `max_pixels`, or too much for the file
@@ -175,9 +202,10 @@ def decode_image(
             image = _rgb_or_rgba(image)
             if reduce:
                 image = _reduced(image, working_size(stored.width, stored.height), Image.Resampling.BOX)
-            if stored.orientation > 1:
+            if upright and stored.orientation in _TURNS:
                 _spend_pixels(image, image.mode, name)
-                image = ImageOps.exif_transpose(image)
+                image = image.transpose(_TURNS[stored.orientation])
+                image.info.pop("exif", None)  # it would turn the picture a second time
             image.info[_STORED] = stored
             return image
         except InputError:

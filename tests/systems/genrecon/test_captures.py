@@ -53,6 +53,28 @@ def test_missing_pictures_are_counted_and_none_is_told(tmp_path: Path) -> None:
         read_capture(tmp_path)
 
 
+@pytest.mark.parametrize("ending", [".tif", ".tiff", ".bmp", ".webp", ".avif", ".JPG"])
+def test_pictures_of_several_cameras_in_every_format(tmp_path: Path, ending: str) -> None:
+    names = [f"cam {camera}/x{ending}" for camera in (0, 1)]
+    write_capture(tmp_path, count=2, names=names)
+    # Pictures of something else lie nearer to the top.
+    (tmp_path / "masks").mkdir()
+    Image.new("L", (WIDTH, TALL)).save(tmp_path / "masks" / "x.png")
+    Image.new("RGB", (WIDTH, TALL)).save(tmp_path / "images" / "cam 0" / f"unplaced{ending}")
+    capture = read_capture(tmp_path)
+    assert [picture.name for picture in capture.pictures] == names
+    assert all(picture.read().size == (WIDTH, TALL) for picture in capture.pictures)
+    assert capture.unplaced == (f"unplaced{ending}",)
+
+
+def test_sixteen_bit_pictures_keep_their_grey_levels(tmp_path: Path) -> None:
+    write_capture(tmp_path, count=2)
+    levels = np.linspace(0, 0x5EFF, WIDTH * TALL).astype(np.uint16).reshape(TALL, WIDTH)
+    Image.fromarray(levels).save(tmp_path / "images" / "picture 00.png")
+    pixels = np.asarray(read_capture(tmp_path).pictures[0].read())
+    np.testing.assert_array_equal(pixels, np.repeat((levels >> 8)[..., None], 3, 2))
+
+
 def test_names_with_unicode_and_resized_pictures(tmp_path: Path) -> None:
     write_capture(tmp_path, count=2, names=["küche 1.png", "küche 2.png"])
     path = tmp_path / "images" / "küche 2.png"

@@ -54,6 +54,7 @@ def write_capture(folder: Path, *, count: int = 8, names: list[str] | None = Non
         lines += [" ".join(map(str, (index + 1, *q, *matrix[:3, 3], 1, name))), ""]
         stripes = np.zeros((TALL, WIDTH, 3), np.uint8)
         stripes[:, :: 2 + index] = (200, 40 + 20 * index, 90)
+        (images / name).parent.mkdir(exist_ok=True)
         Image.fromarray(stripes).save(images / name)
     (model / "images.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     rows = room_points() @ FILE_FROM_WORLD[:3, :3].T + FILE_FROM_WORLD[:3, 3]

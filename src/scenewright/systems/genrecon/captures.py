@@ -17,6 +17,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -28,8 +29,8 @@ from torch import Tensor
 
 from scenewright.errors import InputError
 from scenewright.geometry.camera.distortion import PINHOLE, Distortion, remapped, remapped_labels, undistorted_camera
-from scenewright.io.colmap import ColmapPoints, is_colmap_folder, read_colmap
-from scenewright.io.images import image_size, load_label_image
+from scenewright.io.colmap import ColmapModel, ColmapPoints, is_colmap_folder, read_colmap
+from scenewright.io.images import PICTURE_SUFFIXES, image_size, load_unturned_image
 from scenewright.io.transforms_json import SCANNETPP_WORLD, TransformsFrame, read_transforms_json
 from scenewright.types import Camera
 
@@ -43,7 +44,6 @@ CAMERA_HEIGHT_M = 1.6
 _FLOOR_PERCENTILE = 2.0
 _MODEL_FOLDERS = ("", "sparse/0", "sparse", "colmap/sparse/0", "colmap/sparse", "colmap")
 _PICTURE_FOLDERS = ("images", "rgb", "input", ".")
-_PICTURE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 # Two directions of the cameras' right axes have to differ by this much to fix a horizontal plane.
 _MIN_SPREAD = 0.02
 
@@ -71,9 +71,7 @@ class PosedPicture:
         """
         if self.image is not None:
             return self.image
-        # Orientation marks are ignored, as COLMAP does.
-        stored = load_label_image(self.path)
-        picture = stored.convert("RGBA" if "A" in stored.getbands() else "RGB")
+        picture = load_unturned_image(self.path)
         if self.lens.is_none:
             wanted = self.camera.width, self.camera.height
             if picture.size != wanted:
@@ -192,7 +190,7 @@ def read_capture(folder: str | Path) -> Capture:
         points = read_colmap(root / "colmap").points
         return _from_frames(frames, root / "resized_undistorted_images", points, "scannetpp_dslr")
     if (folder / "iphone/colmap").is_dir():
-        return _from_colmap(folder / "iphone/colmap", folder / "iphone/rgb", "scannetpp_phone")
+        return _from_colmap(read_colmap(folder / "iphone/colmap"), folder / "iphone/rgb", "scannetpp_phone")
     model = _model_folder(folder)
     if (folder / "transforms.json").is_file():
         frames = read_transforms_json(folder / "transforms.json")
@@ -202,12 +200,9 @@ def read_capture(folder: str | Path) -> Capture:
             f"'{folder}' is no capture: it has neither transforms.json nor a COLMAP model (cameras, images, points3D "
             "as .txt or .bin, in the folder itself, sparse, sparse/0 or colmap)."
         )
-    pictures = next((folder / name for name in _PICTURE_FOLDERS if _has_pictures(folder / name)), None)
-    if pictures is None:
-        pictures = next((model.parent / name for name in _PICTURE_FOLDERS if _has_pictures(model.parent / name)), None)
-    if pictures is None:
-        raise InputError(f"'{folder}' has a COLMAP model but no pictures; put them into '{folder / 'images'}'.")
-    return _from_colmap(model, pictures, "own")
+    content = read_colmap(model)
+    places = [place / name for place in (folder, model.parent) for name in _PICTURE_FOLDERS]
+    return _from_colmap(content, _pictures_folder(folder, places, content), "own")
 
 
 def aligned(capture: Capture, settings: Alignment = Alignment()) -> Capture:
@@ -286,8 +281,7 @@ def _rotation_to_z(up: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "3 3"]:
 # ------------------------------------------------------------------------------------------------------------- reading
 
 
-def _from_colmap(model_folder: Path, pictures_folder: Path, kind: CaptureKind) -> Capture:
-    model = read_colmap(model_folder)
+def _from_colmap(model: ColmapModel, pictures_folder: Path, kind: CaptureKind) -> Capture:
     found, missing = [], []
     row_of_id = {int(point): row for row, point in enumerate(model.points.ids)}
     for image in sorted(model.images, key=lambda image: image.name):
@@ -381,8 +375,19 @@ def _picture_path(folder: Path, name: str) -> Path | None:
     return None
 
 
-def _has_pictures(folder: Path) -> bool:
-    return folder.is_dir() and any(path.suffix.lower() in _PICTURE_ENDINGS for path in folder.iterdir())
+def _pictures_folder(folder: Path, places: Sequence[Path], model: ColmapModel) -> Path:
+    """The first place that holds a picture of the model, else the first with any picture in or below it."""
+    names = [image.name for image in model.images]
+    listed = (place for place in places if place.is_dir() and any(_picture_path(place, name) for name in names))
+    others = (place for place in places if any(map(_is_picture, place.rglob("*"))))
+    found = next(chain(listed, others), None)
+    if found is None:
+        raise InputError(f"'{folder}' has a COLMAP model but no pictures; put them into '{folder / 'images'}'.")
+    return found
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in PICTURE_SUFFIXES
 
 
 def _unplaced(found: Sequence[PosedPicture], folder: Path) -> tuple[str, ...]:
@@ -390,7 +395,7 @@ def _unplaced(found: Sequence[PosedPicture], folder: Path) -> tuple[str, ...]:
     used = {picture.path.resolve() for picture in found}
     folders = {folder, *(picture.path.parent for picture in found)}
     others = (path for place in sorted(folders) for path in sorted(place.iterdir()) if path.resolve() not in used)
-    return tuple(path.name for path in others if path.suffix.lower() in _PICTURE_ENDINGS)
+    return tuple(path.name for path in others if _is_picture(path))
 
 
 def _wrong_size(path: Path, actual: tuple[int, int], wanted: tuple[int, int]) -> str:

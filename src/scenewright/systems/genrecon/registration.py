@@ -20,14 +20,13 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from scenewright.errors import InputError, MissingExtraError
-from scenewright.io.images import load_exif, load_image
+from scenewright.io.images import PICTURE_SUFFIXES, load_exif, load_image
 from scenewright.jobs.store import Store, files_stamp, key_of
 from scenewright.progress import SILENT, Progress
 
 __all__ = ["VIDEO_SUFFIXES", "capture_from_photographs", "is_video"]
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm"})
-_PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"})
 _NOTE = "registration"
 _LONGEST_PX = 1600
 _JPEG_QUALITY = 95
@@ -120,11 +119,11 @@ def _photographs(folder: Path) -> list[Path]:
         raise InputError(
             f"'{folder}' is neither a folder of photographs nor a video ({', '.join(sorted(VIDEO_SUFFIXES))})."
         )
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in _PICTURE_SUFFIXES)
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
     if not files:
         others = sorted({path.suffix.lower() for path in folder.iterdir() if path.suffix})
         raise InputError(
-            f"'{folder}' holds no photograph ({', '.join(sorted(_PICTURE_SUFFIXES))})"
+            f"'{folder}' holds no photograph ({', '.join(PICTURE_SUFFIXES)})"
             + (f", but files that end in {', '.join(others[:5])}; save them as JPEG." if others else ".")
         )
     stems = [path.stem for path in files]

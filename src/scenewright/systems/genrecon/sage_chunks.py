@@ -31,7 +31,7 @@ from scenewright.data.tensor_shards import write_tensor_shard
 from scenewright.errors import InputError
 from scenewright.files import Matrix4, inside, read_json, reading
 from scenewright.io.archives import read_npz_arrays
-from scenewright.io.images import load_label_image
+from scenewright.io.images import load_unturned_image
 from scenewright.io.transforms_json import TransformsFrame, read_transforms_json
 from scenewright.progress import Advance, ignore
 from scenewright.systems.genrecon.square_views import SquareCrop, crop_intrinsics, square_pixels
@@ -115,7 +115,7 @@ def _cut(
     """A picture and the square round what it shows; None where it shows nothing."""
     with reading(folder / "transforms.json", "JSON of posed pictures", "render the room again"):
         path = inside(folder, frame.name)
-    picture = load_label_image(path).convert("RGBA")
+    picture = load_unturned_image(path).convert("RGBA")
     box = picture.getchannel("A").getbbox()
     if box is None:
         return None
