@@ -62,6 +62,12 @@ def test_a_concave_polygon_keeps_its_area(tmp_path, face):
     assert len(scene.objects[0].parts[0].faces) == 3
 
 
+def test_indices_below_zero_count_from_their_line(tmp_path):
+    square = "v 0 0 0\nv 4 0 0\nv 4 4 0\nv 2 4 0\nv 0 4 0\n"
+    scene = loaded(tmp_path, f"{CORNERS}f -5 -4 -3 -2 -1\n{square}f -5 -4 -3 -2 -1\n")
+    assert area(scene) == pytest.approx(10 + 16)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_any_simple_polygon_keeps_its_area(tmp_path, seed):
     rng = np.random.default_rng(seed)

@@ -180,6 +180,7 @@ def parse_obj(content: bytes, name: str, read: Callable[[str], bytes]) -> tuple[
 
     spend(_BYTES_PER_BYTE * len(content), "its geometry")
     text = trimesh.util.decode_text(content).replace("\r\n", "\n").replace("\\\n", "")
+    text = _counted_from_the_start(text)
     by_group = re.search(r"^o[ \t]+\S", text, re.MULTILINE) is None
     text, names = _numbered(text, "g" if by_group else "o", name)
     library = _Library(read, frozenset(re.findall(r"^mtllib[ \t]+(.*\S)", text, re.MULTILINE)))
@@ -202,6 +203,32 @@ def parse_obj(content: bytes, name: str, read: Callable[[str], bytes]) -> tuple[
         parts[int(key.split("_")[0])].append(library.part(found[key]))
     objects = tuple(SceneObject(own, tuple(meshes)) for own, meshes in zip(names, parts, strict=True) if meshes)
     return Scene(objects), tuple(library.problems)
+
+
+def _counted_from_the_start(text: str) -> str:
+    """The text with no index below zero: those count back from their own line, but trimesh does from the file's end."""
+    if re.search(r"^f[ \t].*-", text, re.MULTILINE) is None:
+        return text
+    counts = {"v": 0, "vt": 0, "vn": 0}
+    lines = text.split("\n")
+    for row, line in enumerate(lines):
+        key = line.split(maxsplit=1)[0] if line else ""
+        if key in counts:
+            counts[key] += 1
+        elif key == "f" and "-" in line:
+            totals = tuple(counts.values())
+
+            def absolute(corner: str, totals: tuple[int, ...] = totals) -> str:
+                pairs = zip(corner.split("/"), totals, strict=False)
+                return "/".join(
+                    str(int(index) + 1 + total) if index.startswith("-") else index for index, total in pairs
+                )
+
+            try:
+                lines[row] = " ".join(["f", *map(absolute, line.split()[1:])])
+            except ValueError:  # damaged, as the parser will say
+                continue
+    return "\n".join(lines)
 
 
 def _numbered(text: str, key: str, name: str) -> tuple[str, list[str]]:

@@ -36,7 +36,7 @@ def without_folds(text: str) -> str:
         vertices = np.array(_VERTEX.findall(text), dtype=np.float64).reshape(-1, 3)
         for polygons in by_size.values():
             indices = np.array([[int(word.split("/")[0]) for word in polygon[1].split()] for polygon in polygons])
-            corners = vertices[np.where(indices > 0, indices - 1, indices)]
+            corners = vertices[indices - 1]
             normals, areas = _fans(corners)
             for index in np.flatnonzero(areas.min(1) < -_FOLD * areas.sum(1)):
                 words = polygons[index][1].split()
