@@ -11,7 +11,7 @@ from scenewright.cli.app import app
 from scenewright.errors import InputError
 from scenewright.io.glb import glb_bytes, load_glb, parse_glb, save_glb
 from scenewright.progress import Progress
-from scenewright.runs.edit import Step, apply, open_edit, replay_edit, save_edit, undone
+from scenewright.runs.edit import ACTIONS, Action, Step, apply, open_edit, replay_edit, save_edit, undone
 from scenewright.runs.generate import OpenSystem, Reroll, Run
 from scenewright.runs.manifest import GenerateSettings, Manifest, sha256_of_bytes, write_manifest
 from scenewright.types import Mesh, OrientedBox, Scene, SceneObject
@@ -116,6 +116,25 @@ def test_steps_that_cannot_be_done_are_one_sentence(source: Path, steps: list[St
         Step("move", "sofa", (1.0,))
     with pytest.raises(InputError, match="a factor above 0"):
         Step("scale", "sofa", (0.0,))
+
+
+@pytest.mark.parametrize("action", ["move", "scale", "rotate"])
+def test_numbers_that_no_manifest_may_hold_are_refused(action: Action) -> None:
+    with pytest.raises(InputError, match=rf"--{action} 'sofa' takes numbers of at most 1e\+12"):
+        Step(action, "sofa", (1e300,) * ACTIONS[action])
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ([Step("scale", "sofa", (1e12,))] * 3, "too large, or puts it too far away, to be read again"),
+        ([Step("move", "sofa", (1e12, 0, 0))] * 2, "too large, or puts it too far away, to be read again"),
+        ([Step("scale", "sofa", (1e-300,))], "too small to be read again"),
+    ],
+)
+def test_steps_that_lead_out_of_what_files_hold_are_refused(source: Path, steps: list[Step], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        apply(open_edit(source), steps)
 
 
 def test_a_base_that_changed_is_refused_and_never_written_over(source: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scenewright.errors import InputError
-from scenewright.files import Number, checked, read_file, read_json, reading
+from scenewright.files import MAX_NUMBER, Number, checked, read_file, read_json, reading
 from scenewright.io.atomic import write_together
 from scenewright.io.formats import readable
 from scenewright.io.glb import glb_bytes
@@ -59,7 +59,7 @@ class Step:
     """One change of the object called `name`; `file` and its hash are those of a model to swap it with.
 
     Raises:
-        InputError: the wrong number of values, or a scale that is not above 0.
+        InputError: the wrong number of values, values that no manifest may hold, or a scale that is not above 0.
     """
 
     action: Action
@@ -72,6 +72,10 @@ class Step:
         wanted = ACTIONS[self.action]
         if len(self.values) != wanted or not all(map(math.isfinite, self.values)):
             raise InputError(f"--{self.action} '{self.name}' takes {wanted} numbers, got {len(self.values)}.")
+        if any(abs(value) > MAX_NUMBER for value in self.values):
+            raise InputError(
+                f"--{self.action} '{self.name}' takes numbers of at most {MAX_NUMBER:g}; give smaller ones."
+            )
         if self.action == "scale" and self.values[0] <= 0:
             raise InputError(f"Expected a factor above 0 to scale '{self.name}' by, got {self.values[0]:g}.")
         if (self.file is not None) != (self.action == "swap"):
@@ -145,7 +149,8 @@ def apply(
         open_system: opens the system that makes objects anew; None is `load_system`.
 
     Raises:
-        InputError: no object has a step's name, it is locked, or it cannot be made anew here.
+        InputError: no object has a step's name, it is locked, it cannot be made anew here, or would be too large or
+            small to be read again.
     """
     means = _Means(offline, device, open_system, progress)
     for step in steps:
@@ -155,6 +160,7 @@ def apply(
         if step.action == "swap":
             step = replace(step, file_sha256=_hash_of(step))
         scene = _CHANGES[step.action](edited, index, step, means)
+        _refuse_unreadable(edited.scene, scene, step)
         edited = replace(edited, scene=scene, steps=(*edited.steps, step))
     return edited
 
@@ -258,6 +264,23 @@ def _read(path: Path) -> _EditManifest:
         manifest = checked(content, _EditManifest)
     steps = tuple(replace(step, file=step.file and usable_name(step.file)) for step in manifest.steps)
     return replace(manifest, base=usable_name(manifest.base), steps=steps)
+
+
+def _refuse_unreadable(before: Scene, after: Scene, step: Step) -> None:
+    """Steps add up: each may be one that a manifest can hold, and their result none that a file can."""
+    known = {id(item) for item in before.objects}
+    for item in after.objects:
+        if id(item) in known:
+            continue
+        placement = item.world_from_object.float()
+        has_geometry = item.splats is not None or any(len(part.vertices) for part in item.parts)
+        bounds = item.world_bounds() if has_geometry else placement[:3, 3]
+        is_flat = not bool(placement[:3, :3].any(0).all())
+        if is_flat or not bool(placement.isfinite().all()) or not bool((bounds.abs() <= MAX_NUMBER).all()):
+            fault = "small" if is_flat else "large, or puts it too far away,"
+            raise InputError(
+                f"--{step.action} '{step.name}' makes it too {fault} to be read again; give other numbers."
+            )
 
 
 def _index(scene: Scene, name: str) -> int:
