@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from scenewright.errors import InputError
-from scenewright.io.colmap import is_colmap_folder, read_colmap
+from scenewright.io.colmap import _MODEL_NAMES, is_colmap_folder, read_colmap
 
 IMAGES = [
     (1, (0.9, 0.1, -0.3, 0.2), (0.5, -1.0, 2.0), "first picture.jpg", [(10.5, 20.25, 7), (3.0, 4.0, -1)]),
@@ -113,6 +113,49 @@ def test_bad_pictures_are_told(tmp_path: Path, line: str, message: str) -> None:
     write_text(tmp_path)
     (tmp_path / "images.txt").write_text(line)
     with pytest.raises(InputError, match=message):
+        read_colmap(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("camera", "message"),
+    [
+        ("PINHOLE 64 48 0 0 32 24", "focal lengths 0 and 0, which must be positive"),
+        ("PINHOLE 64 48 -60 -60 32 24", "focal lengths -60 and -60"),
+        ("PINHOLE 64 48 60 1e300 32 24", r"focal length of 1e\+300 for a picture of 64x48"),
+        ("PINHOLE 64 48 nan 60 32 24", "4 finite parameters"),
+        ("SIMPLE_RADIAL 64 48 60 inf 24 0", "4 finite parameters"),
+        ("RADIAL_FISHEYE 64 48 0 32 24 0 0", "focal lengths 0 and 0"),
+        ("SIMPLE_PINHOLE 64 48 60 1e300 24", "centre at"),
+        ("OPENCV 0 48 60 60 32 24 0 0 0 0", "picture of 0x48, which none has"),
+        ("FOV 64 4000000000 60 60 32 24 0.5", "picture of 64x4000000000, which none has"),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".txt", ".bin"])
+def test_impossible_cameras_are_told(tmp_path: Path, camera: str, message: str, suffix: str) -> None:
+    write_text(tmp_path)
+    model, width, height, *params = camera.split()
+    if suffix == ".txt":
+        (tmp_path / "cameras.txt").write_text(f"3 {camera}\n")
+    else:
+        fields = (1, 3, _MODEL_NAMES.index(model), int(width), int(height), *map(float, params))
+        (tmp_path / "cameras.bin").write_bytes(struct.pack(f"<QIiQQ{len(params)}d", *fields))
+    with pytest.raises(InputError, match=rf"cameras\{suffix}.*{message}"):
+        read_colmap(tmp_path)
+
+
+@pytest.mark.parametrize("model", ["SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE"])
+def test_models_of_one_focal_length_use_it_twice(tmp_path: Path, model: str) -> None:
+    write_text(tmp_path)
+    rest = "0 0" if model == "RADIAL_FISHEYE" else "0"
+    (tmp_path / "cameras.txt").write_text(f"3 {model} 64 48 50 32 24 {rest}\n")
+    expected = [[50, 0, 32], [0, 50, 24], [0, 0, 1]]
+    assert read_colmap(tmp_path).cameras[3].intrinsics_px.tolist() == expected
+
+
+def test_places_beyond_single_precision_are_told(tmp_path: Path) -> None:
+    write_text(tmp_path)
+    (tmp_path / "points3D.txt").write_text("7 1e300 0 0 1 2 3 0.5\n")
+    with pytest.raises(InputError, match=r"points3D\.txt.* beyond 1e\+12; remove them"):
         read_colmap(tmp_path)
 
 

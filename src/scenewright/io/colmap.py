@@ -21,6 +21,7 @@ from jaxtyping import Float, Int, UInt8
 
 from scenewright.errors import InputError
 from scenewright.files import allow_also, read_file, reading, text_of
+from scenewright.geometry.camera.checks import check_lens
 from scenewright.geometry.camera.distortion import Distortion
 
 __all__ = ["ColmapCamera", "ColmapImage", "ColmapModel", "ColmapPoints", "is_colmap_folder", "read_colmap"]
@@ -43,6 +44,8 @@ _NUM_PARAMS = {
 }
 _MODEL_NAMES = tuple(_NUM_PARAMS)
 _MAX_NAME = 4096
+# As `files.Number`: small enough for arithmetic in single precision.
+_LARGEST = 1e12
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class ColmapCamera:
 
     @property
     def intrinsics_px(self) -> Float[np.ndarray, "3 3"]:
-        if self.model in ("SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL"):
+        if self.model.startswith(("SIMPLE_", "RADIAL")):
             f, cx, cy = self.params[:3]
             fx = fy = f
         else:
@@ -380,19 +383,22 @@ def _camera(place: str, model: str, width: int, height: int, params: list[float]
     expected = _NUM_PARAMS.get(model)
     if expected is None:
         raise InputError(f"'{place}' uses camera model {model}, which is not known.")
-    if len(params) != expected or not all(map(math.isfinite, params)) or width < 1 or height < 1:
+    if len(params) != expected or not all(map(math.isfinite, params)):
         raise InputError(
-            f"'{place}' should give a {model} camera {expected} finite parameters and a size, got {params} at "
-            f"{width}x{height}; export the model again."
+            f"'{place}' should give a {model} camera {expected} finite parameters, got {params}; export the model "
+            "again."
         )
-    return ColmapCamera(model, width, height, tuple(params))
+    camera = ColmapCamera(model, width, height, tuple(params))
+    fx, fy, cx, cy = camera.intrinsics_px[[0, 1, 0, 1], [0, 1, 2, 2]].tolist()
+    check_lens((fx, fy), (cx, cy), (width, height), f"The camera in '{place}'")
+    return camera
 
 
 def _pose(place: str, values: list[float]) -> Float[np.ndarray, "4 4"]:
     """`cam_from_world` of a quaternion (w, x, y, z) and a translation."""
     w, x, y, z = values[:4]
-    norm = math.sqrt(w * w + x * x + y * y + z * z)
-    if not all(map(math.isfinite, values)) or norm < 1e-12:
+    norm = math.hypot(w, x, y, z)
+    if not all(abs(value) <= _LARGEST for value in values) or norm < 1e-12:
         raise InputError(f"'{place}' holds no valid pose ({values}); remove the picture from the model.")
     w, x, y, z = w / norm, x / norm, y / norm, z / norm
     pose = np.eye(4)
@@ -406,6 +412,8 @@ def _pose(place: str, values: list[float]) -> Float[np.ndarray, "4 4"]:
 
 
 def _finite(path: Path, positions: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
-    if not np.isfinite(positions).all():
-        raise InputError(f"'{path}' holds points at NaN or infinity; remove them or export the model again.")
+    if not (np.abs(positions) <= _LARGEST).all():
+        raise InputError(
+            f"'{path}' holds points at NaN, infinity or beyond {_LARGEST:g}; remove them or export the model again."
+        )
     return positions

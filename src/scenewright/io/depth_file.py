@@ -11,12 +11,13 @@ from torch import Tensor
 from scenewright.errors import InputError
 from scenewright.io.archives import read_npy
 from scenewright.io.atomic import atomic_path
-from scenewright.io.images import MAX_PIXELS, load_label_pixels
+from scenewright.io.images import MAX_PIXELS, load_label_image
 from scenewright.io.linear_image import load_channel
 
 __all__ = ["load_depth", "save_depth"]
 
 _MAX_MM = 65535
+_HELD = {"1": "black and white", "L": "8-bit grey levels", "P": "a palette"}
 # Blender writes Z or V (and the same value in R, G and B), other tools "depth".
 _EXR_CHANNELS = ("Z", "depth", "V", "Y", "R")
 
@@ -30,9 +31,9 @@ def load_depth(path: str | Path) -> Float[Tensor, "height width"]:
     """
     path = Path(path)
     if path.suffix.lower() == ".npy":
-        metres: np.ndarray = read_npy(path).astype(np.float32)
+        metres = _of_array(path)
     elif path.suffix.lower() == ".png":
-        metres = load_label_pixels(path).astype(np.float32) / 1000
+        metres = _of_picture(path)
     elif path.suffix.lower() == ".exr":
         metres = load_channel(path, _EXR_CHANNELS, max_pixels=MAX_PIXELS).numpy()
     else:
@@ -43,6 +44,25 @@ def load_depth(path: str | Path) -> Float[Tensor, "height width"]:
     if not (np.isfinite(metres) & (metres > 0)).any():
         raise InputError(f"'{path}' holds no depth above zero; check its unit and content.")
     return torch.from_numpy(metres)
+
+
+def _of_array(path: Path) -> np.ndarray:
+    array = read_npy(path)
+    if array.dtype.kind not in "iuf":
+        raise InputError(f"'{path}' holds values of type {array.dtype}, no depth; save it as numbers, in metres.")
+    with np.errstate(over="ignore"):  # what is too far for single precision is infinitely far: unknown
+        return array.astype(np.float32)
+
+
+def _of_picture(path: Path) -> np.ndarray:
+    image = load_label_image(path)
+    if not image.mode.startswith("I"):
+        content = _HELD.get(image.mode, "colours")
+        raise InputError(
+            f"'{path}' holds {content}, no depth in millimetres; save it as 16-bit grey PNG in millimetres, or as .npy "
+            "or .exr in metres."
+        )
+    return np.asarray(image).astype(np.float32) / 1000
 
 
 def save_depth(depth_m: Float[Tensor, "height width"], path: str | Path) -> Path:

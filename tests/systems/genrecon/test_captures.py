@@ -36,8 +36,15 @@ def test_known_scale_and_kept_frame(tmp_path: Path) -> None:
     metric = aligned(capture, Alignment(metres_per_unit=2.0))
     assert np.ptp(metric.points[:, 2]) == pytest.approx(ROOM[2], abs=1e-4)
     assert aligned(capture, Alignment(keeps_frame=True)).points is capture.points
-    with pytest.raises(InputError, match="positive scale"):
-        aligned(capture, Alignment(metres_per_unit=-1.0))
+
+
+@pytest.mark.parametrize("value", [-1.0, 0.0, 1e-300, 1e300, float("nan"), float("inf")])
+def test_lengths_out_of_range_are_told(tmp_path: Path, value: float) -> None:
+    capture = read_capture(write_capture(tmp_path, count=3))
+    with pytest.raises(InputError, match=r"--metres-per-unit from 1e-06 to 1e\+06"):
+        aligned(capture, Alignment(metres_per_unit=value))
+    with pytest.raises(InputError, match=r"--camera-height from 0\.01 to 1000"):
+        aligned(capture, Alignment(camera_height_m=value))
 
 
 def test_missing_pictures_are_counted_and_none_is_told(tmp_path: Path) -> None:

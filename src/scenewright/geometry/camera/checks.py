@@ -5,12 +5,42 @@ import torch
 from scenewright.errors import InputError
 from scenewright.types import Camera
 
-__all__ = ["check_camera"]
+__all__ = ["check_camera", "check_lens"]
 
 _TOLERANCE = 5e-3
 # Focal lengths in widths of the picture: from a fish eye's to a telescope's.
 _FOCAL_RANGE = (0.1, 100.0)
 _CENTRE_RANGE = (-1.0, 2.0)
+_MAX_SIDE_PX = 1 << 20
+
+
+def check_lens(focal: tuple[float, float], centre: tuple[float, float], size: tuple[int, int], name: str) -> None:
+    """Checks focal lengths and centre in pixels against a picture of `size`, its width and height.
+
+    Raises:
+        InputError: no camera has them; `name` is how the message calls it.
+    """
+    width, height = size
+    if not all(1 <= side <= _MAX_SIDE_PX for side in size):
+        raise InputError(f"{name} belongs to a picture of {width}x{height}, which none has; export it again.")
+    if min(focal) <= 0:
+        raise InputError(
+            f"{name} has the focal lengths {focal[0]:g} and {focal[1]:g}, which must be positive; OpenCV's cameras "
+            "look along +z, with x to the right and y down."
+        )
+    for value, side in zip(focal, size, strict=True):
+        if _FOCAL_RANGE[0] <= value / side <= _FOCAL_RANGE[1]:
+            continue
+        raise InputError(
+            f"{name} has a focal length of {value:g} for a picture of {width}x{height}, which fits no lens; give it in "
+            "pixels, not divided by the picture's size and not in millimetres."
+        )
+    places = [value / side for value, side in zip(centre, size, strict=True)]
+    if not all(_CENTRE_RANGE[0] <= place <= _CENTRE_RANGE[1] for place in places):
+        raise InputError(
+            f"{name} has its centre at ({centre[0]:g}, {centre[1]:g}), far outside the picture of "
+            f"{width}x{height}; give the camera of this picture, in pixels."
+        )
 
 
 def check_camera(camera: Camera, name: str = "The camera") -> Camera:
@@ -24,26 +54,10 @@ def check_camera(camera: Camera, name: str = "The camera") -> Camera:
         raise InputError(f"{name} holds numbers that are not finite; export it again.")
     focal = intrinsics.diagonal()[:2].tolist()
     centre = intrinsics[:2, 2].tolist()
-    if min(focal) <= 0:
-        raise InputError(
-            f"{name} has the focal lengths {focal[0]:g} and {focal[1]:g}, which must be positive; OpenCV's cameras "
-            "look along +z, with x to the right and y down."
-        )
     below = intrinsics - torch.diag(intrinsics.diagonal())
     if intrinsics[2, 2] != 1 or below[1:, :2].any():
         raise InputError(f"{name} has no intrinsics of the form [[fx, s, cx], [0, fy, cy], [0, 0, 1]]; write them so.")
-    shares = [value / side for value, side in zip(focal, (camera.width, camera.height), strict=True)]
-    if not all(_FOCAL_RANGE[0] <= share <= _FOCAL_RANGE[1] for share in shares):
-        raise InputError(
-            f"{name} has a focal length of {focal[0]:g} for a picture of {camera.width}x{camera.height}, which fits no "
-            "lens; give it in pixels, not divided by the picture's size and not in millimetres."
-        )
-    places = [value / side for value, side in zip(centre, (camera.width, camera.height), strict=True)]
-    if not all(_CENTRE_RANGE[0] <= place <= _CENTRE_RANGE[1] for place in places):
-        raise InputError(
-            f"{name} has its centre at ({centre[0]:g}, {centre[1]:g}), far outside the picture of "
-            f"{camera.width}x{camera.height}; give the camera of this picture, in pixels."
-        )
+    check_lens((focal[0], focal[1]), (centre[0], centre[1]), (camera.width, camera.height), name)
     rotation = pose[:3, :3]
     size = float(torch.linalg.det(rotation).abs() ** (1 / 3))
     if not torch.equal(pose[3], torch.tensor([0.0, 0.0, 0.0, 1.0]).to(pose)):

@@ -14,7 +14,6 @@ Legend: N points. Frame: the capture's own until aligned; then z up, metres, flo
 """
 
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -42,6 +41,9 @@ CaptureKind = Literal["own", "scannetpp_dslr", "scannetpp_phone", "transforms"]
 CAMERA_HEIGHT_M = 1.6
 """Height at which people hold cameras: the scale of a capture of which nothing is known."""
 _FLOOR_PERCENTILE = 2.0
+# From a camera on the ground of a doll's house to one on a mountain; units from the micrometre to the globe.
+_CAMERA_HEIGHTS_M, _SCALES = (0.01, 1e3), (1e-6, 1e6)
+_LEAST_LENGTH = 1e-9  # in units of the files, against division by what is nothing
 _MODEL_FOLDERS = ("", "sparse/0", "sparse", "colmap/sparse/0", "colmap/sparse", "colmap")
 _PICTURE_FOLDERS = ("images", "rgb", "input", ".")
 # Two directions of the cameras' right axes have to differ by this much to fix a horizontal plane.
@@ -212,15 +214,18 @@ def aligned(capture: Capture, settings: Alignment = Alignment()) -> Capture:
     of the cameras' tops; the floor is the 2nd percentile of the points' heights.
 
     Raises:
-        InputError: a length that is given is not positive, there are no points, or cameras stand on the floor.
+        InputError: a length that is given is out of its range, there are no points, or cameras stand on the floor.
     """
     if capture.is_upright:
         return capture
     if settings.keeps_frame:
         return replace(capture, world_from_capture=np.eye(4))
-    for name, value in (("camera height", settings.camera_height_m), ("scale", settings.metres_per_unit)):
-        if value is not None and not (math.isfinite(value) and value > 0):
-            raise InputError(f"Expected a positive {name}, got {value:g}.")
+    for option, value, (least, most) in (
+        ("--camera-height", settings.camera_height_m, _CAMERA_HEIGHTS_M),
+        ("--metres-per-unit", settings.metres_per_unit, _SCALES),
+    ):
+        if value is not None and not least <= value <= most:
+            raise InputError(f"Expected a capture's {option} from {least:g} to {most:g}, got {value:g}.")
     if len(capture.points) == 0:
         raise InputError("The capture has no points to find its floor by; triangulate them, or keep its frame.")
     up = _up_direction([picture.camera for picture in capture.pictures])
@@ -231,7 +236,7 @@ def aligned(capture: Capture, settings: Alignment = Alignment()) -> Capture:
     scale = settings.metres_per_unit
     if scale is None:
         above = float(np.median(eyes[:, 2])) - floor
-        if not above > 0:
+        if not above > _LEAST_LENGTH:
             raise InputError(
                 "The cameras do not stand above the points' floor, so the scale cannot be estimated; give it, or check "
                 "that the pictures are not upside down."
