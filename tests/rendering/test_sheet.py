@@ -25,6 +25,11 @@ def test_cells_scale_and_nothing_at_all_is_still_a_picture():
     assert picture_sheet([]).size[0] > 0
 
 
+def test_a_picture_much_higher_than_wide_is_fitted_into_its_cell():
+    assert picture_sheet([[Image.new("RGB", (10, 30))]], cell=20, gap=2).size == (24, 64)
+    assert picture_sheet([[Image.new("RGB", (10, 3000))]], cell=20, gap=2).size == (24, 64)
+
+
 def test_overlay_tints_objects_only_and_accepts_both_forms():
     picture = torch.full((16, 16, 3), 0.5)
     masks = torch.zeros(16, 16, dtype=torch.int64)

@@ -1,12 +1,15 @@
 """The picture beside a scene is drawn at the size it is shown, however large the photograph."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
 from scenewright.runs.comparison import comparison_picture
 from scenewright.systems.baselines.cuboid import CuboidSystem
-from scenewright.types import Mesh, ObjectMasks, Room, Scene, SceneObject, View
+from scenewright.types import Camera, Mesh, ObjectMasks, Room, Scene, SceneObject, View
 
 
 def view(scale: int) -> View:
@@ -22,6 +25,16 @@ def test_a_large_photograph_looks_like_a_small_one() -> None:
     small, large = (np.asarray(picture, dtype=float) for picture in pictures)
     assert small.shape == large.shape
     assert np.abs(small - large).mean() < 3
+
+
+@pytest.mark.parametrize("size", [(8, 6000), (6000, 8), (1, 20_000)])
+def test_a_strip_makes_a_sheet_of_usual_size(size: tuple[int, int]) -> None:
+    strip = View(Image.new("RGB", size, "red"), ObjectMasks(torch.ones(1, size[1], size[0], dtype=torch.bool)))
+    camera = Camera(torch.tensor([[500.0, 0, size[0] / 2], [0, 500, size[1] / 2], [0, 0, 1]]), torch.eye(4), *size)
+    scene = replace(CuboidSystem().generate(view(4)), cameras={"camera": camera})
+    width, height = comparison_picture([strip], scene).size
+    assert width < 1600
+    assert height < 1300
 
 
 def test_a_room_is_seen_from_above_without_its_ceiling() -> None:

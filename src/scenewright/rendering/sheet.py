@@ -14,8 +14,10 @@ from scenewright.rendering.triangles import TriangleScene, pack_scene
 from scenewright.rendering.view import parallel_view
 from scenewright.types import Scene
 
-__all__ = ["instance_colors", "mask_overlay", "picture_sheet", "top_view"]
+__all__ = ["TALLEST", "instance_colors", "mask_overlay", "picture_sheet", "top_view"]
 
+TALLEST = 3
+"""Height of a picture in a sheet, in widths of its cell, at most."""
 Picture = Image.Image | Tensor | np.ndarray
 PLAN_LIGHT = Lights(suns=(SunLight((-0.4, 0.5, 1.0), (0.55, 0.55, 0.55)),), ambient=Ambient((0.6,) * 3, (0.4,) * 3))
 
@@ -33,6 +35,7 @@ def picture_sheet(
     Args:
         rows: pictures (PIL, arrays or tensors; float in [0, 1] or 8 bit; H W or H W C), None for an empty cell.
         cell: width of a cell in pixels (default: the widest picture); pictures are scaled to it and keep their shape.
+            Those more than `TALLEST` times as high as wide are narrower, and so high.
     """
     pictures = [[None if item is None else _to_pil(item) for item in row] for row in rows]
     given = [item for row in pictures for item in row if item is not None]
@@ -143,7 +146,9 @@ def _to_pil(item: Picture) -> Image.Image:
 
 def _fit(item: Image.Image, width: int) -> Image.Image:
     item = item if item.mode in ("RGB", "RGBA") else item.convert("RGB")
-    if item.width == width:
+    if item.width == width and item.height <= TALLEST * width:
         return item
     size = (width, max(1, round(item.height * width / item.width)))
-    return item.resize(size, Image.Resampling.LANCZOS if item.width > width else Image.Resampling.BICUBIC)
+    if size[1] > TALLEST * width:
+        size = (max(1, round(item.width * TALLEST * width / item.height)), TALLEST * width)
+    return item.resize(size, Image.Resampling.LANCZOS if item.width > size[0] else Image.Resampling.BICUBIC)
