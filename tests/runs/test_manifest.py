@@ -13,7 +13,7 @@ from scenewright.runs.manifest import GenerateSettings
     "room", [{"heading_deg": float("nan")}, {"extent_m": (1e4, 1.0, 1.0, 1.0)}, {"camera_height_m": 0.0}]
 )
 def test_a_room_that_cannot_be_is_refused_with_the_settings(room: dict) -> None:
-    with pytest.raises(InputError, match="^Expected "):
+    with pytest.raises(InputError, match=r"^Expected "):
         GenerateSettings("p.png", (), "mini", **room)
 
 
