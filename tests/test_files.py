@@ -49,6 +49,15 @@ def test_a_sentence_without_the_file_gets_its_name() -> None:
         raise InputError("it refers to nothing")
 
 
+@pytest.mark.parametrize("name", ["in", ".", "d"])
+def test_letters_of_another_name_are_not_the_files(name: str) -> None:
+    with pytest.raises(InputError) as told, reading(Path(name), "a pack", "download it again"):
+        raise InputError("it refers to 'index.csv', which is not there")
+    assert str(told.value) == (
+        f"Cannot read '{name}': it refers to 'index.csv', which is not there; download it again."
+    )
+
+
 def test_a_sentence_that_quotes_the_file_stays_short() -> None:
     with pytest.raises(InputError) as caught, reading("a.gltf", "a scene", "export it again"):
         raise InputError(f"accessor {'x' * 5000} of 'a.gltf' is no number; export it again.")
@@ -94,6 +103,9 @@ def test_pipes_devices_and_folders_are_not_read(tmp_path: Path) -> None:
     for path, reason in ((tmp_path / "pipe", "a pipe"), (Path("/dev/zero"), "a device"), (tmp_path, "is a folder")):
         with pytest.raises(InputError, match=reason):
             read_file(path)
+    with pytest.raises(InputError) as told, reading(Path(), "a manifest", "give another"):
+        read_file(".")
+    assert str(told.value) == "Expected a file, but '.' is a folder; give the path of a file, such as one in it."
 
 
 def test_names_found_in_a_file_stay_in_its_folder(tmp_path: Path) -> None:

@@ -125,9 +125,12 @@ def reading(
     try:
         yield
     except InputError as raised:
-        if Path(str(name).strip("'")).name in str(raised):
+        if _is_named(name, str(raised)):
             raise
-        raise error(f"Cannot read {shown}: {raised}") from raised
+        sentence = str(raised)
+        if not sentence.endswith((".", "?")):
+            sentence += "." if ";" in sentence else f"; {way_out}."
+        raise error(f"Cannot read {shown}: {sentence}") from raised
     except ScenewrightError:
         raise
     except FileNotFoundError as raised:
@@ -144,6 +147,14 @@ def reading(
     finally:
         if token is not None:
             _current.reset(token)
+
+
+def _is_named(name: str | Path, message: str) -> bool:
+    """Whether a message names a file: its whole name, not a word or another name that holds the same letters."""
+    if isinstance(name, str) and name.startswith("the "):
+        return name in message
+    path = str(name).strip("'")
+    return re.search(rf"['/\\]{re.escape(Path(path).name or path)}['\":,]", message) is not None
 
 
 def reader(
@@ -212,13 +223,15 @@ def read_file(path: str | Path, *, max_bytes: int = MAX_BYTES) -> bytes:
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            raise InputError(f"Expected a file, but '{path}' is a folder.")
+            raise InputError(f"Expected a file, but '{path}' is a folder; give the path of a file, such as one in it.")
         if not stat.S_ISREG(status.st_mode):
             raise InputError(f"'{path}' is a pipe or a device, which is not read; save its content as a file.")
         if status.st_size > max_bytes:
             raise InputError(f"'{path}' has {status.st_size:,} bytes, more than the {max_bytes:,} that are read.")
         with path.open("rb") as file:
             content = file.read(max_bytes + 1)
+    except InputError:
+        raise
     except FileNotFoundError as error:
         raise InputError(f"'{path}' does not exist; check the path.") from error
     except (OSError, ValueError) as error:

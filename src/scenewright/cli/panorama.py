@@ -71,6 +71,7 @@ def panorama(
     from scenewright.systems.options import RoomOverride
     from scenewright.types import View
 
+    known = RoomOverride(None if heading is None else math.radians(heading), camera_height, floor, extent)
     chosen = choose_depth(depth, depth_model)
     if commercial and chosen.model is not None:
         refuse_uncleared((), (chosen.model,))
@@ -97,7 +98,6 @@ def panorama(
         model = panorama_depth.DepthModel(chosen.model, choose_device(device), offline)
         with progress_bar() as progress:
             given = model.estimated(given.rgb, advance=progress.stage("depth")).added_to(given)
-    known = RoomOverride(None if heading is None else math.radians(heading), camera_height, floor, extent)
     room = room_input(given, PanoramaSettings(known, face_size=size))
     written = []
     for path, pixels in zip(pictures, room.faces.numpy(), strict=False):

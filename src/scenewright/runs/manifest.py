@@ -90,6 +90,9 @@ class GenerateSettings:
     preset: str | None = None
     quality: Quality | None = None
 
+    def __post_init__(self) -> None:
+        _ = self.room  # a room that cannot be is refused here, before weights are loaded
+
     @property
     def inputs(self) -> tuple[str, ...]:
         """All that a run reads; words such as "auto" are among them."""
@@ -103,7 +106,11 @@ class GenerateSettings:
 
     @property
     def room(self) -> RoomOverride:
-        """Facts of the room that the user knows."""
+        """Facts of the room that the user knows.
+
+        Raises:
+            InputError: a room cannot have them.
+        """
         heading = None if self.heading_deg is None else math.radians(self.heading_deg)
         return RoomOverride(heading, self.camera_height_m, self.floor_m, self.extent_m)
 

@@ -70,14 +70,29 @@ def test_without_distances_what_is_known_sets_the_room() -> None:
 @pytest.mark.parametrize(
     ("known", "message"),
     [
-        ({"camera_height_m": -1.0}, "camera height in metres below the camera, a number above 0, got -1"),
+        (
+            {"camera_height_m": -1.0},
+            "camera height in metres below the camera, a number above 0 and up to 1000, got -1",
+        ),
         ({"floor_m": math.nan}, "Expected the floor"),
+        ({"floor_m": 1001.0}, "a number above 0 and up to 1000, got 1001"),
         ({"extent_m": (1.0, 2.0, 0.0, 1.0)}, "four distances above 0"),
+        ({"extent_m": (1e300,) * 4}, "up to 1000 m"),
+        ({"heading": math.nan}, "finite number of degrees, got nan"),
+        ({"heading": math.inf}, "finite number of degrees, got inf"),
     ],
 )
 def test_what_cannot_be_known_is_refused(known: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         seen(room_depth(32), **known)
+
+
+def test_whole_turns_change_nothing() -> None:
+    depth, heading = room_depth(32), math.radians(75)
+    once, often = seen(depth, heading=heading), seen(depth, heading=heading + 5 * math.tau)
+    assert torch.equal(once.faces, often.faces)
+    assert once.heading == pytest.approx(often.heading)
+    assert abs(seen(depth, heading=math.radians(1e300)).heading) < math.tau
 
 
 def test_outdoors_there_is_no_ceiling_and_perhaps_no_floor() -> None:

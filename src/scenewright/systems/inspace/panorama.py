@@ -156,13 +156,14 @@ def room_input(panorama: Panorama, settings: PanoramaSettings = PanoramaSettings
     """Faces, partial geometry and frame of a panorama.
 
     Raises:
-        InputError: the distances show no room, or what is said to be known of it cannot be.
+        InputError: the distances show no room.
     """
     known, notes = settings.known, list(panorama.notes)
-    _check_known(known)
     panorama, reduced = _reduced(panorama, settings)
     notes += [*reduced, *_picture_notes(panorama.rgb, settings.face_size)]
-    heading, origins = known.heading or 0.0, {"heading": "assumed" if known.heading is None else "given"}
+    # Whole turns change nothing, and would be lost in rounding.
+    heading = math.fmod(known.heading or 0.0, math.tau)
+    origins = {"heading": "assumed" if known.heading is None else "given"}
     if panorama.distance_m is not None and known.heading is None:
         heading = wall_heading(panorama.distance_m)
         origins["heading"] = "estimated"
@@ -195,18 +196,6 @@ def room_input(panorama: Panorama, settings: PanoramaSettings = PanoramaSettings
     return RoomInput(
         panorama, faces, geometry.voxels, geometry.frame, camera, height, top, heading, origins, tuple(notes)
     )
-
-
-def _check_known(known: RoomOverride) -> None:
-    for name, value in (("camera height", known.camera_height_m), ("floor", known.floor_m)):
-        if value is not None and not 0 < value < math.inf:
-            raise InputError(f"Expected the {name} in metres below the camera, a number above 0, got {value:g}.")
-    if known.extent_m is not None and not all(0 < side < math.inf for side in known.extent_m):
-        sides = ", ".join(f"{side:g}" for side in known.extent_m)
-        raise InputError(
-            f"Expected an extent of four distances above 0 from the camera to the left, back, right and front wall, "
-            f"got {sides}."
-        )
 
 
 def _reduced(panorama: Panorama, settings: PanoramaSettings) -> tuple[Panorama, list[str]]:
