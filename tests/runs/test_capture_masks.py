@@ -45,6 +45,19 @@ def test_a_folder_of_masks_per_picture_and_grey_pictures(pictures: tuple[PosedPi
     assert np.array_equal(last.labels.numpy() == 7, square() > 0)
 
 
+def test_pictures_of_one_name_have_the_masks_of_their_own_folder(
+    pictures: tuple[PosedPicture, ...], tmp_path: Path
+) -> None:
+    names = ["cam 0/a.png", "cam 1/a.png", "cam 1/b.png"]
+    named = [replace(picture, name=name) for picture, name in zip(pictures, names, strict=True)]
+    (tmp_path / "cam 1").mkdir()
+    Image.fromarray(square(3)).save(tmp_path / "cam 1" / "a.png")
+    Image.fromarray(square(5)).save(tmp_path / "b.png")  # the only picture of that name
+    Image.fromarray(square(9)).save(tmp_path / "a.png")  # of which camera?
+    views = labelled_views(named, tmp_path)
+    assert [view.names for view in views] == [{3: "object_3"}, {5: "object_5"}]
+
+
 def test_coco_of_all_pictures_is_matched_by_what_it_shows(pictures: tuple[PosedPicture, ...], tmp_path: Path) -> None:
     path = tmp_path / "masks.json"
     images = [{"id": n, "file_name": f"picture {n:02d}.png", "width": WIDTH, "height": TALL} for n in range(2)]

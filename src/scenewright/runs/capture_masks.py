@@ -3,17 +3,18 @@
 | given | read as |
 |---|---|
 | `auto` | SAM segments everything that looks like an object, in the pictures that the scene is made from |
-| a folder | an entry per picture, of the picture's name: a grey picture, or any form that `find_masks` reads |
+| a folder | an entry per picture, of the picture's name or path: a grey picture, or any form that `find_masks` reads |
 | a COCO `.json` | its annotations of each picture |
 
 Masks are drawn on photographs as they were taken; here they become what the undistorted camera sees.
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
-from pathlib import Path
+from functools import cache, partial
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
@@ -67,7 +68,7 @@ def labelled_views(
     if source.suffix.lower() == _COCO and source.is_file():
         found = {Path(name).stem: source for name in _coco_names(source)}
     elif source.is_dir():
-        found = {path.stem if path.is_file() else path.name: path for path in sorted(source.iterdir())}
+        found = _entries(source)
     else:
         raise InputError(
             f"Masks of a capture are a folder with an entry under the name of each picture, a COCO .json, or auto; "
@@ -76,8 +77,15 @@ def labelled_views(
     masks_of = partial(find_masks, segmenter=segmenter, device=device, offline=offline)
     views = []
     advance = progress.stage("masks")
-    for done, picture in enumerate(pictures, 1):
-        own = found.get(Path(picture.name).stem)
+    names = [PurePosixPath(picture.name.replace("\\", "/")) for picture in pictures]
+    same = Counter(name.stem for name in names)
+    beside = cache(_entries)
+    for done, (picture, name) in enumerate(zip(pictures, names, strict=True), 1):
+        # Folders of several cameras have pictures of one name; their masks lie in folders of the same names.
+        is_inside = not name.is_absolute() and ".." not in name.parts
+        own = beside(source / name.parent).get(name.stem) if is_inside else None
+        if own is None and same[name.stem] == 1:
+            own = found.get(name.stem)
         if own is not None:
             views.append(_read(own, picture, photographs, room_labels, masks_of))
         advance(done, len(pictures))
@@ -86,6 +94,13 @@ def labelled_views(
             f"No entry of '{source}' has the name of a picture of the capture; name the masks as those are."
         )
     return tuple(views)
+
+
+def _entries(folder: Path) -> dict[str, Path]:
+    """What lies in a folder, by names without endings; nothing where there is no such folder."""
+    if not folder.is_dir():
+        return {}
+    return {path.stem if path.is_file() else path.name: path for path in sorted(folder.iterdir())}
 
 
 def _automatic(
