@@ -111,7 +111,7 @@ def check_target(
             of the inputs.
     """
     if path.suffix.lower() not in allowed:
-        raise InputError(f"Expected {option} to end in {' or '.join(allowed)}, got '{path}'.")
+        raise InputError(f"Expected {option} to end in {' or '.join(allowed)}, got '{path.name or path}'.")
     if not path.absolute().parent.is_dir():
         raise InputError(f"The folder of '{path}' does not exist; create it first.")
     check_writable(path, *(path.with_name(path.stem + ending) for ending in beside), inputs=inputs)

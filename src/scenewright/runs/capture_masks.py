@@ -97,7 +97,7 @@ def labelled_views(
 
 
 def _entries(folder: Path) -> dict[str, Path]:
-    """What lies in a folder, by names without endings; nothing where there is no such folder."""
+    """The content of a folder by names without endings; nothing where there is no such folder."""
     if not folder.is_dir():
         return {}
     return {path.stem if path.is_file() else path.name: path for path in sorted(folder.iterdir())}
