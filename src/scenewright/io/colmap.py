@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from scenewright.errors import InputError
-from scenewright.files import allow_also, read_file, reading, text_of
+from scenewright.files import MAX_NUMBER, allow_also, read_file, reading, text_of
 from scenewright.geometry.camera.checks import check_lens
 from scenewright.geometry.camera.distortion import Distortion
 
@@ -44,8 +44,6 @@ _NUM_PARAMS = {
 }
 _MODEL_NAMES = tuple(_NUM_PARAMS)
 _MAX_NAME = 4096
-# As `files.Number`: small enough for arithmetic in single precision.
-_LARGEST = 1e12
 
 
 @dataclass(frozen=True)
@@ -398,7 +396,7 @@ def _pose(place: str, values: list[float]) -> Float[np.ndarray, "4 4"]:
     """`cam_from_world` of a quaternion (w, x, y, z) and a translation."""
     w, x, y, z = values[:4]
     norm = math.hypot(w, x, y, z)
-    if not all(abs(value) <= _LARGEST for value in values) or norm < 1e-12:
+    if not all(abs(value) <= MAX_NUMBER for value in values) or norm < 1e-12:
         raise InputError(f"'{place}' holds no valid pose ({values}); remove the picture from the model.")
     w, x, y, z = w / norm, x / norm, y / norm, z / norm
     pose = np.eye(4)
@@ -412,8 +410,8 @@ def _pose(place: str, values: list[float]) -> Float[np.ndarray, "4 4"]:
 
 
 def _finite(path: Path, positions: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
-    if not (np.abs(positions) <= _LARGEST).all():
+    if not (np.abs(positions) <= MAX_NUMBER).all():
         raise InputError(
-            f"'{path}' holds points at NaN, infinity or beyond {_LARGEST:g}; remove them or export the model again."
+            f"'{path}' holds points at NaN, infinity or beyond {MAX_NUMBER:g}; remove them or export the model again."
         )
     return positions
