@@ -105,6 +105,16 @@ def test_attention_by_products_is_attention(monkeypatch, keys):
     assert (found - expected).abs().max() < 0.02 * expected.abs().max()
 
 
+@torch.no_grad()
+def test_products_have_the_same_bits_on_two_threads(monkeypatch, two_threads):
+    monkeypatch.setattr(attention_module, "_products_are_faster", lambda q, k: True)
+    q = torch.randn(300, 3, 16).bfloat16()
+    threaded = [attention(q, q, q, Sequences((300,))) for _ in range(3)]
+    torch.set_num_threads(1)
+    alone = attention(q, q, q, Sequences((300,)))
+    assert all(torch.equal(alone, out) for out in threaded)
+
+
 def test_products_stand_in_only_for_long_sequences_in_bfloat16_without_matrix_registers(monkeypatch):
     def chosen(flags, dtype=torch.bfloat16, rows=256, grad=False):
         monkeypatch.setattr(attention_module, "processor_flags", lambda: frozenset(flags))

@@ -7,6 +7,7 @@ little; sequences of equal length are a plain reshape. Nothing is computed betwe
 Legend: T packed rows, S sequences, H heads, D width of a head.
 """
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from scenewright.machine import processor_flags
 from scenewright.sparse.hashing import coord_keys
+from scenewright.sparse.side_by_side import run_side_by_side
 from scenewright.sparse.tensor import VoxelSet
 
 __all__ = ["Sequences", "attention", "window_sequences"]
@@ -125,20 +127,27 @@ def _products_are_faster(q: Tensor, k: Tensor) -> bool:
 
 
 def _attention_by_products(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """Attention `[S, H, Lq, D2]` head by head, a few rows at a time, so that scores stay in the cache."""
+    """Attention `[S, H, Lq, D2]` head by head, a few rows at a time, so that scores stay in the cache.
+
+    Products so small do not gain by threads of their own, so each core does whole heads.
+    """
     out = q.new_empty(*q.shape[:3], v.shape[3])
     scale, ignored = q.shape[3] ** -0.5, q.new_empty(1)
-    for stack in range(q.shape[0]):
+
+    def attend(piece: tuple[int, int]) -> None:
+        stack, head = piece
         hidden = None if mask is None else ~mask[stack, 0]
-        for head in range(q.shape[1]):
-            keys, values = k[stack, head].t(), v[stack, head].contiguous()
-            for begin in range(0, q.shape[2], _ROWS_A_PRODUCT):
-                rows = slice(begin, begin + _ROWS_A_PRODUCT)
-                # The scale goes into the product, before its sums are rounded.
-                scores = torch.addmm(ignored, q[stack, head, rows], keys, beta=0, alpha=scale)
-                if hidden is not None:
-                    scores.masked_fill_(hidden, -torch.inf)
-                torch.mm(scores.softmax(1), values, out=out[stack, head, rows])
+        keys, values = k[stack, head].t(), v[stack, head].contiguous()
+        for begin in range(0, q.shape[2], _ROWS_A_PRODUCT):
+            rows = slice(begin, begin + _ROWS_A_PRODUCT)
+            # The scale goes into the product, before its sums are rounded.
+            scores = torch.addmm(ignored, q[stack, head, rows], keys, beta=0, alpha=scale)
+            if hidden is not None:
+                scores.masked_fill_(hidden, -torch.inf)
+            torch.mm(scores.softmax(1), values, out=out[stack, head, rows])
+
+    heads = list(itertools.product(range(q.shape[0]), range(q.shape[1])))
+    run_side_by_side(attend, heads, num_threads=torch.get_num_threads())
     return out
 
 
