@@ -9,6 +9,7 @@ their boxes found as in use. Scores are those of `scenewright-room-1`; "layout" 
 sides. Told are means, standard errors, and differences to the first way over the same rooms.
 
     ... --estimated                                  distances as the small network that ships says them
+    ... --forms distances --quality standard draft   what a draft loses
 
     python -m scripts.measure_mini_details PACK.zip [PACK2.zip] --rooms 8 --forms published --start 0.5 0.7 0.85 1
         --texture-steps 1
@@ -20,20 +21,22 @@ import argparse
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
 from scenewright.encoders.records import SMALL_DISTANCE
 from scenewright.evaluation.room_scoring import ROOM_PROTOCOLS, RoomTruth, score_room
 from scenewright.geometry.mesh.sample import sample_surface, triangle_areas
-from scenewright.samplers.config import SamplerConfig
+from scenewright.samplers.config import SamplerConfig, SamplingOverride, quality_named
 from scenewright.systems.inspace.made_rooms import RoomModel
-from scenewright.systems.inspace.panorama import Panorama
 from scenewright.systems.inspace.panorama_depth import DepthModel
 from scenewright.systems.mini.panorama_system import MiniRoomSettings, mini_rooms
-from scenewright.types import merged_mesh
+from scenewright.systems.options import GenerateOptions
+from scenewright.types import View, merged_mesh
 from scripts.mini_data import SEED, selector
 from scripts.mini_training.measured import tell
 from scripts.mini_training.room_details import ROOMS_PER_CHUNK, model_of
@@ -51,6 +54,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--guidance", type=float)
     parser.add_argument("--texture-steps", type=int)
+    parser.add_argument("--quality", nargs="+", default=["standard"])
     parser.add_argument("--estimated", action="store_true")
     parser.add_argument("--work", type=Path, help="keep stages here, so that another sampler costs its own stage only")
     parser.add_argument("--out", type=Path)
@@ -59,22 +63,27 @@ def main() -> None:
     rows: dict[str, list[dict[str, float]]] = {}
     for number, model in held_out(given.packs, given.rooms):
         truth = truth_of(model)
-        for form in given.forms:
-            for start in given.start if given.start and form != "distances" else [None]:
-                settings = settings_of(form, start, given.steps, given.guidance, given.texture_steps)
-                work = None if given.work is None else given.work / f"{number}"
-                depth = DepthModel(SMALL_DISTANCE) if given.estimated else None
-                system = mini_rooms(given.weights, settings, work=work, depth=depth)
-                started = time.process_time()
-                scene = system.scene_of(Panorama(truth.rgb, None if given.estimated else truth.distance_m))
-                name = form if start is None else f"{form} from {start:g}"
-                found = dict(score_room(scene, truth, PROTOCOL).metrics)
-                shell = replace(scene, objects=tuple(item for item in scene.objects if item.role == "shell"))
-                bare = score_room(shell, replace(truth, surfaces=(), areas_m2=()), PROTOCOL).metrics
-                found |= {f"layout_f_{tau}": bare[f"room_f_{tau}"] for tau in ("5cm", "10cm")}
-                found["seconds"] = time.process_time() - started
-                rows.setdefault(name, []).append(found)
-                print(number, name, {key: round(value, 2) for key, value in found.items()}, flush=True)
+        distances = None if given.estimated else truth.distance_m
+        view = View(Image.fromarray(truth.rgb.numpy()), depth_m=distances)
+        starts = [given.start if given.start and form != "distances" else [None] for form in given.forms]
+        ways = [(form, start) for form, choice in zip(given.forms, starts, strict=True) for start in choice]
+        for (form, start), quality in product(ways, given.quality):
+            settings = settings_of(form, start, given.steps, given.guidance, given.texture_steps)
+            work = None if given.work is None else given.work / f"{number}"
+            depth = DepthModel(SMALL_DISTANCE) if given.estimated else None
+            system = mini_rooms(given.weights, settings, work=work, depth=depth)
+            started = time.process_time()
+            scene = system.generate(view, options=GenerateOptions(SamplingOverride(quality=quality_named(quality))))
+            seconds = time.process_time() - started
+            name = form if start is None else f"{form} from {start:g}"
+            name = name if len(given.quality) == 1 else f"{name}, {quality}"
+            found = dict(score_room(scene, truth, PROTOCOL).metrics)
+            shell = replace(scene, objects=tuple(item for item in scene.objects if item.role == "shell"))
+            bare = score_room(shell, replace(truth, surfaces=(), areas_m2=()), PROTOCOL).metrics
+            found |= {f"layout_f_{tau}": bare[f"room_f_{tau}"] for tau in ("5cm", "10cm")}
+            found["seconds"] = seconds
+            rows.setdefault(name, []).append(found)
+            print(number, name, {key: round(value, 2) for key, value in found.items()}, flush=True)
     tell(rows, "rooms", given.out)
 
 
