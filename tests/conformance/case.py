@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-# Published repository -> folder of the spec sheet; the longest match wins (TRELLIS.2 before TRELLIS).
+# Published repository -> folder of the spec sheet; of two that start alike the longer wins (TRELLIS.2, TRELLIS).
 _SPEC_OF_SOURCE = {
     "microsoft/TRELLIS.2": "trellis2",
     "microsoft/TRELLIS": "trellis1",
@@ -37,14 +37,13 @@ class Case:
     outputs: dict[str, Tensor]
 
     @property
-    def spec(self) -> str | None:
-        """The spec sheet this case belongs to: its folder's name where that is a sheet, else by the source."""
-        if self.path.parent.name in _SPEC_OF_SOURCE.values():
-            return self.path.parent.name
-        for repository, spec in _SPEC_OF_SOURCE.items():
-            if repository in self.source:
-                return spec
-        return None
+    def specs(self) -> tuple[str, ...]:
+        """Spec sheets this case may belong to, the likeliest first: the nearest folder that is named after one, then
+        those of the repositories that the source names, in its order."""
+        folders = [parent.name for parent in self.path.parents if parent.name in _SPEC_OF_SOURCE.values()]
+        named = [repository for repository in _SPEC_OF_SOURCE if repository in self.source]
+        named.sort(key=lambda repository: (self.source.index(repository), -len(repository)))
+        return tuple(dict.fromkeys([*folders, *(_SPEC_OF_SOURCE[repository] for repository in named)]))
 
     def on(self, device: torch.device) -> "Case":
         """The case with parameters and inputs on a device; expected outputs stay."""
