@@ -19,9 +19,13 @@ pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="the extra 'clu
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
-    ray = connect("local", num_cpus=2, include_dashboard=False, object_store_memory=100_000_000)
-    yield
-    ray.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        # Ray makes its workers yield to all other processes (nice 15). Beside the other tests, which take all cores,
+        # they would wait for a processor for a minute and more.
+        patch.setenv("RAY_worker_niceness", "0")
+        ray = connect("local", num_cpus=2, include_dashboard=False, object_store_memory=100_000_000)
+        yield
+        ray.shutdown()
 
 
 @pytest.mark.usefixtures("cluster")

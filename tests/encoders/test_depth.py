@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config, ViTConfig
 
 from scenewright.encoders.depth import load_depth_network
 from scenewright.encoders.records import DEPTH_ANYTHING_METRIC, DEPTH_ANYTHING_RELATIVE
@@ -14,6 +13,9 @@ from scenewright.weights.record import WeightsRecord
 
 def write_tiny_depth(folder: Path, kind: str = "metric") -> Path:
     """A network in transformers' format, of random weights."""
+    # Takes seconds, which processes that run other tests need not spend.
+    from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config
+
     backbone = Dinov2Config(
         hidden_size=16,
         num_hidden_layers=4,
@@ -52,6 +54,8 @@ def test_inverse_depth_of_square_pictures(tmp_path: Path, kind: str) -> None:
 
 
 def test_other_networks_and_missing_ones_are_refused(tmp_path: Path) -> None:
+    from transformers import DepthAnythingForDepthEstimation, ViTConfig
+
     with pytest.raises(WeightsError, match=r"none' does not exist"):
         load_depth_network(tmp_path / "none", offline=True)
     with pytest.raises(WeightsError, match="downloading is off"):
@@ -70,6 +74,8 @@ def test_other_networks_and_missing_ones_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("record", [DEPTH_ANYTHING_METRIC, DEPTH_ANYTHING_RELATIVE], ids=lambda record: record.name)
 def test_the_stated_size_is_that_of_the_published_small_network(record: WeightsRecord) -> None:
+    from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config
+
     # ViT-S of DINOv2 and the neck of Depth Anything V2's small network (arXiv 2406.09414, section 5).
     stages = ["stage3", "stage6", "stage9", "stage12"]
     backbone = Dinov2Config(hidden_size=384, num_attention_heads=6, image_size=518, patch_size=14, out_features=stages)

@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 import typer
 from safetensors.torch import save_file
-from transformers import Sam2Config, Sam2Model
 
 from scenewright.cli.app import app
 from scenewright.encoders.dinov2 import Dinov2, Dinov2Config
@@ -351,6 +350,12 @@ def _with_published_names(pipeline: str, folder: Path) -> str:
     )
 
 
+def _write_tiny_sam(folder: Path) -> None:
+    from transformers import Sam2Config, Sam2Model  # takes seconds
+
+    Sam2Model(Sam2Config(**TINY)).save_pretrained(folder)
+
+
 _COMMIT = "a" * 40
 _PUBLISHED_NAMES = {
     "ckpts/sparse_structure_flow_model": "ckpts/ss_flow_img_dit_L_16l8_fp16",
@@ -363,7 +368,7 @@ _TINY_FOLDERS: dict[str, Callable[[Path], object]] = {
     "scenegen": write_tiny_scenegen,
     "inspace": write_tiny_inspace,
     "genrecon": write_networks,
-    "sam": lambda folder: Sam2Model(Sam2Config(**TINY)).save_pretrained(folder),
+    "sam": _write_tiny_sam,
     "depth": write_tiny_depth,
 }
 _TINY_REPOSITORIES = {

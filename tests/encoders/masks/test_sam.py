@@ -2,16 +2,19 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from PIL import Image
-from transformers import Sam2Config, Sam2Model, Sam3TrackerConfig, Sam3TrackerModel
 
 from scenewright.encoders.masks import find_masks
 from scenewright.encoders.masks.prompts import MaskPrompts, read_prompts
 from scenewright.encoders.masks.sam import Segmenter, _whole_objects, load_segmenter
 from scenewright.errors import InputError, WeightsError
+
+if TYPE_CHECKING:
+    from transformers import Sam2Model
 
 TINY = {
     "vision_config": {
@@ -53,7 +56,10 @@ TINY_SAM3 = {
 
 
 @pytest.fixture(scope="module")
-def network() -> Sam2Model:
+def network() -> "Sam2Model":
+    # Takes seconds, which processes that run other tests need not spend.
+    from transformers import Sam2Config, Sam2Model
+
     torch.manual_seed(0)
     model = Sam2Model(Sam2Config(**TINY)).eval()
     with torch.no_grad():  # the released initialisation gives logits near zero everywhere
@@ -73,14 +79,14 @@ PROMPTS = MaskPrompts(
 )
 
 
-def test_masks_have_the_size_of_the_picture(network: Sam2Model, image: Image.Image) -> None:
+def test_masks_have_the_size_of_the_picture(network: "Sam2Model", image: Image.Image) -> None:
     masks = Segmenter(network).from_prompts(image, PROMPTS)
     assert masks.masks.shape[1:] == (60, 90)
     assert set(masks.names) <= {"sofa", "lamp", "object_3"}
 
 
 @torch.no_grad()
-def test_boxes_are_scaled_to_the_network(network: Sam2Model, image: Image.Image) -> None:
+def test_boxes_are_scaled_to_the_network(network: "Sam2Model", image: Image.Image) -> None:
     segmenter = Segmenter(network)
     embeddings = segmenter._embed(image)
     corners = torch.tensor([[[5 * 128 / 90, 5 * 128 / 60, 40 * 128 / 90, 50 * 128 / 60]]])
@@ -91,6 +97,8 @@ def test_boxes_are_scaled_to_the_network(network: Sam2Model, image: Image.Image)
 
 
 def test_sam3_takes_the_same_prompts(image: Image.Image) -> None:
+    from transformers import Sam3TrackerConfig, Sam3TrackerModel
+
     torch.manual_seed(0)
     segmenter = Segmenter(Sam3TrackerModel(Sam3TrackerConfig(**TINY_SAM3)))
     embeddings = segmenter._embed(image)
@@ -109,13 +117,13 @@ def test_whole_objects_absorb_their_parts() -> None:
     assert _whole_objects(masks, torch.tensor([0.85, 0.99, 0.95, 0.9])) == [2, 3]
 
 
-def test_everything_says_when_it_finds_nothing(network: Sam2Model, image: Image.Image) -> None:
+def test_everything_says_when_it_finds_nothing(network: "Sam2Model", image: Image.Image) -> None:
     # Random weights are never confident and stable at once.
     with pytest.raises(InputError, match="no usable object mask in the automatic segmentation"):
         Segmenter(network).everything(image, grid_side=3)
 
 
-def test_segmenter_loads_from_a_folder(network: Sam2Model, image: Image.Image, tmp_path: Path) -> None:
+def test_segmenter_loads_from_a_folder(network: "Sam2Model", image: Image.Image, tmp_path: Path) -> None:
     network.save_pretrained(tmp_path)
     loaded = load_segmenter(tmp_path).from_prompts(image, PROMPTS)
     assert torch.equal(loaded.masks, Segmenter(network).from_prompts(image, PROMPTS).masks)
@@ -168,7 +176,7 @@ def test_damaged_prompt_files(tmp_path: Path, content: str) -> None:
         read_prompts(tmp_path / "other.json")
 
 
-def test_find_masks_takes_files_prompts_and_auto(network: Sam2Model, image: Image.Image, tmp_path: Path) -> None:
+def test_find_masks_takes_files_prompts_and_auto(network: "Sam2Model", image: Image.Image, tmp_path: Path) -> None:
     network.save_pretrained(tmp_path / "sam")
     (tmp_path / "prompts.json").write_text(json.dumps({"boxes": [[5, 5, 40, 50]]}))
     marked = find_masks(image, tmp_path / "prompts.json", segmenter=tmp_path / "sam")
