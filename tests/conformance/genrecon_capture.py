@@ -1,7 +1,9 @@
 """Adapters of GenRecon's capture side: point cleaning, tiling, cameras, choice of views."""
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,13 +66,17 @@ def point_cloud_tiling(case: Case) -> Outputs:
         config["std_ratio"],
         config["nb_points"],
         config["radius"],
+        is_sparse=config.get("skip_point_cleaning", False),
+        neighbours=config["stat_nb_neighbors"],
     )
-    error, track = given["error"].double().numpy(), given["track_len"].numpy()
+    absent = torch.zeros(len(points))
+    error, track = given.get("error", absent).double().numpy(), given.get("track_len", absent).int().numpy()
     kept = clean_points(points, error, track, settings)
-    limit = np.inf if settings.max_reprojection_error_px is None else settings.max_reprojection_error_px
-    first = ((error <= limit) & (track >= settings.min_track_length)).nonzero()[0]
-    second = first[without_outliers(points[first], config["std_ratio"], neighbours=config["stat_nb_neighbors"])]
-    assert (kept == second[in_dense_region(points[second], config["radius"], config["nb_points"])]).all()
+    first = clean_points(points, error, track, replace(settings, is_sparse=True))
+    second = first
+    if not settings.is_sparse:
+        second = first[without_outliers(points[first], config["std_ratio"], neighbours=settings.neighbours)]
+        assert (kept == second[in_dense_region(points[second], config["radius"], config["nb_points"])]).all()
     extent = point_extent(points[kept])
     size = extent.height * config["chunk_size_factor"]
     everywhere = tile_chunks(extent, size, min_overlap_cells=config["min_overlap_factor"])
@@ -112,7 +118,7 @@ def cameras_colmap(case: Case) -> Outputs:
     ]
     centred = [centre_crop(unit, *size) for unit, size in zip(intrinsics, sizes, strict=True)]
     # Where the file gives no pixels of a picture, its block means are taken over.
-    block_means = case.outputs["center_crop_image512_blockmean"].clone()
+    block_means = case.outputs.get("center_crop_image512_blockmean", torch.zeros(0)).clone()
     for index in range(len(block_means)):
         if (name := f"source_image_{index}") in given:
             picture = Image.fromarray(pictured(cameras[int(given["camera_of_image"][index])], given[name]))
@@ -171,14 +177,20 @@ def pictured(camera: ColmapCamera, pixels: Tensor) -> np.ndarray:
 
 
 def cameras_json(case: Case) -> Outputs:
-    config = case.config
-    frames = [{"transform_matrix": matrix.double().tolist()} for matrix in case.inputs["transform_matrix"]]
-    pixels = {name: config[name] for name in ("w", "h", "fl_x", "fl_y", "cx", "cy")}
-    angle = {"camera_angle_x": config["camera_angle_x"]}
-    first_angle = {"camera_angle_x": config.get("frame0_camera_angle_x", config["camera_angle_x"])}
+    matrices = [matrix.double().tolist() for matrix in case.inputs["transform_matrix"]]
+
+    def content(*names: str) -> dict[str, Any]:
+        """The file with these values, each of which a frame may override (`frame0_<name>` and so on)."""
+
+        def given(prefix: str) -> dict[str, Any]:
+            return {name: case.config[prefix + name] for name in names if prefix + name in case.config}
+
+        frames = [{"transform_matrix": matrix, **given(f"frame{i}_")} for i, matrix in enumerate(matrices)]
+        return {**given(""), "frames": frames}
+
     read = {
-        "dslr": frames_from_json({**pixels, "frames": frames}, world_from_file=SCANNETPP_WORLD),
-        "sage": frames_from_json({**angle, "frames": [{**frames[0], **first_angle}, *frames[1:]]}),
+        "dslr": frames_from_json(content("w", "h", "fl_x", "fl_y", "cx", "cy"), world_from_file=SCANNETPP_WORLD),
+        "sage": frames_from_json(content("camera_angle_x")),
     }
     outputs = {}
     for name, rows in read.items():

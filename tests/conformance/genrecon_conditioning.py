@@ -77,16 +77,21 @@ def aggregator_dense(case: Case) -> Outputs:
     return {"aggregated": network.on_grid(rows, config["resolution"], config["refinement_factor"])}
 
 
+def children_of(coords: Tensor, refinement: int) -> Tensor:
+    """Rows (item, x, y, z) of the cells of a finer grid, those of one voxel together and x slowest."""
+    child = torch.cartesian_prod(*[torch.arange(refinement)] * 3).reshape(-1, 3)
+    cells = (coords[:, None, 1:] * refinement + child).flatten(0, 1)
+    return torch.cat([coords[:, :1].repeat_interleave(refinement**3, 0), cells.int()], 1)
+
+
 @torch.no_grad()
 def aggregator_sparse(case: Case) -> Outputs:
     config, given = case.config, case.inputs
     network = aggregator(case)
     side, refinement, coords = config["grid_res"], config["refinement_factor"], given["coords"].int()
     skipped, cond = config["global_img_tokens"], given["cond"]
-    child = torch.cartesian_prod(*[torch.arange(refinement)] * 3).reshape(-1, 3)
-    children = (coords[:, None, 1:] * refinement + child).flatten(0, 1)
-    fine = torch.cat([coords[:, :1].repeat_interleave(refinement**3, 0), children.int()], 1)
-    points = (children + 0.5) / (side * refinement) - 0.5
+    fine = children_of(coords, refinement)
+    points = (fine[:, 1:] + 0.5) / (side * refinement) - 0.5
     rows, seen_rows, aggregated = [], [], []
     for item in range(len(cond)):
         mine = points[fine[:, 0] == item]

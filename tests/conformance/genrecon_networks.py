@@ -8,7 +8,7 @@ from scenewright.geometry.camera.patches import camera_embedding, patch_of_point
 from scenewright.nn.attention import CrossAttention, SelfAttention
 from scenewright.sparse.attention import Sequences
 from scenewright.sparse.tensor import SparseTensor
-from scenewright.systems.genrecon.aggregator import AggregatorConfig, seen_pairs
+from scenewright.systems.genrecon.aggregator import AggregatorConfig, finest_of_children, seen_pairs
 from scenewright.systems.genrecon.conditioning import EncodedViews, condition_points
 from scenewright.systems.genrecon.flow import (
     ProjectedLatentFlow,
@@ -20,7 +20,7 @@ from scenewright.systems.genrecon.flow import (
 from scenewright.weights.config import IRRELEVANT_ARGUMENTS, config_from_json
 from scenewright.weights.load import load_state
 from tests.conformance.case import Case
-from tests.conformance.genrecon_conditioning import cell_centres
+from tests.conformance.genrecon_conditioning import cell_centres, children_of
 
 Outputs = dict[str, Tensor]
 
@@ -93,12 +93,14 @@ def structure_flow(case: Case) -> Outputs:
 def latent_flow(case: Case) -> Outputs:
     flow, given = loaded_flow(case, ProjectedLatentFlow), case.inputs
     coords = given["coords"].int()
-    points = (coords[:, 1:] + 0.5) / flow.config.resolution - 0.5
+    refinement = case.config.get("projection", {}).get("refinement_factor", 1)
+    fine = children_of(coords, refinement)
+    points = (fine[:, 1:] + 0.5) / (flow.config.resolution * refinement) - 0.5
     rows = [
-        condition_points(flow.aggregator, view_set(case, sample), points[coords[:, 0] == sample])
+        condition_points(flow.aggregator, view_set(case, sample), points[fine[:, 0] == sample])
         for sample in range(len(given["img_feats"]))
     ]
-    condition = torch.cat(rows)
+    condition = finest_of_children(torch.cat(rows), refinement)
     x, concat = SparseTensor(given["x"], coords), given.get("concat_cond")
     # Projections made for every block anew give the same as kept ones.
     context = scene_context(flow, given["img_feats"][:, 0], condition, kept_bytes=0)

@@ -106,14 +106,15 @@ def multidiffusion_sample(case: Case) -> Outputs:
 def inpainting(case: Case) -> Outputs:
     config, given = case.config, case.inputs
     a, b, c = given["toy"].tolist()
+    strength = config.get("guidance_strength")
 
     def velocity_given(cond: Tensor) -> Velocity:
         return lambda x, t, step: a * x + b * x.roll(1, 1) + cond[:, :, None, None, None] + c * t
 
     velocity = guided(
         velocity_given(given["cond"]),
-        velocity_given(given["neg_cond"]),
-        config["guidance_strength"] - 1,
+        velocity_given(given.get("neg_cond", given["cond"])),
+        0.0 if strength is None else strength - 1,
         deviation=dense_deviation,
         sigma_min=config["sigma_min"],
     )

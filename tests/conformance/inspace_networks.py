@@ -7,11 +7,11 @@ from scenewright.backbones.trellis2.config import FlowConfig
 from scenewright.backbones.trellis2.published import build_network
 from scenewright.sparse.tensor import SparseTensor, VoxelSet
 from scenewright.systems.inspace.asset_views import overlap_groups
-from scenewright.systems.inspace.detail_flow import DetailFlow, part_ids
+from scenewright.systems.inspace.detail_flow import MAX_PART_ID, DetailFlow, part_ids
 from scenewright.systems.inspace.image_keys import KeySets, intended_keys, published_rows
 from scenewright.systems.inspace.view_attention import face_readings, key_set_readings, project_views
 from scenewright.systems.inspace.view_bias import voxel_view_bias
-from scenewright.weights.config import config_from_json
+from scenewright.weights.config import IRRELEVANT_ARGUMENTS, config_from_json
 from scenewright.weights.load import load_state
 from tests.conformance.case import Case
 from tests.conformance.inspace_detail import face_tokens, given_parts, group_numbers
@@ -40,8 +40,9 @@ def coarse_ss_flow(case: Case) -> Outputs:
 
 
 def detail_network(case: Case) -> DetailFlow:
-    irrelevant = ("part_max", "geometry", "scenes", "overlap_margin")
-    network = DetailFlow(config_from_json(FlowConfig, case.config, irrelevant=irrelevant))
+    irrelevant = {"part_max", "geometry", "scenes", "overlap_margin"} | IRRELEVANT_ARGUMENTS
+    config = config_from_json(FlowConfig, case.config, irrelevant=irrelevant)
+    network = DetailFlow(config, case.config.get("part_max", MAX_PART_ID))
     return load_state(network, case.params).eval()
 
 
@@ -60,7 +61,8 @@ def detail_flow(case: Case) -> Outputs:
         assert torch.equal(keys[-1].dense(), inputs[f"attend_{scene}"].bool())
         wrong.append(published_rows(keys[-1], room, boxes, config["overlap_margin"]))
     x = SparseTensor(inputs["feats"], VoxelSet(coords, count))
-    ids, t, cond, concat = part_ids(rooms), inputs["t"], inputs["cond"], inputs.get("concat_cond")
+    ids = part_ids(rooms, config.get("part_max", MAX_PART_ID))
+    t, cond, concat = inputs["t"], inputs["cond"], inputs.get("concat_cond")
 
     def velocity(sets: list[KeySets]) -> Tensor:
         readings = key_set_readings(sets, tokens.per_face)

@@ -98,7 +98,7 @@ def training_batch_split(case: Case) -> Outputs:
 
 
 def room_area_weights(case: Case) -> Outputs:
-    weights = area_weights(case.inputs["areas"])
+    weights = area_weights(case.inputs["areas"], case.config["bounds"], case.config["weights"])
     return {"weights": weights, "probability": weights / weights.sum()}
 
 

@@ -67,6 +67,15 @@ def test_damaged_and_unknown_files_are_failed_lines(
     assert "KeyError: 'scale_factor'" in lines[1]
 
 
+@pytest.mark.parametrize("outputs", [{}, {"out/y_published": SHUFFLE.clone()}])
+def test_a_file_that_checks_nothing_is_a_failed_line(tmp_path: Path, outputs: dict[str, torch.Tensor]) -> None:
+    metadata = {"module": "pixel_shuffle_3d", "config": '{"scale_factor": 2}', "tol": "0"}
+    save_file({"in/x": SHUFFLE, **outputs}, tmp_path / "a.safetensors", metadata)
+    result = run_case(tmp_path / "a.safetensors")
+    assert not result.passed
+    assert str(result).endswith("has no outputs")
+
+
 def test_a_selection_by_module_keeps_damaged_files(tmp_path: Path) -> None:
     good = write_golden(tmp_path / "good.safetensors")
     write_golden(tmp_path / "other.safetensors", module="other")

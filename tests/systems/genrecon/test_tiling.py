@@ -63,6 +63,8 @@ def test_messages_say_which_filter_took_the_last_point() -> None:
         clean_points(cloud, np.full(50, 5.0), full, PointFilter())
     with pytest.raises(InputError, match="density filter"):
         clean_points(cloud, np.zeros(50), full, PointFilter())
+    with pytest.raises(InputError, match="outlier filter"):  # a point is its own nearest neighbour, at distance 0
+        clean_points(cloud, np.zeros(50), full, PointFilter(neighbours=1))
     assert len(clean_points(cloud, np.zeros(50), full, PointFilter(is_sparse=True))) == 50
 
 

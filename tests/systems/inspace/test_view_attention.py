@@ -184,3 +184,5 @@ def test_parts_beyond_the_tenth_share_an_embedding() -> None:
     cell = torch.zeros(1, 3, dtype=torch.int32)
     many = RoomParts((Part("room", cell), *(Part("asset", cell, i) for i in range(14))))
     assert part_ids([many]).tolist() == [*range(11), 10, 10, 10, 10]
+    assert part_ids([many], 3).tolist() == [0, 1, 2, *[3] * 12]
+    assert DetailFlow(SIZES, 3).part_pe.num_embeddings == 4

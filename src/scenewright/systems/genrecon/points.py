@@ -35,6 +35,7 @@ class PointFilter:
         is_sparse: the cloud is too thin for the two distance filters, which are left out.
         max_isolation: points are dropped whose nearest neighbours are this many times farther than the cloud's median;
             None drops none [ours].
+        neighbours: points, itself included, whose mean distance the outlier filter takes.
     """
 
     max_reprojection_error_px: float | None = 2.0
@@ -44,6 +45,7 @@ class PointFilter:
     radius_m: float = 0.1
     is_sparse: bool = False
     max_isolation: float | None = None
+    neighbours: int = _NEIGHBOURS
 
 
 def clean_points(
@@ -64,7 +66,7 @@ def clean_points(
         kept = kept[near_others(points[kept], settings.max_isolation)]
     if settings.is_sparse:
         return kept
-    kept = kept[without_outliers(points[kept], settings.deviations)]
+    kept = kept[without_outliers(points[kept], settings.deviations, neighbours=settings.neighbours)]
     _require(kept, len(points), "the outlier filter")
     kept = kept[in_dense_region(points[kept], settings.radius_m, settings.min_neighbours)]
     _require(kept, len(points), f"the density filter ({settings.min_neighbours} points within {settings.radius_m:g} m)")

@@ -16,14 +16,16 @@ MIN_ASSET_TOKENS = 10
 _FACE_BUDGETS = {"room": 500_000, "layout": 200_000, "asset": 100_000}
 
 
-def decoded_parts(parts: RoomParts, selection: DecodedSelection) -> tuple[bool, ...]:
-    """Whether each part is decoded: a part of fewer than ten tokens is a crumb.
+def decoded_parts(
+    parts: RoomParts, selection: DecodedSelection, min_tokens: int = MIN_ASSET_TOKENS
+) -> tuple[bool, ...]:
+    """Whether each part is decoded: a part of fewer tokens than `min_tokens` is a crumb.
 
     Args:
         selection: "published_batch" spares the whole room and the layout from that rule, "published_demo" does not;
             "composed" is the batch rule without the whole room, whose content the other parts hold again.
     """
-    return tuple(_is_decoded(part, selection) for part in parts.parts)
+    return tuple(_is_decoded(part, selection, min_tokens) for part in parts.parts)
 
 
 def face_budget(part: Part) -> int:
@@ -31,9 +33,9 @@ def face_budget(part: Part) -> int:
     return _FACE_BUDGETS[part.kind]
 
 
-def _is_decoded(part: Part, selection: DecodedSelection) -> bool:
+def _is_decoded(part: Part, selection: DecodedSelection, min_tokens: int) -> bool:
     if part.kind == "room" and selection == "composed":
         return False
     if part.kind == "asset" or selection == "published_demo":
-        return len(part.coords) >= MIN_ASSET_TOKENS
+        return len(part.coords) >= min_tokens
     return len(part.coords) > 0

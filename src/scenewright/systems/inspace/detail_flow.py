@@ -22,7 +22,7 @@ from scenewright.systems.inspace.parts import RoomParts
 __all__ = ["MAX_PART_ID", "DetailFlow", "part_ids"]
 
 MAX_PART_ID = 10
-"""Parts beyond share the last embedding."""
+"""Parts beyond share the last embedding; the published number."""
 _PART_STD = 0.02
 
 
@@ -31,11 +31,12 @@ class DetailFlow(LatentFlow):
 
     Args:
         config: sizes; positions must be absolute ("ape").
+        max_part_id: the last part that has an embedding of its own.
     """
 
-    def __init__(self, config: FlowConfig) -> None:
+    def __init__(self, config: FlowConfig, max_part_id: int = MAX_PART_ID) -> None:
         super().__init__(config)
-        self.part_pe = nn.Embedding(MAX_PART_ID + 1, config.model_channels)
+        self.part_pe = nn.Embedding(max_part_id + 1, config.model_channels)
         self.part_pe_proj = nn.Linear(config.model_channels, config.model_channels)
 
     def initialize_weights(self) -> None:
@@ -63,10 +64,10 @@ class DetailFlow(LatentFlow):
         return self.velocity(x, self.embed(x, ids, concat), t, cond)
 
 
-def part_ids(rooms: Sequence[RoomParts]) -> Int[Tensor, " T"]:
-    """Part of every token of the rooms one after another: 0 the room, then its parts in order, at most 10."""
+def part_ids(rooms: Sequence[RoomParts], max_part_id: int = MAX_PART_ID) -> Int[Tensor, " T"]:
+    """Part of every token of the rooms one after another: 0 the room, then its parts in order, at most the last id."""
     ids = []
     for room in rooms:
-        numbers = torch.arange(len(room.parts)).clamp(max=MAX_PART_ID)
+        numbers = torch.arange(len(room.parts)).clamp(max=max_part_id)
         ids.append(numbers.repeat_interleave(torch.tensor(room.lengths)))
     return torch.cat(ids)

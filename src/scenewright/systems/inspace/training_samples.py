@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
@@ -20,6 +21,7 @@ from scenewright.systems.inspace.parts import Part, RoomParts
 from scenewright.weights.record import LatentStatistics
 
 __all__ = [
+    "AREA_BOUNDS_M2",
     "AREA_WEIGHTS",
     "AssetPair",
     "PartLatent",
@@ -32,8 +34,9 @@ __all__ = [
 ]
 
 MAX_ASSETS = 30
-AREA_WEIGHTS = ((20.0, 1.0), (30.0, 3.0), (float("inf"), 4.0))
-"""Sampling weight of rooms below each area in square metres; an unknown area (negative) counts as small."""
+AREA_BOUNDS_M2 = (20.0, 30.0)
+AREA_WEIGHTS = (1.0, 3.0, 4.0)
+"""Sampling weight of rooms below each bound of area, and of larger ones; an unknown area (negative) counts as small."""
 _INSTANCE = re.compile(r"_inst(\d+)")
 
 
@@ -126,20 +129,25 @@ def _normalized(feats: Float[Tensor, "T C"], statistics: LatentStatistics) -> Fl
 def balanced_micro_batches(loads: Sequence[int], count: int) -> list[list[int]]:
     """Samples divided into micro-batches of like load: the heaviest first, each into the lightest so far.
 
+    Samples of one load come in the reverse of NumPy's default order, as published; it may depend on the processor.
+
     Whatever conditions a sample (its panorama) must follow it: the published code leaves the pictures in their old
     order and so trains most rooms on another room's panorama.
     """
     groups: list[list[int]] = [[] for _ in range(count)]
     totals = [0] * count
-    for sample in sorted(range(len(loads)), key=lambda index: -loads[index]):
+    for sample in np.argsort(loads)[::-1].tolist():
         lightest = totals.index(min(totals))
         groups[lightest].append(sample)
         totals[lightest] += loads[sample]
     return groups
 
 
-def area_weights(areas_m2: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
-    """Sampling weights of rooms by floor area: large rooms are rare and hard (`AREA_WEIGHTS`)."""
-    edges = areas_m2.new_tensor([edge for edge, _ in AREA_WEIGHTS[:-1]])
-    weights = areas_m2.new_tensor([weight for _, weight in AREA_WEIGHTS])
-    return weights[torch.bucketize(areas_m2, edges, right=True)]
+def area_weights(
+    areas_m2: Float[Tensor, " N"],
+    bounds_m2: Sequence[float] = AREA_BOUNDS_M2,
+    weights: Sequence[float] = AREA_WEIGHTS,
+) -> Float[Tensor, " N"]:
+    """Sampling weights of rooms by floor area, as large rooms are rare and hard: one weight more than bounds."""
+    step = torch.bucketize(areas_m2, areas_m2.new_tensor(bounds_m2), right=True)
+    return areas_m2.new_tensor(weights)[step]
