@@ -132,6 +132,53 @@ def test_frequencies_of_a_sparse_block() -> None:
     assert (other - variant(name).outputs["y"]).abs().max() > 1e-4
 
 
+def test_scene_attention_of_every_asset_alone() -> None:
+    case = variant("scenegen/attn_global_n3", {"type": "self"})
+    alone = [outputs(variant("scenegen/attn_global_n3", x=x[None]))["y"] for x in case.inputs["x"]]
+    same(outputs(case), {"y": torch.cat(alone)})
+    with pytest.raises(ValueError, match="not a self-attention"):
+        outputs(variant("scenegen/attn_global_n3", {"type": "cross"}))
+
+
+def test_activations_of_the_position_head() -> None:
+    case = variant("scenegen/position_head_n4", {"trans_act": "inv_log", "quat_act": "relu", "s_act": "exp"})
+    raw = case.outputs["delta_per_iteration"].sum(0)
+    parts = [raw[:, :3].sign() * raw[:, :3].abs().expm1(), raw[:, 3:7].clamp(min=0), raw[:, 7:].exp()]
+    same(outputs(case), case.outputs | {"pose_train": torch.cat(parts, 1)}, "pose_train", atol=1e-4)
+
+
+def test_a_label_map_without_assets() -> None:
+    labels = variant("scenegen/mask_split_a").inputs["seg_rgb"]
+    found = outputs(variant("scenegen/mask_split_a", seg_rgb=torch.zeros_like(labels)))
+    height, width, _ = labels.shape
+    for order in ("order", "smallest", "largest"):
+        assert found[f"{order}/instance_rgba"].shape == (0, height, width, 4)
+        assert found[f"{order}/mask_rgb"].shape == (0, height, width)
+
+
+def test_extraction_grids_are_those_the_outputs_are_named_after() -> None:
+    case = variant("iscene/mesh_grid_affine")
+    expected = {"x6_pos": case.outputs["x4_pos"], "x6_sdf": case.outputs["x4_sdf"]}
+    found = outputs(dataclasses.replace(case, outputs=expected))
+    assert {name for name in found if name.endswith("_pos")} == {"x6_pos"}
+    # The same corners as fractions of 384 cells instead of 256.
+    torch.testing.assert_close(found["x6_pos"] + 0.5, (case.outputs["x4_pos"] + 0.5) * (4 / 6), atol=1e-6, rtol=0)
+
+
+def test_noise_of_every_object() -> None:
+    name = "iscene/sc_sampler_b2_cfg_off"
+    case = variant(name)
+    noise = case.inputs["noise"].expand(2, *case.inputs["noise"].shape[1:]).clone()
+    same(outputs(variant(name, noise=noise)), case.outputs, atol=case.tolerance)
+    noise[1, 0] += 1
+    found = outputs(variant(name, noise=noise))["samples"]
+    torch.testing.assert_close(found[0], case.outputs["samples"][0], atol=case.tolerance, rtol=0)
+    assert (found[1, 0] - case.outputs["samples"][1, 0]).abs().max() > 0.1
+    noise[1, 1] += 1
+    with pytest.raises(ValueError, match="noise of the scene"):
+        outputs(variant(name, noise=noise))
+
+
 def test_group_norm_before_the_last_layer_of_the_structure_autoencoder() -> None:
     """Only that norm changes: with 32 channels in 32 groups each channel has mean 0 and variance 1 after it."""
     config = {"channels": [32], "num_res_blocks": 0, "num_res_blocks_middle": 0, "norm_type": "group"}
