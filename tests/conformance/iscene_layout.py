@@ -75,7 +75,10 @@ def view_centric(case: Case) -> dict[str, Tensor]:
 
 
 def mesh_grid_affine(case: Case) -> dict[str, Tensor]:
-    """Grid vertices of the mesh extraction at the decoder's own 256 cells and at the 320 of the released I-Scene."""
+    """Grid vertices of the mesh extraction on grids of the sizes that the outputs are named after.
+
+    `x4` is the decoder's own, of 4 * resolution cells, `x5` that of the released I-Scene.
+    """
     coords, sdf, deform = (case.inputs[name] for name in ("cube_coords", "sdf", "deform"))
     rest = torch.zeros(
         len(coords), sum(FEATURE_CHANNELS[name] for name in ("edge_weight", "corner_weight", "split_weight"))
@@ -84,7 +87,7 @@ def mesh_grid_affine(case: Case) -> dict[str, Tensor]:
     size = case.config["upsampled"] + 1
     ids = average_corners(coords, sdf, size - 1)[0]
     outputs = {"grid_vertices": torch.stack([ids // size**2, ids // size % size, ids % size], 1)}
-    for factor in (4, 5):
+    for factor in {int(name[1 : -len("_pos")]) for name in case.outputs if name.endswith("_pos")}:
         mesh = extract_mesh(coords, feats, factor * case.config["resolution"], training=True)
         assert mesh.grid_positions is not None
         assert mesh.grid_sdf is not None

@@ -135,9 +135,14 @@ def sc_sampler(case: Case) -> dict[str, Tensor]:
         outputs[f"x_after_step_{step}"] = x.slots()
         outputs["pred_x0_last"] = clean_sample(x.slots(), v.slots(), t, sampler.sigma_min)
 
-    flow, conditions = flow_of(case), conditions_from_slots(case.inputs["cond"])
-    result = sample_structure(flow, conditions, case.inputs["noise"][0], sampler, on_step=keep)
-    in_parts = sample_structure(flow, conditions, case.inputs["noise"][0], sampler, objects_at_once=2)
+    noise, cond, own_noise = case.inputs["noise"], case.inputs["cond"], None
+    if len(noise) > 1:
+        if bool((noise[:, 1] != noise[0, 1]).any()):
+            raise ValueError("The objects start from different noise of the scene, which is sampled once for all.")
+        own_noise, cond = torch.cat([noise[:, :1], noise[:, 2:]], 1), cond.expand(len(noise), *cond.shape[1:])
+    flow, conditions = flow_of(case), conditions_from_slots(cond)
+    result = sample_structure(flow, conditions, noise[0], sampler, object_noise=own_noise, on_step=keep)
+    in_parts = sample_structure(flow, conditions, noise[0], sampler, object_noise=own_noise, objects_at_once=2)
     _close(result.objects, in_parts.objects)
     return outputs | {"samples": result.slots(), f"x_after_step_{sampler.steps}": result.slots()}
 

@@ -78,7 +78,7 @@ def mask_split(case: Case) -> dict[str, Tensor]:
     for order in ("order", "smallest", "largest"):
         masks = masks_by_grey_level(labels, order)
         cut_outs = [torch.from_numpy(np.array(asset_cut_out(image, mask))) for mask in masks]
-        outputs[f"{order}/instance_rgba"] = torch.stack(cut_outs)
+        outputs[f"{order}/instance_rgba"] = torch.stack(cut_outs) if cut_outs else torch.empty(*masks.shape, 4)
         outputs[f"{order}/mask_rgb"] = masks.int() * 255
     return outputs
 

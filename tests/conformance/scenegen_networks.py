@@ -1,5 +1,6 @@
 """SceneGen goldens of the networks, the joint sampler, poses and training losses; published names throughout."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -27,8 +28,11 @@ def scene_self_attention(case: Case) -> dict[str, Tensor]:
     config, x = case.config, case.inputs["x"]
     layer = SelfAttention(config["channels"], config["num_heads"], qk_rms_norm=config["qk_rms_norm"])
     load_state(layer, case.params)
-    rows = x.flatten(0, 1)
-    return {"y": layer(rows, Sequences.uniform(1, len(rows))).view_as(x)}
+    kind, rows = config.get("type", "global"), x.flatten(0, 1)
+    if kind not in ("global", "self"):
+        raise ValueError(f"Attention of type '{kind}' is not a self-attention; global and self are.")
+    sequences = Sequences.uniform(1, len(rows)) if kind == "global" else Sequences.uniform(*x.shape[:2])
+    return {"y": layer(rows, sequences).view_as(x)}
 
 
 def scene_block(case: Case) -> dict[str, Tensor]:
@@ -90,6 +94,20 @@ def scene_flow(case: Case) -> dict[str, Tensor]:
     }
 
 
+# Activations that the published head knows, and those of the checkpoint per columns of a pose, which the library has.
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "linear": lambda x: x,
+    "relu": torch.relu,
+    "exp": torch.exp,
+    "inv_log": lambda x: x.sign() * x.abs().expm1(),
+}
+_POSE_ACTIVATIONS = {
+    "trans_act": (slice(0, 3), "linear"),
+    "quat_act": (slice(3, 7), "linear"),
+    "s_act": (slice(7, 8), "relu"),
+}
+
+
 @torch.no_grad()
 def position_head(case: Case) -> dict[str, Tensor]:
     config = case.config
@@ -102,9 +120,12 @@ def position_head(case: Case) -> dict[str, Tensor]:
     )
     head = load_state(PositionHead(sizes), case.params)
     tokens = case.inputs["position_token"][:, 0]
-    poses = head(tokens)
+    deltas, poses = torch.stack(head.refinements(tokens)), head(tokens)
+    for name, (columns, published) in _POSE_ACTIVATIONS.items():
+        if config.get(name, published) != published:
+            poses[:, columns] = _ACTIVATIONS[config[name]](deltas.sum(0)[:, columns])
     return {
-        "delta_per_iteration": torch.stack(head.refinements(tokens)),
+        "delta_per_iteration": deltas,
         "pose_train": poses,
         "pose_eval": with_query_at_identity(poses),
     }

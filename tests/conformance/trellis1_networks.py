@@ -1,6 +1,7 @@
 """Adapters of the TRELLIS network goldens; networks are built and loaded through the published names."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +23,9 @@ from scenewright.nn.blocks import BlockContext, ModulatedCrossBlock
 from scenewright.nn.embed import TimestepEmbedder, absolute_position_embedding, timestep_frequencies
 from scenewright.nn.norm import SparseGroupNorm32
 from scenewright.nn.sparse_conv import SparseConv3d
-from scenewright.sparse.attention import Sequences, window_sequences
+from scenewright.sparse.attention import Sequences, attention, window_sequences
 from scenewright.sparse.resample import downsample, subdivide, upsample
-from scenewright.sparse.tensor import SparseTensor
+from scenewright.sparse.tensor import SparseTensor, VoxelSet
 from scenewright.weights.keymap import KeyMap
 from scenewright.weights.load import load_state
 from tests.conformance.case import Case
@@ -47,6 +48,34 @@ def calls(case: Case, run: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> 
 
 def sparse(inputs: dict[str, Tensor]) -> SparseTensor:
     return SparseTensor(inputs["feats"], inputs["coords"].int())
+
+
+def per_axis(value: int | list[int]) -> int | tuple[int, int, int]:
+    """An option that is one number for all axes, or a list of one per axis."""
+    return (value[0], value[1], value[2]) if isinstance(value, list) else value
+
+
+def attending(config: dict, voxels: VoxelSet) -> Sequences:
+    """Rows that attend to each other: those of an item, or those of its windows.
+
+    The serialised modes order rows by a CUDA extension of the published code that no published checkpoint needs.
+    """
+    mode = config.get("attn_mode", "full")
+    if mode == "full":
+        return Sequences(voxels.lengths)
+    if mode != "windowed":
+        raise ValueError(f"attn_mode '{mode}' is used by no published checkpoint; full and windowed are built.")
+    return window_sequences(voxels, per_axis(config["window_size"]), per_axis(config.get("shift_window") or 0))
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Self-attention within windows, for a block whose other parts go by item (a `SelfContext`)."""
+
+    windows: Sequences
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, tokens: Sequences) -> Tensor:
+        return attention(q, k, v, self.windows)
 
 
 def position_embedder(case: Case) -> dict[str, Tensor]:
@@ -92,7 +121,8 @@ def sparse_cross_block(case: Case) -> dict[str, Tensor]:
     def run(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         x, context = sparse(inputs), inputs["context"]
         projected = block.cross_attn.project(context.flatten(0, 1), Sequences.uniform(*context.shape[:2]))
-        return {"feats": block(x.feats, inputs["mod"], BlockContext(projected), Sequences(x.voxels.lengths))}
+        conditions = BlockContext(projected, Windows(attending(case.config, x.voxels)))
+        return {"feats": block(x.feats, inputs["mod"], conditions, Sequences(x.voxels.lengths))}
 
     return calls(case, run)
 
@@ -101,15 +131,13 @@ def windowed_attention(case: Case) -> dict[str, Tensor]:
     config = case.config
     layer = SelfAttention(config["channels"], config["num_heads"], qk_rms_norm=config.get("qk_rms_norm", False))
     load_state(layer, case.params)
-    size, shift = (
-        tuple(value) if isinstance(value, list) else value for value in (config["window_size"], config["shift_window"])
-    )
 
     def run(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         x = sparse(inputs)
-        windows = window_sequences(x.voxels, size, shift)
-        rank = torch.empty(len(x.feats), dtype=torch.long)
-        rank[windows.order] = windows.row_index(x.feats.device)
+        windows = attending(config, x.voxels)
+        rank = windows.row_index(x.feats.device)
+        if windows.order is not None:
+            rank = torch.empty_like(rank).index_copy(0, windows.order, rank)
         return {"feats": layer(x.feats, windows), "window_rank": rank}
 
     return calls(case, run)
@@ -122,14 +150,15 @@ def sparse_conv(case: Case) -> dict[str, Tensor]:
     if config["kernel_size"] == 1:
         pointwise = load_state(KernelOneConv(*channels), case.params, keymap=NESTED_CONV)
         return calls(case, lambda inputs: {"feats": pointwise(inputs["feats"])})
-    layer = SparseConv3d(*channels, config["kernel_size"], config.get("dilation", 1))
+    has_bias = "conv.bias" in case.params
+    layer = SparseConv3d(*channels, config["kernel_size"], config.get("dilation", 1), bias=has_bias)
     load_state(layer, case.params, keymap=NESTED_CONV)
     return calls(case, lambda inputs: {"feats": layer(sparse(inputs)).feats})
 
 
 def down_up_subdivide(case: Case) -> dict[str, Tensor]:
     x = sparse(case.inputs)
-    factor = case.config.get("factor", 2)
+    factor = per_axis(case.config.get("factor", 2))
     down, children = downsample(x, factor, count_offset=1), subdivide(x)
     return {
         "down_feats": down.feats,

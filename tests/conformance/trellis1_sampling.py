@@ -19,7 +19,8 @@ def spread(cond: Tensor, x: Tensor, batch_index: Tensor | None) -> Tensor:
     """Mean over condition tokens, in a shape that broadcasts to the state."""
     mean = cond.mean(1)
     if batch_index is not None:
-        return mean.expand(int(batch_index.max()) + 1, -1)[batch_index]
+        # A single row stands for every item; of more rows, those of items that hold no voxel are not read.
+        return mean if len(mean) == 1 else mean[batch_index]
     return mean.view(*mean.shape, *[1] * (x.ndim - 2))
 
 
@@ -32,7 +33,12 @@ def toy_velocity(cond: Tensor, calls: list[float], batch_index: Tensor | None = 
     return velocity
 
 
+# Arguments of the published samplers that a golden's variant may leave out.
+_DEFAULTS = {"steps": 50, "rescale_t": 1.0, "cfg_strength": 3.0, "cfg_interval": (0.0, 1.0), "sigma_min": 1e-5}
+
+
 def sample(variant: dict, noise: Tensor, conditional: Velocity, unconditional: Velocity) -> dict[str, Tensor]:
+    variant = _DEFAULTS | variant
     kind = variant["sampler"]
     if kind == "FlowEulerSampler":
         velocity = conditional
@@ -45,7 +51,7 @@ def sample(variant: dict, noise: Tensor, conditional: Velocity, unconditional: V
 
     def record(step: int, t: float, x: Tensor, v: Tensor) -> None:
         states.append(x)
-        estimates.append(clean_sample(x, v, t, variant.get("sigma_min", 1e-5)))
+        estimates.append(clean_sample(x, v, t, variant["sigma_min"]))
 
     final = euler(velocity, noise, times, on_step=record)
     return {"pred_x_t": torch.stack([*states[1:], final]), "pred_x_0": torch.stack(estimates), "samples": final}
@@ -59,7 +65,6 @@ def flow_euler(case: Case) -> dict[str, Tensor]:
         if name == "sparse":
             batch_index, calls = inputs["sparse_coords"][:, 0].long(), []
             pair = [toy_velocity(inputs[key], calls, batch_index) for key in ("cond", "neg_cond")]
-            # The batch of the sparse state may exceed that of the conditions' rows it uses.
             results = sample(variant, inputs["sparse_noise"], *pair)
             outputs |= {f"{name}.{key}": value for key, value in results.items()}
             continue

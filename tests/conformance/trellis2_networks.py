@@ -119,7 +119,8 @@ def sparse_cross_block(case: Case) -> Outputs:
         sequences, context = Sequences.uniform(*context.shape[:2]), context.flatten(0, 1)
     phases = None
     if config["use_rope"]:
-        phases = rotary_phases(x.coords[:, 1:], config["channels"] // config["num_heads"])
+        frequencies = tuple(config.get("rope_freq", (1.0, 10000.0)))
+        phases = rotary_phases(x.coords[:, 1:], config["channels"] // config["num_heads"], frequencies)
     projected = block.cross_attn.project(context, sequences)
     return {"y": block(x.feats, inputs["mod"], BlockContext(projected), Sequences(x.voxels.lengths), phases)}
 
@@ -143,15 +144,20 @@ def latent_flow(case: Case) -> Outputs:
 def sparse_conv3d(case: Case) -> Outputs:
     config = case.config
     layer = SparseConv3d(
-        config["in_channels"], config["out_channels"], config["kernel_size"], config.get("dilation", 1)
+        config["in_channels"],
+        config["out_channels"],
+        config["kernel_size"],
+        config.get("dilation", 1),
+        bias="bias" in case.params,
     )
     return {"y": load_state(layer, case.params)(sparse(case.inputs)).feats}
 
 
 def sparse_down_up(case: Case) -> Outputs:
     x = sparse(case.inputs)
-    down = downsample(x)
-    up = upsample(down.replace(case.inputs["z"]), x.voxels)
+    factor = case.config.get("factor", 2)
+    down = downsample(x, factor, mode=case.config.get("mode", "mean"))
+    up = upsample(down.replace(case.inputs["z"]), x.voxels, factor)
     # Without the memory of where the parents came from, the children are those that the subdivision selects.
     fresh = SparseTensor(case.inputs["z"], VoxelSet(down.coords))
     selected = copy_to_children(fresh, children_where(fresh.voxels, case.inputs["subdivision"].bool()))
@@ -286,7 +292,8 @@ def texture_decoder(case: Case) -> Outputs:
 
 def structure_vae(case: Case) -> Outputs:
     config = case.config
-    shared = {name: config[name] for name in ("latent_channels", "num_res_blocks", "num_res_blocks_middle")}
+    names = ("latent_channels", "num_res_blocks", "num_res_blocks_middle", "norm_type")
+    shared = {name: config[name] for name in names if name in config}
     sizes = {"channels": config["channels_encoder"], "in_channels": config["in_channels"]}
     encoder = network("SparseStructureEncoder", shared | sizes, under(case.params, "encoder."))
     sizes = {"channels": config["channels_decoder"], "out_channels": config["out_channels"]}
@@ -319,16 +326,18 @@ def sampler(case: Case) -> Outputs:
     deviation = dense_deviation
     if case.config["sparse"]:
         deviation = packed_deviation(case.inputs["coords"][:, 0].long(), len(case.inputs["cond"]))
+    # The plain sampler knows no guidance; the others guide by 3 unless told otherwise.
+    strength = 1.0 if case.config["sampler"] == "FlowEulerSampler" else params.get("guidance_strength", 3.0)
     velocity = guided(
         toy_velocity(case, case.inputs["cond"], calls),
         toy_velocity(case, torch.zeros_like(case.inputs["cond"]), calls),
-        params.get("guidance_strength", 1.0) - 1,
+        strength - 1,
         tuple(params.get("guidance_interval", (0.0, 1.0))),
         rescale=params.get("guidance_rescale", 0.0),
         deviation=deviation,
         sigma_min=sigma_min,
     )
-    times = rescaled_times(params["steps"], params.get("rescale_t", 1.0))
+    times = rescaled_times(params.get("steps", 50), params.get("rescale_t", 1.0))
     states, estimates = [], []
 
     def record(step: int, t: float, x: Tensor, v: Tensor) -> None:

@@ -56,19 +56,15 @@ def mesh_to_flexible_dual_grid(case: Case) -> dict[str, Tensor]:
 
 def flexible_dual_grid_to_mesh(case: Case) -> dict[str, Tensor]:
     inputs, outputs = case.inputs, {}
-    lattice = lattice_of(case)
-    for name, weight, fan in (
-        ("auto", None, False),
-        ("weighted", "split_weight", False),
-        ("train", "split_weight", True),
-    ):
+    lattice, given = lattice_of(case), case.inputs.get("split_weight")
+    for name, weight, fan in (("auto", None, False), ("weighted", given, False), ("train", given, True)):
         mesh = dual_grid_to_mesh(
             DualGrid(
                 inputs["coords"],
                 inputs["dual"],
                 inputs["intersected"].bool(),
                 resolution=max(lattice.cells),
-                split_weight=inputs[weight][:, 0] if weight else None,
+                split_weight=None if weight is None else weight[:, 0],
             ),
             fan=fan,
         )

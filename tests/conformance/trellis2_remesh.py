@@ -8,13 +8,12 @@ from tests.conformance.case import Case
 
 
 def remesh_narrow_band_dc(case: Case) -> dict[str, Tensor]:
+    options = {name: case.config[name] for name in ("band", "project_back", "scale") if name in case.config}
     mesh = remesh_narrow_band(
         Mesh(case.inputs["vertices"], case.inputs["faces"]),
         resolution=case.config["resolution"],
-        band=case.config["band"],
-        project_back=case.config["project_back"],
-        center=tuple(case.config["center"]),
-        scale=case.config["scale"],
+        center=tuple(case.config.get("center") or (0.0, 0.0, 0.0)),
+        **options,
     )
     return {"vertices": mesh.vertices, "faces": mesh.faces}
 

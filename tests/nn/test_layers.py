@@ -169,6 +169,13 @@ def test_half_precision_layer_norm_rounds_once(affine: bool) -> None:
     assert torch.equal(norm(x), expected)
 
 
+def test_a_sparse_convolution_without_a_bias_has_no_such_parameter() -> None:
+    layer = SparseConv3d(2, 3, bias=False)
+    assert set(layer.state_dict()) == {"weight"}
+    x = SparseTensor(torch.ones(1, 2), torch.zeros(1, 4, dtype=torch.int32))
+    torch.testing.assert_close(layer(x).feats[0], layer.weight[:, 1, 1, 1].sum(1))
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_taps_that_are_laid_out_when_they_are_filled_give_the_same_bits(dtype: torch.dtype) -> None:
     layer, filled = SparseConv3d(6, 5).to(dtype), SparseConv3d(6, 5).to(dtype)

@@ -20,6 +20,20 @@ def test_mean_of_children_by_hand() -> None:
     assert downsample(x, count_offset=1).feats.flatten().tolist() == [5.0, 2.0]
 
 
+def test_largest_child_by_hand_also_below_zero() -> None:
+    coords = torch.tensor([[0, 3, 3, 3], [0, 2, 2, 2], [0, 0, 0, 1]], dtype=torch.int32)
+    down = downsample(SparseTensor(torch.tensor([[2.0, -5.0], [4.0, -6.0], [-1.0, 0.0]]), coords), mode="max")
+    assert down.feats.tolist() == [[-1.0, 0.0], [4.0, -5.0]]
+
+
+def test_each_axis_may_have_its_own_factor() -> None:
+    coords = torch.tensor([[0, 3, 3, 3], [0, 2, 2, 2], [0, 0, 0, 1]], dtype=torch.int32)
+    x = SparseTensor(torch.tensor([[2.0], [4.0], [10.0]]), coords)
+    down = downsample(x, (4, 1, 2))
+    assert down.coords.tolist() == [[0, 0, 0, 0], [0, 0, 2, 1], [0, 0, 3, 1]]
+    assert upsample(down, x.voxels, (4, 1, 2)).feats.flatten().tolist() == [2.0, 4.0, 10.0]
+
+
 @given(voxel_sets(), st.integers(2, 3))
 def test_upsampling_restores_voxels_in_their_original_order(voxels: VoxelSet, factor: int) -> None:
     x = SparseTensor(torch.arange(len(voxels), dtype=torch.float32)[:, None], voxels)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from scenewright.errors import EmptyStructureError
+from scenewright.errors import EmptyStructureError, InputError
 from scenewright.nn.conv3d import Downsample3d, ResBlock3d, Upsample3d
 from scenewright.nn.norm import ChannelLayerNorm32
 from scenewright.nn.precision import torso_dtype
@@ -34,24 +34,32 @@ __all__ = [
 
 @dataclass(frozen=True)
 class StructureVAEConfig:
-    """Occupancy 64^3 <-> latent `[8, 16, 16, 16]`; `channels` are the encoder's widths, fine to coarse."""
+    """Occupancy 64^3 <-> latent `[8, 16, 16, 16]`; `channels` are the encoder's widths, fine to coarse.
+
+    `norm_type` ("layer", or "group" of 32 groups) is that of the norm before the last layer; the residual blocks have
+    layer norms whatever it says, as published.
+    """
 
     latent_channels: int = 8
     occupancy_channels: int = 1
     channels: tuple[int, ...] = (32, 128, 512)
     num_res_blocks: int = 2
     num_res_blocks_middle: int = 2
+    norm_type: str = "layer"
 
 
 def structure_vae_config(arguments: Mapping[str, Any]) -> StructureVAEConfig:
     """Configuration from the published constructor arguments of an encoder (`in_channels`) or decoder (`out_channels`).
 
-    The decoder lists its widths coarse to fine. `norm_type` has one published value.
+    The decoder lists its widths coarse to fine.
+
+    Raises:
+        InputError: an argument is unknown or of another type, or the norm is none of the two published ones.
     """
+    if arguments.get("norm_type", "layer") not in ("layer", "group"):
+        raise InputError(f"norm_type is layer or group, got '{arguments['norm_type']}'.")
     is_encoder = "in_channels" in arguments
-    kept = {
-        name: value for name, value in arguments.items() if name not in ("in_channels", "out_channels", "norm_type")
-    }
+    kept = {name: value for name, value in arguments.items() if name not in ("in_channels", "out_channels")}
     kept["channels"] = arguments["channels"][:: 1 if is_encoder else -1]
     kept["occupancy_channels"] = arguments["in_channels" if is_encoder else "out_channels"]
     return config_from_json(StructureVAEConfig, kept)
@@ -71,7 +79,7 @@ class StructureEncoder(nn.Module):
                 blocks.append(Downsample3d(width, widths[level + 1]))
         self.blocks = nn.ModuleList(blocks)
         self.middle_block = nn.Sequential(*[ResBlock3d(widths[-1]) for _ in range(config.num_res_blocks_middle)])
-        self.out_layer = _output_head(widths[-1], 2 * config.latent_channels)
+        self.out_layer = _output_head(config, widths[-1], 2 * config.latent_channels)
 
     @property
     def torso(self) -> tuple[nn.Module, ...]:
@@ -99,7 +107,7 @@ class StructureDecoder(nn.Module):
             if level + 1 < len(widths):
                 blocks.append(Upsample3d(width, widths[level + 1]))
         self.blocks = nn.ModuleList(blocks)
-        self.out_layer = _output_head(widths[-1], config.occupancy_channels)
+        self.out_layer = _output_head(config, widths[-1], config.occupancy_channels)
 
     @property
     def torso(self) -> tuple[nn.Module, ...]:
@@ -141,8 +149,9 @@ def decode_structure(
     return coords
 
 
-def _output_head(width: int, channels: int) -> nn.Sequential:
-    return nn.Sequential(ChannelLayerNorm32(width), nn.SiLU(), nn.Conv3d(width, channels, 3, padding=1))
+def _output_head(config: StructureVAEConfig, width: int, channels: int) -> nn.Sequential:
+    norm = ChannelLayerNorm32(width) if config.norm_type == "layer" else nn.GroupNorm(32, width)
+    return nn.Sequential(norm, nn.SiLU(), nn.Conv3d(width, channels, 3, padding=1))
 
 
 def _run_torso(h: Tensor, modules: list[nn.Module], dtype: torch.dtype) -> Tensor:

@@ -21,18 +21,24 @@ class SparseConv3d(nn.Module):
     dense conv3d with `weight.permute(0, 4, 1, 2, 3)` and zero padding.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, dilation: int = 1) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int = 3, dilation: int = 1, *, bias: bool = True
+    ) -> None:
         super().__init__()
         self.kernel_size, self.dilation = kernel_size, dilation
         self.weight = nn.Parameter(torch.empty(out_channels, kernel_size, kernel_size, kernel_size, in_channels))
-        self.bias = nn.Parameter(torch.empty(out_channels))
+        if bias:
+            self.bias = nn.Parameter(torch.empty(out_channels))
+        else:
+            self.register_parameter("bias", None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Kaiming uniform with a = sqrt(5) on fan-in = in * kernel^3, which is uniform in +-1 / sqrt(fan_in)."""
         bound = 1 / math.sqrt(self.weight[0].numel())
         nn.init.uniform_(self.weight, -bound, bound)
-        nn.init.uniform_(self.bias, -bound, bound)
+        if self.bias is not None:
+            nn.init.uniform_(self.bias, -bound, bound)
 
     def after_fill(self, attribute: str) -> None:
         """Lays each tap out in one piece, as `sparse_conv` would at every call; see `weights.load`."""

@@ -4,9 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from scenewright.backbones.trellis1.config import SLatFlowConfig, SLatTrunkConfig, StructureFlowConfig
+from scenewright.backbones.trellis1.config import (
+    GaussianConfig,
+    SLatFlowConfig,
+    SLatTrunkConfig,
+    StructureFlowConfig,
+)
 from scenewright.backbones.trellis1.published import build_network, published_keymap
-from scenewright.backbones.trellis1.slat_decoders import SLatMeshDecoder
+from scenewright.backbones.trellis1.slat_decoders import SLatGaussianDecoder, SLatMeshDecoder
 from scenewright.backbones.trellis1.slat_flow import SLatFlow, SLatResBlock
 from scenewright.backbones.trellis1.structure_flow import StructureFlow
 from scenewright.backbones.trellis1.weights import RECORDS
@@ -132,6 +137,19 @@ def test_the_mesh_decoder_refines_every_voxel_to_sixty_four() -> None:
     assert torch.equal(decoded.coords[:, 1:].reshape(5, 64, 3)[:, 0] // 4, voxels((5,))[:, 1:])
 
 
+@pytest.mark.parametrize("is_used", [True, False])
+def test_the_gaussian_decoder_holds_the_perturbation_whether_it_is_used_or_not(is_used: bool) -> None:
+    """Published checkpoints have it in either case."""
+    decoder = SLatGaussianDecoder(
+        SLatTrunkConfig(model_channels=8, num_blocks=0, num_heads=1),
+        GaussianConfig(num_gaussians=2, perturb_offset=is_used),
+    )
+    assert decoder.state_dict()["offset_perturbation"].shape == (2, 3)
+    raw = SparseTensor(torch.zeros(1, 28), torch.zeros(1, 4, dtype=torch.int32))
+    spread = decoder.split(raw, 0).positions - 0.5 / decoder.trunk_config.resolution
+    assert (spread.abs().max() > 1e-3) == is_used
+
+
 def test_unknown_published_classes_and_arguments_are_named() -> None:
     with pytest.raises(InputError, match="'SLatFlowModell' is no TRELLIS network"):
         build_network("SLatFlowModell", {})
@@ -139,3 +157,5 @@ def test_unknown_published_classes_and_arguments_are_named() -> None:
         build_network("SparseStructureFlowModel", {"model_channel": 3, "model_channels": 64})
     with pytest.raises(InputError, match="pe_mode 'rope'"):
         build_network("SparseStructureFlowModel", {"pe_mode": "rope", "model_channels": 64})
+    with pytest.raises(InputError, match="norm_type is layer or group, got 'batch'"):
+        build_network("SparseStructureDecoder", {"out_channels": 1, "channels": [8], "norm_type": "batch"})

@@ -73,8 +73,8 @@ class SLatGaussianDecoder(SLatTrunk):
         super().__init__(config)
         self.gaussian_config = gaussians
         self.out_layer = nn.Linear(config.model_channels, 14 * gaussians.num_gaussians)
-        if gaussians.perturb_offset:
-            self.register_buffer("offset_perturbation", _offset_perturbation(gaussians))
+        # Published checkpoints hold it even where `perturb_offset` says not to use it.
+        self.register_buffer("offset_perturbation", _offset_perturbation(gaussians))
 
     def raw(self, x: SparseTensor) -> SparseTensor:
         """The 14 G numbers per voxel: position 3G, colour 3G, scaling 3G, rotation 4G, opacity G."""

@@ -1,38 +1,21 @@
-"""Adapters under options that the public goldens leave at their usual values; expectations are written out here."""
+"""InSpace's and GenRecon's adapters under options that the public goldens leave as usual; expectations are written out."""
 
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from scenewright.samplers.schedule import rescaled_times
-from tests.conformance.case import Case, read_case
 from tests.conformance.genrecon_conditioning import children_of
-from tests.conformance.runner import adapter_of
+from tests.conformance.variants import outputs, variant
 
-GOLDENS = Path(__file__).parents[1] / "goldens"
 ONE_SCENE = "inspace/detail_flow_shape_one_scene_3blocks"
 PHONE = "genrecon/chunk_colmap_iphone"
 
 
-def golden(name: str, options: dict[str, Any] | None = None, *, without: tuple[str, ...] = (), **given: Tensor) -> Case:
-    """A public case with other options and inputs, and without some inputs."""
-    case = read_case(GOLDENS / f"{name}.safetensors")
-    inputs = {name: tensor for name, tensor in case.inputs.items() if name not in without}
-    return replace(case, config=case.config | (options or {}), inputs=inputs | given)
-
-
-def outputs(case: Case) -> dict[str, Tensor]:
-    adapter = adapter_of(case)
-    assert adapter is not None
-    return adapter(case)
-
-
 def sampled(**params: object) -> dict[str, Tensor]:
-    return outputs(golden("inspace/detail_sampler_50", {"params": params}, without=("step_index",)))
+    return outputs(variant("inspace/detail_sampler_50", {"params": params}, without=("step_index",)))
 
 
 @pytest.mark.parametrize(("strength", "extra_calls"), [(7.5, 9), (1.0, 0)])
@@ -56,46 +39,46 @@ def test_settings_left_out_of_the_detail_sampler_are_the_published_defaults() ->
 
 
 def test_parts_beyond_part_max_share_the_last_embedding() -> None:
-    case = golden(ONE_SCENE)
+    case = variant(ONE_SCENE)
     table = case.params["part_pe.weight"]
     shared = torch.cat([table[:4], table[4].expand(7, -1)])
     of_ten = outputs(replace(case, params=case.params | {"part_pe.weight": shared}))
-    of_four = outputs(replace(golden(ONE_SCENE, {"part_max": 4}), params=case.params | {"part_pe.weight": table[:5]}))
+    of_four = outputs(replace(variant(ONE_SCENE, {"part_max": 4}), params=case.params | {"part_pe.weight": table[:5]}))
     assert of_four["part_ids"].tolist() == of_ten["part_ids"].clamp(max=4).tolist()
     assert torch.allclose(of_four["v"], of_ten["v"], atol=1e-6)
 
 
 def test_detail_flow_leaves_out_arguments_of_precision_and_memory() -> None:
-    case = golden(ONE_SCENE, {"use_fp16": False, "use_checkpoint": True, "dtype": "float32"})
+    case = variant(ONE_SCENE, {"use_fp16": False, "use_checkpoint": True, "dtype": "float32"})
     assert torch.allclose(outputs(case)["v"], case.outputs["v"], atol=case.tolerance)
 
 
 def test_area_weights_are_those_of_the_file() -> None:
     areas = torch.tensor([-1.0, 9.9, 10.0, 24.9, 25.0])
-    case = golden("inspace/area_weights", {"bounds": [10, 25], "weights": [1, 2, 5]}, areas=areas)
+    case = variant("inspace/area_weights", {"bounds": [10, 25], "weights": [1, 2, 5]}, areas=areas)
     assert outputs(case)["weights"].tolist() == [1, 1, 2, 2, 5]
 
 
 def test_parts_are_decoded_from_the_given_number_of_tokens_on() -> None:
-    case = golden("inspace/detail_decode_parts", {"min_tokens": 1})
+    case = variant("inspace/detail_decode_parts", {"min_tokens": 1})
     slices = case.inputs["part_slices"]
     assert outputs(case)["decoded_demo"].tolist() == (slices[:, 1] > slices[:, 0]).int().tolist()
 
 
 def test_skipped_point_cleaning_keeps_what_passes_error_and_track() -> None:
-    out = outputs(golden(PHONE, {"skip_point_cleaning": True}))
+    out = outputs(variant(PHONE, {"skip_point_cleaning": True}))
     assert len(out["kept_after_error_track"]) == 8205
     for stage in ("kept_after_statistical", "kept_after_radius"):
         assert torch.equal(out[stage], out["kept_after_error_track"])
 
 
 def test_points_without_error_and_track_are_all_within_the_limits() -> None:
-    case = golden(PHONE, {"max_reproj_error": None, "min_track_len": None}, without=("error", "track_len"))
+    case = variant(PHONE, {"max_reproj_error": None, "min_track_len": None}, without=("error", "track_len"))
     assert len(outputs(case)["kept_after_error_track"]) == len(case.inputs["points"])
 
 
 def test_a_frame_of_camera_json_overrides_any_value_of_the_file() -> None:
-    case = golden("genrecon/cameras_json", {"frame1_fl_x": 500.0, "frame1_w": 1000, "frame2_camera_angle_x": 0.7})
+    case = variant("genrecon/cameras_json", {"frame1_fl_x": 500.0, "frame1_w": 1000, "frame2_camera_angle_x": 0.7})
     out, usual = outputs(case), case.outputs
     assert out["dslr_intrinsics"][1, 0, 0] == 0.5
     assert torch.allclose(out["sage_intrinsics"][2, 0, 0], 0.5 / torch.tensor(0.35, dtype=torch.float64).tan())
@@ -104,17 +87,17 @@ def test_a_frame_of_camera_json_overrides_any_value_of_the_file() -> None:
 
 
 def test_inpainting_without_guidance_follows_the_condition_alone() -> None:
-    alone = outputs(golden("genrecon/sampler_inpaint", {"guidance_strength": None}, without=("neg_cond",)))
-    of_strength_one = outputs(golden("genrecon/sampler_inpaint", {"guidance_strength": 1.0}))
+    alone = outputs(variant("genrecon/sampler_inpaint", {"guidance_strength": None}, without=("neg_cond",)))
+    of_strength_one = outputs(variant("genrecon/sampler_inpaint", {"guidance_strength": 1.0}))
     assert torch.equal(alone["samples"], of_strength_one["samples"])
-    assert not torch.allclose(alone["samples"], outputs(golden("genrecon/sampler_inpaint"))["samples"])
+    assert not torch.allclose(alone["samples"], outputs(variant("genrecon/sampler_inpaint"))["samples"])
 
 
 def test_refined_voxels_of_a_latent_flow_take_the_largest_of_their_children() -> None:
     name = "genrecon/slat_flow_shape_lora"
-    case = golden(name, {"projection": {"refinement_factor": 2}})
+    case = variant(name, {"projection": {"refinement_factor": 2}})
     sizes = case.config["args"]
-    fine = golden(
+    fine = variant(
         name,
         {"args": sizes | {"resolution": 2 * sizes["resolution"]}},
         coords=children_of(case.inputs["coords"], 2),
@@ -122,4 +105,4 @@ def test_refined_voxels_of_a_latent_flow_take_the_largest_of_their_children() ->
     )
     largest = outputs(fine)["cond_3D"].unflatten(0, (-1, 8)).amax(1)
     assert torch.allclose(outputs(case)["cond_3D"], largest, atol=1e-6)
-    assert not torch.allclose(largest, outputs(golden(name))["cond_3D"], atol=1e-3)
+    assert not torch.allclose(largest, outputs(variant(name))["cond_3D"], atol=1e-3)
