@@ -1,4 +1,4 @@
-"""InSpace's and GenRecon's adapters under options that the public goldens leave as usual; expectations are written out."""
+"""InSpace's and GenRecon's adapters under options that the public goldens leave as usual, against what they should do."""
 
 from dataclasses import replace
 
