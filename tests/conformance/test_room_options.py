@@ -1,4 +1,4 @@
-"""InSpace's and GenRecon's adapters under options that the public goldens leave as usual, against what they should do."""
+"""InSpace's and GenRecon's adapters under options that the public goldens leave as usual: each does what is published."""
 
 from dataclasses import replace
 
