@@ -1,4 +1,4 @@
-"""InSpace's and GenRecon's adapters under options that the public goldens leave as usual: each does what is published."""
+"""InSpace's and GenRecon's adapters under options that public goldens leave as usual: each does what is published."""
 
 from dataclasses import replace
 
