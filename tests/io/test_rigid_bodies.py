@@ -67,6 +67,15 @@ def test_mass_volume_and_friction_follow_shape_and_category() -> None:
     assert any("'carpet'" in note and "convex hull" in note for note in notes)
 
 
+@pytest.mark.parametrize("suffix", [".xml", ".urdf", ".usda"])
+def test_objects_of_long_names_are_written(tmp_path: Path, suffix: str) -> None:
+    """File systems take names of 255 bytes; the ends of names tell these two apart."""
+    scene = Scene(tuple(SceneObject(300 * "x" + end, (tetrahedron(),)) for end in "ab"), is_metric=True)
+    save_scene(scene, tmp_path / f"s{suffix}")
+    assert (tmp_path / f"s{suffix}").is_file()
+    assert suffix == ".usda" or len(list((tmp_path / "s_meshes").glob("*.obj"))) == 4
+
+
 @pytest.mark.parametrize("suffix", [".xml", ".urdf"])
 def test_mujoco_loads_poses_mass_and_inertia_without_a_warning(tmp_path: Path, suffix: str, capfd) -> None:
     scene = room()

@@ -33,6 +33,16 @@ def test_a_ply_is_splats_or_a_mesh_by_what_it_holds(tmp_path):
     assert len(loaded.parts[0].faces) == 4
 
 
+@pytest.mark.parametrize("suffix", ["glb", "obj", "stl", "ply"])
+def test_an_object_that_reaches_too_far_to_compute_with_is_refused_by_name(tmp_path, suffix):
+    """Squares of such lengths overflow in single precision: no collider or picture can be made of them."""
+    mesh = tetrahedron()
+    far = Scene((SceneObject("chair", (replace(mesh, vertices=mesh.vertices * 1e30),)),))
+    path = save_scene(far, tmp_path / f"chair.{suffix}")
+    with pytest.raises(InputError, match=rf"chair\.{suffix}': object 'chair' reaches beyond 1e\+12; rescale it"):
+        load_scene(path)
+
+
 def test_splats_of_several_objects_are_placed_and_merged():
     """Means move with the placement, and covariances turn and grow with it."""
     placement = placed(0.8, [1.0, 2.0, 3.0], 2.0)

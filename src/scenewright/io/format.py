@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from scenewright.errors import InputError
-from scenewright.types import Scene
+from scenewright.files import MAX_NUMBER
+from scenewright.types import Scene, SceneObject
 
 __all__ = ["Content", "Format"]
 
@@ -35,10 +36,25 @@ class Format:
         """The scene in the file.
 
         Raises:
-            InputError: the file is missing or damaged, or the format is only written.
+            InputError: the file is missing or damaged, or the format is only written, or objects reach so far that
+                single precision cannot compute with it.
         """
         if self.reader is None:
             raise InputError(
                 f"'{path}' is {self.name}, which is only written; give the file that it was made from, such as a .glb."
             )
-        return self.reader(path)
+        scene = self.reader(path)
+        for item in scene.objects:
+            if _reach(item) > MAX_NUMBER:
+                raise InputError(
+                    f"Cannot read '{path.name}': object '{item.name}' reaches beyond {MAX_NUMBER:g}; rescale it and "
+                    "export it again."
+                )
+        return scene
+
+
+def _reach(item: SceneObject) -> float:
+    """The largest finite coordinate of the object's box in the world; readers and users of a scene judge others."""
+    if not any(len(part.vertices) for part in item.parts) and (item.splats is None or not len(item.splats.means)):
+        return 0.0
+    return float(item.world_bounds().abs().nan_to_num(0.0, 0.0).max())

@@ -36,6 +36,8 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 _MIN_MOMENT = 1e-6
+# A texture's file is named after its object twice, and file systems take 255 bytes.
+_LONGEST_NAME = 100
 
 # What the writers call things that are no object.
 _RESERVED = ("world", "floor_plane", "physics_scene", "dome_light", "cameras")
@@ -250,8 +252,8 @@ def _used(mesh: Mesh) -> Mesh:
 
 
 def identifier(name: str, taken: set[str]) -> str:
-    """Letters, digits and underlines, not beginning with a digit, unlike those taken."""
-    word = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_") or "object"
+    """Letters, digits and underlines, not beginning with a digit, unlike those taken, and short enough for files."""
+    word = re.sub(r"[^A-Za-z0-9_]+", "_", name)[:_LONGEST_NAME].strip("_") or "object"
     word = f"object_{word}" if word[0].isdigit() else word
     numbered = (f"{word}_{number}" if number else word for number in range(len(taken) + 2))
     return next(candidate for candidate in numbered if candidate not in taken)
