@@ -98,6 +98,19 @@ def test_opaque_modes_become_rgb(tmp_path, mode):
     assert loaded.getpixel((4, 4)) == ((0x80,) * 3 if mode == "I;16" else (255, 255, 255))
 
 
+@pytest.mark.parametrize(("most", "kind"), [(1, "f"), (255, "f"), (65535, "f"), (255, "i"), (65535, "i")])
+def test_tiff_of_long_numbers_keeps_its_grey_levels(tmp_path, most, kind):
+    """Such files do not say what white is."""
+    levels = np.linspace(0, 1, 96).reshape(8, 12)
+    stored = (levels * most).astype(np.float32) if kind == "f" else np.rint(levels * most).astype(np.int32)
+    expected = levels * 255
+    if kind == "f":
+        stored[3, 3], expected[3, 3] = np.nan, 0
+    Image.fromarray(stored).save(tmp_path / "a.tiff")
+    loaded = np.asarray(load_image(tmp_path / "a.tiff").convert("L"), dtype=float)
+    assert np.abs(loaded - expected).max() <= 1
+
+
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "P with transparency"])
 def test_transparency_becomes_rgba(tmp_path, mode):
     image = Image.new("RGBA", (9, 9), (255, 255, 255, 255))

@@ -395,15 +395,29 @@ def _spend_pixels(image: Image.Image, mode: str, name: str) -> None:
 
 
 def _rgb_or_rgba(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16") or image.mode == "I":
+    if image.mode.startswith("I;16"):
         spend(image.width * image.height * 16)
         # Pillow's own conversion clips 16-bit grey at 255; the high byte is the 8-bit picture.
         image = Image.fromarray((np.asarray(image).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8))
+    elif image.mode in ("I", "F"):
+        spend(image.width * image.height * 16)
+        image = Image.fromarray(_grey_of_numbers(np.asarray(image)))
     mode = "RGBA" if image.has_transparency_data else "RGB"
     if image.mode == mode:
         return image
     _spend_pixels(image, mode, "converted")
     return image.convert(mode)
+
+
+def _grey_of_numbers(values: np.ndarray) -> np.ndarray:
+    """Grey levels of 32-bit numbers, which do not say what white is: 1 (fractions alone), 255 or 65535.
+
+    It is the least that holds them all. Numbers that are not finite are black.
+    """
+    values = np.nan_to_num(values.astype(np.float64), posinf=0, neginf=0).clip(0, 65535)
+    most, has_fractions = values.max(initial=0), bool((values % 1).any())
+    white = 1 if has_fractions and most <= 1 else 255 if most <= 255 else 65535
+    return np.rint(values * (255 / white)).astype(np.uint8)
 
 
 def _reduced(image: Image.Image, size: tuple[int, int], resampling: Image.Resampling) -> Image.Image:

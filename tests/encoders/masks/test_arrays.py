@@ -28,6 +28,23 @@ def test_a_stack_of_masks(tmp_path: Path, axis: int, kind: type) -> None:
     assert [mask.area for mask in load_masks(tmp_path / "a.npy").regions] == AREAS
 
 
+def test_more_masks_than_the_picture_is_wide(tmp_path: Path) -> None:
+    stack = np.zeros((70, 40, 60), bool)
+    stack[0, 5:20, 5:20] = stack[1:, 10:30, 30:50] = True
+    np.save(tmp_path / "a.npy", stack)
+    assert [mask.area for mask in load_masks(tmp_path / "a.npy", (40, 60)).regions] == AREAS
+
+
+@pytest.mark.parametrize("stray", [np.nan, np.inf, -np.inf, 1e300])
+def test_what_is_no_label_is_background(tmp_path: Path, stray: float) -> None:
+    labels = LABELS.astype(np.float64)
+    labels[0, :5] = stray
+    np.save(tmp_path / "a.npy", labels)
+    masks = load_masks(tmp_path / "a.npy", (40, 60))
+    assert masks.names == ("object_3", "object_70000")
+    assert [mask.area for mask in masks.regions] == AREAS
+
+
 def test_an_npz_of_named_masks(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "a.npz", sofa=LABELS == 3, lamp=(LABELS == 70_000) * 255, note=np.arange(3))
     masks = load_masks(tmp_path / "a.npz", (40, 60))

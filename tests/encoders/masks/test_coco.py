@@ -96,6 +96,15 @@ def test_annotations_of_the_named_picture(tmp_path: Path) -> None:
     assert any("same as 'object'" in warning for warning in masks.warnings)
 
 
+def test_whole_numbers_may_be_written_as_fractions(tmp_path: Path) -> None:
+    """As tables export them."""
+    pictures = [{"id": i, "file_name": f"{i}.jpg", "height": 4, "width": 4} for i in (1, 2)]
+    runs = {"size": [4, 4], "counts": [0, 8, 8]}
+    annotations = [{"image_id": 1.0, "category_id": 7.0, "segmentation": runs}]
+    path = coco(tmp_path / "a.json", annotations, images=pictures, categories=[{"id": 7, "name": "sofa"}])
+    assert load_masks(path, (4, 4), image_name="1.jpg").names == ("sofa",)
+
+
 def test_sizes_of_the_file_are_respected_and_resized(tmp_path: Path) -> None:
     pictures = [{"id": 1, "file_name": "1.jpg", "height": 10, "width": 20}]
     path = coco(tmp_path / "a.json", [{"image_id": 1, "segmentation": [[0, 0, 10, 0, 10, 10, 0, 10]]}], images=pictures)

@@ -106,6 +106,14 @@ def test_masks_of_the_stored_pixels_are_turned_with_the_photograph(
     assert "turned with it" in " ".join(masks.warnings)
 
 
+def test_a_float_tiff_of_shares_is_a_mask(tmp_path: Path) -> None:
+    shares = np.zeros((20, 30), np.float32)
+    shares[5:15, 5:20], shares[0, 0], shares[1, 1] = 0.99, np.nan, 0.2
+    Image.fromarray(shares).save(tmp_path / "sofa.tiff")
+    (mask,) = load_masks(tmp_path / "sofa.tiff", (20, 30)).regions
+    assert mask.area == 150
+
+
 def test_where_a_turn_leaves_no_trace_it_is_asked_for(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 3

@@ -104,10 +104,12 @@ def test_damaged_picture_is_told(tmp_path: Path) -> None:
         read_capture(tmp_path)
 
 
-def test_transforms_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+def test_transforms_file(tmp_path: Path, ending: str) -> None:
     (tmp_path / "train").mkdir()
-    Image.new("RGB", (40, 30)).save(tmp_path / "train" / "r_0.png")
-    frames = [{"file_path": "./train/r_0", "transform_matrix": np.eye(4).tolist()}]
+    Image.new("RGB", (40, 30)).save(tmp_path / "train" / f"r_0.{ending}")
+    paths = ["./train/r_0", f"./train/{'long' * 90}"]  # the second is longer than a file's name may be
+    frames = [{"file_path": path, "transform_matrix": np.eye(4).tolist()} for path in paths]
     (tmp_path / "transforms.json").write_text(json.dumps({"camera_angle_x": 1.0, "frames": frames}))
     assert is_capture(tmp_path)
     (picture,) = read_capture(tmp_path).pictures

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from scenewright.encoders.masks.label_map import whole_labels
 from scenewright.encoders.masks.label_picture import masks_of_labels
 from scenewright.encoders.masks.object_masks import Frame, NamedMask
 from scenewright.errors import InputError
@@ -31,7 +32,7 @@ def read_mask_arrays(path: Path, frame: Frame) -> list[NamedMask]:
     arrays: Mapping[str, np.ndarray] = (
         {path.stem: read_npy(path)} if path.suffix.lower() == ".npy" else read_npz_arrays(path)
     )
-    arrays = {name: np.squeeze(array) for name, array in arrays.items()}
+    arrays = {name: _finite(np.squeeze(array)) for name, array in arrays.items()}
     pictures = {name: array for name, array in arrays.items() if array.ndim in (2, 3) and array.dtype.kind in "buif"}
     if not pictures:
         shapes = ", ".join(f"{name} {array.shape} {array.dtype}" for name, array in arrays.items())
@@ -43,7 +44,7 @@ def read_mask_arrays(path: Path, frame: Frame) -> list[NamedMask]:
         if array.ndim == 2:
             found += _of_one(name, array, path, frame, is_alone=len(pictures) == 1)
             continue
-        stack = array if array.shape[0] <= array.shape[2] else np.moveaxis(array, 2, 0)
+        stack = array if _are_first(array.shape, frame) else np.moveaxis(array, 2, 0)
         start = "object" if len(pictures) == 1 else name
         found += [NamedMask(f"{start}_{number}", Mask.of(_is_set(mask))) for number, mask in enumerate(stack, 1)]
     return found
@@ -53,11 +54,24 @@ def _of_one(name: str, array: np.ndarray, path: Path, frame: Frame, *, is_alone:
     is_whole = array.dtype.kind in "ui" or (array.dtype.kind == "f" and bool((array == np.round(array)).all()))
     if not is_whole or array.max(initial=0) <= 1:
         return [NamedMask(name, Mask.of(_is_set(array)))]
-    masks = masks_of_labels(array.clip(0).astype(np.int64), path, frame)
+    masks = masks_of_labels(whole_labels(array), path, frame)
     if is_alone:
         return masks
     names = [name] if len(masks) == 1 else [f"{name}_{number}" for number in range(1, len(masks) + 1)]
     return [replace(item, name=own) for own, item in zip(names, masks, strict=True)]
+
+
+def _finite(array: np.ndarray) -> np.ndarray:
+    """The array with 0, background, for what is not finite."""
+    return np.nan_to_num(array, nan=0, posinf=0, neginf=0) if array.dtype.kind == "f" else array
+
+
+def _are_first(shape: tuple[int, ...], frame: Frame) -> bool:
+    """Whether a stack's masks lie along its first axis: by the picture's size, else there are fewer than columns."""
+    for size in (frame.size, frame.whole):
+        if size is not None and (shape[1:] == size) != (shape[:2] == size):
+            return shape[1:] == size
+    return shape[0] <= shape[2]
 
 
 def _is_set(array: np.ndarray) -> np.ndarray:

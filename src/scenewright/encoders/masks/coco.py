@@ -97,11 +97,11 @@ def read_coco(path: Path, frame: Frame, *, image_name: str | None = None) -> tup
     is_list = content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"["
     coco = json_value(b'{"annotations": ' + content + b"}" if is_list else content, _CocoFile)
     picture = _picture(coco.images or (), image_name, frame.whole, path)
-    categories = {str(category.id): category.name for category in coco.categories or ()}
+    categories = {_text(category.id): category.name for category in coco.categories or ()}
     own = [
         annotation
         for annotation in coco.annotations
-        if picture is None or _key(annotation, "image_id") in (None, str(picture.id))
+        if picture is None or _key(annotation, "image_id") in (None, _text(picture.id))
     ]
     if len(own) > MOST_MASKS:
         raise InputError(f"'{path}' has {len(own):,} annotations of the picture, more than the {MOST_MASKS:,} allowed.")
@@ -127,7 +127,12 @@ def read_coco(path: Path, frame: Frame, *, image_name: str | None = None) -> tup
 def _key(annotation: object, name: str) -> str | None:
     """A number or name of an annotation as text; None where it has none."""
     value = annotation.get(name) if isinstance(annotation, dict) else None
-    return None if value is None else str(value)[:80]
+    return None if value is None else _text(value)
+
+
+def _text(key: object) -> str:
+    """A key as text; tables write whole numbers as 1.0."""
+    return str(int(key) if isinstance(key, float) and key.is_integer() else key)[:80]
 
 
 def run_length_mask(

@@ -7,7 +7,9 @@ import numpy as np
 from jaxtyping import Bool, Integer
 from PIL import Image
 
-__all__ = ["is_opaque", "label_map", "stored_channels"]
+__all__ = ["is_opaque", "label_map", "stored_channels", "whole_labels"]
+
+_LARGEST_LABEL = 2**32 - 1
 
 
 def label_map(pixels: Integer[np.ndarray, "height width *channels"]) -> Integer[np.ndarray, "height width"]:
@@ -31,8 +33,20 @@ def stored_channels(
 ) -> tuple[Integer[np.ndarray, "height width *channels"], Bool[np.ndarray, "height width"]]:
     """Grey levels or RGB of a mask picture as stored, and where it is opaque: alpha above half of its highest value."""
     is_grey = image.mode in ("1", "L", "I", "F") or image.mode.startswith("I;16")
-    pixels = np.asarray(image).clip(0) if is_grey else np.asarray(image.convert("RGB"))
-    return pixels.astype(np.uint32), is_opaque(image)
+    pixels = np.asarray(image) if is_grey else np.asarray(image.convert("RGB"))
+    return whole_labels(pixels).astype(np.uint32), is_opaque(image)
+
+
+def whole_labels(values: np.ndarray) -> Integer[np.ndarray, "*shape"]:
+    """Labels of numbers as files hold them: 1 where shares (all at most 1) are above a half, 0 for what is no label.
+
+    No labels are what is below 0, not finite, or beyond 32 bits.
+    """
+    if values.dtype.kind == "f":
+        values = np.nan_to_num(values, nan=0, posinf=0, neginf=0)
+        if values.max(initial=0) <= 1:
+            return (values > 0.5).astype(np.int64)
+    return np.where((values > 0) & (values <= _LARGEST_LABEL), values, 0).astype(np.int64)
 
 
 def is_opaque(image: Image.Image) -> Bool[np.ndarray, "height width"]:

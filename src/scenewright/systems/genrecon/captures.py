@@ -15,6 +15,7 @@ Legend: N points. Frame: the capture's own until aligned; then z up, metres, flo
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path, PurePosixPath
@@ -374,9 +375,11 @@ def _model_folder(folder: Path) -> Path | None:
 def _picture_path(folder: Path, name: str) -> Path | None:
     """The file of a listed name: below the folder, or by its base name; Blender leaves the ending out."""
     base = PurePosixPath(name.replace("\\", "/"))
-    for candidate in (folder / base, folder / base.name, folder / f"{base}.png"):
-        if candidate.is_file() and candidate.resolve().is_relative_to(folder.resolve()):
-            return candidate
+    without_ending = (folder / f"{base}{ending}" for ending in (".png", ".jpg", ".jpeg"))
+    for candidate in (folder / base, folder / base.name, *without_ending):
+        with suppress(OSError):  # a name that is too long for a file
+            if candidate.is_file() and candidate.resolve().is_relative_to(folder.resolve()):
+                return candidate
     return None
 
 
