@@ -16,7 +16,8 @@ import numpy as np
 from jaxtyping import Float
 
 from scenewright.errors import InputError
-from scenewright.files import read_json, reading, spend
+from scenewright.files import MAX_NUMBER, read_json, reading, spend
+from scenewright.geometry.camera.checks import check_lens
 from scenewright.geometry.camera.distortion import Distortion
 from scenewright.geometry.frames import CVCAM_FROM_GLTFCAM
 
@@ -24,6 +25,7 @@ __all__ = ["SCANNETPP_WORLD", "TransformsFrame", "frames_from_json", "read_trans
 
 SCANNETPP_WORLD = np.array([[0.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, -1.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
 """From the world of ScanNet++'s Nerfstudio files to that of its scans, z up: x and y change places, z turns over."""
+_MOST_SHEAR = 5e-3
 _DISTORTED = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "RADIAL", "SIMPLE_RADIAL")
 
 
@@ -70,12 +72,8 @@ def frames_from_json(
 
 def _frame(values: dict[str, Any], place: str, world: Float[np.ndarray, "4 4"]) -> TransformsFrame:
     try:
-        pose = np.array(values["transform_matrix"], dtype=np.float64)
-        if pose.shape == (3, 4):
-            pose = np.vstack([pose, [0, 0, 0, 1]])
-        if pose.shape != (4, 4) or not np.isfinite(pose).all() or abs(np.linalg.det(pose[:3, :3])) < 1e-9:
-            raise ValueError("its transform_matrix is no pose")
-        intrinsics, width, height = _intrinsics(values)
+        pose = _pose(np.array(values["transform_matrix"], dtype=np.float64))
+        intrinsics, width, height = _intrinsics(values, f"The {place}")
         lens = Distortion(*(float(values.get(name, 0.0)) for name in ("k1", "k2", "p1", "p2")))
         name = str(values.get("file_path", ""))
     except (KeyError, TypeError, ValueError) as error:
@@ -88,17 +86,35 @@ def _frame(values: dict[str, Any], place: str, world: Float[np.ndarray, "4 4"]) 
     return TransformsFrame(name, camera_from_world, intrinsics, width, height, lens)
 
 
-def _intrinsics(values: dict[str, Any]) -> tuple[Float[np.ndarray, "3 3"], int | None, int | None]:
-    """Unit intrinsics and, where the file gives it, the size."""
+def _pose(matrix: Float[np.ndarray, "rows 4"]) -> Float[np.ndarray, "4 4"]:
+    """A camera's rotation and place; its own scale, as of objects in Blender, says nothing and is left out."""
+    pose = np.vstack([matrix, [0, 0, 0, 1]]) if matrix.shape == (3, 4) else matrix
+    if pose.shape != (4, 4) or not (np.abs(pose) <= MAX_NUMBER).all() or (pose[3] != [0, 0, 0, 1]).any():
+        raise ValueError("its transform_matrix is no pose")
+    scale = np.cbrt(np.linalg.det(pose[:3, :3]))
+    if scale < 1e-3:
+        raise ValueError("its transform_matrix mirrors or flattens")
+    rotation = pose[:3, :3] / scale
+    if np.abs(rotation @ rotation.T - np.eye(3)).max() > _MOST_SHEAR:
+        raise ValueError("its transform_matrix shears")
+    return np.block([[rotation, pose[:3, 3:]], [pose[3:]]])
+
+
+def _intrinsics(values: dict[str, Any], name: str) -> tuple[Float[np.ndarray, "3 3"], int | None, int | None]:
+    """Unit intrinsics and, where the file gives it, the size; `name` is how messages call the frame."""
     width, height = (int(values[name]) if values.get(name) else None for name in ("w", "h"))
     if "fl_x" in values:
         if width is None or height is None:
             raise ValueError("it gives fl_x without the size w, h")
         fx, fy = float(values["fl_x"]), float(values.get("fl_y", values["fl_x"]))
         cx, cy = float(values.get("cx", width / 2)), float(values.get("cy", height / 2))
+        check_lens((fx, fy), (cx, cy), (width, height), name)
         unit = (fx / width, fy / height, cx / width, cy / height)
     else:
-        focal = 0.5 / math.tan(0.5 * float(values["camera_angle_x"]))
+        angle = float(values["camera_angle_x"])
+        if not 0 < angle < math.pi:
+            raise ValueError(f"its camera_angle_x of {angle:g} is no angle between 0 and pi")
+        focal = 0.5 / math.tan(0.5 * angle)
         aspect = 1.0 if width is None or height is None else width / height
         unit = (focal, focal * aspect, 0.5, 0.5)
     if not all(map(math.isfinite, unit)) or min(unit[:2]) <= 0:
