@@ -1,6 +1,7 @@
 """The camera of a photograph, from every form that people have it in, in the pixels of the picture at hand."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ FRAME = {
         {"fx": 1200, "width": 1280, "height": 960},
         {"frames": [FRAME]},
         {"frames": [FRAME | {"file_path": "a.jpg", "fl_x": 900}, FRAME]},
+        {"frames": [{"transform_matrix": FRAME["transform_matrix"]}], "camera_angle_x": 2 * math.atan(320 / 600)},
     ],
 )
 def test_the_lens_in_every_form(tmp_path: Path, content: dict) -> None:
@@ -66,6 +68,7 @@ def test_the_focal_length_of_a_photograph_turned_and_reduced(tmp_path: Path) -> 
         ('{"fx": 900, "width": 100, "height": 900}', "belongs to a picture of 100x900"),
         ('{"fx": 900, "cam_from_world": [[1, 0, 0]]}', "cam_from_world"),
         ('{"frames": [{"fl_x": 1}]}', "frame 0"),
+        (json.dumps({"frames": [FRAME | {"w": 1000, "h": 300}]}), "belongs to a picture of 1000x300"),
     ],
 )
 def test_what_is_no_camera_is_one_sentence(tmp_path: Path, content: str, message: str) -> None:

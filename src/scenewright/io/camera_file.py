@@ -68,7 +68,7 @@ def load_camera(path: str | Path, image: Image.Image, *, image_name: str = "") -
         content = read_file(path)
         known = json_value(content, _CameraFile)
         if known.frames is not None:
-            intrinsics, size = _from_frames(json_value(content, dict), whole, image_name, path), whole
+            intrinsics, size = _from_frames(json_value(content, dict), whole, image_name, path)
         else:
             intrinsics, size = _lens(known, whole), (known.width or whole[0], known.height or whole[1])
             if known.cam_from_world is not None:
@@ -102,12 +102,18 @@ def _from_exif(path: Path, size: tuple[int, int]) -> Float[Tensor, "3 3"]:
     return torch.tensor([[focal, 0, size[0] / 2], [0, focal, size[1] / 2], [0, 0, 1.0]])
 
 
-def _from_frames(content: dict[str, object], size: tuple[int, int], name: str, path: Path) -> Float[Tensor, "3 3"]:
-    """The lens of the frame of that name, or of the only one."""
+def _from_frames(
+    content: dict[str, object], size: tuple[int, int], name: str, path: Path
+) -> tuple[Float[Tensor, "3 3"], tuple[int, int]]:
+    """The lens of the frame of that name, or of the only one, and its picture's size, by default `size`."""
     frames = frames_from_json(content, source=str(path))
     named = [frame for frame in frames if PureWindowsPath(frame.name).stem == Path(name).stem]
     chosen = named or (frames if len({frame.intrinsics_unit.tobytes() for frame in frames}) == 1 else [])
     if not chosen:
         raise InputError(f"'{path}' has {len(frames)} frames of several lenses, and none is called '{name}'.")
-    scale = torch.tensor([size[0], size[1], 1.0])
-    return scale[:, None] * torch.from_numpy(chosen[0].intrinsics_unit).float()
+    frame = chosen[0]
+    width, height = frame.width or size[0], frame.height or size[1]
+    intrinsics = torch.tensor([width, height, 1.0])[:, None] * torch.from_numpy(frame.intrinsics_unit).float()
+    if not (frame.width and frame.height):  # the field of view is the width's, and pixels are square
+        intrinsics[1, 1] = intrinsics[0, 0]
+    return intrinsics, (width, height)
