@@ -65,6 +65,8 @@ def test_a_camera_has_no_scale(tmp_path: Path) -> None:
         ({"frames": [{"transform_matrix": POSE}], "fl_x": 1e9, "w": 40, "h": 20}, "frame 0 of '.*fits no lens"),
         ({"frames": [{"transform_matrix": POSE}], "fl_x": 3}, "without the size"),
         ({"frames": [{"transform_matrix": POSE}], "camera_angle_x": 1, "camera_model": "OPENCV_FISHEYE"}, "FISHEYE"),
+        ({"frames": [{"transform_matrix": POSE}], "camera_angle_x": 1, "is_fisheye": True}, "FISHEYE"),
+        ({"frames": [{"transform_matrix": POSE}], "camera_angle_x": 1, "k3": 0.1}, "bent by k3"),
     ],
 )
 def test_bad_files_are_told(tmp_path: Path, content: object, message: str) -> None:

@@ -74,6 +74,10 @@ def _frame(values: dict[str, Any], place: str, world: Float[np.ndarray, "4 4"]) 
     try:
         pose = _pose(np.array(values["transform_matrix"], dtype=np.float64))
         intrinsics, width, height = _intrinsics(values, f"The {place}")
+        if values.get("is_fisheye"):
+            values = values | {"camera_model": "OPENCV_FISHEYE"}
+        elif unread := [name for name in ("k3", "k4") if values.get(name)]:
+            raise ValueError(f"its lens is bent by {' and '.join(unread)}, too; undistort the pictures first")
         lens = Distortion(*(float(values.get(name, 0.0)) for name in ("k1", "k2", "p1", "p2")))
         name = str(values.get("file_path", ""))
     except (KeyError, TypeError, ValueError) as error:

@@ -109,7 +109,7 @@ def _generate(
                 raise InputError(f"The picture is no panorama, so '{name}' would change nothing; leave it out.")
         system = request.system or DEFAULT_SYSTEM
         if find_system(system).reads != "masks":
-            raise InputError(f"{system} reads no pictures with masks; GET /systems says what each reads.")
+            raise InputError(f"{system} reads no pictures with masks; GET /catalogue says what each reads.")
         pairs = pairs_of_views(pictures, masks, system)
         camera = submission.files.get("camera", ())
         settings = GenerateSettings(

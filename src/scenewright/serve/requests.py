@@ -38,7 +38,7 @@ class Prompts(_Request):
 class GenerateRequest(_Request):
     """Choices of a scene from pictures or a panorama, as those of `scenewright generate`; all may be left out."""
 
-    system: Word | None = Field(None, description="By default what suits the picture; GET /systems lists them.")
+    system: Word | None = Field(None, description="By default what suits the picture; GET /catalogue lists them.")
     weights: Literal["mini", "published"] | None = None
     decoder: Literal["trellis1", "trellis2"] | None = None
     resolution: Literal[512, 1024, 1536] | None = None
