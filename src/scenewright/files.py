@@ -13,6 +13,7 @@ A reader does not list what the libraries below it raise. Such lists are never c
 
 import functools
 import logging
+import os
 import re
 import stat
 import tomllib
@@ -40,6 +41,7 @@ __all__ = [
     "checked",
     "inside",
     "json_value",
+    "name_of",
     "read_file",
     "read_json",
     "read_toml",
@@ -286,6 +288,15 @@ def text_of(content: bytes) -> str:
     """
     spend(_OBJECTS_PER_BYTE * len(content), "its text")
     return content.decode("utf-8-sig")
+
+
+def name_of(name: str | bytes) -> str:
+    """A file's name as text; bytes that are no UTF-8, as old zip files and programs have them, are Western European."""
+    content = os.fsencode(name)
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", errors="replace")
 
 
 def json_value(content: bytes | str, kind: type[T]) -> T:

@@ -63,6 +63,12 @@ def test_both_forms_hold_the_model(tmp_path: Path, write) -> None:
     np.testing.assert_allclose(model.images[0].cam_from_world[:3, 3], IMAGES[0][2])
 
 
+def test_names_as_old_programs_write_them_are_read(tmp_path: Path) -> None:
+    images = write_binary(tmp_path) / "images.bin"
+    images.write_bytes(images.read_bytes().replace("ü".encode(), "ü".encode("cp1252")))
+    assert [image.name for image in read_colmap(tmp_path).images] == ["first picture.jpg", "zweites_ü.jpg"]
+
+
 @pytest.mark.parametrize("stem", ["cameras", "images", "points3D"])
 @pytest.mark.parametrize(("write", "suffix"), [(write_text, ".txt"), (write_binary, ".bin")])
 def test_a_file_cut_anywhere_is_told(tmp_path: Path, write, stem: str, suffix: str) -> None:
@@ -165,6 +171,15 @@ def test_unsupported_lens_names_the_fix(tmp_path: Path) -> None:
     camera = read_colmap(tmp_path).cameras[3]
     with pytest.raises(InputError, match="image_undistorter"):
         _ = camera.distortion
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".bin"])
+def test_models_of_later_versions_name_the_fix(tmp_path: Path, suffix: str) -> None:
+    write_text(tmp_path)
+    binary = struct.pack("<QIiQQ16d", 1, 3, 16, 64, 48, *range(16))
+    (tmp_path / f"cameras{suffix}").write_bytes(binary if suffix == ".bin" else b"3 DIVISION 64 48 50 51 32 24 0\n")
+    with pytest.raises(InputError, match=rf"cameras\{suffix}.* which is not supported; undistort the pictures first"):
+        read_colmap(tmp_path)
 
 
 def test_a_missing_part_is_told(tmp_path: Path) -> None:

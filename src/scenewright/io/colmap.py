@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from scenewright.errors import InputError
-from scenewright.files import MAX_NUMBER, allow_also, read_file, reading, text_of
+from scenewright.files import MAX_NUMBER, allow_also, name_of, read_file, reading, text_of
 from scenewright.geometry.camera.checks import check_lens
 from scenewright.geometry.camera.distortion import Distortion
 
@@ -80,10 +80,7 @@ class ColmapCamera:
             return Distortion(params[3], params[4])
         if self.model == "OPENCV":
             return Distortion(*params[4:8])
-        raise InputError(
-            f"Cameras of model {self.model} are not supported; undistort the pictures first "
-            "(colmap image_undistorter), or use PINHOLE, RADIAL, SIMPLE_RADIAL or OPENCV."
-        )
+        raise _unread_model("A camera", self.model)
 
 
 @dataclass(frozen=True)
@@ -314,7 +311,7 @@ class _Bytes:
             content += byte
             if len(content) > _MAX_NAME:
                 raise InputError(f"'{self.path}' holds a name of more than {_MAX_NAME} bytes; it is damaged.")
-        return content.decode("utf-8")
+        return name_of(bytes(content))
 
     def end(self) -> None:
         if self._left:
@@ -332,7 +329,7 @@ def _cameras_binary(content: _Bytes) -> dict[int, ColmapCamera]:
     for _ in range(content.count(4 + 4 + 8 + 8 + 3 * 8)):
         camera_id, model_id, width, height = content.unpack("IiQQ")
         if not 0 <= model_id < len(_MODEL_NAMES):
-            raise InputError(f"'{content.path}' uses camera model number {model_id}, which is not known.")
+            raise _unread_model(f"Camera {camera_id} of '{content.path}'", f"number {model_id}")
         model = _MODEL_NAMES[model_id]
         params = content.unpack(f"{_NUM_PARAMS[model]}d")
         cameras[camera_id] = _camera(f"{content.path}", model, width, height, list(params))
@@ -380,7 +377,7 @@ def _points_binary(content: _Bytes) -> ColmapPoints:
 def _camera(place: str, model: str, width: int, height: int, params: list[float]) -> ColmapCamera:
     expected = _NUM_PARAMS.get(model)
     if expected is None:
-        raise InputError(f"'{place}' uses camera model {model}, which is not known.")
+        raise _unread_model(f"The camera in '{place}'", model[:80])
     if len(params) != expected or not all(map(math.isfinite, params)):
         raise InputError(
             f"'{place}' should give a {model} camera {expected} finite parameters, got {params}; export the model "
@@ -390,6 +387,13 @@ def _camera(place: str, model: str, width: int, height: int, params: list[float]
     fx, fy, cx, cy = camera.intrinsics_px[[0, 1, 0, 1], [0, 1, 2, 2]].tolist()
     check_lens((fx, fy), (cx, cy), (width, height), f"The camera in '{place}'")
     return camera
+
+
+def _unread_model(camera: str, model: str) -> InputError:
+    return InputError(
+        f"{camera} is of model {model}, which is not supported; undistort the pictures first (colmap "
+        "image_undistorter), or use PINHOLE, RADIAL, SIMPLE_RADIAL or OPENCV."
+    )
 
 
 def _pose(place: str, values: list[float]) -> Float[np.ndarray, "4 4"]:

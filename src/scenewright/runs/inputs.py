@@ -10,10 +10,9 @@ from PIL import Image
 
 from scenewright.data.probe_scenes import read_test_scene
 from scenewright.encoders.masks import find_masks
-from scenewright.encoders.masks.object_masks import name_of
 from scenewright.encoders.records import DEPTH_ANYTHING_METRIC, DEPTH_ANYTHING_RELATIVE, SMALL_DISTANCE
 from scenewright.errors import InputError
-from scenewright.files import read_json, reading
+from scenewright.files import name_of, read_json, reading
 from scenewright.geometry.camera.checks import check_camera
 from scenewright.geometry.camera.projection import scale_camera
 from scenewright.io.camera_file import load_camera

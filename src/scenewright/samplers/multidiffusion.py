@@ -53,7 +53,7 @@ class Overlap:
         said = None if self.contributes is None else self.contributes.to(device)
         return Overlap(self.cells.to(device), self.cell_of_row.to(device), said)
 
-    def copied(self, values: Shaped[Tensor, "U *C"]) -> Shaped[Tensor, "T *C"]:
+    def copied(self, values: Shaped[Tensor, " U *C"]) -> Shaped[Tensor, " T *C"]:
         """One value per cell, copied to all its rows: noise that the chunks share."""
         return values[self.cell_of_row]
 

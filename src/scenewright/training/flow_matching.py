@@ -50,19 +50,19 @@ def sample_times(
 
 
 def noised(
-    x_0: Float[Tensor, "B *rest"], t: Float[Tensor, " B"], *, sigma_min: float = SIGMA_MIN
-) -> tuple[Float[Tensor, "B *rest"], Float[Tensor, "B *rest"]]:
+    x_0: Float[Tensor, " B *rest"], t: Float[Tensor, " B"], *, sigma_min: float = SIGMA_MIN
+) -> tuple[Float[Tensor, " B *rest"], Float[Tensor, " B *rest"]]:
     """x_t and the noise in it, one time per row."""
     noise = torch.randn_like(x_0)
     return interpolate(x_0, noise, t.view(-1, *[1] * (x_0.ndim - 1)), sigma_min), noise
 
 
-def drop_condition(cond: Float[Tensor, "B *rest"], probability: float) -> Float[Tensor, "B *rest"]:
+def drop_condition(cond: Float[Tensor, " B *rest"], probability: float) -> Float[Tensor, " B *rest"]:
     """`cond` with whole rows set to zero, each with the given probability: the published negative image condition."""
     return without_condition(cond, torch.rand(len(cond), device=cond.device) < probability)
 
 
-def without_condition(cond: Float[Tensor, "B *rest"], is_dropped: Bool[Tensor, " B"]) -> Float[Tensor, "B *rest"]:
+def without_condition(cond: Float[Tensor, " B *rest"], is_dropped: Bool[Tensor, " B"]) -> Float[Tensor, " B *rest"]:
     """`cond` with the given rows set to zero."""
     return torch.where(is_dropped.view(-1, *[1] * (cond.ndim - 1)), torch.zeros_like(cond), cond)
 

@@ -94,3 +94,15 @@ def test_damaged_and_hostile_xml_is_one_sentence(tmp_path: Path, content: str, m
     (tmp_path / "a.xml").write_text(content)
     with pytest.raises(InputError, match=message):
         load_masks(tmp_path / "a.xml", (60, 80))
+
+
+def test_a_damaged_mask_is_dropped_and_the_others_kept(tmp_path: Path) -> None:
+    shapes = [
+        {"label": "sofa", "points": [[1, 1], [5, 5]], "shape_type": "mask", "mask": "AAAA"},
+        {"label": "lamp", "points": [[1, 1], [5, 1], [5, 5]], "shape_type": "polygon"},
+    ]
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"shapes": shapes, "imageHeight": 8, "imageWidth": 8}))
+    masks = load_masks(path, (8, 8))
+    assert masks.names == ("lamp",)
+    assert "mask of shape 1 (sofa) of 'a.json' is damaged" in masks.warnings[0]

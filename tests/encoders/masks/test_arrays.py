@@ -57,3 +57,23 @@ def test_other_arrays_are_refused(tmp_path: Path, array: np.ndarray) -> None:
     np.save(tmp_path / "a.npy", array)
     with pytest.raises(InputError, match="Expected labels"):
         load_masks(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize("size", [(40, 60), None])
+def test_what_sam_writes_beside_its_masks_is_none(tmp_path: Path, size: tuple[int, int] | None) -> None:
+    stack = np.stack([LABELS == 3, LABELS == 70_000])
+    beside = {"boxes": np.ones((2, 4)), "scores": np.ones(2), "logits": np.ones((2, 256, 256)), "camera": np.eye(3)}
+    np.savez(tmp_path / "a.npz", **beside, masks=stack)
+    masks = load_masks(tmp_path / "a.npz", size)
+    assert [mask.area for mask in masks.regions] == AREAS
+    assert [name for name in beside if any(f"'{name}'" in note for note in masks.warnings)] == [
+        "boxes",
+        "logits",
+        "camera",
+    ]
+
+
+@pytest.mark.parametrize("size", [(40, 60), None])
+def test_arrays_of_another_shape_than_the_picture_are_left_out(tmp_path: Path, size: tuple[int, int] | None) -> None:
+    np.savez(tmp_path / "a.npz", boxes=np.ones((2, 4)), sofa=LABELS == 3, lamp=LABELS == 70_000)
+    assert load_masks(tmp_path / "a.npz", size).names == ("sofa", "lamp")

@@ -193,7 +193,6 @@ def test_annotations_without_mask_are_named(tmp_path: Path) -> None:
         ("[1, 2", "not a file of annotations"),
         ('{"images": []}', "a list 'annotations'"),
         ('{"annotations": [1]}', r"annotation 1 \(object\) of 'a.json' is damaged"),
-        ('{"annotations": [], "categories": [{"id": 1}]}', "categories.0.name"),
         ('{"annotations": [{"segmentation": [[1, 2, 3, 4, 5, 6, 7]]}]}', "odd number of coordinates"),
         ('{"annotations": [{"segmentation": {"size": [9, 9], "counts": [1]}}]}', "cover 1 pixels instead of 9x9"),
         ('{"annotations": [{"segmentation": {"size": [999999999, 999999999], "counts": [1]}}]}', "less than or equal"),
@@ -206,3 +205,24 @@ def test_damaged_files_are_one_sentence(tmp_path: Path, content: str, message: s
     path.write_text(content)
     with pytest.raises(InputError, match=message):
         load_masks(path, (9, 9))
+
+
+@pytest.mark.parametrize("odd", [{"width": 4.0, "height": "4"}, {"width": 0, "height": 4}, {"file_name": 7}, 3])
+def test_odd_entries_of_other_pictures_cost_nothing(tmp_path: Path, odd: object) -> None:
+    """One picture of thousands has an entry that some tool wrote its own way."""
+    pictures = [{"id": 1, "file_name": "1.jpg", "height": "4", "width": 4.0}, odd]
+    annotations = [{"image_id": 1, "category_id": 2, "segmentation": [[0, 0, 2, 0, 2, 2, 0, 2]]}]
+    categories = [{"id": 2, "name": 12}, {"name": "nothing"}, None]
+    path = coco(tmp_path / "a.json", annotations, images=pictures, categories=categories)
+    masks = load_masks(path, image_name="1.jpg")
+    assert masks.names == ("12",)
+    assert masks.masks[0].sum() == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [("", "object"), ("a\0b\nc", "a b c"), ("\t ", "object"), ("sofa " * 9999, ("sofa " * 16)[:-1])]
+)
+def test_names_become_a_short_line(tmp_path: Path, name: str, shown: str) -> None:
+    annotations = [{"category_id": 2, "segmentation": [[0, 0, 2, 0, 2, 2, 0, 2]]}]
+    path = coco(tmp_path / "a.json", annotations, categories=[{"id": 2, "name": name}])
+    assert load_masks(path, (4, 4)).names[0] == shown

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
@@ -104,6 +105,16 @@ def test_damaged_picture_is_told(tmp_path: Path) -> None:
         read_capture(tmp_path)
 
 
+def test_of_several_models_the_largest_is_read_where_none_is_the_first(tmp_path: Path) -> None:
+    sparse = write_capture(tmp_path, count=4) / "sparse"
+    (sparse / "0").rename(sparse / "2")
+    copytree(sparse / "2", sparse / "1")
+    images = sparse / "1" / "images.txt"
+    images.write_text("".join(images.read_text().splitlines(keepends=True)[:4]))
+    assert is_capture(tmp_path)
+    assert len(read_capture(tmp_path).pictures) == 4
+
+
 @pytest.mark.parametrize("ending", ["png", "jpg"])
 def test_transforms_file(tmp_path: Path, ending: str) -> None:
     (tmp_path / "train").mkdir()
@@ -172,11 +183,12 @@ def test_bad_poses_and_lenses_are_told(tmp_path: Path) -> None:
         read_capture(folder)
     images.write_text(text)
     cameras.write_text(f"1 OPENCV_FISHEYE {WIDTH} {TALL} {FOCAL} {FOCAL} 48 36 0.1 0 0 0\n")
-    with pytest.raises(InputError, match="OPENCV_FISHEYE are not supported; undistort"):
+    with pytest.raises(InputError, match="OPENCV_FISHEYE, which is not supported; undistort"):
         read_capture(folder)
-    cameras.write_text(f"1 RADIAL {WIDTH} {TALL} {FOCAL} 48 36 -0.4 0\n")
-    with pytest.raises(InputError, match="folds a picture"):
-        read_capture(folder)
+    for bend in (-0.4, 1e4, 1e300):
+        cameras.write_text(f"1 RADIAL {WIDTH} {TALL} {FOCAL} 48 36 {bend} 0\n")
+        with pytest.raises(InputError, match="folds a picture"):
+            read_capture(folder)
 
 
 def test_report_warns(tmp_path: Path) -> None:

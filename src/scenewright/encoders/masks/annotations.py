@@ -77,10 +77,22 @@ def read_labelme(path: Path, frame: Frame) -> tuple[list[NamedMask], list[str]]:
     content = json_value(read_file(path), _LabelMeFile)
     has_size = content.imageHeight is not None and content.imageWidth is not None
     stored = (content.imageHeight or 0, content.imageWidth or 0) if has_size else frame.whole
-    return _masks([_labelme_shape(shape) for shape in content.shapes], stored, frame, path)
+    shapes, damaged = [], []
+    for number, shape in enumerate(content.shapes, 1):
+        try:
+            shapes.append(_labelme_shape(shape))
+        except InputError:
+            damaged.append(f"The mask of shape {number} ({shape.label}) of '{path.name}' is damaged; it was dropped.")
+    masks, notes = _masks(shapes, stored, frame, path)
+    return masks, damaged + notes
 
 
 def _labelme_shape(shape: _LabelMeShape) -> _Shape:
+    """The shape of an entry.
+
+    Raises:
+        InputError: its mask is no picture.
+    """
     kind = shape.shape_type or "polygon"
     group = None if shape.group_id is None else str(shape.group_id)
     label, points = str(shape.label), shape.points
@@ -91,7 +103,7 @@ def _labelme_shape(shape: _LabelMeShape) -> _Shape:
         radius = math.dist((x, y), edge)
         return _Shape(label, kind, group, _ellipse(x, y, radius, radius))
     if kind == "mask" and shape.mask is not None and points:
-        picture = decode_image(base64.b64decode(shape.mask, validate=False), name="of a mask")
+        picture = decode_image(base64.b64decode(shape.mask, validate=False), name="the mask")
         pixels = np.asarray(picture.convert("L")) > 0
         return _Shape(label, kind, group, pixels=pixels, corner=(round(points[0][0]), round(points[0][1])))
     return _Shape(label, kind, group)

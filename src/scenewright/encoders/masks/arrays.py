@@ -1,5 +1,6 @@
 """Masks in NumPy files: a map of labels, a stack of masks, or an .npz with an array per object or one for all."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 
 from scenewright.encoders.masks.label_map import whole_labels
 from scenewright.encoders.masks.label_picture import masks_of_labels
-from scenewright.encoders.masks.object_masks import Frame, NamedMask
+from scenewright.encoders.masks.object_masks import Frame, NamedMask, has_shape
 from scenewright.errors import InputError
 from scenewright.io.archives import read_npy, read_npz_arrays
 from scenewright.types import Mask
@@ -16,15 +17,15 @@ from scenewright.types import Mask
 __all__ = ["read_mask_arrays"]
 
 
-def read_mask_arrays(path: Path, frame: Frame) -> list[NamedMask]:
-    """The masks of an .npy or .npz file, at their own size.
+def read_mask_arrays(path: Path, frame: Frame) -> tuple[list[NamedMask], list[str]]:
+    """The masks of an .npy or .npz file, at their own size, and warnings of arrays that are none.
 
     | array | read as |
     |---|---|
     | [height, width] of whole numbers | a mask per label above 0; less than 0 is background, too |
     | [height, width] of booleans or shares | one mask: True, or above a half |
     | [N, height, width] or [height, width, N] | N masks |
-    | several in an .npz | the masks of each, named after the arrays |
+    | several in an .npz | those called `masks`, else the masks of each of the picture's size, named after the arrays |
 
     Raises:
         InputError: the file cannot be read, or its arrays have another form.
@@ -39,15 +40,34 @@ def read_mask_arrays(path: Path, frame: Frame) -> list[NamedMask]:
         raise InputError(
             f"Expected labels [height, width] or masks [N, height, width] in '{path}', got {shapes or 'no array'}."
         )
+    masks, notes = _of_the_picture(pictures, path, frame)
     found: list[NamedMask] = []
-    for name, array in pictures.items():
+    for name, array in masks.items():
         if array.ndim == 2:
-            found += _of_one(name, array, path, frame, is_alone=len(pictures) == 1)
+            found += _of_one(name, array, path, frame, is_alone=len(masks) == 1)
             continue
-        stack = array if _are_first(array.shape, frame) else np.moveaxis(array, 2, 0)
-        start = "object" if len(pictures) == 1 else name
+        stack = _stack(array, frame)
+        start = "object" if len(masks) == 1 else name
         found += [NamedMask(f"{start}_{number}", Mask.of(_is_set(mask))) for number, mask in enumerate(stack, 1)]
-    return found
+    return found, notes
+
+
+def _of_the_picture(
+    arrays: Mapping[str, np.ndarray], path: Path, frame: Frame
+) -> tuple[Mapping[str, np.ndarray], list[str]]:
+    """Those arrays that are masks: files of SAM's results hold boxes, scores and logits beside them."""
+    sizes = {name: array.shape if array.ndim == 2 else _stack(array, frame).shape[1:] for name, array in arrays.items()}
+    size = next((size for size in (frame.size, frame.whole) if size in sizes.values()), None)
+    size = size or max(sizes.values(), key=math.prod)
+    chosen = [name for name in arrays if name.lower() == "masks"]
+    chosen = chosen or [name for name in arrays if has_shape(sizes[name], size)]
+    notes = [
+        f"Array '{name}' of '{path.name}' has the shape {array.shape}, which is no mask of the picture, so it was left "
+        "out."
+        for name, array in arrays.items()
+        if name not in chosen
+    ]
+    return {name: arrays[name] for name in chosen}, notes
 
 
 def _of_one(name: str, array: np.ndarray, path: Path, frame: Frame, *, is_alone: bool) -> list[NamedMask]:
@@ -64,6 +84,11 @@ def _of_one(name: str, array: np.ndarray, path: Path, frame: Frame, *, is_alone:
 def _finite(array: np.ndarray) -> np.ndarray:
     """The array with 0, background, for what is not finite."""
     return np.nan_to_num(array, nan=0, posinf=0, neginf=0) if array.dtype.kind == "f" else array
+
+
+def _stack(array: np.ndarray, frame: Frame) -> np.ndarray:
+    """The masks of an array along its first axis."""
+    return array if _are_first(array.shape, frame) else np.moveaxis(array, 2, 0)
 
 
 def _are_first(shape: tuple[int, ...], frame: Frame) -> bool:

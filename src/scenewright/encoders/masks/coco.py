@@ -5,7 +5,7 @@ down the columns and start with background. Format: cocodataset.org, "Data forma
 picture, whatever size the file claims, so that it costs no more than its picture.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Annotated
@@ -58,27 +58,24 @@ class _Annotation:
 
 @dataclass(frozen=True)
 class _Picture:
-    id: Key = None
-    file_name: str | None = None
-    height: Side | None = None
-    width: Side | None = None
+    id: str | None
+    file_name: str
+    size: Size | None
 
-    @property
-    def size(self) -> tuple[int, int] | None:
-        return None if self.height is None or self.width is None else (self.height, self.width)
-
-
-@dataclass(frozen=True)
-class _Category:
-    id: Key
-    name: str
+    @staticmethod
+    def of(entry: Mapping[str, object]) -> "_Picture":
+        """The picture of an entry of `images`; a size that none has counts as not given."""
+        size = _side(entry.get("height")), _side(entry.get("width"))
+        return _Picture(_key(entry, "id"), str(entry.get("file_name") or ""), size if all(size) else None)
 
 
 @dataclass(frozen=True)
 class _CocoFile:
-    annotations: tuple[object, ...]  # checked one by one: a broken one is dropped, and the others kept
-    images: tuple[_Picture, ...] | None = None
-    categories: tuple[_Category, ...] | None = None
+    """Entries are checked one by one: a broken one is dropped, and the others kept."""
+
+    annotations: tuple[object, ...]
+    images: tuple[object, ...] | None = None
+    categories: tuple[object, ...] | None = None
 
 
 @reader("a COCO file", "export the annotations again as COCO JSON with a list 'annotations'")
@@ -96,18 +93,19 @@ def read_coco(path: Path, frame: Frame, *, image_name: str | None = None) -> tup
     # A bare list is one of annotations, as SAM's demo scripts write it.
     is_list = content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"["
     coco = json_value(b'{"annotations": ' + content + b"}" if is_list else content, _CocoFile)
-    picture = _picture(coco.images or (), image_name, frame.whole, path)
-    categories = {_text(category.id): category.name for category in coco.categories or ()}
+    pictures = [_Picture.of(entry) for entry in coco.images or () if isinstance(entry, dict)]
+    picture = _picture(pictures, image_name, frame.whole, path)
+    categories = {_key(entry, "id"): _key(entry, "name") or "object" for entry in coco.categories or ()}
     own = [
         annotation
         for annotation in coco.annotations
-        if picture is None or _key(annotation, "image_id") in (None, _text(picture.id))
+        if picture is None or _key(annotation, "image_id") in (None, picture.id)
     ]
     if len(own) > MOST_MASKS:
         raise InputError(f"'{path}' has {len(own):,} annotations of the picture, more than the {MOST_MASKS:,} allowed.")
     found, notes = [], []
     for number, annotation in enumerate(own, 1):
-        name = categories.get(str(_key(annotation, "category_id")), "object")
+        name = categories.get(_key(annotation, "category_id"), "object")
         label = f"annotation {_key(annotation, 'id') or number} ({name}) of '{path.name}'"
         stored = None if picture is None else picture.size
         try:
@@ -124,15 +122,18 @@ def read_coco(path: Path, frame: Frame, *, image_name: str | None = None) -> tup
     return found, notes
 
 
-def _key(annotation: object, name: str) -> str | None:
-    """A number or name of an annotation as text; None where it has none."""
-    value = annotation.get(name) if isinstance(annotation, dict) else None
-    return None if value is None else _text(value)
+def _key(entry: object, name: str) -> str | None:
+    """A number or name of an entry as text, None where it has none; tables write whole numbers as 1.0."""
+    value = entry.get(name) if isinstance(entry, dict) else None
+    if value is None:
+        return None
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)[:80]
 
 
-def _text(key: object) -> str:
-    """A key as text; tables write whole numbers as 1.0."""
-    return str(int(key) if isinstance(key, float) and key.is_integer() else key)[:80]
+def _side(value: object) -> int:
+    """A side in pixels, however it is written; 0 where it is none."""
+    text = str(value).removesuffix(".0")
+    return int(text) if text.isdecimal() and len(text) < 10 and int(text) <= MAX_PIXELS else 0
 
 
 def run_length_mask(
@@ -298,7 +299,7 @@ def _picture(
         return pictures[0] if pictures else None
     if image_name is not None:
         # A Windows path knows both kinds of slashes.
-        chosen = [p for p in pictures if p.file_name and PureWindowsPath(p.file_name).name == Path(image_name).name]
+        chosen = [picture for picture in pictures if PureWindowsPath(picture.file_name).name == Path(image_name).name]
     else:
         chosen = [picture for picture in pictures if picture.size == image_size]
     if len(chosen) != 1:

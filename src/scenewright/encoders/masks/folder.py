@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Bool
 
 from scenewright.encoders.masks.label_map import stored_channels
-from scenewright.encoders.masks.object_masks import Frame, NamedMask, has_shape, name_of, resized_nearest
+from scenewright.encoders.masks.object_masks import Frame, NamedMask, has_shape, resized_nearest
 from scenewright.errors import InputError
-from scenewright.files import inside, reading, spend
+from scenewright.files import inside, name_of, reading, spend
 from scenewright.io.images import PICTURE_SUFFIXES, load_label_image
 from scenewright.types import Mask
 

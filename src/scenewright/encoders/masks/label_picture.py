@@ -14,9 +14,9 @@ from PIL import Image
 
 from scenewright.encoders.masks.folder import reject_cropped
 from scenewright.encoders.masks.label_map import is_opaque, label_map, stored_channels
-from scenewright.encoders.masks.object_masks import MOST_MASKS, Frame, NamedMask, Size, name_of, resized_nearest
+from scenewright.encoders.masks.object_masks import MOST_MASKS, Frame, NamedMask, Size, resized_nearest
 from scenewright.errors import InputError
-from scenewright.files import spend
+from scenewright.files import name_of, spend
 from scenewright.io.images import load_label_image
 from scenewright.types import Mask
 

@@ -74,7 +74,7 @@ def _read(paths: Sequence[Path], frame: Frame, image_name: str | None, named: st
     elif suffix == ".xml":
         found, notes = read_cvat(paths[0], frame, image_name=image_name)
     elif suffix in (".npy", ".npz"):
-        found = read_mask_arrays(paths[0], frame)
+        found, notes = read_mask_arrays(paths[0], frame)
     else:
         found, notes = read_label_picture(paths[0], frame)
     return checked_masks(found, frame, source=named, warnings=notes)

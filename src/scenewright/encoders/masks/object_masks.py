@@ -1,9 +1,8 @@
 """The one result of every mask form: named masks at the picture's size, checked, with what was repaired."""
 
 import logging
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Int64
@@ -20,7 +19,6 @@ __all__ = [
     "Size",
     "checked_masks",
     "has_shape",
-    "name_of",
     "nearest_indices",
     "resized_nearest",
 ]
@@ -41,6 +39,7 @@ _BORDER_SHARE = 0.9
 _SHAPE_TOLERANCE = 0.02
 # Warnings name so many masks one by one.
 _MOST_NAMED = 3
+_LONGEST_NAME = 80
 
 
 @dataclass(frozen=True)
@@ -88,8 +87,8 @@ def checked_masks(
     """The usable ones of the masks `found`, at the picture's size, each repair told in `warnings` and the log.
 
     Masks of another size are resized, those of a turned photograph's stored pixels turned with it; empty, one-pixel and
-    duplicate masks are dropped; tiny ones, and those that hold the picture's border, are kept with a warning. Equal
-    names are numbered.
+    duplicate masks are dropped; tiny ones, and those that hold the picture's border, are kept with a warning. Names
+    become short lines that can be shown; equal ones are numbered.
 
     Args:
         frame: the picture; None, or one without a size, takes the first mask's size.
@@ -100,6 +99,7 @@ def checked_masks(
     frame = frame or Frame()
     notes = list(warnings)
     kept = _Kept()
+    found = [replace(item, name=_shown(item.name)) for item in found]
     image_size = frame.size or (found[0].mask.shape if found else (0, 0))
     resized_from: dict[Size, list[str]] = {}
     turned, tiny = 0, []
@@ -146,15 +146,6 @@ def has_shape(size: tuple[int, ...], other: tuple[int, ...]) -> bool:
     return abs(size[0] * other[1] / max(size[1] * other[0], 1) - 1) <= _SHAPE_TOLERANCE
 
 
-def name_of(stem: str) -> str:
-    """A file's name as text; bytes that are no UTF-8, as old zip files leave them, are read as Western European."""
-    content = os.fsencode(stem)
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError:
-        return content.decode("cp1252", errors="replace")
-
-
 def resized_nearest(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The picture at (height, width) by taking the pixel at each new pixel's centre; no new values appear."""
     rows, columns = (nearest_indices(new, old) for new, old in zip(size, pixels.shape[:2], strict=True))
@@ -199,6 +190,12 @@ class _Kept:
         self._taken.setdefault(free, 1)
         self.names.append(free)
         self.masks.append(mask)
+
+
+def _shown(name: str) -> str:
+    """A name as one line that any screen and file can hold."""
+    letters = "".join(letter if letter.isprintable() else " " for letter in name[: 4 * _LONGEST_NAME])
+    return " ".join(letters.split())[:_LONGEST_NAME].rstrip() or "object"
 
 
 def _turned(mask: Mask, orientation: int) -> Mask:

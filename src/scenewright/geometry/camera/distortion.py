@@ -28,6 +28,8 @@ __all__ = [
 # Fixed-point rounds and grid of OpenCV's search for the inner rectangle, which published crops are made with.
 _ROUNDS = 5
 _GRID = 9
+# Of the pinhole's picture at distance 1: a telescope's.
+_LEAST_WIDTH = 0.01
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,9 @@ def undistorted_camera(
     Raises:
         InputError: the coefficients fold the picture over itself, so that no pinhole fits inside.
     """
-    low, high = _inner_rectangle(intrinsics_px, lens, width, height)
-    if not (high > low).all():
+    with np.errstate(all="ignore"):  # of coefficients that no lens has
+        low, high = _inner_rectangle(intrinsics_px, lens, width, height)
+    if not (high - low > _LEAST_WIDTH).all():
         raise InputError(
             f"A lens of {lens} folds a picture of {width}x{height} pixels over itself, so it cannot be undone; "
             "calibrate the camera again, or undistort the pictures first."

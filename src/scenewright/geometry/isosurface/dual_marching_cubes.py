@@ -248,7 +248,7 @@ def _mix(ends: Float[Tensor, "E 2 D"], fraction: Float[Tensor, "E 2"]) -> Float[
     return (ends * fraction[..., None]).sum(1)
 
 
-def _sum_by(values: Float[Tensor, "E *rest"], index: Int[Tensor, " E"], size: int) -> Float[Tensor, "size2 *rest"]:
+def _sum_by(values: Float[Tensor, " E *rest"], index: Int[Tensor, " E"], size: int) -> Float[Tensor, " size2 *rest"]:
     return values.new_zeros(size, *values.shape[1:]).index_add(0, index, values)
 
 

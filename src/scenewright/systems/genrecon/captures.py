@@ -5,7 +5,7 @@
 | `dslr/nerfstudio/transforms_undistorted.json` | ScanNet++ DSLR, already upright and in metres |
 | `iphone/colmap` and `iphone/rgb` | ScanNet++ phone, likewise |
 | `transforms.json` | Nerfstudio or Blender |
-| a COLMAP model in itself, `sparse`, `sparse/0`, `colmap` or `colmap/sparse/0` | own, pictures in `images` or `rgb` |
+| a COLMAP model in itself, `sparse`, `sparse/NUMBER`, `colmap`, `colmap/sparse/0` | own, pictures in `images`, `rgb` |
 
 Own captures have an arbitrary world: `aligned` turns it upright and estimates floor and scale. Pictures keep the order
 of their names, so that thinning them is even in time.
@@ -369,7 +369,14 @@ def _capture(
 
 
 def _model_folder(folder: Path) -> Path | None:
-    return next((folder / name for name in _MODEL_FOLDERS if is_colmap_folder(folder / name)), None)
+    """The folder of the COLMAP model; of several numbered ones without a first, the one with the most pictures."""
+    named = (folder / name for name in _MODEL_FOLDERS)
+    numbered = sorted((folder / "sparse").glob("[0-9]*"), key=_pictures_bytes, reverse=True)
+    return next((place for place in chain(named, numbered) if is_colmap_folder(place)), None)
+
+
+def _pictures_bytes(model: Path) -> int:
+    return sum(path.stat().st_size for path in model.glob("images.*"))
 
 
 def _picture_path(folder: Path, name: str) -> Path | None:

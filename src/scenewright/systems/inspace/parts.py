@@ -56,7 +56,7 @@ class RoomParts:
         """Rows of the boxes that hold a cell, in the order of their parts."""
         return tuple(part.box for part in self.parts if part.box is not None)
 
-    def split(self, rows: Shaped[Tensor, "T *rest"]) -> tuple[Shaped[Tensor, "_ *rest"], ...]:
+    def split(self, rows: Shaped[Tensor, " T *rest"]) -> tuple[Shaped[Tensor, " _ *rest"], ...]:
         """Values of all tokens as one tensor per part."""
         return rows.split(list(self.lengths))
 
