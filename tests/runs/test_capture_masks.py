@@ -71,8 +71,26 @@ def test_coco_of_all_pictures_is_matched_by_what_it_shows(pictures: tuple[PosedP
     assert all(view.names is None for view in views)
     assert (views[0].labels.numpy() > 0).sum() == pytest.approx((square() > 0).sum(), rel=0.1)
     path.write_text("{}")
-    with pytest.raises(InputError, match="lists no pictures"):
+    with pytest.raises(InputError, match="export the annotations again as COCO"):
         labelled_views(pictures, path)
+
+
+def test_annotations_of_several_cameras_are_matched_by_their_folders(
+    pictures: tuple[PosedPicture, ...], tmp_path: Path
+) -> None:
+    """Windows and old editors wrote the file."""
+    path = tmp_path / "masks.json"
+    named = [replace(picture, name=f"cam{n}/a.png") for n, picture in enumerate(pictures[:2])]
+    images = [{"id": n, "file_name": f"D:\\set\\cam{n}\\a.png", "width": WIDTH, "height": TALL} for n in range(2)]
+    boxes = [[30, 20, 60, 20, 60, 50, 30, 50], [10, 10, 20, 10, 20, 20, 10, 20]]
+    annotations = [{"image_id": n, "segmentation": [box]} for n, box in enumerate(boxes)]
+    path.write_text(json.dumps({"images": images, "annotations": annotations}), encoding="utf-8-sig")
+    views = labelled_views(named, path)
+    assert [int((view.labels > 0).sum()) for view in views] == [900, 100]
+    # Without folders nobody knows which camera's they are.
+    path.write_text(json.dumps({"images": [{"id": 0, "file_name": "a.png"}], "annotations": annotations}))
+    with pytest.raises(InputError, match="name the masks as those are"):
+        labelled_views(named, path)
 
 
 def test_sam_looks_at_the_pictures_of_the_scene(

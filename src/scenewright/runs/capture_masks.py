@@ -9,7 +9,6 @@
 Masks are drawn on photographs as they were taken; here they become what the undistorted camera sees.
 """
 
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -22,6 +21,7 @@ from jaxtyping import Shaped
 from PIL import Image
 
 from scenewright.encoders.masks import find_masks
+from scenewright.encoders.masks.coco import coco_pictures
 from scenewright.encoders.masks.finding import AUTOMATIC, open_sam
 from scenewright.errors import InputError
 from scenewright.io.images import load_image, load_label_image
@@ -66,7 +66,8 @@ def labelled_views(
         return _automatic([pictures[index] for index in chosen], sam.everything, progress)
     source = Path(source).expanduser()
     if source.suffix.lower() == _COCO and source.is_file():
-        found = {Path(name).stem: source for name in _coco_names(source)}
+        listed = coco_pictures(source)
+        found = {key: source for entry in listed for key in (entry.stem, entry.parts[-2:])}
     elif source.is_dir():
         found = _entries(source)
     else:
@@ -84,8 +85,7 @@ def labelled_views(
         # Folders of several cameras have pictures of one name; their masks lie in folders of the same names.
         is_inside = not name.is_absolute() and ".." not in name.parts
         own = beside(source / name.parent).get(name.stem) if is_inside else None
-        if own is None and same[name.stem] == 1:
-            own = found.get(name.stem)
+        own = own or found.get(name.parts[-2:] if same[name.stem] > 1 else name.stem)
         if own is not None:
             views.append(_read(own, picture, photographs, room_labels, masks_of))
         advance(done, len(pictures))
@@ -96,7 +96,7 @@ def labelled_views(
     return tuple(views)
 
 
-def _entries(folder: Path) -> dict[str, Path]:
+def _entries(folder: Path) -> dict[str | tuple[str, ...], Path]:
     """The content of a folder by names without endings; nothing where there is no such folder."""
     if not folder.is_dir():
         return {}
@@ -129,7 +129,7 @@ def _read(
             grey = np.where(grey >= room_labels, 0, grey)
         return _as_seen(picture, grey, {int(value): f"object_{value}" for value in np.unique(grey) if value > 0}, path)
     image = _as_taken(picture, photographs)
-    name = Path(picture.name).name if photographs is None else _original(picture, photographs).name
+    name = picture.name if photographs is None else _original(picture, photographs).name
     view = labelled_view(picture.camera, masks_of(image, path, image_name=name))
     seen = _as_seen(picture, view.labels.numpy(), view.names or {}, path)
     # Names of COCO are kinds, those of prompts numbers, unless the user gave them: masks are matched by what they show.
@@ -163,15 +163,6 @@ def _original(picture: PosedPicture, photographs: Path) -> Path:
     if not found:
         raise InputError(f"Photograph '{stem}' is no longer in '{photographs}'; put it back.")
     return found[0]
-
-
-def _coco_names(path: Path) -> list[str]:
-    """File names of the pictures that a COCO file lists."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return [str(entry["file_name"]) for entry in content["images"]]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"'{path}' lists no pictures with file names ({error}); export it as COCO again.") from error
 
 
 def _grey_levels(path: Path) -> np.ndarray | None:

@@ -7,7 +7,8 @@ picture, whatever size the file claims, so that it costs no more than its pictur
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from itertools import takewhile
+from pathlib import Path, PurePath, PureWindowsPath
 from typing import Annotated
 
 import numpy as np
@@ -24,6 +25,7 @@ __all__ = [
     "Coordinate",
     "Corners",
     "Side",
+    "coco_pictures",
     "decode_counts",
     "encode_counts",
     "polygons_mask",
@@ -77,6 +79,10 @@ class _CocoFile:
     images: tuple[object, ...] | None = None
     categories: tuple[object, ...] | None = None
 
+    @property
+    def pictures(self) -> list[_Picture]:
+        return [_Picture.of(entry) for entry in self.images or () if isinstance(entry, dict)]
+
 
 @reader("a COCO file", "export the annotations again as COCO JSON with a list 'annotations'")
 def read_coco(path: Path, frame: Frame, *, image_name: str | None = None) -> tuple[list[NamedMask], list[str]]:
@@ -84,17 +90,14 @@ def read_coco(path: Path, frame: Frame, *, image_name: str | None = None) -> tup
 
     Args:
         frame: the picture, whose size the masks get; where it has none, that of the file.
-        image_name: file name of the picture, needed where the file annotates several.
+        image_name: file name of the picture, needed where the file annotates several; with its folder where several
+            have that name.
 
     Raises:
         InputError: the file is not COCO, or the picture is not in it.
     """
-    content = read_file(path)
-    # A bare list is one of annotations, as SAM's demo scripts write it.
-    is_list = content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"["
-    coco = json_value(b'{"annotations": ' + content + b"}" if is_list else content, _CocoFile)
-    pictures = [_Picture.of(entry) for entry in coco.images or () if isinstance(entry, dict)]
-    picture = _picture(pictures, image_name, frame.whole, path)
+    coco = _content(path)
+    picture = _picture(coco.pictures, image_name, frame.whole, path)
     categories = {_key(entry, "id"): _key(entry, "name") or "object" for entry in coco.categories or ()}
     own = [
         annotation
@@ -120,6 +123,23 @@ def read_coco(path: Path, frame: Frame, *, image_name: str | None = None) -> tup
         else:
             found.append(mask)
     return found, notes
+
+
+@reader("a COCO file", "export the annotations again as COCO JSON with a list 'annotations'")
+def coco_pictures(path: Path) -> list[PurePath]:
+    """The paths of the pictures that a COCO file lists; either kind of slash parts them.
+
+    Raises:
+        InputError: the file is not COCO.
+    """
+    return [PureWindowsPath(picture.file_name) for picture in _content(path).pictures if picture.file_name]
+
+
+def _content(path: Path) -> _CocoFile:
+    content = read_file(path)
+    # A bare list is one of annotations, as SAM's demo scripts write it.
+    is_list = content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"["
+    return json_value(b'{"annotations": ' + content + b"}" if is_list else content, _CocoFile)
 
 
 def _key(entry: object, name: str) -> str | None:
@@ -291,6 +311,12 @@ def _named_mask(name: str, annotation: _Annotation, stored: Size | None, frame: 
     return NamedMask(name, Mask.of(scaled_polygons_mask(polygons, stored, frame.fitted(stored))), stored)
 
 
+def _shared_ending(one: str, other: str) -> int:
+    """In how many parts, from the file's name on, two paths agree; a Windows path knows both kinds of slashes."""
+    pairs = zip(reversed(PureWindowsPath(one).parts), reversed(PureWindowsPath(other).parts), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
 def _picture(
     pictures: Sequence[_Picture], image_name: str | None, image_size: Size | None, path: Path
 ) -> _Picture | None:
@@ -298,8 +324,8 @@ def _picture(
     if len(pictures) <= 1:
         return pictures[0] if pictures else None
     if image_name is not None:
-        # A Windows path knows both kinds of slashes.
-        chosen = [picture for picture in pictures if PureWindowsPath(picture.file_name).name == Path(image_name).name]
+        shared = [_shared_ending(picture.file_name, image_name) for picture in pictures]
+        chosen = [item for item, parts in zip(pictures, shared, strict=True) if parts == max(1, *shared)]
     else:
         chosen = [picture for picture in pictures if picture.size == image_size]
     if len(chosen) != 1:
