@@ -259,6 +259,21 @@ def test_a_newcomer_is_placed_and_the_others_are_left_alone() -> None:
     assert _errors([*truth[:2], placed], truth)[2] < 0.5 * _errors([*truth[:2], newcomer], truth)[2]
 
 
+def test_a_newcomer_stands_where_the_picture_tells_its_distance() -> None:
+    camera = level_camera()
+    boxes: list[Box] = [BOXES[0], ((1.4, 0.4, 0.6), (0.7, 3.0, 0.3)), ((0.5, 0.4, 0.9), (0.7, 4.2, 0.45))]
+    truth = boxes_seen(camera, boxes)
+    _show_before(truth, 1, 2)
+    wrong = replace(boxes_seen(camera, [((0.5, 0.4, 1.3), (0.7, 4.2, 0.65))])[0], mask=truth[2].mask)
+
+    def away(sizes: SizeEstimates | None) -> float:
+        (placed,) = fit_newcomers(truth[:2], [wrong], camera, ALONG_Y, sizes=sizes)
+        return float(placed.world_bounds().mean(0)[1])
+
+    assert away(None) < 4.0
+    assert away(_told(boxes, 0.03).at([2])) == pytest.approx(4.2, abs=0.1)
+
+
 def test_objects_without_a_mask_stay_and_none_seen_is_none() -> None:
     truth = boxes_seen(level_camera())
     unseen = SceneObject("unseen", truth[0].parts, world_from_object=torch.eye(4))

@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -111,17 +112,20 @@ class SceneGenerator:
             raise EmptyStructureError(f"Object '{missing[0]}' was not found this time; re-roll it once more.")
         before = {item.name: item for item in scene.objects}
         world_from_system = scene.world_from_system.float()
-        moved = {name: moved_object(item, world_from_system) for name, item in anew.items()}
         errors = _layout_errors(structures, options)
         if errors is not None and scene.camera is not None:
+            system_from_world = torch.linalg.inv(scene.world_from_system.double())
             # A scene that was read from a file has no masks.
             kept = [
-                replace(item, mask=request.objects.regions[names.index(name)])
+                moved_object(replace(item, mask=request.objects.regions[names.index(name)]), system_from_world)
                 for name, item in before.items()
-                if name not in moved
+                if name not in anew
             ]
-            refitted = fit_newcomers(kept, list(moved.values()), scene.camera, errors)
-            moved = dict(zip(moved, refitted, strict=True))
+            camera, floor_z = transformed_camera(scene.camera, system_from_world), float(system_from_world[2, 3])
+            newcomers = list(anew.values())
+            refitted = fit_newcomers(kept, newcomers, camera, errors, floor_z=floor_z, sizes=structures.sizes)
+            anew = dict(zip(anew, refitted, strict=True))
+        moved = {name: moved_object(item, world_from_system) for name, item in anew.items()}
         objects = tuple(moved.get(name, before.get(name)) for name in names)
         changed = replace(
             scene,

@@ -111,17 +111,26 @@ def fit_newcomers(
     newcomers: Sequence[SceneObject],
     camera: Camera,
     errors: LayoutErrors,
+    *,
+    floor_z: float = 0.0,
+    sizes: SizeEstimates | None = None,
 ) -> list[SceneObject]:
-    """Newcomers at better places in a scene whose camera, floor and other objects stay as they are."""
+    """Newcomers at better places in a scene whose camera, floor and other objects stay as they are.
+
+    Args:
+        sizes: of all newcomers, where the picture tells them; the camera looks along +y then.
+    """
     places = [index for index, item in enumerate(newcomers) if _is_seen(item)]
     if not places:
         return list(newcomers)
     present = [item for item in objects if _is_seen(item)]
     pose = camera_pose(camera)
-    problem = LayoutProblem([*present, *(newcomers[index] for index in places)], errors, pose.yaw, camera)
+    seen = [*present, *(newcomers[index] for index in places)]
+    told = None if sizes is None else sizes.at(places).among(range(len(present), len(seen)), len(seen))
+    problem = LayoutProblem(seen, errors, pose.yaw, camera, sizes=told)
     is_free = np.zeros(problem.num_unknowns, dtype=bool)
     is_free[problem.num_camera + 4 * len(present) :] = True
-    unknowns = problem.solve_closer(problem.known(pose, 0.0), is_free)
+    unknowns = problem.solve_closer(problem.known(pose, floor_z), is_free)
     result = list(newcomers)
     for index, item in zip(places, problem.moved(unknowns)[len(present) :], strict=True):
         result[index] = item
