@@ -55,6 +55,13 @@ def test_extreme_opacities_and_scales_stay_finite(tmp_path):
     assert bool(loaded.scales.isfinite().all())
 
 
+def test_an_infinite_logit_is_an_opacity_of_one(tmp_path):
+    row = np.zeros((1, len(COLUMNS)))
+    row[0, COLUMNS.index("opacity")] = np.inf
+    (tmp_path / "a.ply").write_bytes(vertex_ply_bytes(COLUMNS, row))
+    assert load_gaussian_ply(tmp_path / "a.ply").opacities.tolist() == [1.0]
+
+
 @pytest.mark.parametrize("num_coefficients", [4, 9, 16])
 def test_colour_that_depends_on_the_view_survives(tmp_path, num_coefficients):
     sh = torch.randn(3, num_coefficients, 3, generator=torch.Generator().manual_seed(0))

@@ -40,6 +40,7 @@ COLUMNS = (*_BEFORE, *_AFTER)
 _FILE_FROM_OURS = ZUP_FROM_YUP[:3, :3].float()
 # Coefficients beyond the first, of three colours, of degrees 1 to 3.
 _NUM_REST = (9, 24, 45)
+_FURTHEST_LOGIT = 88.0
 _SMALLEST = torch.finfo(torch.float32).tiny
 
 
@@ -70,6 +71,7 @@ def load_gaussian_ply(path: str | Path) -> Gaussians:
     if lacking:
         raise InputError(f"'{path}' is not a Gaussian PLY: it lacks the column '{lacking[0]}'.")
     zeros = np.zeros_like(table["x"])
+    table["opacity"] = table["opacity"].clip(-_FURTHEST_LOGIT, _FURTHEST_LOGIT)  # an opacity of 1 is infinite there
     num_rest = sum(name.startswith("f_rest_") for name in table)
     names = (*_BEFORE, *_rest(num_rest if num_rest in _NUM_REST else 0), *_AFTER)
     columns = torch.from_numpy(np.stack([table.get(name, zeros) for name in names], axis=1).astype(np.float32))

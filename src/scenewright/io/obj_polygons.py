@@ -1,4 +1,4 @@
-"""Polygons of an OBJ that a fan of triangles from their first corner would fold over: cut into triangles by their ears.
+"""Polygons of OBJ and PLY as fans of triangles from their first corner; where a fan would fold over, by their ears.
 
 No library that is always installed does this (trimesh asks for mapbox_earcut, triangle or manifold3d).
 """
@@ -10,12 +10,13 @@ import numpy as np
 
 from scenewright.files import work
 
-__all__ = ["triangles_of", "without_folds"]
+__all__ = ["fanned", "triangles_of", "without_folds"]
 
 _VERTEX = re.compile(r"^v[ \t]+(\S+)[ \t]+(\S+)[ \t]+(\S+)", re.MULTILINE)
 _POLYGON = re.compile(r"^f((?:[ \t]+\S+){4,})[ \t]*$", re.MULTILINE)
 # A share of a polygon's area; less is the rounding of coordinates in text.
 _FOLD = 1e-6
+_OTHER_DIAGONAL = [(1, 2, 3), (1, 3, 0)]
 # The arrays of one look at a corner cost as much as so many steps.
 _EAR_STEPS = 300
 
@@ -36,15 +37,35 @@ def without_folds(text: str) -> str:
         vertices = np.array(_VERTEX.findall(text), dtype=np.float64).reshape(-1, 3)
         for polygons in by_size.values():
             indices = np.array([[int(word.split("/")[0]) for word in polygon[1].split()] for polygon in polygons])
-            corners = vertices[indices - 1]
-            normals, areas = _fans(corners)
-            for index in np.flatnonzero(areas.min(1) < -_FOLD * areas.sum(1)):
+            for index, ears in _folding(vertices[indices - 1]).items():
                 words = polygons[index][1].split()
-                ears = triangles_of(_flat(corners[index], normals[index]))
                 cut[polygons[index].start()] = "\n".join(f"f {words[a]} {words[b]} {words[c]}" for a, b, c in ears)
     except (ValueError, IndexError):
         return text  # the parser says what is wrong
     return _POLYGON.sub(lambda polygon: cut.get(polygon.start(), polygon[0]), text) if cut else text
+
+
+def fanned(vertices: np.ndarray, polygons: np.ndarray) -> np.ndarray:
+    """The triangles (N, K - 2, 3) of polygons (N, K), which are numbers of vertices.
+
+    Raises:
+        InputError: more steps needed than a file may take.
+    """
+    second = np.arange(1, polygons.shape[1] - 1)
+    triangles = np.stack(np.broadcast_arrays(polygons[:, :1], polygons[:, second], polygons[:, second + 1]), -1)
+    if polygons.shape[1] > 3:
+        for index, ears in _folding(vertices[polygons]).items():
+            triangles[index] = polygons[index][np.array(ears)]
+    return triangles
+
+
+def _folding(corners: np.ndarray) -> dict[int, list[tuple[int, int, int]]]:
+    """The ears of each of the polygons (N, K, 3) whose fan folds."""
+    normals, areas = _fans(corners)
+    folding = np.flatnonzero(areas.min(1) < -_FOLD * areas.sum(1))
+    if corners.shape[1] == 4:
+        return dict.fromkeys(folding.tolist(), _OTHER_DIAGONAL)
+    return {int(index): triangles_of(_flat(corners[index], normals[index])) for index in folding}
 
 
 def _fans(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
