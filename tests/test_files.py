@@ -172,3 +172,17 @@ def test_arrays_and_zips_are_opened_in_one_place() -> None:
 def test_the_border_costs_no_heavy_import() -> None:
     code = "import scenewright.files, sys; sys.exit(bool({'torch', 'pydantic', 'numpy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 12\n", r"a\.png' is a pointer of Git LFS"),
+        (b"\xef\xbb\xbf  <!doctype HTML><html>", r"a\.png' is a web page"),
+        (b"<html>", r"a\.png' is a web page"),
+    ],
+)
+def test_what_lies_in_a_files_place_where_fetching_it_went_wrong(tmp_path, content, message):
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        read_file(tmp_path / "a.png")

@@ -48,6 +48,7 @@ __all__ = [
     "reader",
     "reading",
     "reason_of",
+    "refuse_stand_in",
     "spend",
     "text_of",
     "work",
@@ -64,6 +65,8 @@ _MAX_STEPS = 1 << 26
 _MAX_SETTINGS_BYTES = 1 << 20
 # Python objects of parsed text take up to this many bytes for each byte of the text: "{}," is a dict of 64 bytes.
 _OBJECTS_PER_BYTE = 24
+_LFS_POINTER = re.compile(rb"version https://git-lfs\.")
+_WEB_PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype )?html\b", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 MAX_NUMBER = 1e12
@@ -242,9 +245,22 @@ def read_file(path: str | Path, *, max_bytes: int = MAX_BYTES) -> bytes:
         raise InputError(f"'{path}' is empty (0 bytes); save it again.")
     if len(content) > max_bytes:
         raise InputError(f"'{path}' has more than the {max_bytes:,} bytes that are read.")
+    refuse_stand_in(content[:1024], path)
     allow_also(len(content))
     spend(len(content))
     return content
+
+
+def refuse_stand_in(start: bytes, path: str | Path) -> None:
+    """Refuses what lies in a file's place where fetching it went wrong, known by its first bytes.
+
+    Raises:
+        InputError: it is a pointer of Git LFS or a web page.
+    """
+    if _LFS_POINTER.match(start):
+        raise InputError(f"'{path}' is a pointer of Git LFS, not the file itself; fetch that with `git lfs pull`.")
+    if _WEB_PAGE.match(start):
+        raise InputError(f"'{path}' is a web page, not the file itself; download it again.")
 
 
 def inside(folder: str | Path, name: str) -> Path:

@@ -192,3 +192,93 @@ def test_saving_is_atomic(tmp_path):
         save_weights(broken, tmp_path / "w.safetensors")
     assert (tmp_path / "w.safetensors").read_bytes() == before
     assert os.listdir(tmp_path) == ["w.safetensors"]
+
+
+LINEAR = {"weight": torch.tensor([[1.0, 2.0]]), "bias": torch.ones(1)}
+
+
+def linear(path: Path) -> nn.Linear:
+    return load_weights(lambda: nn.Linear(2, 1), path)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "model."])
+def test_names_that_a_wrapper_put_a_word_before(tmp_path, prefix):
+    save_file({prefix + name: tensor for name, tensor in LINEAR.items()}, tmp_path / "w.safetensors")
+    assert torch.equal(linear(tmp_path / "w.safetensors").weight, LINEAR["weight"])
+
+
+def test_a_network_whose_own_names_begin_like_a_wrapper(tmp_path):
+    save_file({f"module.{name}": tensor for name, tensor in LINEAR.items()}, tmp_path / "w.safetensors")
+    network = load_weights(lambda: nn.ModuleDict({"module": nn.Linear(2, 1)}), tmp_path / "w.safetensors")
+    assert torch.equal(network["module"].weight, LINEAR["weight"])
+
+
+def test_a_state_dict_beside_what_a_trainer_keeps_is_named(tmp_path):
+    torch.save({"state_dict": LINEAR, "epoch": 3, "optimizer": {"state": 1}}, tmp_path / "w.ckpt")
+    with pytest.raises(WeightsError, match=r"w\.ckpt'.*; save its 'state_dict' alone"):
+        linear(tmp_path / "w.ckpt")
+    torch.save({"model": LINEAR, "ema": LINEAR}, tmp_path / "two.pt")
+    with pytest.raises(WeightsError, match=r"save its 'model' or its 'ema' alone"):
+        linear(tmp_path / "two.pt")
+
+
+def test_content_counts_more_than_a_name(tmp_path):
+    save_file(LINEAR, tmp_path / "w.PT")
+    save_file(LINEAR, tmp_path / "w.SafeTensors")
+    assert torch.equal(linear(tmp_path / "w.PT").weight, linear(tmp_path / "w.SafeTensors").weight)
+    torch.save(LINEAR, tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError, match=r"w\.safetensors' is a file of torch\.save; rename it"):
+        linear(tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 12345\n",
+            "pointer of Git LFS.*git lfs pull",
+        ),
+        (b"\n<!DOCTYPE html>\n<html lang=en>", "is a web page"),
+        (b"", "damaged"),
+        (bytes(2000), "damaged"),
+        (b"PK\5\6" + bytes(18), "damaged"),
+        (b'{"error": "Not found"}', "damaged"),
+        (None, "are a folder"),
+    ],
+)
+def test_what_lies_in_the_place_of_weights(tmp_path, content, message, suffix):
+    path = tmp_path / f"w{suffix}"
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(WeightsError, match=message) as caught:
+        linear(path)
+    assert "run code" not in str(caught.value)
+    assert "weights_only" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.bool, torch.int64, torch.complex64])
+def test_quantised_numbers_are_no_weights(tmp_path, dtype):
+    save_file(LINEAR | {"weight": LINEAR["weight"].to(dtype)}, tmp_path / "w.safetensors")
+    with pytest.raises(
+        WeightsError, match=rf"weight as {str(dtype)[6:]}\); give the weights before they were quantised"
+    ):
+        linear(tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+@pytest.mark.parametrize("dtype", [None, torch.float16, torch.bfloat16])
+def test_weights_that_are_not_finite(tmp_path, number, dtype):
+    save_file(LINEAR | {"weight": torch.tensor([[1.0, number]])}, tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError, match="'weight' holds numbers that are not finite"):
+        load_weights(lambda: nn.Linear(2, 1), tmp_path / "w.safetensors", dtype=dtype)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_tensors_that_hold_no_plain_numbers(tmp_path):
+    for name, tensor in {
+        "meta": torch.empty(1, 2, device="meta"),
+        "quantised": torch.quantize_per_tensor(LINEAR["weight"], 0.1, 0, torch.qint8),
+    }.items():
+        torch.save(LINEAR | {"weight": tensor}, tmp_path / f"{name}.pt")
+        with pytest.raises(WeightsError, match=f"{name}.pt' stores 'weight' .*which is not supported"):
+            linear(tmp_path / f"{name}.pt")

@@ -3,7 +3,7 @@
 Safetensors headers are checked by the safetensors library; the bytes are then read with plain file reads instead of
 through a memory map, because pages of a map that was touched count as resident memory (a load would peak at twice the
 file) and because a file that shrinks under a map kills the process. Pickle files (`.pt`, `.pth`, `.bin`) are read
-with `weights_only=True` only: they may hold tensors and nothing else.
+with `weights_only=True` only: they may hold tensors and nothing else. Which of both a file is, its content says.
 """
 
 import pickle
@@ -19,11 +19,15 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from scenewright.errors import WeightsError
+from scenewright.errors import InputError, WeightsError
+from scenewright.files import refuse_stand_in
 
 __all__ = ["Checkpoint", "PartOfCheckpoint", "TensorCheckpoint", "open_checkpoint", "read_metadata"]
 
 _STAGING_BYTES = 4 << 20
+_START_BYTES = 1024
+# Archives of torch, and the pickles that it wrote before.
+_PICKLE_STARTS = (b"PK\3\4", b"\x80")
 _PICKLE_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
 _DTYPES = {
     "F64": torch.float64,
@@ -150,22 +154,40 @@ def open_checkpoint(path: str | Path) -> Iterator[Checkpoint]:
         WeightsError: the file is missing, truncated, damaged, holds code, or is of an unknown kind.
     """
     path = Path(path)
+    if path.is_dir():
+        raise WeightsError(f"Weights '{path}' are a folder; give a .safetensors file, such as one in it.")
     if not path.is_file():
         raise WeightsError(f"Weights '{path}' were not found; give a .safetensors file or fetch them first.")
-    if path.suffix == ".safetensors":
-        with path.open("rb", buffering=0) as file:
-            try:
-                checkpoint = _SafetensorsCheckpoint(path, file)
-            except WeightsError:
-                raise
-            except Exception as error:
-                message = f"Weights '{path}' are truncated or damaged ({error}); delete the file and fetch it again."
-                raise WeightsError(message) from error
-            yield checkpoint
-    elif path.suffix in _PICKLE_SUFFIXES:
-        yield TensorCheckpoint(_read_pickle(path))
-    else:
+    suffix = path.suffix.lower()
+    if suffix not in (".safetensors", *_PICKLE_SUFFIXES):
         raise WeightsError(f"Expected weights as .safetensors or .pt, got '{path.name}'.")
+    with path.open("rb", buffering=0) as file:
+        start = file.read(_START_BYTES)
+        file.seek(0)
+        try:
+            refuse_stand_in(start, path)
+        except InputError as error:
+            raise WeightsError(str(error)) from error
+        if not _is_safetensors(start, suffix):
+            if not start.startswith(_PICKLE_STARTS):
+                raise WeightsError(f"'{path}' holds no weights, or is damaged; delete the file and fetch it again.")
+            if suffix == ".safetensors":  # torch itself goes by the name
+                raise WeightsError(f"'{path}' is a file of torch.save; rename it to end in .pt.")
+            yield TensorCheckpoint(_read_pickle(path))
+            return
+        try:
+            checkpoint = _SafetensorsCheckpoint(path, file)
+        except WeightsError:
+            raise
+        except Exception as error:
+            message = f"Weights '{path}' are truncated or damaged ({error}); delete the file and fetch it again."
+            raise WeightsError(message) from error
+        yield checkpoint
+
+
+def _is_safetensors(start: bytes, suffix: str) -> bool:
+    """Whether a file holds safetensors: the length of a JSON object comes first; names are not always right."""
+    return start[8:9] == b"{" or (suffix == ".safetensors" and not start.startswith(_PICKLE_STARTS))
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
@@ -174,8 +196,11 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     Raises:
         WeightsError: the file is missing or damaged.
     """
-    with open_checkpoint(path), safe_open(path, framework="pt") as file:
-        return file.metadata() or {}
+    with open_checkpoint(path) as checkpoint:
+        if not isinstance(checkpoint, _SafetensorsCheckpoint):
+            return {}
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
@@ -196,17 +221,27 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
             "ask its publisher for a .safetensors file."
         ) from error
     except Exception as error:  # torch raises many kinds for damaged archives
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
+        # What torch says further is how to load files that could run code.
+        first_line = (str(error).splitlines() or [type(error).__name__])[0].partition(". ")[0].rstrip(".")
         message = f"Weights '{path}' are truncated or damaged ({first_line}); delete the file and fetch it again."
         raise WeightsError(message) from error
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+    if not _is_state(content):
         kind = f"a dict with keys {list(content)[:5]}" if isinstance(content, dict) else type(content).__name__
-        raise WeightsError(f"Expected a flat dict of tensors in '{path}', got {kind}.")
+        inner = [key for key, value in content.items() if _is_state(value)] if isinstance(content, dict) else []
+        own = " or ".join(f"its {key!r}" for key in inner[:5]) or "a network's state dict"
+        raise WeightsError(f"Expected a flat dict of tensors in '{path}', got {kind}; save {own} alone.")
     for name, tensor in content.items():
+        if tensor.is_meta or tensor.is_quantized or tensor.dtype not in _DTYPES.values():
+            how = "without its numbers" if tensor.is_meta else f"as {tensor.dtype}"
+            raise WeightsError(f"'{path}' stores '{name}' {how}, which is not supported; save it as numbers.")
         # A view that repeats few bytes would become as large as it claims to be.
         if tensor.layout != torch.strided or tensor.numel() * tensor.itemsize > tensor.untyped_storage().nbytes():
             raise WeightsError(f"'{path}' stores '{name}' as less than its {tensor.numel():,} numbers; save it whole.")
     return {str(name): tensor for name, tensor in content.items()}
+
+
+def _is_state(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(entry, Tensor) for entry in value.values())
 
 
 def _refuse_unusual_packing(path: Path) -> None:

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from scenewright.errors import WeightsError
-from scenewright.weights.checkpoint import Checkpoint, TensorCheckpoint, open_checkpoint
+from scenewright.weights.checkpoint import Checkpoint, PartOfCheckpoint, TensorCheckpoint, open_checkpoint
 from scenewright.weights.keymap import IDENTITY, KeyMap
 
 __all__ = [
@@ -40,6 +40,8 @@ __all__ = [
 M = TypeVar("M", bound=nn.Module)
 View = Callable[[Checkpoint], Checkpoint]
 _NAMES_SHOWN = 4
+# What parallel and compiled networks, and those inside a trainer, have before each of their names.
+_WRAPPERS = ("module.", "_orig_mod.", "model.")
 
 
 def _as_it_is(checkpoint: Checkpoint) -> Checkpoint:
@@ -120,6 +122,7 @@ def _fill(
     keymap: KeyMap,
     ignore: Collection[str],
 ) -> None:
+    checkpoint = _unwrapped(checkpoint, module)
     published_of = {
         ours: name
         for ours, name in keymap.rename_all(checkpoint.shapes).items()
@@ -130,13 +133,28 @@ def _fill(
     current = module.state_dict(keep_vars=True)
     for ours, name in published_of.items():
         if ours in slots:
-            _fill_slot(*slots[ours], checkpoint, name, device, dtype)
+            _fill_slot(*slots[ours], checkpoint, name, source, device, dtype)
         else:
             translated[ours] = _read(current[ours], checkpoint, name, device, dtype)
+            _check_finite(translated[ours], current[ours], name, source)
     if translated:
         is_meta = any(current[name].is_meta for name in translated)
         module.load_state_dict(translated, strict=False, assign=is_meta)  # names are checked above
     _reset_missing_buffers(module, device)
+
+
+def _unwrapped(checkpoint: Checkpoint, module: nn.Module) -> Checkpoint:
+    """The checkpoint without what a wrapper put before all of its names."""
+    own = list(module.state_dict(keep_vars=True))
+    while prefix := next((wrapper for wrapper in _WRAPPERS if _is_before(wrapper, checkpoint.shapes)), ""):
+        if not own or _is_before(prefix, own):
+            break
+        checkpoint = PartOfCheckpoint(checkpoint, prefix)
+    return checkpoint
+
+
+def _is_before(prefix: str, names: Collection[str]) -> bool:
+    return bool(names) and all(name.startswith(prefix) for name in names)
 
 
 def _check_names_and_shapes(
@@ -159,6 +177,17 @@ def _check_names_and_shapes(
         raise WeightsError(
             f"Weights in {source}, for {type(module).__name__}: {_listed('of the wrong shape', wrong)}; "
             "does the configuration belong to these weights?"
+        )
+    current = module.state_dict(keep_vars=True)
+    whole = [
+        f"{published_of[name]} as {str(checkpoint.dtypes[published_of[name]]).removeprefix('torch.')}"
+        for name in expected
+        if current[name].is_floating_point() and not checkpoint.dtypes[published_of[name]].is_floating_point
+    ]
+    if whole:
+        raise WeightsError(
+            f"Weights in {source}, for {type(module).__name__}: {_listed('stored in another way', whole)}; "
+            "give the weights before they were quantised, in floating point."
         )
 
 
@@ -185,14 +214,17 @@ def _fill_slot(
     attribute: str,
     checkpoint: Checkpoint,
     name: str,
+    source: str,
     device: torch.device | None,
     dtype: torch.dtype | None,
 ) -> None:
     current = getattr(owner, attribute)
     if current.device == (device or current.device) and current.dtype == _dtype(current, dtype) and not current.is_meta:
         checkpoint.read_into(name, current.detach())
+        _check_finite(current, current, name, source)
     else:
         filled = _read(current, checkpoint, name, device, dtype)
+        _check_finite(filled, current, name, source)
         if isinstance(current, nn.Parameter):
             filled = nn.Parameter(filled, requires_grad=current.requires_grad)
         setattr(owner, attribute, filled)
@@ -208,6 +240,17 @@ def _read(
     filled = torch.empty(current.shape, dtype=_dtype(current, dtype), device=target_device)
     checkpoint.read_into(name, filled)
     return filled
+
+
+def _check_finite(filled: Tensor, current: Tensor, name: str, source: str) -> None:
+    """Refuses parameters with NaN or infinity; buffers may hold them, as masks do."""
+    if not isinstance(current, nn.Parameter) or not filled.numel() or filled.itemsize < 2:
+        return
+    if filled.is_floating_point() and not all(bool(bound.isfinite()) for bound in filled.detach().aminmax()):
+        raise WeightsError(
+            f"Weights in {source}: '{name}' holds numbers that are not finite as {str(filled.dtype)[6:]}; "
+            "fetch the file again, or ask its publisher."
+        )
 
 
 def _dtype(current: Tensor, dtype: torch.dtype | None) -> torch.dtype:
