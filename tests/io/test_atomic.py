@@ -151,3 +151,53 @@ def test_what_could_not_be_written_in_the_end_is_refused_beforehand(tmp_path):
     with pytest.raises(InputError, match="it is a folder"):
         check_writable(tmp_path)
     assert not os.listdir(tmp_path)
+
+
+def test_a_link_stays_one_and_its_file_is_replaced(tmp_path):
+    (tmp_path / "far").mkdir()
+    write_set(tmp_path / "far", OLD)
+    for name in ("scene.glb", "scene.json"):
+        (tmp_path / name).symlink_to(tmp_path / "far" / name)
+    write_set(tmp_path, NEW)
+    assert (tmp_path / "scene.glb").is_symlink()
+    assert (tmp_path / "scene.json").is_symlink()
+    assert [(tmp_path / "far" / name).read_bytes() for name in ("scene.glb", "scene.json")] == [NEW, NEW]
+    assert sorted(os.listdir(tmp_path / "far")) == ["picture.png", "scene.glb", "scene.json"]
+
+
+def test_permissions_of_the_old_file_stay(tmp_path):
+    target = write_bytes(tmp_path / "a.bin", OLD)
+    target.chmod(0o600)
+    assert write_bytes(target, NEW).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("check", [check_writable, lambda path: write_bytes(path, NEW)])
+def test_what_is_no_place_for_a_file(tmp_path, check, monkeypatch):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "lost").symlink_to(tmp_path / "nowhere" / "a")
+    (tmp_path / "kept").write_bytes(OLD)
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "kept")
+    problems = {
+        "pipe": "it is a pipe or a device",
+        "loop": "a link to itself",
+        "lost": "nowhere' does not exist",
+        "kept": "it may only be read",
+        "kept/a": "kept' is no folder",
+        "a\0b": "null character",
+        "a" * 300: "File name too long",
+    }
+    for name, problem in problems.items():
+        with pytest.raises(InputError, match=f"Cannot write .*{problem}"):
+            check(tmp_path / name)
+    assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "kept").read_bytes() == OLD
+    assert sorted(os.listdir(tmp_path)) == ["kept", "loop", "lost", "pipe"]
+
+
+def test_a_refusal_that_a_library_tells_in_words(tmp_path):
+    with pytest.raises(InputError, match=r"a\.bin': No space left on device\."), atomic_path(tmp_path / "a.bin"):
+        raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+    with pytest.raises(RuntimeError, match="a defect"), atomic_path(tmp_path / "a.bin"):
+        raise RuntimeError("a defect of ours")
+    assert not os.listdir(tmp_path)

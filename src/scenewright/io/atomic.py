@@ -6,10 +6,11 @@
 
 A process that is killed, or a disk that is full, leaves old files, whole new ones, and at worst a hidden folder
 `.NAME.partial`, which the next run that writes to the same place removes. Contents and folders are flushed, so the same
-goes for a power cut.
+goes for a power cut. A link stays one: what it leads to is replaced, with the permissions it had.
 """
 
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
@@ -25,6 +26,8 @@ except ImportError:  # Windows
 
 __all__ = ["atomic_path", "check_writable", "flush", "make_folder", "remove", "tidy", "write_bytes", "write_together"]
 
+# Libraries in Rust tell the system's refusals in words.
+_IN_WORDS = re.compile(r"([^:]*) \(os error \d+\)")
 # Processes that write to one place at the same time and find each other's temporary names; more take random names.
 _SLOTS = 8
 
@@ -42,21 +45,24 @@ def write_together(*paths: str | Path) -> Iterator[list[Path]]:
     targets = [Path(path) for path in paths]
     with ExitStack() as stack:
         drafts = [stack.enter_context(_draft(target)) for target in targets]
+        places = [_place(target) for target in targets]
         with _reported(targets[-1]):
             yield [draft.path for draft in drafts]
-        for draft, target in zip(drafts, targets, strict=True):
+        for draft, target, place in zip(drafts, targets, places, strict=True):
             with _reported(target):
                 flush(draft.path)
+                if place.exists():
+                    shutil.copymode(place, draft.path)
         if len(targets) > 1:
-            remove(targets[-1])
-        for number, (draft, target) in enumerate(zip(drafts, targets, strict=True), 1):
+            remove(places[-1])
+        for number, (draft, target, place) in enumerate(zip(drafts, targets, places, strict=True), 1):
             with _reported(target):
                 if number == len(targets) > 1:
-                    for folder in {other.absolute().parent for other in targets[:-1]}:
+                    for folder in {other.absolute().parent for other in places[:-1]}:
                         flush(folder)
-                os.replace(draft.path, target)
+                os.replace(draft.path, place)
         with _reported(targets[-1]):
-            flush(targets[-1].absolute().parent)
+            flush(places[-1].absolute().parent)
 
 
 @contextmanager
@@ -99,7 +105,7 @@ def tidy(*paths: str | Path) -> None:
     if fcntl is not None:
         for path in map(Path, paths):
             with suppress(OSError):
-                _remove_abandoned(path, 0)
+                _remove_abandoned(_place(path), 0)
 
 
 def make_folder(path: str | Path) -> Path:
@@ -111,8 +117,9 @@ def make_folder(path: str | Path) -> Path:
     path = Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"Cannot make the folder '{path}': {error.strerror or error}.") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"Cannot make the folder '{path}': {reason}.") from error
     return path
 
 
@@ -128,9 +135,10 @@ def check_writable(*paths: str | Path, inputs: Iterable[str | Path] = ()) -> Non
     """
     read = {os.path.realpath(path) for path in inputs}
     for path in map(Path, paths):
-        if os.path.realpath(path) in read and path.exists():
-            raise InputError(f"Writing '{path}' would replace a file that is read; give the result another name.")
-        with _reported(path), suppress(FileNotFoundError):
+        with _reported(path):
+            if os.path.realpath(path) in read and path.exists():
+                raise InputError(f"Writing '{path}' would replace a file that is read; give the result another name.")
+        with _reported(path), suppress(FileNotFoundError, NotADirectoryError):
             path.lstat()  # a name may be too long
         with _draft(path):
             pass
@@ -155,16 +163,36 @@ class _Draft:
 
 @contextmanager
 def _draft(target: Path) -> Iterator[_Draft]:
-    if not target.absolute().parent.is_dir():
-        raise InputError(f"Cannot write '{target}': the folder '{target.parent}' does not exist; create it first.")
-    if target.is_dir():
-        raise InputError(f"Cannot write '{target}': it is a folder; give a file name.")
     with _reported(target):
-        draft = _created(target)
+        place = _place(target)
+        if problem := _problem(place):
+            raise InputError(f"Cannot write '{target}': {problem}.")
+        draft = _created(place)
     try:
         yield draft
     finally:
         draft.close()
+
+
+def _problem(place: Path) -> str:
+    """Why a file cannot be written there, as far as that shows beforehand; or ""."""
+    if place.is_symlink():
+        return "it is a link to itself; delete it"
+    if not place.absolute().parent.is_dir():
+        known = "is no folder" if place.parent.exists() else "does not exist; create it first"
+        return f"the folder '{place.parent}' {known}"
+    if not place.exists():
+        return ""
+    if place.is_dir():
+        return "it is a folder; give a file name"
+    if not place.is_file():
+        return "it is a pipe or a device; give a file name"
+    return "" if os.access(place, os.W_OK) else "it may only be read; change that, or give another name"
+
+
+def _place(target: Path) -> Path:
+    """Where a file lies: the end of a link."""
+    return Path(os.path.realpath(target)) if target.is_symlink() else target
 
 
 def _created(target: Path) -> _Draft:
@@ -231,5 +259,13 @@ def _reported(target: Path) -> Iterator[None]:
     """Errors of the system as one sentence that names the file."""
     try:
         yield
-    except OSError as error:
-        raise InputError(f"Cannot write '{target}': {error.strerror or error}.") from error
+    except InputError:
+        raise
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        if not isinstance(error, OSError):
+            said = _IN_WORDS.search(reason)
+            if said is None and "null byte" not in reason:
+                raise
+            reason = said[1].strip() if said else "its name holds a null character"
+        raise InputError(f"Cannot write '{target}': {reason}.") from error
