@@ -1,11 +1,14 @@
 """OBJ files keep every object apart, and polygons that are not convex keep their area."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 from scenewright.io.obj import load_obj, save_obj
-from scenewright.types import Scene, SceneObject
-from tests.io.scenes import tetrahedron
+from scenewright.types import PBRMaterial, Scene, SceneObject
+from tests.io.scenes import picture, tetrahedron
 
 CORNERS = "v 0 0 0\nv 4 0 0\nv 4 4 0\nv 2 1 0\nv 0 4 0\n"
 
@@ -88,3 +91,40 @@ def test_the_fan_of_a_polygon_stays_where_it_does_not_fold(tmp_path):
     assert area(dart) == pytest.approx(10)
     folded = loaded(tmp_path, "v 0 0 0\nv 4 0 0\nv 1 1 0\nv 0 4 0\nf 2 3 4 1\nf 1 2 3 4\nf 4 1 2 3\n")
     assert area(folded) == pytest.approx(12)
+
+
+NAMES = (
+    "tail\\",
+    "a/b",
+    "../../x",
+    "a\\b",
+    "a\0b",
+    "x" * 9999,
+    "日" * 99,
+    "Oak",
+    "oak",
+    "é",
+    "e\u0301",
+    "\ud800",
+    "#",
+    "",
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_name_of_an_object_and_its_material_is_read_again(tmp_path, name):
+    pixels = picture(2, 2, 3)
+    parts = [
+        replace(
+            tetrahedron(),
+            uv=pixels[0, :, :2].repeat(2, 1).float(),
+            material=PBRMaterial(name=word, base_color_texture=pixels),
+        )
+        for word in (name, "oak")
+    ]
+    scene = Scene((SceneObject(name, (parts[0],)), SceneObject("other", (parts[1],))))
+    path = save_obj(scene, tmp_path / "m.obj")
+    assert len({file.name.lower() for file in tmp_path.iterdir()}) == 4
+    objects = load_obj(path).objects
+    assert [len(item.parts[0].faces) for item in objects] == [4, 4]
+    assert all(torch.equal(item.parts[0].material.base_color_texture, pixels) for item in objects)

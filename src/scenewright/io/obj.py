@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 # The lists and copies of a parser of text.
 _BYTES_PER_BYTE = 24
+# Names of bodies are at most as long; file systems take 255 bytes.
+_LONGEST_WORD = 120
 
 
 def save_obj(scene: Scene, path: str | Path) -> Path:
@@ -57,6 +59,7 @@ def obj_files(scene: Scene, path: Path, *, up: Literal["y", "z"] = "y") -> dict[
         InputError: geometry that is not finite.
     """
     names: dict[int, str] = {}
+    words: set[str] = set()
     files: dict[Path, bytes] = {}
     materials: list[str] = []
     lines: list[str] = []
@@ -69,7 +72,10 @@ def obj_files(scene: Scene, path: Path, *, up: Literal["y", "z"] = "y") -> dict[
             material = part.material
             if material is not None and id(material) not in names:
                 names[id(material)] = _unused(_word(material.name) or "material", set(names.values()))
-                materials += _material_lines(material, names[id(material)], path, files)
+                word = _free_file_word(names[id(material)], words)
+                materials += _material_lines(
+                    material, names[id(material)], path.with_name(f"{path.stem}_{word}"), files
+                )
             lines += _part_lines(part, "" if material is None else names[id(material)], starts, up)
     if materials:
         files[path.with_suffix(".mtl")] = "\n".join([*materials, ""]).encode()
@@ -79,7 +85,17 @@ def obj_files(scene: Scene, path: Path, *, up: Literal["y", "z"] = "y") -> dict[
 
 
 def _word(name: str) -> str:
-    return re.sub(r"\s+", "_", name.strip())
+    """The name as one word of a line that ends behind it: a backslash would join the next line to it."""
+    word = re.sub(r"[\s\0-\x1f\x7f]+", "_", name.strip()).encode(errors="replace").decode()
+    return re.sub(r"\\$", "_", word)
+
+
+def _free_file_word(name: str, used: set[str]) -> str:
+    """The name as part of a file's name on any system, where capitals may not count; joins those that are used."""
+    word = re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:_LONGEST_WORD]
+    suffix = _unused(word.lower(), used)[len(word) :]
+    used.add(f"{word}{suffix}".lower())
+    return word + suffix
 
 
 def _unused(name: str, used: set[str]) -> str:
@@ -117,8 +133,8 @@ def _part_lines(part: Mesh, material: str, starts: list[int], up: str) -> list[s
     return lines
 
 
-def _material_lines(material: PBRMaterial, name: str, path: Path, files: dict[Path, bytes]) -> list[str]:
-    """The lines of a material of the .obj at `path`; its pictures join `files`."""
+def _material_lines(material: PBRMaterial, name: str, stem: Path, files: dict[Path, bytes]) -> list[str]:
+    """The lines of a material; its pictures, whose paths begin with `stem`, join `files`."""
     color = srgb_from_linear(torch.tensor(material.base_color_factor[:3], dtype=torch.float64)).tolist()
     lines = [
         f"newmtl {name}",
@@ -139,7 +155,7 @@ def _material_lines(material: PBRMaterial, name: str, path: Path, files: dict[Pa
     }
     for key, pixels in maps.items():
         if pixels is not None:
-            file = path.with_name(f"{path.stem}_{name}_{key.removeprefix('map_')}.png")
+            file = stem.with_name(f"{stem.name}_{key.removeprefix('map_')}.png")
             files[file] = encode_png(pixels)
             lines.append(f"{key} {file.name}")
     return lines
