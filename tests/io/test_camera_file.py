@@ -75,3 +75,12 @@ def test_what_is_no_camera_is_one_sentence(tmp_path: Path, content: str, message
     (tmp_path / "camera.json").write_text(content)
     with pytest.raises(InputError, match=message):
         load_camera(tmp_path / "camera.json", PICTURE)
+
+
+def test_sizes_with_a_decimal_point(tmp_path: Path) -> None:
+    (tmp_path / "c.json").write_text('{"fx": 500, "width": 640.0, "height": 480.0}')
+    camera = load_camera(tmp_path / "c.json", PICTURE)
+    assert (camera.width, camera.height) == (640, 480)
+    (tmp_path / "c.json").write_text('{"fx": 500, "width": 640.5, "height": 480.0}')
+    with pytest.raises(InputError, match=r"width: Input should be a multiple of 1"):
+        load_camera(tmp_path / "c.json", PICTURE)

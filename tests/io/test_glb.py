@@ -469,3 +469,18 @@ def test_the_strength_of_occlusion_is_in_its_texture(tmp_path):
     path.write_bytes(gltf(document))
     (part,) = load_glb(path).objects[0].parts
     assert part.material.occlusion_texture.tolist() == [[[128], [178]]]
+
+
+def of_version(**asset: object) -> bytes:
+    return json.dumps({"asset": asset, "scenes": [{"nodes": []}]}).encode()
+
+
+@pytest.mark.parametrize("least", ["2.1", "3.0", 2.1, "x"])
+def test_a_file_that_needs_a_newer_reader_is_refused(least):
+    with pytest.raises(InputError, match=rf"needs a reader of glTF {least!r}; version 2\.0 is supported"):
+        parse_glb(of_version(version="2.0", minVersion=least))
+
+
+@pytest.mark.parametrize("asset", [{"version": "2.1", "minVersion": "2.0"}, {"version": "2"}, {"version": 2}])
+def test_versions_that_can_be_read(asset):
+    assert parse_glb(of_version(**asset)).objects == ()

@@ -243,3 +243,18 @@ def test_working_sizes():
     width, height = working_size(15999 // 2 * 2, 7999)
     assert width == 2 * height
     assert width * height <= images.WORKING_PIXELS
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'\xef\xbb\xbf<?xml version="1.0"?>\n<!DOCTYPE svg>\n<!-- a -->\n<svg xmlns="x">', "is SVG; save it as PNG"),
+        (b"<?xml " + b"<! " * 1000, "none, or is damaged; save it again as PNG"),
+        (b"\x76\x2f\x31\x01" + bytes(50), "is OpenEXR under another ending; save it as PNG"),
+        (b"\0\0\0\x20ftypisom" + bytes(50), "is a film; save it as PNG"),
+    ],
+)
+def test_what_is_no_picture_is_told_with_a_way_out(tmp_path, content, message):
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(InputError, match=rf"a\.png'.* {message}"):
+        load_image(tmp_path / "a.png")

@@ -14,7 +14,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Annotated
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, MultipleOf
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
@@ -29,7 +29,7 @@ from scenewright.types import Camera
 __all__ = ["load_camera"]
 
 _FILM_DIAGONAL_MM = math.hypot(36.0, 24.0)
-Side = Annotated[int, Ge(1)]
+Side = Annotated[float, Ge(1), MultipleOf(1)]  # 640.0 is a whole number, too
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def load_camera(path: str | Path, image: Image.Image, *, image_name: str = "") -
         if known.frames is not None:
             intrinsics, size = _from_frames(json_value(content, dict), whole, image_name, path)
         else:
-            intrinsics, size = _lens(known, whole), (known.width or whole[0], known.height or whole[1])
+            intrinsics, size = _lens(known, whole), (int(known.width or whole[0]), int(known.height or whole[1]))
             if known.cam_from_world is not None:
                 pose = torch.tensor(known.cam_from_world)
     if abs(size[0] * whole[1] / (size[1] * whole[0]) - 1) > 0.02:

@@ -138,8 +138,11 @@ def _split(content: bytes) -> tuple[dict[str, Any], bytes | None]:
         raise InputError("it is neither GLB nor glTF JSON") from error
     if not isinstance(document.get("asset"), dict):
         raise InputError("it is not a glTF document: it has no 'asset'")
-    if not str(document["asset"].get("version", "")).startswith("2."):
-        raise InputError(f"it is glTF version {document['asset'].get('version')!r}; version 2 is supported")
+    version, least = (document["asset"].get(name) for name in ("version", "minVersion"))
+    if str(version).partition(".")[0] != str(_VERSION):
+        raise InputError(f"it is glTF version {version!r}; version 2 is supported")
+    if least is not None and str(least) not in ("2", "2.0"):
+        raise InputError(f"it needs a reader of glTF {least!r}; version 2.0 is supported, so export it as that")
     return document, binary
 
 

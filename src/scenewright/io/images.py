@@ -8,6 +8,7 @@ them does not grow with the camera; how a picture lay in its file is kept (`stor
 
 import io
 import math
+import re
 import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -21,7 +22,7 @@ from PIL import Image
 from torch import Tensor
 
 from scenewright.errors import InputError, MissingExtraError
-from scenewright.files import read_file, reading, spend
+from scenewright.files import read_file, reading, reason_of, spend
 from scenewright.io.atomic import atomic_path
 from scenewright.io.linear_image import LINEAR_SUFFIXES, load_linear_image, tone_mapped
 
@@ -95,9 +96,17 @@ _REFUSED = (
     (b"8BPS", 0, "Photoshop"),
     (b"%!PS", 0, "PostScript"),
     (b"%PDF", 0, "PDF"),
-    (b"<svg", 0, "SVG"),
+    (b"\x76\x2f\x31\x01", 0, "OpenEXR under another ending"),
+    (b"#?RADIANCE", 0, "a Radiance picture under another ending"),
+    (b"ftypisom", 4, "a film"),
+    (b"ftypmp42", 4, "a film"),
+    (b"ftypqt  ", 4, "a film"),
     (b"ftypcrx ", 4, "raw (CR3)"),
 )
+
+
+_MOST_BEFORE_SVG = 4096
+_SVG = re.compile(rb"(\xef\xbb\xbf)?\s*(<[?!][^<]*)*<svg\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -212,7 +221,7 @@ def decode_image(
             raise
         except Exception as error:
             raise InputError(
-                f"The picture {name} has pixels that cannot be converted ({error}); save it as PNG."
+                f"The picture {name} has pixels that cannot be converted ({reason_of(error)}); save it as PNG."
             ) from error
 
 
@@ -335,10 +344,11 @@ def _opened(content: bytes, name: str, max_pixels: int) -> Image.Image:
             raise InputError(f"The picture {name} is too large to decode; scale it down.") from error
         except Exception as error:
             known = ", ".join(FORMATS)
-            for start, at, kind in _REFUSED:
-                if content[at : at + len(start)] == start:
-                    raise InputError(f"Expected a {known} picture, but {name} is {kind}; save it as PNG.") from error
-            raise InputError(f"Expected a {known} picture, but {name} is none, or is damaged.") from error
+            kind = next((kind for start, at, kind in _REFUSED if content[at : at + len(start)] == start), None)
+            if kind is None and _SVG.match(content[:_MOST_BEFORE_SVG]):
+                kind = "SVG"
+            problem = f"{kind}; save it as PNG" if kind else "none, or is damaged; save it again as PNG"
+            raise InputError(f"Expected a {known} picture, but {name} is {problem}.") from error
     if image.width * image.height > max_pixels:
         raise InputError(
             f"The picture {name} has {image.width}x{image.height} pixels, "
