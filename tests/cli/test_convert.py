@@ -86,3 +86,13 @@ def test_a_scene_is_settled_before_it_is_written(tmp_path):
     assert "settled in MuJoCo: 1 objects moved" in said
     (crate,) = load_glb(tmp_path / "standing.glb").objects
     assert float(crate.world_bounds()[0, 2]) == pytest.approx(0, abs=1e-3)
+
+
+def test_the_file_that_is_read_is_not_replaced(tmp_path):
+    source = tmp_path / "table.glb"
+    source.write_bytes(TABLE.read_bytes())
+    (tmp_path / "link.glb").symlink_to(source)
+    for target in (source, tmp_path / "link.glb"):
+        with pytest.raises(InputError, match="would replace a file that is read"):
+            CliRunner().invoke(app, ["convert", str(source), str(target)], catch_exceptions=False)
+    assert source.read_bytes() == TABLE.read_bytes()

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 import yourdfpy
-from pxr import Usd, UsdGeom, UsdPhysics
+from pxr import Tf, Usd, UsdGeom, UsdPhysics
 
 from scenewright.errors import InputError, MissingExtraError
 from scenewright.geometry.bodies.colliders import convex_hull
 from scenewright.geometry.rotation import compose_similarity, quaternion_wxyz_to_matrix
+from scenewright.io import usd
 from scenewright.io.conversion import convert
 from scenewright.io.rigid_bodies import floor_height, with_physics
 from scenewright.io.scene_file import load_scene, save_scene
@@ -253,3 +254,29 @@ def test_objects_whose_names_end_like_files_of_others_keep_their_own_meshes(tmp_
         widths = [float(high[0] - low[0]) for low, high in boxes]
         assert mujoco.MjModel.from_xml_path(str(path)).nbody == 5
     assert sorted(widths) == [1.0, 2.0, 3.0, 4.0]
+
+
+@pytest.mark.parametrize("suffix", [".gltf", ".obj", ".xml", ".urdf", ".usda", ".usdz"])
+@pytest.mark.parametrize("stem", ["a\nb", "a:b", "a\\b", "a\udcffb"])
+def test_names_that_cannot_stand_in_a_file_are_refused(tmp_path, stem, suffix):
+    with pytest.raises(InputError, match="names files beside it after itself; give it a name of letters"):
+        save_scene(room(), tmp_path / f"{stem}{suffix}")
+    assert not list(tmp_path.iterdir())
+
+
+def test_names_that_differ_in_capitals_alone_have_files_of_their_own(tmp_path):
+    scene = Scene((SceneObject("Lamp", (box(1, 1, 1),)), SceneObject("lamp", (box(2, 1, 1),))))
+    save_scene(scene, tmp_path / "a.xml")
+    files = [file.name.lower() for file in (tmp_path / "a_meshes").iterdir()]
+    assert len(set(files)) == len(files)
+    assert mujoco.MjModel.from_xml_path(str(tmp_path / "a.xml")).nbody == 3
+
+
+def test_usd_that_cannot_be_written_is_one_sentence(tmp_path, monkeypatch):
+    def full(*arguments: object) -> None:
+        raise Tf.ErrorException("\n\tError in 'Replace' at line 1 in file x.cpp : 'No space left on device'")
+
+    monkeypatch.setattr(usd, "_write_stage", full)
+    with pytest.raises(InputError, match=r"Cannot write '.*a\.usda': No space left on device\."):
+        save_scene(room(), tmp_path / "a.usda")
+    assert not list(tmp_path.iterdir())

@@ -38,7 +38,7 @@ def convert(
     from scenewright.io.atomic import check_writable
     from scenewright.runs.export import export
 
-    check_writable(target)
+    check_writable(target, inputs=[source])
     with progress_bar() as progress:
         quality = export(
             source,

@@ -5,6 +5,7 @@ where it has, or the scene has, splats; else a mesh.
 """
 
 import logging
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -24,6 +25,10 @@ from scenewright.types import PBRMaterial, Scene
 __all__ = ["FORMATS", "check_target", "contents", "readable", "readable_suffixes", "suffixes", "writable"]
 
 logger = logging.getLogger(__name__)
+
+_WITH_FILES_BESIDE = (".gltf", ".obj", ".xml", ".urdf", ".usda", ".usdc", ".usdz")
+# A name that is not UTF-8 has surrogates in the place of its bytes.
+_UNFIT = re.compile(r"[\0-\x1f\x7f\\:\ud800-\udfff]")
 
 FORMATS = (GLB, GLTF, OBJ, SPLAT_PLY, PLY, STL, VXZ, VOXEL_NPZ, MJCF, URDF, *USD_FORMATS)
 
@@ -72,6 +77,11 @@ def writable(path: str | Path, scene: Scene) -> Format:
         (kind,) = needed
         raise InputError(
             f"The scene has {kind} only, which '{path.name}' cannot hold; write {' or '.join(suffixes(kind))}."
+        )
+    if chosen.suffix in _WITH_FILES_BESIDE and _UNFIT.search(path.stem):
+        raise InputError(
+            f"'{path.name}' names files beside it after itself; give it a name of letters in UTF-8, without control "
+            "characters, colons and backslashes."
         )
     if lost := sorted(has - chosen.holds - {"splats", "meshes"}):
         logger.warning("'%s' (%s) does not keep: %s.", path.name, chosen.name, ", ".join(lost))

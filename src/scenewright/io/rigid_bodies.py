@@ -154,7 +154,7 @@ def rigid_bodies(scene: Scene, path: Path) -> tuple[RigidBody, ...]:
     if not scene.is_metric:
         logger.warning("'%s': the scene's scale is not known; its lengths are taken as metres.", path.name)
     bodies: list[RigidBody] = []
-    taken, files = set(_RESERVED), set[Path]()
+    taken, files = set(_RESERVED), set[str]()
     for item in scene.objects:
         if item.physics is None:
             logger.warning("'%s': object '%s' has no triangles, so it is left out.", path.name, item.name)
@@ -163,8 +163,9 @@ def rigid_bodies(scene: Scene, path: Path) -> tuple[RigidBody, ...]:
             name = identifier(item.name, taken)
             taken.add(name)
             body = _body(item, item.physics, name, Path(f"{path.stem}_meshes"))
-            own = {entry.file for entry in (*body.visuals, *body.colliders)}
-            if files.isdisjoint(own):  # else another object's name ends as ours do: "a" and "a_collider"
+            own = {str(entry.file).lower() for entry in (*body.visuals, *body.colliders)}
+            # Else another object's name ends as ours do ("a" and "a_collider"), or is the same but for capitals.
+            if files.isdisjoint(own):
                 break
         files |= own
         bodies.append(body)

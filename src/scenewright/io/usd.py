@@ -6,6 +6,7 @@ stage has a physics scene, a light, the cameras, and below a scene without a she
 """
 
 import logging
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from scenewright.errors import MissingExtraError
+from scenewright.errors import InputError, MissingExtraError
 from scenewright.geometry.frames import CVCAM_FROM_GLTFCAM
 from scenewright.io.atomic import make_folder, write_together
 from scenewright.io.format import Content, Format
@@ -47,14 +48,18 @@ def save_usd(scene: Scene, path: str | Path, *, metres_per_unit: float = 1.0) ->
     """
     path = Path(path)
     try:
-        from pxr import Sdf
+        from pxr import Sdf, Tf
     except ImportError as error:
         raise MissingExtraError("Writing USD", "usd") from error
     bodies = rigid_bodies(scene, path)
     is_packed = path.suffix.lower() == ".usdz"
     with tempfile.TemporaryDirectory() as work:
         layer = Path(work) / (f"{path.stem}.usdc" if is_packed else path.name)
-        pictures = _write_stage(scene, bodies, layer, 1 / metres_per_unit)
+        try:
+            pictures = _write_stage(scene, bodies, layer, 1 / metres_per_unit)
+        except Tf.ErrorException as error:  # such as a full disk
+            reason = (re.findall(r"'([^']*)'\s*$", str(error), re.MULTILINE) or [type(error).__name__])[0]
+            raise InputError(f"Cannot write '{path}': {reason.rstrip('.')}.") from error
         if is_packed:
             package = layer.with_suffix(".usdz")
             archive = Sdf.ZipFileWriter.CreateNew(str(package))
