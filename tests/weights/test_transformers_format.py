@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from scenewright.errors import WeightsError
 from scenewright.weights.source import WeightsSource
@@ -59,4 +60,30 @@ def test_a_configuration_of_impossible_size_is_refused_before_anything_is_made(
     content["backbone_config"][name] = 1 << 31
     (cache / "config.json").write_text(json.dumps(content))
     with pytest.raises(WeightsError, match=f"says {name} = 2.14748e"):
+        load_transformers(WeightsSource(cache), classes, "a depth network")
+
+
+@pytest.mark.parametrize(
+    ("rename", "message"),
+    [
+        ({}, None),
+        ({"part-2.safetensors": "../outside.safetensors"}, "outside its own folder"),
+        ({"part-2.safetensors": "part-3.safetensors"}, r"'part-3\.safetensors', which is not there"),
+    ],
+)
+def test_weights_in_several_files_stay_in_their_folder(
+    rename: dict[str, str], message: str | None, cache: Path, classes: dict[str, Any], tmp_path: Path
+) -> None:
+    tensors = load_file(cache / "model.safetensors")
+    (cache / "model.safetensors").unlink()
+    parts = {name: f"part-{1 + number % 2}.safetensors" for number, name in enumerate(tensors)}
+    for part in set(parts.values()):
+        held = {name: tensor for name, tensor in tensors.items() if parts[name] == part}
+        save_file(held, cache / part, metadata={"format": "pt"})
+    named = {name: rename.get(part, part) for name, part in parts.items()}
+    (cache / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": named}))
+    if message is None:
+        assert load_transformers(WeightsSource(cache), classes, "a depth network").config.model_type == "depth_anything"
+        return
+    with pytest.raises(WeightsError, match=message):
         load_transformers(WeightsSource(cache), classes, "a depth network")

@@ -4,13 +4,14 @@ model = load_transformers("facebook/sam2.1-hiera-large", {"sam2": Sam2Model}, "a
 """
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from scenewright.errors import WeightsError
-from scenewright.files import read_json, reading
+from scenewright.files import inside, read_json, reading
 from scenewright.weights.record import WeightsRecord
 from scenewright.weights.source import WeightsSource
 
@@ -21,6 +22,13 @@ WEIGHTS_FILE = "model.safetensors"
 _MOST_LAYERS = 1024
 _MOST = 1 << 20
 _WAY_OUT = "give a folder or a repository in the format of transformers"
+
+
+@dataclass(frozen=True)
+class _Index:
+    """The file of each tensor, where there are several."""
+
+    weight_map: dict[str, str]
 
 
 def transformers_folder(
@@ -63,7 +71,7 @@ def load_transformers(
         fitting = [network for beginning, network in classes.items() if named.startswith(beginning)]
         if not fitting:
             raise WeightsError(f"Expected {kind} at '{source}', got a network of kind '{named}'.")
-        _check_size(fitting[0], configuration, folder / WEIGHTS_FILE)
+        _check_size(fitting[0], configuration, sum(file.stat().st_size for file in _weight_files(folder)))
         model, info = fitting[0].from_pretrained(
             str(folder), local_files_only=True, output_loading_info=True, dtype=torch.float32
         )
@@ -88,8 +96,20 @@ def _check_numbers(content: object, name: str = "") -> None:
         raise ValueError(f"its configuration says {name} = {content:g}, which no such network has")
 
 
-def _check_size(network: Any, configuration: object, weights: Path) -> None:
-    """Refuses a configuration whose network has more parameters than its file has bytes; takes no memory for them.
+def _weight_files(folder: Path) -> list[Path]:
+    """The file of the weights, or those that an index names in its place.
+
+    Raises:
+        InputError: the index names a file outside the folder, or one that is not there.
+    """
+    index = folder / f"{WEIGHTS_FILE}.index.json"
+    if (folder / WEIGHTS_FILE).exists() or not index.is_file():
+        return [folder / WEIGHTS_FILE]
+    return [inside(folder, name) for name in sorted(set(read_json(index, _Index).weight_map.values()))]
+
+
+def _check_size(network: Any, configuration: object, num_bytes: int) -> None:
+    """Refuses a configuration whose network has more parameters than its files have bytes; takes no memory for them.
 
     Raises:
         ValueError: so it is.
@@ -97,5 +117,5 @@ def _check_size(network: Any, configuration: object, weights: Path) -> None:
     made = getattr(network, "from_config", network)  # of the classes that choose one by the configuration
     with torch.device("meta"):
         parameters = sum(parameter.numel() for parameter in made(configuration).parameters())
-    if parameters > weights.stat().st_size:
+    if parameters > num_bytes:
         raise ValueError(f"its configuration describes {parameters:,} parameters, more than its weights have bytes")
