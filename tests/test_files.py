@@ -186,3 +186,14 @@ def test_what_lies_in_a_files_place_where_fetching_it_went_wrong(tmp_path, conte
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(InputError, match=message):
         read_file(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("stored", "named"), [("caf\u00e9.png", "cafe\u0301.png"), ("cafe\u0301.png", "caf\u00e9.png")]
+)
+def test_accents_stand_with_their_letters_or_apart(tmp_path, stored, named):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / stored).write_bytes(b"x")
+    assert inside(tmp_path, f"in/{named}").samefile(tmp_path / "in" / stored)
+    with pytest.raises(InputError, match="outside its own folder"):
+        inside(tmp_path / "in", f"../in/../{named}")

@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar, cast
+from unicodedata import normalize
 
 from annotated_types import Ge, Le
 
@@ -272,8 +273,10 @@ def inside(folder: str | Path, name: str) -> Path:
     if not isinstance(name, str) or not name or "\0" in name or "\\" in name or _SCHEME.match(name):
         raise InputError(f"it refers to {str(name)[:200]!r}, but only files beside it may be read")
     folder = Path(folder)
-    path = folder / name
     try:
+        # Some systems store letters with their accents, others apart from them.
+        spellings = [folder / spelled for spelled in (name, *(normalize(form, name) for form in ("NFC", "NFD")))]
+        path = next((spelled for spelled in spellings if spelled.exists()), spellings[0])
         if Path(name).is_absolute() or not path.resolve().is_relative_to(_root(folder)):
             raise InputError(f"it refers to '{name}' outside its own folder, which is not read")
         if not path.exists():
