@@ -16,10 +16,11 @@ import json
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -31,6 +32,7 @@ __all__ = ["Client", "JobFailedError", "ServiceError"]
 Job = dict[str, Any]
 _FINISHED = ("done", "failed", "cancelled")
 _PAUSE_S = 1.0
+_FIELDS_OF_EVENTS = ("event:", "data:", "id:", "retry:", ":")
 
 
 class ServiceError(ScenewrightError):
@@ -52,6 +54,9 @@ class Client:
         address: of the service, such as "http://127.0.0.1:8000".
         token: where the service asks for one.
         timeout_s: of each request, without the time that uploads take.
+
+    Raises:
+        InputError: the address or the token can be none.
     """
 
     def __init__(
@@ -62,10 +67,11 @@ class Client:
         timeout_s: float = 60.0,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        headers = {} if token is None else {"Authorization": f"Bearer {_checked_token(token)}"}
+        self._timeout_s = timeout_s
         # Environment variables that name proxies are for the internet, not for a service of one's own.
         self._http = httpx.Client(
-            base_url=address, headers=headers, timeout=timeout_s, transport=transport, trust_env=False
+            base_url=_checked_address(address), headers=headers, timeout=timeout_s, transport=transport, trust_env=False
         )
 
     def __enter__(self) -> "Client":
@@ -120,7 +126,7 @@ class Client:
 
     def reroll(self, job_id: str, *names: str) -> Job:
         """Makes objects of a scene anew; returns the new job."""
-        return self._json("POST", f"/jobs/{job_id}/reroll", json={"names": names})
+        return self._json("POST", _place(job_id, "reroll"), **_body({"names": names}))
 
     def edit(
         self, job_id: str, steps: Sequence[dict[str, Any]] = (), *, undo: int = 0, models: Sequence[str | Path] = ()
@@ -131,28 +137,28 @@ class Client:
             models: files that steps of swapping count from 0: `{"action": "swap", "name": "sofa", "model": 0}`.
         """
         options = {"steps": list(steps), "undo": undo}
-        return self._submit(f"/jobs/{job_id}/edit", {"models": [Path(path) for path in models]}, options)
+        return self._submit(_place(job_id, "edit"), {"models": [Path(path) for path in models]}, options)
 
     def export(self, job_id: str, format: str, **options: Any) -> Job:
         """Writes a scene in another format; returns the new job. Options are fields of ExportRequest."""
-        return self._json("POST", f"/jobs/{job_id}/export", json={"format": format} | options)
+        return self._json("POST", _place(job_id, "export"), **_body({"format": format} | options))
 
     def job(self, job_id: str) -> Job:
         """The job as it stands."""
-        return self._json("GET", f"/jobs/{job_id}")
+        return self._json("GET", _place(job_id))
 
     def jobs(self, most: int = 50) -> list[Job]:
         """The last jobs, the newest first."""
-        found: list[Job] = self._json("GET", "/jobs", params={"most": most})
+        found: list[Job] = self._json("GET", "/jobs", list, params={"most": most})
         return found
 
     def cancel(self, job_id: str) -> Job:
         """Ends a job that is not finished."""
-        return self._json("POST", f"/jobs/{job_id}/cancel")
+        return self._json("POST", _place(job_id, "cancel"))
 
     def delete(self, job_id: str) -> None:
         """Takes a job away, with its files."""
-        self._json("DELETE", f"/jobs/{job_id}")
+        self._json("DELETE", _place(job_id))
 
     def catalogue(self) -> dict[str, Any]:
         """Systems, formats, profiles and programs of the service."""
@@ -160,16 +166,18 @@ class Client:
 
     def events(self, job_id: str) -> Iterator[Job]:
         """The job at each of its changes, the last time when it is finished."""
-        try:
-            with self._http.stream("GET", f"/jobs/{job_id}/events") as response:
-                if response.is_error:
-                    response.read()
-                    raise _refusal(response)
-                for line in response.iter_lines():
-                    if line.startswith("data: ") and (job := json.loads(line.removeprefix("data: "))) is not None:
-                        yield job
-        except httpx.HTTPError as error:
-            raise _unreachable(error) from error
+        return (job for job in self._events(job_id, self._timeout_s) if job is not None)
+
+    def _events(self, job_id: str, timeout_s: float) -> Iterator[Job | None]:
+        """The job at each of its changes, and None for each sign that the service still lives."""
+        with self._stream(_place(job_id, "events"), timeout_s) as response:
+            for line in response.iter_lines():
+                if line and not line.startswith(_FIELDS_OF_EVENTS):
+                    raise _no_service(response)
+                job = _parsed(line.removeprefix("data:"), response) if line.startswith("data:") else None
+                if job is not None and not (isinstance(job, dict) and "state" in job):
+                    raise _no_service(response)
+                yield job
 
     def wait(
         self, job_id: str, *, timeout_s: float | None = None, progress: Callable[[Job], None] = lambda job: None
@@ -183,12 +191,15 @@ class Client:
         end = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             try:
-                for job in self.events(job_id):
-                    progress(job)
-                    if job["state"] == "done":
-                        return job
-                    if job["state"] in _FINISHED:
-                        raise JobFailedError(f"The job {job_id} {job['state']}: {job['error'] or 'no reason given'}")
+                left_s = self._timeout_s if end is None else max(0.1, end - time.monotonic())
+                for job in self._events(job_id, min(left_s, self._timeout_s)):
+                    if job is not None:
+                        progress(job)
+                        if job["state"] == "done":
+                            return job
+                        if job["state"] in _FINISHED:
+                            reason = job.get("error") or "no reason given"
+                            raise JobFailedError(f"The job {job_id} {job['state']}: {reason}")
                     if end is not None and time.monotonic() > end:
                         break
             except ServiceError as error:
@@ -205,38 +216,82 @@ class Client:
             ServiceError: the job is not done.
             InputError: the file cannot be written.
         """
-        place = f"/jobs/{job_id}/result" if file is None else f"/jobs/{job_id}/files/{file}"
-        try:
-            with self._http.stream("GET", place) as response:
-                if response.is_error:
-                    response.read()
-                    raise _refusal(response)
-                with atomic_path(target) as temporary, temporary.open("wb") as written:
-                    for piece in response.iter_bytes():
-                        written.write(piece)
-        except httpx.HTTPError as error:
-            raise _unreachable(error) from error
+        place = _place(job_id, "result") if file is None else _place(job_id, f"files/{file}")
+        with (
+            self._stream(place, self._timeout_s) as response,
+            atomic_path(target) as temporary,
+            temporary.open("wb") as written,
+        ):
+            for piece in response.iter_bytes():
+                written.write(piece)
         return Path(target)
+
+    @contextmanager
+    def _stream(self, place: str, timeout_s: float) -> Iterator[httpx.Response]:
+        """The answer to a request, before its body is read."""
+        with _reached(), self._http.stream("GET", place, timeout=timeout_s) as response:
+            if response.status_code != 200:
+                response.read()
+                raise _refusal(response)
+            if response.headers.get("content-type", "").startswith("text/html"):  # of a proxy that asks who is there
+                raise _no_service(response)
+            yield response
 
     def _submit(self, place: str, files: dict[str, list[Path]], options: dict[str, Any]) -> Job:
         with ExitStack() as stack:
             # The options stand among the files, so that a form without any is sent as one, too.
-            parts: list[tuple[str, Any]] = [("options", (None, json.dumps(options)))]
+            parts: list[tuple[str, Any]] = [("options", (None, _json_of(options)))]
             for name, paths in files.items():
                 for path in paths:
                     # Names of files stay here; the service gives its own.
-                    content = io.BytesIO(_packed(path)) if path.is_dir() else stack.enter_context(_opened(path))
+                    content = stack.enter_context(_opened(path))
                     parts.append((name, (name, content, "application/octet-stream")))
             return self._json("POST", place, files=parts, timeout=None)
 
-    def _json(self, method: str, place: str, **options: Any) -> Any:
-        try:
+    def _json(self, method: str, place: str, kind: type = dict, **options: Any) -> Any:
+        with _reached():
             response = self._http.request(method, place, **options)
-        except httpx.HTTPError as error:
-            raise _unreachable(error) from error
-        if response.is_error:
+        if not response.is_success:
             raise _refusal(response)
-        return response.json()
+        found = _parsed(response.content, response)
+        if not isinstance(found, kind):
+            raise _no_service(response)
+        return found
+
+
+def _checked_address(address: str) -> httpx.URL:
+    try:
+        url = httpx.URL(address)
+    except (httpx.InvalidURL, TypeError):
+        url = httpx.URL("")
+    if url.scheme not in ("http", "https") or not url.host:
+        raise InputError(f"Expected the address of a service, such as http://127.0.0.1:8000, got '{address}'.")
+    return url
+
+
+def _checked_token(token: str) -> str:
+    """The token without the end of its line."""
+    token = token.strip()
+    if not token or not all("!" <= letter <= "~" for letter in token):  # it is not repeated here
+        raise InputError("Expected a token as in the service's file of tokens: plain characters without spaces.")
+    return token
+
+
+def _place(job_id: str, part: str = "") -> str:
+    """The path of a job, or of a part of it; whatever it is called, it is no other path."""
+    names = quote(str(job_id), safe="", errors="replace"), quote(part, errors="replace")
+    return "/jobs/" + "/".join(filter(None, names))
+
+
+def _json_of(options: dict[str, Any]) -> str:
+    try:
+        return json.dumps(options, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"The options cannot be sent as JSON: {error}.") from error
+
+
+def _body(options: dict[str, Any]) -> dict[str, Any]:
+    return {"content": _json_of(options), "headers": {"Content-Type": "application/json"}}
 
 
 def _paths(given: str | Path | Sequence[str | Path] | None) -> list[Path]:
@@ -245,29 +300,66 @@ def _paths(given: str | Path | Sequence[str | Path] | None) -> list[Path]:
     return [Path(given)] if isinstance(given, str | Path) else [Path(path) for path in given]
 
 
-def _opened(path: Path) -> io.BufferedReader:
+def _opened(path: Path) -> io.BufferedReader | io.BytesIO:
+    """A file, or a .zip of a folder."""
     try:
-        return path.open("rb")
-    except OSError as error:
-        raise InputError(f"'{path}' cannot be read: {error.strerror or error}.") from error
+        return io.BytesIO(_packed(path)) if path.is_dir() else path.open("rb")
+    except UnicodeEncodeError as error:
+        raise InputError(f"A file in '{path}' has a name that no .zip can hold; rename it.") from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"'{getattr(error, 'filename', None) or path}' cannot be read: {reason}.") from error
 
 
 def _packed(folder: Path) -> bytes:
     """A .zip of a folder."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    if not paths:
+        raise InputError(f"The folder '{folder}' holds no files.")
     content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    # Dates that a .zip cannot hold, such as 1970, are no reason to refuse a file.
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
+        for path in paths:
             archive.write(path, path.relative_to(folder).as_posix())
     return content.getvalue()
 
 
+def _parsed(content: bytes | str, response: httpx.Response) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise _no_service(response) from error
+
+
 def _refusal(response: httpx.Response) -> ServiceError:
+    if target := response.headers.get("location", "") if response.is_redirect else "":
+        sentence = f"The service is elsewhere, at '{target[:200]}'; give the address that it has there."
+        return ServiceError(sentence, response.status_code)
     try:
         sentence = str(response.json()["detail"])
-    except (ValueError, KeyError, TypeError):
-        sentence = response.text[:200] or response.reason_phrase
+    except (ValueError, KeyError, TypeError, RecursionError):
+        text = response.text.strip()
+        sentence = (
+            text[:200] if text and not text.startswith("<") else f"{response.status_code} {response.reason_phrase}"
+        )
     return ServiceError(sentence, response.status_code)
 
 
-def _unreachable(error: httpx.HTTPError) -> ServiceError:
-    return ServiceError(f"The service cannot be reached ({str(error) or type(error).__name__}).")
+def _no_service(response: httpx.Response) -> ServiceError:
+    url = response.request.url
+    place = f"{url.scheme}://{url.netloc.decode('ascii', 'replace')}"
+    return ServiceError(
+        f"What answers at {place} is no service of Scenewright; check the address.", response.status_code
+    )
+
+
+@contextmanager
+def _reached() -> Iterator[None]:
+    """Errors of the connection as one sentence."""
+    try:
+        yield
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        reason = str(error) or type(error).__name__
+        raise ServiceError(f"The service cannot be reached ({reason}).") from error
