@@ -2,10 +2,11 @@
 
 import io
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from scenewright.serve.file_kinds import suffix_of
+from scenewright.serve.file_kinds import HEAD_BYTES, suffix_of
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,11 @@ def test_pictures_are_known_by_their_content(form: str, suffix: str) -> None:
         (b"\xef\xbb\xbf[1]", ".json"),
         (b"<?xml ?>", ".xml"),
         (b"PK\x03\x04", ".zip"),
+        (b"II+\0", ".tif"),
+        (b"MM\0+", ".tif"),
+        (b"\0\0\0\x18ftypavis", ".avif"),
+        (b"\0\0\0\x18ftyphevc", ".heic"),
+        (b"\0\0\0\x18ftypisom", ""),
         (b"glTF\x02", ".glb"),
         (b"#!/bin/sh", ""),
         (b"%!PS-Adobe-3.0", ""),  # EPS runs programs
@@ -35,3 +41,9 @@ def test_pictures_are_known_by_their_content(form: str, suffix: str) -> None:
 )
 def test_other_kinds_are_known_or_refused(head: bytes, suffix: str) -> None:
     assert suffix_of(head) == suffix
+
+
+def test_arrays_in_a_zip_are_no_archive() -> None:
+    content = io.BytesIO()
+    np.savez(content, masks=np.zeros((4, 4)))
+    assert suffix_of(content.getvalue()[:HEAD_BYTES]) == ".npz"

@@ -72,6 +72,8 @@ def test_a_page_that_gave_this_machine_another_name_is_refused(host: str) -> Non
     [
         {"origin": "https://evil.example"},
         {"origin": "null"},
+        {"origin": "http://["},
+        {"origin": "http://[::1"},
         {"origin": "http://127.0.0.1:9999"},
         {"sec-fetch-site": "cross-site"},
         {"sec-fetch-site": "same-site"},
@@ -107,6 +109,9 @@ def test_large_bodies_are_refused_whether_their_length_is_told_or_not() -> None:
     assert ask(method="POST", content=b"x" * 1001, headers=form).status_code == 413
     assert ask(method="POST", content=pieces()).status_code == 413  # and not the 400 of the application
     assert ask(method="POST", content=pieces(), headers=form).status_code == 413
+    assert ask(headers={"content-length": "9" * 5000}).status_code == 413
+    two = [("content-type", "application/json"), ("content-type", "multipart/form-data; boundary=x")]
+    assert ask(method="POST", content=b"x" * 101, headers=two).status_code == 413  # the first is what is read
 
 
 def test_answers_tell_browsers_to_run_nothing_and_keep_nothing() -> None:

@@ -35,6 +35,7 @@ from tests.systems.genrecon.tiny_capture import TALL, WIDTH, write_capture
 
 PICTURES = Path(__file__).parents[1] / "data" / "replay"
 PICTURE, MASKS = PICTURES / "picture.png", PICTURES / "masks.png"
+SENT = ("pictures", ("a", PICTURE.read_bytes()))
 TINY = {"weights": "mini", "steps": 1, "texture_size": 16, "max_faces": 50}
 
 
@@ -357,6 +358,31 @@ def test_options_are_refused_by_name(ann: Client, options: dict, message: str) -
     assert message in refusal(ann, **options)
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ([SENT, ("seed", (None, "3"))], "There is no field 'seed' but options, pictures, masks"),
+        ([SENT, ("mask", SENT[1])], "There is no field 'mask'"),
+        ([SENT, ("options", (None, "{}")), ("options", (None, "{}"))], "'options' was sent 2 times"),
+        ([SENT, ("camera", ("a", b"{}")), ("camera", ("b", b"{}"))], "'camera' was sent 2 times"),
+        ([("pictures", (None, "room.jpg"))], "body.pictures.0: Expected a file, got text"),
+        ([("pictures", ("a", b"\0"))], "File 1 of 'pictures' is of no kind that is read here; /docs"),
+        ([SENT, ("masks", ("a", b""))], "File 1 of 'masks' is empty"),
+        ([SENT, ("options", (None, '{"seed": true}'))], "options.seed: Input should be a valid int"),
+        ([SENT, ("options", (None, '{"settle": 1}'))], "options.settle: Input should be a valid boo"),
+        ([SENT, ("options", (None, '{"guidance": 1e400}'))], "options.guidance: Input should be a finite"),
+        ([SENT, ("options", (None, f'{{"seed": {1 << 63}}}'))], "options.seed: Input should be less"),
+    ],
+    ids=lambda value: str(value)[-30:],
+)
+def test_forms_are_refused_by_field(server: Server, fields: list, message: str) -> None:
+    before = set(server.folders.jobs.iterdir())
+    bearer = {"Authorization": f"Bearer {TOKENS['ann']}"}
+    answer = httpx.post(f"{server.address}/jobs/generate", files=fields, headers=bearer, trust_env=False, timeout=60)
+    assert (answer.status_code, message in answer.json()["detail"]) == (422, True), answer.text
+    assert set(server.folders.jobs.iterdir()) == before
+
+
 def test_no_field_of_the_interface_takes_an_address_or_a_path(ann: Client) -> None:
     schemas = ann._http.get("/openapi.json").json()["components"]["schemas"]
     fields = {name for schema in schemas.values() for name in schema.get("properties", {})}
@@ -489,9 +515,14 @@ def test_jobs_survive_kills_of_worker_and_server(tmp_path: Path) -> None:
         (["--host", "0.0.0.0"], "give --tokens FILE, or serve on 127.0.0.1"),
         (["--tokens", "none.txt"], "cannot be read"),
         (["--host", "no.such.host.invalid"], "give --tokens"),
+        (["--host", "a..b", "--tokens", "TOKENS"], "Cannot listen on a..b:0"),
     ],
 )
 def test_what_would_be_unsafe_is_not_started(tmp_path: Path, options: list[str], message: str) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"ann {'a' * 32}\n")
+    tokens.chmod(0o600)
+    options = [str(tokens) if option == "TOKENS" else option for option in options]
     code, printed = run_here(["serve", "--device", "cpu", "--data", str(tmp_path / "data"), "--port", "0", *options])
     assert code == 2
     assert message in printed

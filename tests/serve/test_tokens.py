@@ -25,6 +25,17 @@ def test_each_token_has_its_client(tmp_path: Path) -> None:
         assert tokens.owner_of(wrong) is None
 
 
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
+    assert Tokens(written(tmp_path / "tokens", f"\ufeffann {ANN}\r\nann {BOB}\r\n")).owner_of(ANN) == "ann"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems have no such pipes")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "tokens", 0o600)
+    with pytest.raises(InputError, match="it is no regular file"):
+        Tokens(tmp_path / "tokens")
+
+
 def test_a_deleted_token_is_refused_and_a_new_one_let_in_without_a_restart(tmp_path: Path) -> None:
     path = written(tmp_path / "tokens", f"ann {ANN}\nbob {BOB}\n")
     tokens = Tokens(path)
@@ -45,6 +56,7 @@ def test_a_deleted_token_is_refused_and_a_new_one_let_in_without_a_restart(tmp_p
         ("ann short\n", "Line 1 of"),
         (f"ann {ANN} more\n", "Line 1 of"),
         (f"# ok\n../ann {ANN}\n", "Line 2 of"),
+        (f"ann {ANN}\nbob {ANN}\n", "Line 2 of .* has the secret of another client"),
     ],
 )
 def test_a_file_that_is_no_file_of_tokens_is_one_sentence(tmp_path: Path, text: str, message: str) -> None:

@@ -47,6 +47,7 @@ __all__ = [
     "pixels_of",
     "save_image",
     "stored_picture",
+    "upright_size",
     "working_size",
 ]
 
@@ -267,6 +268,17 @@ def image_size(path: str | Path) -> tuple[int, int]:
     """
     with reading(Path(path), _KIND, _WAY_OUT):
         return _opened(read_file(path), f"'{path}'", MAX_PIXELS).size
+
+
+def upright_size(path: str | Path) -> tuple[int, int]:
+    """Width and height of the picture in a file as it is shown; its header and EXIF data are read, no pixels.
+
+    Raises:
+        InputError: the file is missing or is no picture of an allowed format.
+    """
+    with reading(Path(path), _KIND, _WAY_OUT):
+        image = _opened(read_file(path), f"'{path}'", MAX_PIXELS)
+        return StoredPicture(*image.size, *_exif(image)).upright_size
 
 
 def load_label_pixels(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:

@@ -9,7 +9,7 @@ import torch
 from scenewright.encoders.masks.finding import choose_segmenter, is_prompt_file
 from scenewright.encoders.records import CUT_OUT
 from scenewright.errors import InputError
-from scenewright.io.images import image_size
+from scenewright.io.images import upright_size
 from scenewright.io.linear_image import LINEAR_SUFFIXES
 from scenewright.runs.manifest import GenerateSettings
 from scenewright.systems.genrecon.captures import is_capture
@@ -90,7 +90,7 @@ def is_panorama(picture: Path) -> bool:
     """
     if picture.suffix.lower() in LINEAR_SUFFIXES:
         return True  # photographs with masks are no pictures of linear light
-    width, height = image_size(picture)
+    width, height = upright_size(picture)
     return width == 2 * height
 
 

@@ -144,6 +144,8 @@ def _read_view(settings: GenerateSettings, path: str, masks: tuple[str, ...]) ->
 
 def _read_panorama(settings: GenerateSettings) -> View:
     """A panorama and its depth, where there is a file of it."""
+    if settings.camera is not None:
+        raise InputError(f"'{settings.image}' is a panorama, so a camera would change nothing; leave it out.")
     image = load_photograph(settings.image)
     camera = PanoramaCamera(torch.eye(4), *image.size)
     depth = None if settings.depth is None else load_depth(settings.depth)

@@ -12,13 +12,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI, File, Form, HTTPException, Request, Response, Security, UploadFile
+from fastapi import Depends, FastAPI, File, Form, HTTPException, Request, Response, Security, UploadFile
 from fastapi import Path as PathParameter
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException as AnyHTTPException
 
 from scenewright import __version__
 from scenewright.errors import InputError
@@ -34,7 +35,9 @@ __all__ = ["JobView", "guarded_app"]
 
 _POLL_S = 0.3
 _STREAM_S = 900.0
+_SILENCE_S = 15.0
 _MOST_LISTED = 200
+_SENT_ONCE = ("options", "archive", "camera", "depth")
 
 
 class JobView(BaseModel):
@@ -111,7 +114,14 @@ _EVENT = {
     "required": ["event", "data"],
 }
 _BYTES: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+    200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}},
+    416: {"model": Sentence, "description": "The file has no such range"},
+}
+# In place of a framework's words.
+_SENTENCES = {
+    "There was an error parsing the body": "The body cannot be read; send JSON or a form, as /docs shows.",
+    "Not Found": "There is nothing at this place; /docs lists all that there is.",
+    "Method Not Allowed": "This place does not take that method; /docs lists those that it takes.",
 }
 
 
@@ -174,13 +184,18 @@ def _add_answers(app: FastAPI) -> None:
     async def unusable(request: Request, error: InputError) -> JSONResponse:
         return _sentence(422, str(error))
 
+    @app.exception_handler(AnyHTTPException)
+    async def refused(request: Request, error: AnyHTTPException) -> JSONResponse:
+        sentence = _SENTENCES.get(error.detail, error.detail)
+        return JSONResponse({"detail": sentence}, error.status_code, error.headers)
+
     @app.exception_handler(QueueFullError)
     async def full(request: Request, error: QueueFullError) -> JSONResponse:
         return JSONResponse({"detail": str(error)}, 429, {"Retry-After": "30"})
 
 
 def _add_jobs(app: FastAPI, service: Service) -> None:
-    @app.post("/jobs/generate", status_code=202)
+    @app.post("/jobs/generate", status_code=202, dependencies=[_fields("pictures", "masks", "camera", "depth")])
     def generate(
         request: Request,
         response: Response,
@@ -195,7 +210,7 @@ def _add_jobs(app: FastAPI, service: Service) -> None:
         files = {"pictures": pictures, "masks": masks or [], "camera": _one(camera), "depth": _one(depth)}
         return _submitted(service, request, response, _parsed(options, GenerateRequest), files)
 
-    @app.post("/jobs/capture", status_code=202)
+    @app.post("/jobs/capture", status_code=202, dependencies=[_fields("archive", "masks")])
     def capture(
         request: Request,
         response: Response,
@@ -266,7 +281,7 @@ def _add_changes(app: FastAPI, service: Service) -> None:
         """Objects of a generated scene made anew; everything else stays as it is to the last bit."""
         return _changed(service, request, response, job_id, options)
 
-    @app.post("/jobs/{job_id}/edit", status_code=202, responses=refusals)
+    @app.post("/jobs/{job_id}/edit", status_code=202, responses=refusals, dependencies=[_fields("models")])
     def edit(
         request: Request, response: Response, job_id: _Id, options: Annotated[str, Form()], models: _Uploads = None
     ) -> JobView:
@@ -287,7 +302,7 @@ def _add_results(app: FastAPI, service: Service) -> None:
         """The scene: one file, or a .zip where its format keeps textures or meshes beside it."""
         record = _done(service, request, job_id)
         folder = service.folders.result(record.id)
-        if record.kind != "export" or len(record.files) == 1:
+        if record.kind != "export" or len(record.files) == 1 or not folder.is_dir():
             return _file(folder / record.files[0])
         return _file(bundled(folder, record.files))
 
@@ -298,7 +313,7 @@ def _add_results(app: FastAPI, service: Service) -> None:
         if name not in record.files:
             raise HTTPException(404, "The job has no such file.")
         path = service.folders.result(record.id) / name
-        if path.suffix == ".json":
+        if path.suffix == ".json" and path.is_file():
             return Response(service.folders.public(path.read_text(encoding="utf-8")), media_type="application/json")
         return _file(path)
 
@@ -356,7 +371,7 @@ def _changed(
 
 async def _events(service: Service, job_id: str, owner: str) -> AsyncIterator[str]:
     """The states of a job until it is finished, gone, or the stream is old; a client then asks again."""
-    before = None
+    before, silent_s = None, 0.0
     for _ in range(int(_STREAM_S / _POLL_S)):
         record = await asyncio.to_thread(service.queue.find, job_id, owner)
         if record is None:
@@ -365,9 +380,13 @@ async def _events(service: Service, job_id: str, owner: str) -> AsyncIterator[st
         if record != before:
             name = "end" if record.state in FINISHED else "progress"
             yield f"event: {name}\ndata: {_view(record, service).model_dump_json()}\n\n"
+            silent_s = 0.0
+        elif silent_s > _SILENCE_S:  # clients and proxies take silence for the end of the connection
+            yield ": waiting\n\n"
+            silent_s = 0.0
         if record.state in FINISHED:
             return
-        before = record
+        before, silent_s = record, silent_s + _POLL_S
         await asyncio.sleep(_POLL_S)
 
 
@@ -383,7 +402,25 @@ def _first_problem(errors: Sequence[Any], place: str = "") -> str:
     first = errors[0]
     names = [str(part)[:80] for part in first["loc"]]
     where = ".".join(filter(None, [place, *names]))
-    return f"{where or 'The request'}: {str(first['msg'])[:300]}."
+    message = str(first["msg"])[:300]
+    if "UploadFile" in message:
+        message = "Expected a file, got text; with curl, write @ before its path"
+    return f"{where or 'The request'}: {message.removesuffix('.')}."
+
+
+def _fields(*files: str) -> Any:
+    """A dependency that refuses fields of a form besides options and these, and what would be one sent twice."""
+
+    async def checked(request: Request) -> None:
+        form = await request.form()
+        for name in form:
+            if name not in ("options", *files):
+                known = ", ".join(("options", *files))
+                raise InputError(f"There is no field '{name[:80]}' but {known}; choices stand in options, as JSON.")
+            if name in _SENT_ONCE and len(form.getlist(name)) > 1:
+                raise InputError(f"The field '{name}' was sent {len(form.getlist(name))} times; send it once.")
+
+    return Depends(checked)
 
 
 def _owner(request: Request) -> str:

@@ -7,7 +7,10 @@ from pathlib import Path
 
 from scenewright.errors import InputError
 
-__all__ = ["Folders", "hold"]
+__all__ = ["ID", "Folders", "hold"]
+
+ID = re.compile(r"[A-Za-z0-9_-]{22}")
+"""The form of a job's id, which its folder is called by."""
 
 _HELD: list[sqlite3.Connection] = []
 
@@ -47,7 +50,9 @@ def hold(path: Path, *, wait_s: float) -> None:
     connection = sqlite3.connect(path, timeout=wait_s, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError as error:
+    except sqlite3.Error as error:
         connection.close()
+        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            raise
         raise InputError(f"Another process of this service holds '{path}'; end it, or give another --data.") from error
     _HELD.append(connection)

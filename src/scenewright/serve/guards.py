@@ -8,11 +8,11 @@ import json
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from scenewright.serve.limits import Limits
+from scenewright.serve.origins import is_own_origin
 from scenewright.serve.service import LOCAL
 from scenewright.serve.tokens import Tokens
 
@@ -39,6 +39,13 @@ _DOCS_POLICY = (
     b" script-src 'self' 'unsafe-inline'; frame-ancestors 'none'",
 )
 _DOCS_FILES = "/static-offline-docs/"
+_LONGEST_LENGTH = 18
+# Answers that frameworks give as text, or without a word.
+_SENTENCES = {
+    400: "The request cannot be read; /docs shows its form.",
+    416: "The file has no bytes at the place that the Range header names.",
+    500: "The server made a mistake with the request; its log says which.",
+}
 
 
 class _Refused(Exception):
@@ -66,7 +73,9 @@ class Guard:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
             return
-        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        headers: dict[bytes, str] = {}
+        for name, value in scope["headers"]:
+            headers.setdefault(name, value.decode("latin-1"))  # of several the first, as frameworks take them
         answer = _Answer(send, self._count, is_docs=_is_docs(scope["path"]))
         body = _Body(receive, self._limits, headers)
 
@@ -90,8 +99,7 @@ class Guard:
         host = headers.get(b"host", "")
         if self._tokens is None and _host_name(host) not in LOOPBACK:
             raise _Refused(421, "Without tokens this service answers to localhost only.")
-        origin = headers.get(b"origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if not is_own_origin(headers.get(b"origin"), host):
             raise _Refused(403, "Pages of other sites may not use this service.")
         if headers.get(b"sec-fetch-site", "none") not in ("none", "same-origin"):
             raise _Refused(403, "Pages of other sites may not use this service.")
@@ -117,8 +125,10 @@ class _Body:
         self.refused: _Refused | None = None
 
     def check(self) -> None:
-        if self._declared.isascii() and self._declared.isdigit() and int(self._declared) > self._most:
-            raise self._too_large()
+        if self._declared.isascii() and self._declared.isdigit():
+            length = self._declared.lstrip("0") or "0"
+            if len(length) > _LONGEST_LENGTH or int(length) > self._most:
+                raise self._too_large()
 
     async def receive(self) -> Message:
         if self._is_whole:  # what comes now is that the client has gone
@@ -146,9 +156,20 @@ class _Answer:
     def __init__(self, send: Send, count: Callable[[int], None], *, is_docs: bool) -> None:
         self._send, self._count = send, count
         self._policy = _DOCS_POLICY if is_docs else _DEFAULT_POLICY
-        self._is_begun = False
+        self._is_begun = self._is_refused = False
 
     async def send(self, message: Message) -> None:
+        if self._is_refused:  # what frameworks say of it is left out
+            return
+        if message["type"] == "http.response.start" and message["status"] in _SENTENCES:
+            kinds = [value for name, value in message["headers"] if name.lower() == b"content-type"]
+            if not any(kind.startswith(b"application/json") for kind in kinds):
+                await self.refuse(message["status"], _SENTENCES[message["status"]])
+                self._is_refused = True
+                return
+        await self._send_with_policy(message)
+
+    async def _send_with_policy(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._is_begun = True
             self._count(message["status"])
@@ -169,8 +190,8 @@ class _Answer:
         ]
         if status == 401:
             headers.append((b"www-authenticate", b"Bearer"))
-        await self.send({"type": "http.response.start", "status": status, "headers": headers})
-        await self.send({"type": "http.response.body", "body": body})
+        await self._send_with_policy({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send_with_policy({"type": "http.response.body", "body": body})
 
 
 def _is_docs(path: str) -> bool:

@@ -5,12 +5,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import assert_never
 
-from scenewright.encoders.masks.finding import AUTOMATIC
+from scenewright.encoders.masks.finding import AUTOMATIC, is_prompt_file
 from scenewright.encoders.masks.prompts import read_prompts
 from scenewright.errors import InputError
 from scenewright.io.conversion import collider_kind
 from scenewright.io.formats import FORMATS, readable
-from scenewright.io.images import PICTURE_SUFFIXES, image_size, load_photograph
+from scenewright.io.images import PICTURE_SUFFIXES, image_size, load_photograph, upright_size
+from scenewright.io.linear_image import LINEAR_SUFFIXES, load_linear_image
 from scenewright.io.programs import PROGRAMS, program_named
 from scenewright.runs.captures import CaptureSettings, open_capture
 from scenewright.runs.choices import pairs_of_views, panorama_system, reads_capture, wants_panorama
@@ -123,8 +124,13 @@ def _generate(
     given = {name: value for name, value in dict(request).items() if name in names and name != "system"}
     settings = replace(settings, **given, device=device, offline=offline)
     job = GenerateJob(settings, splats=request.splats)
-    if request.prompts is not None or request.auto_masks:  # the objects are found when the job runs
-        load_photograph(settings.image)
+    views = [(settings.image, settings.masks), *((image, (own,)) for image, own in settings.further_views)]
+    prompts = [(Path(own[0]), image) for image, own in views if len(own) == 1 and is_prompt_file(Path(own[0]))]
+    if prompts or request.auto_masks:  # the objects are found when the job runs
+        for image, _ in views:
+            load_photograph(image)
+        for path, image in prompts:
+            _check_prompts(path, image, limits)
         return job
     count = len(read_inputs(settings).masks)
     if count > limits.objects:
@@ -141,14 +147,20 @@ def _masks(request: GenerateRequest, submission: Submission, limits: Limits) -> 
     if request.auto_masks:
         return [AUTOMATIC]
     if request.prompts is not None:
-        count = len(request.prompts.boxes) + len(request.prompts.points)
-        if count > limits.objects:
-            raise InputError(f"The prompts mark {count:,} objects, more than the {limits.objects:,} of a scene here.")
         path = folder / "prompts.json"
         path.write_text(request.prompts.model_dump_json(), encoding="utf-8")
-        read_prompts(path).checked(*reversed(image_size(submission.files["pictures"][0])))
         return [path]
     return [_unpacked_masks(path, folder, limits) for path in uploads]
+
+
+def _check_prompts(path: Path, picture: str, limits: Limits) -> None:
+    prompts = read_prompts(path)
+    if len(prompts) > limits.objects:
+        raise InputError(
+            f"The prompts mark {len(prompts):,} objects, more than the {limits.objects:,} of a scene here."
+        )
+    width, height = upright_size(picture)
+    prompts.checked(height, width)
 
 
 def _unpacked_masks(path: Path, folder: Path, limits: Limits) -> Path:
@@ -160,12 +172,13 @@ def _panorama(
 ) -> GenerateSettings:
     if len(pictures) != 1 or masks:
         raise InputError("Expected one panorama without masks.")
-    depth = submission.files.get("depth", ())
+    depth, camera = submission.files.get("depth", ()), submission.files.get("camera", ())
     distances = choose_depth(depth[0] if depth else None)
     return GenerateSettings(
         image=str(pictures[0]),
         masks=(),
         system=panorama_system(request.system or DEFAULT_SYSTEM),
+        camera=str(camera[0]) if camera else None,
         depth=distances.file,
         depth_model=distances.model,
     )
@@ -247,6 +260,9 @@ def _export(request: ExportRequest, submission: Submission) -> ExportJob:
 
 
 def _check_size(path: Path, limits: Limits) -> None:
+    if path.suffix in LINEAR_SUFFIXES:
+        load_linear_image(path, max_pixels=limits.pixels)
+        return
     width, height = image_size(path)
     if width * height > limits.pixels:
         raise InputError(f"'{path.name}' has {width}x{height} pixels, more than the {limits.pixels:,} that are read.")

@@ -1,8 +1,13 @@
-"""The form of what clients send: every field typed and bounded, unknown ones refused, no path and no address in any."""
+"""The form of what clients send: every field typed and bounded, unknown ones refused, no path and no address in any.
+
+Numbers are bounded as the commands bound them; steps, guidance and sizes of results by what one job may take.
+"""
 
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from scenewright.files import MAX_NUMBER, MAX_SEED
 
 __all__ = [
     "CaptureRequest",
@@ -17,11 +22,12 @@ __all__ = [
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,40}$")]
 Coordinate = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
-Metres = Annotated[float, Field(ge=-1e4, le=1e4, allow_inf_nan=False)]
+Number = Annotated[float, Field(ge=-MAX_NUMBER, le=MAX_NUMBER, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 
 
 class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Prompts(_Request):
@@ -43,7 +49,7 @@ class GenerateRequest(_Request):
     decoder: Literal["trellis1", "trellis2"] | None = None
     resolution: Literal[512, 1024, 1536] | None = None
     preset: Word | None = None
-    seed: Annotated[int, Field(ge=0, le=1 << 53)] = 0
+    seed: Seed = 0
     steps: Annotated[int, Field(ge=1, le=200)] | None = None
     quality: Literal["draft", "standard", "best"] | None = None
     guidance: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None = None
@@ -56,10 +62,10 @@ class GenerateRequest(_Request):
     auto_masks: bool = Field(False, description="Let SAM find the objects; its weights must be on the server.")
     prompts: Prompts | None = Field(None, description="Boxes and points instead of masks; SAM makes masks of them.")
     panorama: bool = Field(False, description="Read the picture as a panorama; one without masks is recognised.")
-    heading_deg: Metres | None = None
-    camera_height_m: Metres | None = None
-    floor_m: Metres | None = None
-    extent_m: tuple[Metres, Metres, Metres, Metres] | None = None
+    heading_deg: Number | None = None
+    camera_height_m: Number | None = None
+    floor_m: Number | None = None
+    extent_m: tuple[Number, Number, Number, Number] | None = None
 
 
 class CaptureRequest(_Request):
@@ -67,11 +73,11 @@ class CaptureRequest(_Request):
 
     weights: Literal["mini", "published"] | None = None
     auto_masks: bool = False
-    room_labels: Annotated[int, Field(ge=1, le=255)] | None = None
+    room_labels: Annotated[int, Field(ge=1, le=65_535)] | None = None
     published: bool = False
-    metres_per_unit: Annotated[float, Field(gt=0, le=1e4, allow_inf_nan=False)] | None = None
-    camera_height_m: Annotated[float, Field(gt=0, le=1e3, allow_inf_nan=False)] | None = None
-    seed: Annotated[int, Field(ge=0, le=1 << 53)] = 0
+    metres_per_unit: Number | None = None
+    camera_height_m: Number | None = None
+    seed: Seed = 0
     steps: Annotated[int, Field(ge=1, le=200)] | None = None
     quality: Literal["draft", "standard", "best"] | None = None
     max_faces: Annotated[int, Field(ge=4, le=2_000_000)] | None = None
@@ -90,7 +96,7 @@ class StepRequest(_Request):
 
     action: Literal["move", "rotate", "scale", "delete", "duplicate", "swap", "lock", "unlock", "regenerate"]
     name: Name
-    values: Annotated[list[Coordinate], Field(max_length=3)] = []
+    values: Annotated[list[Number], Field(max_length=3)] = []
     model: Annotated[int, Field(ge=0, le=255)] | None = None
 
 

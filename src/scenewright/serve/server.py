@@ -64,6 +64,6 @@ def _listener(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen()  # who asks before the server is up waits
-    except OSError as error:
-        raise InputError(f"Cannot listen on {host}:{port}: {error.strerror or error}.") from error
+    except (OSError, ValueError) as error:  # a name that can be none, such as a..b, is a ValueError
+        raise InputError(f"Cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}.") from error
     return listener

@@ -2,6 +2,7 @@
 
 import secrets
 import shutil
+import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import BinaryIO
 
 from scenewright.errors import InputError
 from scenewright.serve.file_kinds import HEAD_BYTES, suffix_of
-from scenewright.serve.folders import Folders, hold
+from scenewright.serve.folders import ID, Folders, hold
 from scenewright.serve.job_queue import JobQueue, JobRecord, NewJob, QueueFullError
 from scenewright.serve.limits import Limits
 from scenewright.serve.reading import Catalogue, Reader, Request, Submission
@@ -61,7 +62,8 @@ class Service:
         """Takes up what an earlier server left, and starts the workers."""
         self.queue.release()
         for folder in self.folders.jobs.iterdir():
-            if not self.queue.known(folder.name):  # its submission never came to its end
+            # Its submission never came to its end. Folders that are called otherwise are none of ours.
+            if ID.fullmatch(folder.name) and not self.queue.known(folder.name):
                 shutil.rmtree(folder, ignore_errors=True)
         self.supervisor.start()
 
@@ -133,11 +135,16 @@ class Service:
                 head = upload.read(HEAD_BYTES)
                 suffix = suffix_of(head)
                 if not suffix:
-                    raise InputError(f"File {number} of '{name}' is of no kind that is read here.")
+                    reason = "is of no kind that is read here" if head else "is empty, so of no kind that is read here"
+                    raise InputError(f"File {number} of '{name}' {reason}; /docs says what is.")
                 path = folder / f"{name}_{number}{suffix}"
-                with path.open("xb") as target:
-                    target.write(head)
-                    shutil.copyfileobj(upload, target, 1 << 20)
+                try:
+                    with path.open("xb") as target:
+                        target.write(head)
+                        shutil.copyfileobj(upload, target, 1 << 20)
+                except OSError as error:
+                    sentence = f"The server cannot keep the files ({error.strerror or error}); send them again later."
+                    raise QueueFullError(sentence) from error
                 paths.append(path)
             kept[name] = tuple(paths)
         return kept
@@ -147,12 +154,20 @@ def opened_service(settings: ServiceSettings) -> Service:
     """A service whose data folder is this process's alone.
 
     Raises:
-        InputError: another server has it, or the tokens cannot be read.
+        InputError: another server has it, it is of something else, or the tokens cannot be read.
     """
+    folders = Folders(settings.data)
     try:
         settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        Folders(settings.data).jobs.mkdir(exist_ok=True)
+        if folders.jobs.exists() and not folders.database.exists() and any(folders.jobs.iterdir()):
+            raise InputError(f"'{folders.jobs}' holds something else than jobs of a service; give another --data.")
+        folders.jobs.mkdir(exist_ok=True)
+        hold(settings.data / "server.lock", wait_s=0.0)
+        return Service(settings)
     except OSError as error:
         raise InputError(f"Cannot keep data in '{settings.data}': {error.strerror or error}.") from error
-    hold(settings.data / "server.lock", wait_s=0.0)
-    return Service(settings)
+    except sqlite3.Error as error:
+        raise InputError(
+            f"Cannot keep data in '{settings.data}' ({error}): it is no folder of a service, or is damaged; give "
+            "another --data."
+        ) from error

@@ -62,11 +62,13 @@ def _digest(token: str) -> bytes:
 def _read(path: Path) -> dict[bytes, str]:
     try:
         status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):  # a pipe has nothing to say when it is read again
+            raise InputError(f"The tokens in '{path}' cannot be read: it is no regular file; write them in one.")
         if os.name == "posix" and stat.S_IMODE(status.st_mode) & 0o077:
             raise InputError(f"Others may read the tokens in '{path}'; run: chmod 600 '{path}'.")
         if status.st_size > _MOST_BYTES:
             raise InputError(f"'{path}' has {status.st_size:,} bytes, too many for a file of tokens.")
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"The tokens in '{path}' cannot be read: {getattr(error, 'strerror', None) or error}."
@@ -80,7 +82,8 @@ def _read(path: Path) -> dict[bytes, str]:
             raise InputError(
                 f"Line {number} of '{path}' is no token; write a name and a secret of at least {_SHORTEST} characters."
             )
-        owners[_digest(words[1])] = words[0]
+        if owners.setdefault(_digest(words[1]), words[0]) != words[0]:
+            raise InputError(f"Line {number} of '{path}' has the secret of another client; give each one its own.")
     if not owners:
         raise InputError(f"'{path}' holds no token; write lines of a name and a secret.")
     return owners
