@@ -11,7 +11,7 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from scenewright.errors import InputError
-from scenewright.studio.server import StudioServer
+from scenewright.studio.server import StudioServer, _is_own_page
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -52,6 +52,12 @@ def test_only_the_own_page_and_programs_are_answered_on_loopback() -> None:
         assert received(server, Origin=server.url.rstrip("/"))
         assert not received(server, Origin="https://example.org")
         assert not received(server, Origin="null")
+        assert not received(server, Origin="http://[")
+
+
+@pytest.mark.parametrize("host", ["[", "[::1", "", "evil.example"])
+def test_hosts_that_are_none_are_no_own_page(host: str) -> None:
+    assert not _is_own_page(None, host, needs_loopback=True)
 
 
 def test_a_token_is_needed_where_there_are_tokens(tokens: Path) -> None:

@@ -10,6 +10,7 @@ from scenewright.io.scene_file import load_scene
 from scenewright.runs.edit import Step
 from scenewright.serve.limited import LimitedProcess
 from scenewright.serve.limits import Limits
+from scenewright.studio.opening import open_studio
 from scenewright.studio.session import Session
 
 
@@ -89,6 +90,29 @@ def test_what_is_no_input_is_said(session: Session, tmp_path: Path) -> None:
         session.export(".glb")
     with pytest.raises(InputError, match="is no capture"):
         session.open(tmp_path)
+
+
+@pytest.mark.parametrize("seed", [-1, 1 << 63])
+def test_a_seed_that_no_run_takes_is_said(session: Session, picture: Path, seed: int) -> None:
+    session.open(picture)
+    with pytest.raises(InputError, match="Expected a seed from 0 to"):
+        session.generate("cuboid", seed=seed)
+    with pytest.raises(InputError, match="not known here"):
+        session.open(Path("~nobody-of-that-name/room.jpg"))
+
+
+def test_a_new_folder_is_never_one_that_is_there(session: Session) -> None:
+    (session.folder / "scene_2").mkdir()
+    assert session._fresh("scene").name == "scene_1"
+    assert session._fresh("scene").name == "scene_3"
+
+
+def test_a_system_without_masks_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    with (
+        pytest.raises(InputError, match="inspace reads no pictures with masks"),
+        open_studio(tmp_path, system="inspace"),
+    ):
+        pass
 
 
 def test_an_upload_that_takes_too_much_ends_its_own_process_alone(

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from scenewright.encoders.masks.finding import CUT_OUT, choose_segmenter, open_segmenter
+from scenewright.errors import InputError
 from scenewright.machine import choose_device
 from scenewright.studio.job_process import JobProcess
 from scenewright.studio.page import Page
@@ -42,8 +43,10 @@ def open_studio(
         source: opened at once.
 
     Raises:
-        ScenewrightError: the folder cannot be written, or `source` not be read.
+        ScenewrightError: the folder cannot be written, `source` not be read, or the system takes no masks.
     """
+    if find_system(system).reads != "masks":
+        raise InputError(f"{system} reads no pictures with masks; --system is for those, other inputs have their own.")
     with tempfile.TemporaryDirectory(prefix="scenewright-studio-") as temporary:
         jobs = JobProcess()
         try:

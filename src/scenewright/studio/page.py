@@ -4,6 +4,7 @@ Every callback of viser comes in a thread of its own; `Page` lets one at a time 
 outside that lock, so that a job can be cancelled.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from PIL import Image
 
 from scenewright.encoders.masks.prompts import Box
 from scenewright.errors import InputError, ScenewrightError
+from scenewright.files import MAX_SEED, reason_of
 from scenewright.geometry.camera.projection import scale_camera
 from scenewright.io.formats import suffixes
 from scenewright.io.programs import PROGRAMS
@@ -31,6 +33,8 @@ from scenewright.studio.session import Session
 from scenewright.systems.registry import usable_systems
 
 __all__ = ["Page"]
+
+logger = logging.getLogger(__name__)
 
 _BRAND, _QUIET = (38, 110, 140), (110, 120, 130)
 _PATIENCE_S = 5.0
@@ -89,7 +93,7 @@ class Page:
             self._upload = gui.add_upload_button("Choose a file", icon=viser.Icon.UPLOAD)
             self._upload.on_upload(lambda event: self._do(self._take_upload, event.target.value))
             self._path = gui.add_text("Path", "", hint="A file or a capture's folder on the computer of the studio")
-            self._button("Open the path", lambda: self._open(Path(self._path.value)), icon=viser.Icon.FOLDER_OPEN)
+            self._button("Open the path", self._open_path, icon=viser.Icon.FOLDER_OPEN)
             self._button("Try the example", self._open_example, icon=viser.Icon.PHOTO)
         with gui.add_folder("2  Objects", order=1020) as self._mask_part:
             gui.add_markdown(
@@ -103,7 +107,7 @@ class Page:
             self._button("Delete the object", self._delete_mask, icon=viser.Icon.TRASH)
         with gui.add_folder("3  Scene", order=1030) as self._make_part:
             self._system = gui.add_dropdown("System", _systems(), initial_value=system)
-            self._seed = gui.add_number("Seed", 0, min=0, step=1)
+            self._seed = gui.add_number("Seed", 0, min=0, max=MAX_SEED, step=1)
             self._button("Generate", self._generate, alone=False, icon=viser.Icon.CUBE, color=_BRAND)
         with gui.add_folder("4  Change", order=1040) as self._edit_part:
             gui.add_markdown("*Click* an object in the view, then drag its handle.")
@@ -149,6 +153,9 @@ class Page:
                 action(*values)
         except ScenewrightError as error:
             self._tell(error)
+        except Exception as error:  # else the page would say nothing
+            logger.exception("What was clicked")
+            self._tell(InputError(f"The studio made a mistake ({reason_of(error)}); its log says more."))
 
     def _do_alone(
         self,
@@ -217,6 +224,11 @@ class Page:
         self._idle()
         self._session.open(path)
         self._opened()
+
+    def _open_path(self) -> None:
+        if not (path := self._path.value.strip()):
+            raise InputError("Type a path first.")
+        self._open(Path(path))
 
     def _open_example(self) -> None:
         self._idle()
@@ -294,7 +306,8 @@ class Page:
     # 3 Scene
 
     def _generate(self) -> None:
-        system, seed = self._system.value, int(self._seed.value)
+        # A browser's numbers are floating, so its largest seed is one too large.
+        system, seed = self._system.value, min(int(self._seed.value), MAX_SEED)
         self._do_alone(
             "Generating", lambda progress: self._session.generate(system, seed=seed, progress=progress), look=True
         )

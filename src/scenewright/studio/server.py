@@ -18,6 +18,7 @@ from viser import infra
 from viser._messages import FileTransferStartUpload
 
 from scenewright.errors import InputError
+from scenewright.serve.origins import is_own_origin
 from scenewright.serve.tokens import Tokens
 
 __all__ = ["StudioServer"]
@@ -87,6 +88,8 @@ def _is_own_page(origin: str | None, host: str, *, needs_loopback: bool) -> bool
 
     A name that was pointed at this machine afterwards (DNS rebinding) is no loopback address, so its pages are refused.
     """
-    if needs_loopback and not _is_loopback(urlsplit(f"//{host}").hostname or ""):
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
         return False
-    return origin is None or urlsplit(origin).netloc == host
+    return (not needs_loopback or _is_loopback(name)) and is_own_origin(origin, host)

@@ -7,6 +7,7 @@
 Each result is a folder of its own, so that taking back is a step to the folder before.
 """
 
+import itertools
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from PIL import Image
 
 from scenewright.encoders.masks import find_masks
 from scenewright.errors import InputError
+from scenewright.files import MAX_SEED
 from scenewright.io.atomic import make_folder, write_bytes
 from scenewright.machine import choose_device
 from scenewright.progress import SILENT, Progress
@@ -98,7 +100,11 @@ class Session:
         Raises:
             InputError: it is missing, damaged or nothing that the studio reads.
         """
-        self._become(open_input(path.expanduser().absolute(), self._free("unpacked")))
+        try:
+            path = path.expanduser().absolute()
+        except RuntimeError as error:
+            raise InputError(f"'{path}' begins with the home of somebody who is not known here.") from error
+        self._become(open_input(path, self._free("unpacked")))
 
     def open_example(self, folder: Path) -> None:
         """Opens a picture whose masks and camera are known: a folder of a test scene."""
@@ -117,9 +123,11 @@ class Session:
             system: for pictures; panoramas and captures have one that reads them.
 
         Raises:
-            InputError: nothing was opened or marked.
+            InputError: nothing was opened or marked, or there is no such seed.
             ScenewrightError: the job's own.
         """
+        if not 0 <= seed <= MAX_SEED:
+            raise InputError(f"Expected a seed from 0 to {MAX_SEED}, got {seed}.")
         source = self.source
         if source is None:
             raise InputError("Open a photograph, a panorama or a capture first.")
@@ -224,5 +232,5 @@ class Session:
 
     def _free(self, name: str) -> Path:
         """A folder that is not there yet."""
-        number = sum(path.name.startswith(f"{name}_") for path in self.folder.iterdir()) + 1
-        return self.folder / f"{name}_{number}"
+        taken = {path.name for path in self.folder.iterdir()}
+        return self.folder / next(own for number in itertools.count(1) if (own := f"{name}_{number}") not in taken)
