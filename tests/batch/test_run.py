@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from scenewright.batch.manifest import Task
-from scenewright.batch.places import open_place
+from scenewright.batch.places import TransferError, open_place
 from scenewright.batch.pools import InlinePool, LocalPool, Pool
 from scenewright.batch.run import Summary, run_batch
 from scenewright.batch.worker import Outcome
 from scenewright.data.making import make_data
 from scenewright.data.recipes import DataRecipe
+from scenewright.errors import InputError
 from scenewright.runs import latents
 from scenewright.runs.captures import CaptureSettings
 from scenewright.runs.generate import run
@@ -86,6 +87,49 @@ def test_poison_is_set_aside_with_its_reason_and_the_others_are_done(tmp_path: P
     write_manifest(tmp_path, [line("a")])
     assert done(batch).kept == 1
     assert set_aside(batch.out) == {}
+
+
+def test_what_no_second_try_mends_is_set_aside_at_once(tmp_path: Path) -> None:
+    lines = [line("long", image="x" * 300 + ".png"), line("away", device="cuda:99"), line("a")]
+    batch = batch_of(write_manifest(tmp_path, lines), tmp_path / "out")
+    summary = done(batch)
+    assert (summary.made, summary.set_aside, summary.retried) == (1, 2, 0)
+    reasons = set_aside(batch.out)
+    assert "cannot be read: File name too long" in reasons["long"]
+    assert "There is no device 'cuda:99' here" in reasons["away"]
+
+
+def test_a_manifest_without_a_job_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"jobs\.jsonl' holds no job"):
+        done(batch_of(write_manifest(tmp_path, ["", " "]), tmp_path / "out"))
+
+
+def test_results_never_replace_the_inputs_of_their_job(tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path, [line("a", image="a/scene_comparison.png")])
+    (tmp_path / "a").mkdir()
+    picture = tmp_path / "a" / "scene_comparison.png"
+    (tmp_path / "picture.png").rename(picture)
+    content = picture.read_bytes()
+    batch = batch_of(manifest, tmp_path)
+    assert done(batch).set_aside == 1
+    assert "lies where the results go" in set_aside(batch.out)["a"]
+    assert picture.read_bytes() == content
+
+
+def test_a_store_that_fails_while_jobs_are_divided_ends_that_job_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"name": "assets", "kind": "prepare", "preparation": {"packs": ["pack.zip"]}}
+    batch = batch_of(write_manifest(tmp_path, [given, line("a")]), tmp_path / "out")
+
+    def fails(*values: object) -> int:
+        raise TransferError("'s3://packs': 503 Slow Down")
+
+    monkeypatch.setattr(
+        "scenewright.batch.run._Run._num_parts", lambda run, job: fails() if job.kind == "prepare" else 0
+    )
+    summary = done(batch)
+    assert (summary.made, set_aside(batch.out)) == (1, {"assets": "'s3://packs': 503 Slow Down"})
 
 
 def test_inputs_and_the_manifest_may_lie_in_a_store(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ __all__ = ["BadLine", "Task", "read_manifest_lines"]
 
 MAX_LINE_BYTES = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+SET_ASIDE, SUMMARY = "set_aside.jsonl", "batch.json"
+"""Files of the batch itself, beside the folders of its jobs."""
 _SETTINGS = ("settings", "recipe", "preparation")
 _WEIGHTS = ("weights", "decoder_weights", "segmenter", "depth_model", "encoder_weights")
 
@@ -90,6 +92,8 @@ def _object(line: bytes) -> dict[str, Any]:
 def _name(given: object) -> str:
     if not isinstance(given, str) or not _NAME.fullmatch(given) or given.endswith("."):
         raise InputError(f"its name {str(given)[:100]!r} is not made of at most 100 letters, digits, dots, - and _")
+    if given.lower() in (SET_ASIDE, SUMMARY):
+        raise InputError(f"its name '{given}' is that of a file of the batch; give it another one")
     return given
 
 

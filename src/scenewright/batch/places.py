@@ -226,7 +226,11 @@ class Roots:
         if place.local is None:
             return place.get(path, folder / posixpath.basename(path))
         local = place.local / path
-        if not local.exists():
+        try:
+            is_there = local.exists()
+        except OSError as error:  # its name is too long, say
+            raise InputError(f"'{str(local)[:200]}' cannot be read: {error.strerror or error}.") from error
+        if not is_there:
             raise InputError(f"'{local}' does not exist; check the manifest.")
         return local
 

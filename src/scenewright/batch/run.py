@@ -18,18 +18,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from scenewright.batch.manifest import BadLine, Task, read_manifest_lines
-from scenewright.batch.places import Place, Roots
+from scenewright.batch.manifest import SET_ASIDE, SUMMARY, BadLine, Task, read_manifest_lines
+from scenewright.batch.places import Place, Roots, TransferError
 from scenewright.batch.pools import Pool
 from scenewright.batch.worker import Outcome
-from scenewright.errors import InputError
+from scenewright.errors import InputError, ScenewrightError
 from scenewright.jobs import to_json
 from scenewright.runs.job import Job, PrepareJob, job_to_json, num_parts, part_of, with_inputs
 
 __all__ = ["Batch", "Summary", "run_batch"]
 
 logger = logging.getLogger(__name__)
-SET_ASIDE, SUMMARY = "set_aside.jsonl", "batch.json"
 _LONGEST_PAUSE_S = 60.0
 _WRITE_EVERY_S = 10.0
 _POLL_S = 1.0
@@ -129,7 +128,7 @@ def run_batch(
         report: receives the numbers so far and, of the job that just ended, name, status and why it was set aside.
 
     Raises:
-        InputError: the manifest is not there.
+        InputError: the manifest is not there, or holds no job.
         TransferError: its store, or that of the results, does not answer.
     """
     return _Run(batch, pool, report).finish()
@@ -168,6 +167,9 @@ class _Run:
                 time.sleep(max(0.0, min(_POLL_S, self._again[0].at - time.monotonic())))
             self._write_aside()
         self._write_aside(at_end=True)
+        if not self._summary.done:
+            place = f"{self._batch.folder.url}/{self._batch.manifest}"
+            raise InputError(f"'{place}' holds no job; write each as a line of JSON.")
         self._batch.out.write(SUMMARY, to_json(self._summary.to_dict()) + b"\n")
         return self._summary
 
@@ -180,7 +182,7 @@ class _Run:
             task, job = entry
             try:
                 count = self._num_parts(job)
-            except InputError as error:
+            except (ScenewrightError, TransferError) as error:
                 self._set_aside(task.name, str(error))
                 continue
             if count < 2:

@@ -18,7 +18,7 @@ import torch
 
 from scenewright.batch.manifest import Task
 from scenewright.batch.places import Place, Roots, TransferError
-from scenewright.errors import ScenewrightError
+from scenewright.errors import InputError, ScenewrightError
 from scenewright.files import json_value
 from scenewright.machine import choose_device
 from scenewright.runs.job import (
@@ -26,6 +26,7 @@ from scenewright.runs.job import (
     Job,
     PrepareJob,
     finished_job,
+    input_paths,
     job_from_json,
     job_key,
     note_name,
@@ -112,9 +113,14 @@ class BatchWorker:
         job: Job = with_inputs(given, self._fetch_once if of_parts else partial(self._fetch, scratch))
         if task.takes_device:
             job = with_device(job, str(choose_device(self._setup.device)))
+        elif (device := getattr(getattr(job, "settings", job), "device", None)) is not None:
+            choose_device(device)  # refuses one that is not here
         key, out = job_key(job), self._setup.out
         if out.local is not None:
             folder = out.local / task.name
+            for path in map(Path, input_paths(job)):
+                if path.resolve().is_relative_to(folder.resolve()):
+                    raise InputError(f"'{path}' lies where the results go, in '{folder}'; give another --out.")
             if finished_job(folder, key, note_name(job)) is not None:
                 return "kept", 0
             result = run_job(job, folder, systems=self._systems)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from scenewright.errors import InputError
-from scenewright.files import checked, read_toml, reading
+from scenewright.files import MAX_SEED, checked, read_toml, reading
 
 __all__ = ["BUILT_IN", "DataRecipe", "Kind", "load_recipe"]
 
@@ -43,6 +43,7 @@ class DataRecipe:
         _check_kind(self.kind)
         for name, low, high in (
             ("count", 1, 10**8),
+            ("seed", 0, MAX_SEED),
             ("size", 16, 4096),
             ("views", 1, 150),
             ("supersample", 1, 4),

@@ -9,10 +9,13 @@ import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Le
 
 from scenewright.errors import InputError
+from scenewright.files import MAX_SEED
 from scenewright.geometry.mesh.finish_options import FinishOverride
 from scenewright.io.atomic import write_together
 from scenewright.io.glb import glb_bytes
@@ -87,16 +90,16 @@ class CaptureSettings:
     weights: str | None = None
     photographs: Path | None = None
     masks: str | None = None
-    room_labels: int | None = None
+    room_labels: Annotated[int, Ge(1)] | None = None
     segmenter: str | None = None
     published: bool = False
     metres_per_unit: float | None = None
     camera_height_m: float | None = None
-    seed: int = 0
-    steps: int | None = None
+    seed: Annotated[int, Ge(0), Le(MAX_SEED)] = 0
+    steps: Annotated[int, Ge(1), Le(100_000)] | None = None
     quality: Quality | None = None
-    max_faces: int | None = None
-    texture_size: int | None = None
+    max_faces: Annotated[int, Ge(4), Le(1 << 40)] | None = None
+    texture_size: Annotated[int, Ge(16), Le(8192)] | None = None
     max_memory: str | None = None
     device: str = "auto"
     dtype: str = "auto"

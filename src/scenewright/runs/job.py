@@ -30,7 +30,7 @@ from scenewright.data.recipes import DataRecipe
 from scenewright.errors import InputError
 from scenewright.evaluation.evaluating import evaluate
 from scenewright.evaluation.systems import CameraKnowledge
-from scenewright.files import checked, json_value, read_file, reading
+from scenewright.files import MAX_SEED, checked, json_value, read_file, reading
 from scenewright.io.atomic import make_folder
 from scenewright.io.voxel_file import DEFAULT_RESOLUTION
 from scenewright.jobs import Store, key_of, to_json
@@ -160,7 +160,7 @@ class EvaluateJob:
     weights: str | None = None
     protocols: Annotated[tuple[str, ...], MinLen(1)] = ("scenewright-1",)
     known_camera: CameraKnowledge = "pose"
-    seed: Annotated[int, Ge(0)] = 0
+    seed: Annotated[int, Ge(0), Le(MAX_SEED)] = 0
     device: str = "cpu"
     pictures: bool = False
     kind: Literal["evaluate"] = "evaluate"
