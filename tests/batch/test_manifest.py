@@ -40,6 +40,7 @@ def test_lines_become_tasks_with_names_and_empty_ones_are_left_out(tmp_path: Pat
         ({"name": "a", "kind": "capture", "settings": {"folder": "c", "seed": 1 << 63}}, "seed"),
         ({"name": "a", "kind": "capture", "settings": {"folder": "c", "texture_size": -4}}, "texture_size"),
         ({"name": "a", "kind": "evaluate", "seed": 1 << 63}, "seed"),
+        ({"name": "a", "kind": "export", "scene": "a.glb", "suffix": "/../../x.obj"}, "no format '/../../x.obj'"),
         ({"name": "a", "kind": "data", "recipe": {"seed": -1}}, "Expected seed from 0"),
         ({"name": "a", "kind": "prepare", "preparation": {"seed": -1}}, "seed"),
         (line("a", sed=3), "unknown key 'sed'; did you mean 'seed'?"),

@@ -32,6 +32,7 @@ from scenewright.evaluation.evaluating import evaluate
 from scenewright.evaluation.systems import CameraKnowledge
 from scenewright.files import MAX_SEED, checked, json_value, read_file, reading
 from scenewright.io.atomic import make_folder
+from scenewright.io.formats import FORMATS
 from scenewright.io.voxel_file import DEFAULT_RESOLUTION
 from scenewright.jobs import Store, key_of, to_json
 from scenewright.machine import choose_device
@@ -135,7 +136,11 @@ class EditJob:
 
 @dataclass(frozen=True)
 class ExportJob:
-    """A scene in the format of a suffix: `scenewright convert`; see `runs.export` and `io.conversion`."""
+    """A scene in the format of a suffix: `scenewright convert`; see `runs.export` and `io.conversion`.
+
+    Raises:
+        InputError: no format has the suffix.
+    """
 
     scene: str
     suffix: str
@@ -147,6 +152,10 @@ class ExportJob:
     resolution: Annotated[int, Ge(8), Le(4096)] = DEFAULT_RESOLUTION
     compression: str = "lzma"
     kind: Literal["export"] = "export"
+
+    def __post_init__(self) -> None:
+        if self.suffix not in {entry.suffix for entry in FORMATS}:
+            raise InputError(f"There is no format {self.suffix[:80]!r} to export to; give one such as '.obj'.")
 
 
 @dataclass(frozen=True)
