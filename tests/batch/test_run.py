@@ -213,11 +213,14 @@ def test_latents_are_those_of_the_command(
     batch = batch_of(write_manifest(tmp_path / "in", lines), out, inputs=(str(assets), str(tmp_path)))
     (out / "latents" / "train").mkdir(parents=True)
     (out / "latents" / "train" / "shard-00009.tar").write_bytes(b"of another run")
+    (out / "latents" / "validation").mkdir()
+    (out / "latents" / "validation" / "shard-notes.json").write_text("nobody's")
     assert done(batch).made == 1
     assert "Give either --structure, or --shape" in set_aside(batch.out)["both"]
     made = {path.relative_to(tmp_path / "plain") for path in (tmp_path / "plain").rglob("*.*")}
     assert made == {path.relative_to(out / "latents") for path in (out / "latents" / "train").rglob("*.*")}
     assert all((out / "latents" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes() for name in made)
+    assert (out / "latents" / "validation" / "shard-notes.json").is_file()
     assert json.loads((out / "latents/job.json").read_text())["record"]["facts"]["samples"] == count == 6
     assert done(batch).kept == 1
 

@@ -20,7 +20,7 @@ from scenewright.errors import InputError
 from scenewright.files import read_json, reading
 from scenewright.io.atomic import write_together
 
-__all__ = ["Sample", "ShardReader", "is_whole", "shard_paths", "write_shard"]
+__all__ = ["Sample", "ShardReader", "is_whole", "remove_shards", "shard_paths", "write_shard"]
 
 
 Offset = Annotated[int, Ge(0), Le(1 << 50)]
@@ -38,6 +38,13 @@ def shard_paths(folder: str | Path, number: int) -> tuple[Path, Path]:
     """The tar and the index of a shard."""
     stem = Path(folder) / f"shard-{number:05d}"
     return stem.with_suffix(".tar"), stem.with_suffix(".json")
+
+
+def remove_shards(folder: str | Path) -> None:
+    """Takes all shards away; other files in the folder stay."""
+    for path in Path(folder).glob("shard-*"):
+        if path.suffix in (".tar", ".json") and path.stem.removeprefix("shard-").isdigit():
+            path.unlink(missing_ok=True)
 
 
 def write_shard(folder: str | Path, number: int, samples: Sequence[Sample]) -> Path:

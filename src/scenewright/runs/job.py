@@ -14,7 +14,6 @@ Weights are no inputs: a folder of them is the same on every machine that does t
 """
 
 import hashlib
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from pydantic import Field
 from scenewright import __version__
 from scenewright.data.making import make_data, make_data_shard
 from scenewright.data.recipes import DataRecipe
+from scenewright.data.shards import remove_shards
 from scenewright.errors import InputError
 from scenewright.evaluation.evaluating import evaluate
 from scenewright.evaluation.systems import CameraKnowledge
@@ -456,7 +456,7 @@ def _done(job: Job, folder: Path, systems: ResidentSystems, progress: Progress) 
             return _all_files(folder), {"train": train, "validation": validation}
         case LatentsJob():
             for part in PARTS:  # shards that an interrupted run left may be of other inputs
-                shutil.rmtree(folder / part, ignore_errors=True)
+                remove_shards(folder / part)
             advance = progress.stage("models")
             count = prepare_latents(job.preparation, folder, device=choose_device(job.device), progress=advance)
             return _all_files(folder), {"samples": count}

@@ -72,6 +72,9 @@ def test_photographs_that_do_not_fit_are_told(tmp_path: Path) -> None:
     (tmp_path / "mine" / "letter.txt").write_text("keep me")
     with pytest.raises(InputError, match="holds other files"):
         capture_from_photographs(folder, tmp_path / "mine")
+    (tmp_path / "mine" / "work").mkdir()  # the name of a folder that an interrupted run leaves
+    with pytest.raises(InputError, match="holds other files"):
+        capture_from_photographs(folder, tmp_path / "mine")
     assert (tmp_path / "mine" / "letter.txt").is_file()
     with pytest.raises(InputError, match="neither a folder"):
         capture_from_photographs(folder / "1.png", tmp_path / "capture")

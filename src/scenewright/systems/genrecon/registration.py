@@ -28,6 +28,8 @@ __all__ = ["VIDEO_SUFFIXES", "capture_from_photographs", "is_video"]
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm"})
 _NOTE = "registration"
+# What a folder that was made here holds.
+_OWN = {f"{_NOTE}.json", "images", "sparse", "work"}
 _LONGEST_PX = 1600
 _JPEG_QUALITY = 95
 _MIN_PICTURES = 3
@@ -136,7 +138,8 @@ def _cleared(folder: Path) -> None:
     """Removes an earlier attempt; anything else in the folder is the user's and stays."""
     if not folder.exists():
         return
-    if any(folder.iterdir()) and not (folder / f"{_NOTE}.json").is_file() and not (folder / "work").is_dir():
+    names = {path.name for path in folder.iterdir()}
+    if names - _OWN or (names and not names & {f"{_NOTE}.json", "work"}):
         raise InputError(f"'{folder}' holds other files; move them, or write the scene under another name.")
     shutil.rmtree(folder)
 
