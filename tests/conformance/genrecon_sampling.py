@@ -131,7 +131,7 @@ def inpainting(case: Case) -> Outputs:
     )
     return {
         "samples": torch.where(mask > 0.5, known, final),
-        "pred_x_t_first": states[1],
+        "pred_x_t_first": [*states, final][1],
         "pred_x_0_first": clean[0],
     }
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from scenewright.geometry.camera.cubemap import sample_equirect
 from scenewright.samplers.schedule import rescaled_times
 from tests.conformance.genrecon_conditioning import children_of
 from tests.conformance.variants import outputs, variant
@@ -106,3 +107,26 @@ def test_refined_voxels_of_a_latent_flow_take_the_largest_of_their_children() ->
     largest = outputs(fine)["cond_3D"].unflatten(0, (-1, 8)).amax(1)
     assert torch.allclose(outputs(case)["cond_3D"], largest, atol=1e-6)
     assert not torch.allclose(largest, outputs(variant(name))["cond_3D"], atol=1e-3)
+
+
+def test_over_the_pole_of_an_odd_panorama_columns_roll_as_published() -> None:
+    """Beyond the last row the row rolled by W // 2 is used, so that column u shows what was at u - W // 2."""
+    picture = torch.zeros(2, 5, 1)
+    picture[0, 1] = 1.0
+    looked = sample_equirect(picture, torch.tensor([[0.0, -1.0, 1e-9]]))  # column 2, half of it from beyond the zenith
+    rolled = picture[0].roll(5 // 2, 0)
+    torch.testing.assert_close(looked[0], (picture[0, 2] + rolled[2]) / 2, atol=1e-4, rtol=0)
+    assert not torch.equal(picture[0].roll(5 // 2, 0), picture[0].roll(-(5 // 2), 0))
+
+
+def test_boxes_without_an_area_do_not_overlap() -> None:
+    flat = torch.tensor([[0.123, -0.217, 0.1, 0.0, 0.0, 0.0, 0.7], [0.123, -0.217, 0.1, 1e-9, 1e-9, 0.5, 2.1]])
+    found = outputs(variant("inspace/metric_box_iou", pred=flat, gt=flat))
+    assert all(float(found[f"iou2d_{kind}"].abs().max()) == 0 for kind in ("aabb", "obb"))
+
+
+def test_inpainting_in_one_step() -> None:
+    found = outputs(variant("genrecon/sampler_inpaint", {"steps": 1}))
+    known, mask = variant("genrecon/sampler_inpaint").inputs["x0"], variant("genrecon/sampler_inpaint").inputs["mask"]
+    free = (mask < 0.5).expand_as(known)
+    assert torch.equal(found["pred_x_t_first"][free], found["samples"][free])

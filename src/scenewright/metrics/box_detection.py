@@ -21,6 +21,8 @@ from scenewright.metrics.boxes import convex_intersection
 __all__ = ["BoxMatch", "DetectionScore", "IouKind", "box_iou", "detection_score", "match_best"]
 
 IouKind = Literal["aabb3d", "aabb2d", "obb3d", "obb2d"]
+# Boxes without an area share rounding noise at most.
+_SMALLEST_UNION = 1e-12
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def box_iou(
         shared = shared * _common(predicted, true, 2)
         volumes = [volume * boxes[:, 5] for volume, boxes in zip(volumes, (predicted, true), strict=True)]
     union = volumes[0][:, None] + volumes[1] - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > _SMALLEST_UNION)
 
 
 def match_best(

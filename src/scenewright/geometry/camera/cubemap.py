@@ -105,7 +105,7 @@ def sample_equirect(
     def texel(u: Tensor, v: Tensor) -> Tensor:
         over_pole = (v < 0) | (v >= height)
         v = torch.where(v < 0, -1 - v, torch.where(v >= height, 2 * height - 1 - v, v))
-        return panorama[v, torch.where(over_pole, u + width // 2, u) % width]
+        return panorama[v, torch.where(over_pole, u - width // 2, u) % width]
 
     top = texel(u, v) * (1 - a) + texel(u + 1, v) * a
     return top * (1 - b) + (texel(u, v + 1) * (1 - a) + texel(u + 1, v + 1) * a) * b
