@@ -45,14 +45,18 @@ EXIT_SOME_FAILED = 1
 def generate(
     images: Annotated[
         list[Path],
-        typer.Argument(metavar="IMAGE...", help="A photograph, several of the same objects, or a folder of them."),
+        typer.Argument(
+            metavar="IMAGE...",
+            help="A photograph, several of the same objects, a folder of them, a panorama, a capture or a video.",
+        ),
     ],
     masks: Annotated[
         list[str] | None,
         typer.Option(
             "--masks",
             "-m",
-            help="Masks of the objects: label picture, folder, COCO, LabelMe, CVAT, .npy, prompts or auto.",
+            help="Masks of the objects: label picture, folder, COCO, LabelMe, CVAT, .npy, boxes and points (.json), or "
+            "auto.",
         ),
     ] = None,
     boxes: Annotated[
@@ -63,7 +67,11 @@ def generate(
     ] = None,
     out: Annotated[Path | None, out_option("Write the scene here (scene.glb), or a folder's scenes (scenes).")] = None,
     system: Annotated[
-        str, typer.Option(help=f"Generate with {', '.join(spec.name for spec in usable_systems())}.")
+        str,
+        typer.Option(
+            help=f"Generate with {', '.join(spec.name for spec in usable_systems())}; "
+            "a panorama takes inspace, a capture genrecon."
+        ),
     ] = DEFAULT_SYSTEM,
     weights: Weights = None,
     decoder: Annotated[
@@ -109,7 +117,11 @@ def generate(
         str | None, typer.Option(help="Named options of a system; inspace: published, published_fixed or refined.")
     ] = None,
     segmenter: Annotated[
-        str | None, typer.Option(help="Find masks from boxes, points or auto with this SAM: folder or repository.")
+        str | None,
+        typer.Option(
+            help="Find masks from boxes, points or auto with this SAM (folder or repository); "
+            "cut-out is the small segmenter that ships, for boxes and points."
+        ),
     ] = None,
     metres_per_unit: Annotated[float | None, typer.Option(help="Scale of a capture, where it is known.", min=0)] = None,
     camera_height: CameraHeight = None,
@@ -127,7 +139,7 @@ def generate(
     commercial: Commercial = False,
     allow_downloads: AllowDownloads = False,
 ) -> None:
-    """Turn a photograph with masks, a folder of them, or a capture into 3D scenes of separate, placed objects."""
+    """Turn a photograph with masks, a folder of them, a panorama or a capture into scenes of placed objects."""
     of_captures = {
         "--metres-per-unit": metres_per_unit,
         "--room-labels": room_labels,

@@ -28,7 +28,8 @@ def studio(
     ] = None,
     system: Annotated[str, typer.Option(help="Choose this system at first.")] = DEFAULT_SYSTEM,
     segmenter: Annotated[
-        str | None, typer.Option(help="Make masks of clicks with this SAM: folder or repository.")
+        str | None,
+        typer.Option(help="Make masks of clicks with this SAM (folder or repository), or with cut-out, which ships."),
     ] = None,
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
     device: Device = "auto",

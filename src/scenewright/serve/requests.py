@@ -60,7 +60,9 @@ class GenerateRequest(_Request):
     splats: bool = False
     commercial: bool = False
     auto_masks: bool = Field(False, description="Let SAM find the objects; its weights must be on the server.")
-    prompts: Prompts | None = Field(None, description="Boxes and points instead of masks; SAM makes masks of them.")
+    prompts: Prompts | None = Field(
+        None, description="Boxes and points instead of masks; SAM makes masks of them, or the segmenter that ships."
+    )
     panorama: bool = Field(False, description="Read the picture as a panorama; one without masks is recognised.")
     heading_deg: Number | None = None
     camera_height_m: Number | None = None

@@ -1,4 +1,4 @@
-"""Boxes and points a person drew on a picture, from which SAM makes masks; and the file they are kept in.
+"""Boxes and points a person drew on a picture, from which a segmenter makes masks; and the file they are kept in.
 
     {"boxes": [[x0, y0, x1, y1], ...], "points": [[[x, y], [x, y, 0], ...], ...], "names": ["sofa", ...]}
 
