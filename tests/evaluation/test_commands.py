@@ -68,3 +68,7 @@ def test_the_list_names_protocols_and_systems() -> None:
     _, output = run("evaluate", "--list")
     for word in ("scenegen-2025", "iscene-2026", "midi-2025", "scenewright-1", "cuboid", "retrieval", "scenegen"):
         assert word in output
+    listed = " ".join(output.split())
+    assert "genrecon: posed pictures to a room; --weights mini or a folder with sparse_structure" in listed
+    assert "the most similar training model; --weights PACK.zip" in listed
+    assert "one panorama to a room; --weights mini or published or FOLDER" in listed

@@ -74,7 +74,8 @@ def print_list() -> None:
     console.print("Protocols:", *PROTOCOLS, *ROOM_PROTOCOLS, sep="\n  ")
     lines = []
     for spec in usable_systems():
-        weights = spec.weights_help or ("mini, published or FOLDER" if spec.published is not None else "")
+        own = ("mini" if spec.mini else "", "published" if spec.published is not None else "")
+        weights = " or ".join(filter(None, (*own, spec.weights_help or ("FOLDER" if any(own) else ""))))
         lines.append(f"{spec.name}: {spec.summary}" + (f"; --weights {weights}" if weights else ""))
     console.print("Systems:", *lines, sep="\n  ")
 
