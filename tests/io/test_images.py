@@ -53,6 +53,19 @@ def test_missing_empty_folder(tmp_path):
         load_image(tmp_path)
 
 
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_without_its_end_mark_is_read(tmp_path, progressive):
+    noise = np.random.default_rng(0).integers(0, 255, (40, 56, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "JPEG", progressive=progressive)
+    (tmp_path / "whole.jpg").write_bytes(buffer.getvalue())
+    (tmp_path / "endless.jpg").write_bytes(buffer.getvalue()[:-2])
+    (tmp_path / "cut.jpg").write_bytes(buffer.getvalue()[:-200])
+    assert load_image(tmp_path / "endless.jpg").tobytes() == load_image(tmp_path / "whole.jpg").tobytes()
+    with pytest.raises(InputError, match=r"'.*cut\.jpg' is truncated or damaged"):
+        load_image(tmp_path / "cut.jpg")
+
+
 def test_truncated(tmp_path):
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
     (tmp_path / "half.png").write_bytes(encoded(noise)[:4000])

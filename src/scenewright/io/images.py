@@ -6,6 +6,7 @@ according to its EXIF orientation. Photographs come at a working size (`load_pho
 them does not grow with the camera; how a picture lay in its file is kept (`stored_picture`).
 """
 
+import hashlib
 import io
 import math
 import re
@@ -106,6 +107,7 @@ _REFUSED = (
 )
 
 
+_JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 _MOST_BEFORE_SVG = 4096
 _SVG = re.compile(rb"(\xef\xbb\xbf)?\s*(<[?!][^<]*)*<svg\b", re.IGNORECASE)
 
@@ -379,9 +381,24 @@ def _decoded(content: bytes, name: str, max_pixels: int, *, reduce: bool = False
     try:
         image.load()
     except Exception as error:
+        if _lacks_only_its_end(content, name, max_pixels):
+            return _decoded(content + _JPEG_END, name, max_pixels, reduce=reduce)
         raise InputError(f"The picture {name} is truncated or damaged ({error}); save it again.") from error
     image.info[_STORED] = StoredPicture(*size, *_exif(image))
     return image
+
+
+def _lacks_only_its_end(content: bytes, name: str, max_pixels: int) -> bool:
+    """Whether a JPEG has all its pixels and no end mark: then no bit of what follows can change them."""
+    if not content.startswith(_JPEG_START) or content.endswith(_JPEG_END):
+        return False
+    seen = set()
+    for following in (b"", b"\x55" * 64, b"\xb6" * 64):
+        try:
+            seen.add(hashlib.sha256(_opened(content + following + _JPEG_END, name, max_pixels).tobytes()).digest())
+        except Exception:
+            return False
+    return len(seen) == 1
 
 
 def _opens_heic(content: bytes, name: str) -> bool:
