@@ -121,6 +121,12 @@ def test_mistakes_are_one_sentence(arguments: list[str], message: str, tmp_path:
         run(*arguments)
 
 
+def test_a_network_that_cannot_be_built_is_one_sentence(recipe: Path, tmp_path: Path):
+    command = ["train", recipe, "--data", write_samples("structure_vae", tmp_path / "data", 2), "--out", tmp_path / "x"]
+    with pytest.raises(InputError, match=r"\[model\] does not fit the task 'structure_vae'"):
+        run(*command, "--set", "model.network={channels=[]}")
+
+
 def test_models_of_our_own_become_samples(tmp_path: Path):
     told = run(
         "prepare", "assets", "--parametric", 2, "--resolution", 16, "--structure-resolution", 16, "--out", tmp_path

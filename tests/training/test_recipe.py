@@ -53,6 +53,16 @@ def test_a_file_and_changes_become_settings(tmp_path: Path):
         ("task = 'a'\n[optimizer]\nschedule = 'step'", "constant or cosine, got 'step'"),
         ("task = 'a'\n[ema]\ndecay = 1.0", "from 0 to below 1, got 1.0"),
         ("task = ", "not a recipe of training in TOML"),
+        ("task = 'a'\n[optimizer]\nlr = inf", "learning rate above 0, got inf"),
+        ("task = 'a'\n[optimizer]\nbetas = [1, 2]", "betas from 0 to below 1, got"),
+        ("task = 'a'\n[optimizer]\nweight_decay = nan", "weight_decay of at least 0, got nan"),
+        ("task = 'a'\n[optimizer]\nwarmup_steps = -1", "warmup_steps of at least 0, got -1"),
+        ("task = 'a'\n[clip]\nmax_norm = nan", "max_norm above 0, got nan"),
+        ("task = 'a'\n[clip]\npercentile = nan", "percentile from 0 to 100, got nan"),
+        ("task = 'a'\n[log]\ncheckpoint_minutes = nan", "checkpoint_minutes of at least 0, got nan"),
+        ("task = 'a'\n[log]\nsheet_samples = 0", "sheet_samples of at least 1, got 0"),
+        ("task = 'a'\n[log]\nvalidate_batches = 0", "validate_batches of at least 1, got 0"),
+        ("task = 'a'\n[model]\nnetwork = { made = 1979-05-27 }", r"'network' in \[model\] of .* holds a date"),
     ],
 )
 def test_mistakes_are_explained(text: str, message: str, tmp_path: Path):

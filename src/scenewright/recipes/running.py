@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from scenewright.errors import InputError
+from scenewright.files import reason_of
 from scenewright.recipes import RECIPES_FOLDER, recipe_names
 from scenewright.recipes.tasks import task_kind
 from scenewright.training.loading import derived_seed
@@ -42,8 +43,8 @@ def build_task(recipe: Recipe, seed: int = 0) -> Task:
     torch.manual_seed(derived_seed(seed, 7))
     try:
         return task_kind(recipe.task).build(**recipe.model)
-    except TypeError as error:
-        raise InputError(f"[model] does not fit the task '{recipe.task}': {str(error)[:200]}.") from error
+    except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError(f"[model] does not fit the task '{recipe.task}': {reason_of(error)}.") from error
 
 
 def trainer_of(recipe: Recipe, data: str | Path, out: str | Path, *, seed: int = 0, device: str = "auto") -> Trainer:

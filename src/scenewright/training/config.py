@@ -9,6 +9,7 @@ RunConfig
 +-- log        how often to log, save, draw and validate
 """
 
+import math
 from dataclasses import dataclass, field
 
 from scenewright.errors import InputError
@@ -64,8 +65,12 @@ class OptimizerConfig:
     decay_by: str = "steps"
 
     def __post_init__(self) -> None:
-        if not self.lr > 0:
+        if not 0 < self.lr < math.inf:
             raise InputError(f"Expected a learning rate above 0, got {self.lr}.")
+        _at_least(0, eps=self.eps, weight_decay=self.weight_decay, final_lr_ratio=self.final_lr_ratio)
+        _at_least(0, warmup_steps=self.warmup_steps)
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise InputError(f"Expected betas from 0 to below 1, got {list(self.betas)}.")
         if self.schedule not in ("constant", "cosine"):
             raise InputError(f"Expected schedule constant or cosine, got '{self.schedule}'.")
         if self.decay_by not in ("steps", "time"):
@@ -95,6 +100,13 @@ class ClipConfig:
     percentile: float = 95.0
     buffer_size: int = 1000
 
+    def __post_init__(self) -> None:
+        _at_least(1, buffer_size=self.buffer_size)
+        if not self.max_norm > 0:
+            raise InputError(f"Expected max_norm above 0, got {self.max_norm}.")
+        if not 0 <= self.percentile <= 100:
+            raise InputError(f"Expected a percentile from 0 to 100, got {self.percentile}.")
+
 
 @dataclass(frozen=True)
 class LoraConfig:
@@ -112,7 +124,7 @@ class LoraConfig:
     lr: float = 1.0
 
     def __post_init__(self) -> None:
-        _at_least(0, rank=self.rank)
+        _at_least(0, rank=self.rank, alpha=self.alpha, lr=self.lr)
 
 
 @dataclass(frozen=True)
@@ -130,7 +142,12 @@ class LogConfig:
     tensorboard: bool = True
 
     def __post_init__(self) -> None:
-        _at_least(1, every=self.every, keep=self.keep)
+        _at_least(1, every=self.every, keep=self.keep, sheet_samples=self.sheet_samples)
+        _at_least(1, validate_batches=self.validate_batches)
+        _at_least(0, checkpoint_steps=self.checkpoint_steps, sheet_steps=self.sheet_steps)
+        _at_least(0, validate_steps=self.validate_steps)
+        if not self.checkpoint_minutes >= 0:
+            raise InputError(f"Expected checkpoint_minutes of at least 0, got {self.checkpoint_minutes}.")
 
 
 @dataclass(frozen=True)
@@ -145,7 +162,7 @@ class RunConfig:
     log: LogConfig = field(default_factory=LogConfig)
 
 
-def _at_least(low: int, **values: int) -> None:
+def _at_least(low: int, **values: float) -> None:
     for name, value in values.items():
-        if value < low:
+        if not low <= value < math.inf:
             raise InputError(f"Expected {name} of at least {low}, got {value}.")

@@ -73,6 +73,13 @@ def parse_recipe(content: Mapping[str, Any], source: str = "the recipe") -> Reci
     for name in ("model", "data", *_TABLES):
         if not isinstance(content.get(name, {}), Mapping):
             raise InputError(f"Expected [{name}] to be a table in {source}, got {str(content[name])[:80]}.")
+        for key, value in content.get(name, {}).items():
+            try:
+                json.dumps(value)
+            except TypeError as error:
+                raise InputError(
+                    f"'{key}' in [{name}] of {source} holds a date or a time; put it in quotes."
+                ) from error
     tables = {name: content[name] for name in _TABLES if name in content}
     run = config_from_json(RunConfig, tables, irrelevant=(), bounded=False)
     return Recipe(
