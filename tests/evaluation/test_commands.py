@@ -72,3 +72,10 @@ def test_the_list_names_protocols_and_systems() -> None:
     assert "genrecon: posed pictures to a room; --weights mini or a folder with sparse_structure" in listed
     assert "the most similar training model; --weights PACK.zip" in listed
     assert "one panorama to a room; --weights mini or published or FOLDER" in listed
+
+
+@pytest.mark.parametrize("tolerance", ["nan", "-1", "inf"])
+def test_a_gate_needs_a_tolerance_that_can_fail(tolerance: str):
+    result = CliRunner().invoke(app, ["evaluate", "--gate-tolerance", tolerance])
+    assert result.exit_code == 2
+    assert "--gate-tolerance" in result.output

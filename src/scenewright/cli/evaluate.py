@@ -33,7 +33,7 @@ def evaluate(
         Path | None, typer.Option(help="Baseline OUT.json; exit 1 if a metric is significantly worse.")
     ] = None,
     gate_tolerance: Annotated[
-        float, typer.Option(help="Relative loss of layout and collisions the gate lets pass.")
+        float, typer.Option(help="Relative loss of layout and collisions the gate lets pass.", min=0, max=1000)
     ] = 0.01,
     work: Annotated[Path | None, typer.Option(help="Folder for records and generated scenes, to resume from.")] = None,
     workers: Annotated[

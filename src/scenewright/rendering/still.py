@@ -1,5 +1,6 @@
 """`scenewright.render`: one picture of a scene from a named side, a direction, or the scene's own camera."""
 
+import math
 from pathlib import Path
 
 import torch
@@ -76,6 +77,8 @@ def _direction(view: str) -> tuple[float, float]:
     except ValueError:
         names = ", ".join(NAMED_VIEWS)
         raise InputError(f"Expected a view out of {names}, camera, or two numbers like -35,22; got '{view}'.") from None
+    if not math.isfinite(yaw_deg):
+        raise InputError(f"Expected a yaw in degrees, got {yaw_deg}.")
     if not -89.95 <= pitch_deg <= 89.95:
         raise InputError(f"Expected a pitch between -89.95 and 89.95 degrees, got {pitch_deg}.")
     return yaw_deg, pitch_deg
