@@ -111,6 +111,10 @@ def test_published_weights_are_fine_tuned_by_low_rank_updates(tmp_path: Path):
             ["train", "shape_vae", "--data", ".", "--out", "x", "--set", "train.batchsize=2"],
             "did you mean 'batch_size'",
         ),
+        (
+            ["train", "shape_vae", "--data", ".", "--out", "x", "--set", "data.colour=2"],
+            r"\[data\] does not fit the task 'shape_vae': got an unexpected keyword argument 'colour'",
+        ),
         (["prepare", "assets", "--out", "x"], "got neither"),
         (["prepare", "latents", "a", "--out", "x"], "Give either --structure, or --shape"),
     ],

@@ -44,7 +44,12 @@ def build_task(recipe: Recipe, seed: int = 0) -> Task:
     try:
         return task_kind(recipe.task).build(**recipe.model)
     except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise InputError(f"[model] does not fit the task '{recipe.task}': {reason_of(error)}.") from error
+        raise InputError(f"[model] does not fit the task '{recipe.task}': {_without_function(error)}.") from error
+
+
+def _without_function(error: Exception) -> str:
+    """The reason without the function of ours that Python names before what it got."""
+    return reason_of(error).rpartition("() ")[2]
 
 
 def trainer_of(recipe: Recipe, data: str | Path, out: str | Path, *, seed: int = 0, device: str = "auto") -> Trainer:
@@ -59,7 +64,7 @@ def trainer_of(recipe: Recipe, data: str | Path, out: str | Path, *, seed: int =
     try:
         train_set, validation = task_kind(recipe.task).open_data(folder, **recipe.data)
     except TypeError as error:
-        raise InputError(f"[data] does not fit the task '{recipe.task}': {error}.") from error
+        raise InputError(f"[data] does not fit the task '{recipe.task}': {_without_function(error)}.") from error
     identity = recipe.identity
     if recipe.run.lora.rank and recipe.run.train.init_from:
         # Low-rank checkpoints hold updates of these very weights and nothing else.
