@@ -4,9 +4,11 @@
     tables["vertex"]["x"]                 # an array
     tables["face"]["vertex_indices"]      # a `Lists`: faces may have different numbers of corners
 
-No library with a permissive licence reads all of these: trimesh refuses faces of mixed sizes, and meshio strips and
-faces that come before their vertices. Elements may come in any order. The header is limited in length, and the declared number of rows is compared with the
+Elements may come in any order. The header is limited in length, and the declared number of rows is compared with the
 bytes that exist before any memory is taken.
+
+No library with a permissive licence reads all that tools write: trimesh refuses faces of mixed sizes, and meshio strips
+and faces that come before their vertices.
 """
 
 import re
