@@ -25,6 +25,7 @@ from urllib.parse import quote
 import httpx
 
 from scenewright.errors import InputError, ScenewrightError
+from scenewright.files import reason_of
 from scenewright.io.atomic import atomic_path
 
 __all__ = ["Client", "JobFailedError", "ServiceError"]
@@ -309,8 +310,7 @@ def _opened(path: Path) -> io.BufferedReader | io.BytesIO:
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"'{getattr(error, 'filename', None) or path}' cannot be read: {reason}.") from error
+        raise InputError(f"'{getattr(error, 'filename', None) or path}' cannot be read: {reason_of(error)}.") from error
 
 
 def _packed(folder: Path) -> bytes:

@@ -37,6 +37,7 @@ __all__ = [
     "Number",
     "Row3",
     "Row4",
+    "Seed",
     "allow_also",
     "allow_file_memory",
     "checked",
@@ -75,6 +76,7 @@ Number = Annotated[float, Ge(-MAX_NUMBER), Le(MAX_NUMBER)]
 """A number in a file: finite, and small enough for arithmetic in single precision."""
 MAX_SEED = (1 << 63) - 1
 """The largest seed of a run, which torch and a signed number of 64 bits can hold."""
+Seed = Annotated[int, Ge(0), Le(MAX_SEED)]
 Row3 = tuple[Number, Number, Number]
 Row4 = tuple[Number, Number, Number, Number]
 Matrix3 = tuple[Row3, Row3, Row3]

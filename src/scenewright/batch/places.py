@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from scenewright.errors import InputError
+from scenewright.files import reason_of
 from scenewright.io.atomic import make_folder, write_together
 
 __all__ = ["PROTOCOLS", "Place", "Roots", "TransferError", "open_place"]
@@ -229,7 +230,7 @@ class Roots:
         try:
             is_there = local.exists()
         except OSError as error:  # its name is too long, say
-            raise InputError(f"'{str(local)[:200]}' cannot be read: {error.strerror or error}.") from error
+            raise InputError(f"'{str(local)[:200]}' cannot be read: {reason_of(error)}.") from error
         if not is_there:
             raise InputError(f"'{local}' does not exist; check the manifest.")
         return local

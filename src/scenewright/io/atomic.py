@@ -18,6 +18,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from scenewright.errors import InputError
+from scenewright.files import reason_of
 
 try:
     import fcntl
@@ -118,8 +119,7 @@ def make_folder(path: str | Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"Cannot make the folder '{path}': {reason}.") from error
+        raise InputError(f"Cannot make the folder '{path}': {reason_of(error)}.") from error
     return path
 
 

@@ -15,7 +15,7 @@ import torch
 from annotated_types import Ge, Le
 
 from scenewright.errors import InputError
-from scenewright.files import MAX_SEED
+from scenewright.files import Seed
 from scenewright.geometry.mesh.finish_options import FinishOverride
 from scenewright.io.atomic import write_together
 from scenewright.io.glb import glb_bytes
@@ -95,7 +95,7 @@ class CaptureSettings:
     published: bool = False
     metres_per_unit: float | None = None
     camera_height_m: float | None = None
-    seed: Annotated[int, Ge(0), Le(MAX_SEED)] = 0
+    seed: Seed = 0
     steps: Annotated[int, Ge(1), Le(100_000)] | None = None
     quality: Quality | None = None
     max_faces: Annotated[int, Ge(4), Le(1 << 40)] | None = None

@@ -30,9 +30,9 @@ from scenewright.data.shards import remove_shards
 from scenewright.errors import InputError
 from scenewright.evaluation.evaluating import evaluate
 from scenewright.evaluation.systems import CameraKnowledge
-from scenewright.files import MAX_SEED, checked, json_value, read_file, reading
+from scenewright.files import Seed, checked, json_value, read_file, reading
 from scenewright.io.atomic import make_folder
-from scenewright.io.formats import FORMATS
+from scenewright.io.formats import suffixes
 from scenewright.io.voxel_file import DEFAULT_RESOLUTION
 from scenewright.jobs import Store, key_of, to_json
 from scenewright.machine import choose_device
@@ -154,7 +154,7 @@ class ExportJob:
     kind: Literal["export"] = "export"
 
     def __post_init__(self) -> None:
-        if self.suffix not in {entry.suffix for entry in FORMATS}:
+        if self.suffix not in suffixes("meshes", "splats"):
             raise InputError(f"There is no format {self.suffix[:80]!r} to export to; give one such as '.obj'.")
 
 
@@ -169,7 +169,7 @@ class EvaluateJob:
     weights: str | None = None
     protocols: Annotated[tuple[str, ...], MinLen(1)] = ("scenewright-1",)
     known_camera: CameraKnowledge = "pose"
-    seed: Annotated[int, Ge(0), Le(MAX_SEED)] = 0
+    seed: Seed = 0
     device: str = "cpu"
     pictures: bool = False
     kind: Literal["evaluate"] = "evaluate"

@@ -18,7 +18,7 @@ from urllib.parse import unquote_to_bytes
 from annotated_types import Ge, Le, Predicate
 
 from scenewright.errors import InputError
-from scenewright.files import MAX_SEED, Number, Row4, checked, read_json, reading
+from scenewright.files import Number, Row4, Seed, checked, read_json, reading
 from scenewright.io.atomic import write_bytes
 from scenewright.samplers.config import Quality, SamplingOverride
 from scenewright.systems.options import RoomOverride
@@ -67,7 +67,7 @@ class GenerateSettings:
     resolution: Annotated[int, Ge(1), Le(1 << 16)] | None = None
     segmenter: str | None = None
     camera: str | None = None
-    seed: Annotated[int, Ge(0), Le(MAX_SEED)] = 0
+    seed: Seed = 0
     steps: Annotated[int, Ge(1), Le(100_000)] | None = None
     guidance: Number | None = None
     max_memory_bytes: Annotated[int, Ge(1), Le(1 << 60)] | None = None

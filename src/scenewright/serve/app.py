@@ -24,6 +24,7 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from scenewright import __version__
 from scenewright.errors import InputError
 from scenewright.serve.bundle import bundled
+from scenewright.serve.folders import ID
 from scenewright.serve.guards import App, Guard
 from scenewright.serve.job_queue import FINISHED, JobRecord, QueueFullError, State
 from scenewright.serve.metrics import Metrics
@@ -86,7 +87,7 @@ class CatalogueView(BaseModel):
     programs: list[str]
 
 
-_Id = Annotated[str, PathParameter(pattern=r"^[A-Za-z0-9_-]{22}$")]
+_Id = Annotated[str, PathParameter(pattern=f"^{ID.pattern}$")]
 _Uploads = Annotated[list[UploadFile] | None, File()]
 _Options = Annotated[str, Form(description="JSON of the schema that is named above.")]
 _PROBLEMS: dict[int | str, dict[str, Any]] = {

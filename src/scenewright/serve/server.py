@@ -7,6 +7,7 @@ from collections.abc import Callable
 import uvicorn
 
 from scenewright.errors import InputError
+from scenewright.files import reason_of
 from scenewright.serve.app import guarded_app
 from scenewright.serve.guards import LOOPBACK, timed_protocol
 from scenewright.serve.service import ServiceSettings, opened_service
@@ -65,5 +66,5 @@ def _listener(host: str, port: int) -> socket.socket:
         listener.bind(address)
         listener.listen()  # who asks before the server is up waits
     except (OSError, ValueError) as error:  # a name that can be none, such as a..b, is a ValueError
-        raise InputError(f"Cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}.") from error
+        raise InputError(f"Cannot listen on {host}:{port}: {reason_of(error)}.") from error
     return listener

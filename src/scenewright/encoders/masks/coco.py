@@ -42,6 +42,7 @@ Corners = Sequence[float] | np.ndarray
 Key = int | str | float | None
 # Cells and crossings that are worked on at once.
 _AT_ONCE = 1 << 20
+_reader = reader("a COCO file", "export the annotations again as COCO JSON with a list 'annotations'")
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class _CocoFile:
         return [_Picture.of(entry) for entry in self.images or () if isinstance(entry, dict)]
 
 
-@reader("a COCO file", "export the annotations again as COCO JSON with a list 'annotations'")
+@_reader
 def read_coco(path: Path, frame: Frame, *, image_name: str | None = None) -> tuple[list[NamedMask], list[str]]:
     """The masks of one picture's annotations, named after their category, and warnings; broken ones are dropped.
 
@@ -125,7 +126,7 @@ def read_coco(path: Path, frame: Frame, *, image_name: str | None = None) -> tup
     return found, notes
 
 
-@reader("a COCO file", "export the annotations again as COCO JSON with a list 'annotations'")
+@_reader
 def coco_pictures(path: Path) -> list[PurePath]:
     """The paths of the pictures that a COCO file lists; either kind of slash parts them.
 
@@ -325,7 +326,8 @@ def _picture(
         return pictures[0] if pictures else None
     if image_name is not None:
         shared = [_shared_ending(picture.file_name, image_name) for picture in pictures]
-        chosen = [item for item, parts in zip(pictures, shared, strict=True) if parts == max(1, *shared)]
+        most = max(1, *shared)
+        chosen = [picture for picture, parts in zip(pictures, shared, strict=True) if parts == most]
     else:
         chosen = [picture for picture in pictures if picture.size == image_size]
     if len(chosen) != 1:

@@ -370,9 +370,11 @@ def _capture(
 
 def _model_folder(folder: Path) -> Path | None:
     """The folder of the COLMAP model; of several numbered ones without a first, the one with the most pictures."""
-    named = (folder / name for name in _MODEL_FOLDERS)
-    numbered = sorted((folder / "sparse").glob("[0-9]*"), key=_pictures_bytes, reverse=True)
-    return next((place for place in chain(named, numbered) if is_colmap_folder(place)), None)
+    found = next((folder / name for name in _MODEL_FOLDERS if is_colmap_folder(folder / name)), None)
+    if found is not None:
+        return found
+    numbered = filter(is_colmap_folder, (folder / "sparse").glob("[0-9]*"))
+    return max(numbered, key=_pictures_bytes, default=None)
 
 
 def _pictures_bytes(model: Path) -> int:

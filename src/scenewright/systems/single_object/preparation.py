@@ -16,11 +16,9 @@ import logging
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import torch
-from annotated_types import Ge, Le
 from torch import Tensor
 
 from scenewright.data.held_out import TrainingAsset
@@ -30,7 +28,7 @@ from scenewright.data.shards import ShardReader, is_whole, shard_paths
 from scenewright.data.tensor_shards import write_tensor_shard
 from scenewright.data.viewpoints import pinhole
 from scenewright.errors import InputError
-from scenewright.files import MAX_SEED
+from scenewright.files import Seed
 from scenewright.geometry.camera.cameras import look_at, orbit_position, sphere_yaw_pitch
 from scenewright.geometry.ovoxel.voxelize import fit_unit_cube
 from scenewright.geometry.ovoxel.voxelize_object import object_to_ovoxel
@@ -67,7 +65,7 @@ class AssetPreparation:
     structure_resolution: int = 64
     views: int = 0
     picture_size: int = 518
-    seed: Annotated[int, Ge(0), Le(MAX_SEED)] = 0
+    seed: Seed = 0
 
     def assets(self, library: TrainingLibrary) -> list[str]:
         """Keys of all assets: ids of the packs' training split, then `parametric-<number>`."""
